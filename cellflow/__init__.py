@@ -1,0 +1,54 @@
+"""Cellpose flow-field segmentation on competition data: the public names, loaded on first use."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from cellflow._version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from cellflow.comparison.compare import compare
+    from cellflow.data.rle import labels_to_rle, rle_to_masks
+    from cellflow.dynamics.segment import flows_to_labels, follow_flows
+    from cellflow.inference.predict import load_model
+    from cellflow.metrics.average_precision import average_precision
+    from cellflow.metrics.score import score_submission
+    from cellflow.targets.flows import labels_to_flows
+    from cellflow.training.fine_tune import fine_tune
+
+__all__ = [
+    "__version__",
+    "average_precision",
+    "compare",
+    "fine_tune",
+    "flows_to_labels",
+    "follow_flows",
+    "labels_to_flows",
+    "labels_to_rle",
+    "load_model",
+    "rle_to_masks",
+    "score_submission",
+]
+
+_HOME = {
+    "average_precision": "cellflow.metrics.average_precision",
+    "compare": "cellflow.comparison.compare",
+    "fine_tune": "cellflow.training.fine_tune",
+    "flows_to_labels": "cellflow.dynamics.segment",
+    "follow_flows": "cellflow.dynamics.segment",
+    "labels_to_flows": "cellflow.targets.flows",
+    "labels_to_rle": "cellflow.data.rle",
+    "load_model": "cellflow.inference.predict",
+    "rle_to_masks": "cellflow.data.rle",
+    "score_submission": "cellflow.metrics.score",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Importing the package must not import torch or Numba: `cellflow --help` answers at once.
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'cellflow' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,75 @@
+"""Files that are either whole or absent."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cellflow.errors import DataError
+
+
+@contextmanager
+def atomic_path(target: Path | str) -> Iterator[Path]:
+    """Give a temporary path beside `target` that replaces it if the block succeeds.
+
+    Parameters
+    ----------
+    target : path
+        The file to write. Missing parent folders are made.
+
+    Yields
+    ------
+    Path
+        A path in the same folder, with the same suffix, to write the content to.
+
+    Raises
+    ------
+    DataError
+        The folder is read-only, the disk is full, or the file cannot be written for another
+        reason of the operating system. Whatever stood at `target` before is still there.
+
+    Notes
+    -----
+    Any exception in the block removes the temporary file. The content is synced to disk before
+    the rename, so that a crash leaves the old file or the new one, never half of one.
+    """
+    target = Path(target)
+    temporary: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{target.stem[:40]}-", suffix=target.suffix, dir=target.parent
+        )
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
+    except OSError as error:
+        raise DataError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(target: Path | str, text: str) -> None:
+    """Write `text` as UTF-8 with ``\\n`` line ends; see `atomic_path` for the promises."""
+    with atomic_path(target) as path, path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+
+
+def write_json(target: Path | str, content: Any) -> None:
+    """Write `content` as indented JSON; see `atomic_path` for the promises."""
+    write_text(target, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _umask() -> int:
+    # The mask can only be read by setting it.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""Several submissions to one table with error bars."""

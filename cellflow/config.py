@@ -1,0 +1,192 @@
+"""Every knob, one frozen dataclass a room: the default, its unit and its reason.
+
+Kernels take plain numbers; the front of a room takes its own section.
+`configfile` reads and writes these as TOML and JSON.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from cellflow.errors import ConfigError
+
+FlattenPolicy = Literal["small_on_top", "nearest_centre", "last_wins", "drop_overlap"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Optimizer = Literal["adamw", "sgd"]
+Schedule = Literal["cellpose", "cosine"]
+Rescaling = Literal["image", "dataset"]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+def _require_choice(name: str, value: str, choices: object) -> None:
+    allowed = get_args(choices)
+    _require(value in allowed, f"{name}: expected one of {', '.join(allowed)}, found {value!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """How pictures and truth are read."""
+
+    flatten: FlattenPolicy = "small_on_top"
+    """Which cell keeps a pixel that several cover, for training targets only (ceiling 0.978)."""
+    channels: tuple[int, int] = (0, 0)
+    """Cellpose's meaning: first the channel to segment (0 grey, 1 red, 2 green, 3 blue), then
+    the nuclear one (0 none)."""
+    low_percentile: float = 1.0
+    """Grey level that becomes 0, percent; Cellpose's default."""
+    high_percentile: float = 99.0
+    """Grey level that becomes 1, percent; Cellpose's default."""
+
+    def __post_init__(self) -> None:
+        _require_choice("data.flatten", self.flatten, FlattenPolicy)
+        _require(
+            len(self.channels) == 2 and all(0 <= channel <= 3 for channel in self.channels),
+            f"data.channels: expected two numbers from 0 to 3, found {self.channels}",
+        )
+        _require(
+            0 <= self.low_percentile < self.high_percentile <= 100,
+            "data: expected 0 <= low_percentile < high_percentile <= 100, "
+            f"found {self.low_percentile} and {self.high_percentile}",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConfig:
+    """The U-Net. What differs from Cellpose's own sizes cannot take its pretrained weights."""
+
+    diam_mean: float = 30.0
+    """Diameter in pixels at which the network sees cells; 30 is Cellpose's cyto models' own."""
+    channels_per_level: tuple[int, ...] = (32, 64, 128, 256)
+    """Feature maps of the U-Net's levels, Cellpose's `nbase` without its first number."""
+
+    def __post_init__(self) -> None:
+        _require(self.diam_mean > 0, f"network.diam_mean: expected > 0 px, found {self.diam_mean}")
+        _require(
+            len(self.channels_per_level) >= 2 and min(self.channels_per_level) > 0,
+            f"network.channels_per_level: expected 2 or more positive sizes, "
+            f"found {self.channels_per_level}",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DynamicsConfig:
+    """From flows to cells; names and defaults as in Cellpose."""
+
+    cellprob_threshold: float = 0.0
+    """Logit above which a pixel may belong to a cell."""
+    flow_threshold: float = 0.4
+    """Largest mean squared flow error of a cell that is kept; 0 switches the check off."""
+    min_size: int = 15
+    """Smallest cell that is kept, pixels."""
+    n_steps: int | None = None
+    """Euler steps; None = Cellpose's 200 · diameter / diam_mean."""
+    tolerance: float = 1e-3
+    """A pixel has arrived when its step is shorter, pixels; 0 = follow to the exact end."""
+
+    def __post_init__(self) -> None:
+        _require(self.flow_threshold >= 0, "dynamics.flow_threshold: expected >= 0 (0 = no check)")
+        _require(self.min_size >= 0, "dynamics.min_size: expected >= 0 px")
+        _require(self.n_steps is None or self.n_steps > 0, "dynamics.n_steps: expected > 0")
+        _require(self.tolerance >= 0, "dynamics.tolerance: expected >= 0 px")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferenceConfig:
+    """From an image to a flow field."""
+
+    diameter: float | None = None
+    """Cell diameter in the images, pixels; None = the model's training diameter."""
+    tile_size: int = 224
+    """Side of the squares fed to the network, pixels; a multiple of 16; Cellpose's own."""
+    tile_overlap: float = 0.1
+    """Smallest share of a tile that its neighbour covers too; Cellpose's own."""
+    batch_size: int = 8
+    """Tiles per forward pass; bounds the memory."""
+    precision: Precision = "auto"
+    """auto = bfloat16 where the device computes it natively, else float32."""
+
+    def __post_init__(self) -> None:
+        _require(self.diameter is None or self.diameter > 0, "inference.diameter: expected > 0 px")
+        _require(
+            self.tile_size >= 32 and self.tile_size % 16 == 0,
+            f"inference.tile_size: expected a multiple of 16, 32 or more, found {self.tile_size}",
+        )
+        _require(0 <= self.tile_overlap < 0.5, "inference.tile_overlap: expected 0 to 0.5")
+        _require(self.batch_size > 0, "inference.batch_size: expected > 0")
+        _require_choice("inference.precision", self.precision, Precision)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """The recipe; where no other reason stands, the value is Cellpose 3.1's."""
+
+    n_epochs: int = 200
+    """Passes over the training images; fine-tuning has levelled off by then."""
+    max_minutes: float | None = None
+    """Wall-clock budget: fewer epochs are planned, after timing the first steps, to keep it."""
+    batch_size: int = 8
+    learning_rate: float = 0.005
+    """AdamW's in Cellpose's API."""
+    optimizer: Optimizer = "adamw"
+    weight_decay: float = 1e-5
+    momentum: float = 0.9
+    """Of SGD only."""
+    schedule: Schedule = "cellpose"
+    warmup_epochs: int = 10
+    crop_size: int = 224
+    """Side of the random squares, pixels; a multiple of 16."""
+    images_per_epoch: int | None = None
+    """Crops drawn an epoch; None = one of every training image."""
+    scale_range: float = 0.5
+    """Width of the random zoom around 1: 0.5 = 0.75 to 1.25."""
+    rescaling: Rescaling = "image"
+    """image = each image to diam_mean by its own diameter (Cellpose); dataset = all by one."""
+    min_cells: int = 5
+    """Images with fewer cells are left out of training, as Cellpose's min_train_masks does."""
+    validation_share: float = 0.2
+    """Share of the images held out when no folds file is given; 0 = none."""
+    validate_every: int = 10
+    """Epochs between two validations by the competition score."""
+    precision: Precision = "float32"
+    """Training in bfloat16 stays opt-in until its score is shown equal."""
+    n_workers: int = 0
+    """Loader processes; 0 = load in this one."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("n_epochs", "batch_size", "learning_rate", "validate_every"):
+            value = getattr(self, name)
+            _require(value > 0, f"training.{name}: expected > 0, found {value}")
+        for name in ("weight_decay", "warmup_epochs", "n_workers", "min_cells", "seed"):
+            value = getattr(self, name)
+            _require(value >= 0, f"training.{name}: expected >= 0, found {value}")
+        _require(
+            self.crop_size >= 32 and self.crop_size % 16 == 0,
+            f"training.crop_size: expected a multiple of 16, 32 or more, found {self.crop_size}",
+        )
+        _require(0 <= self.validation_share < 1, "training.validation_share: expected 0 to 1")
+        _require(0 <= self.scale_range < 2, "training.scale_range: expected 0 to 2")
+        _require(0 <= self.momentum < 1, "training.momentum: expected 0 to 1")
+        _require(self.max_minutes is None or self.max_minutes > 0, "training.max_minutes: > 0")
+        _require(
+            self.images_per_epoch is None or self.images_per_epoch > 0,
+            "training.images_per_epoch: expected > 0",
+        )
+        _require_choice("training.optimizer", self.optimizer, Optimizer)
+        _require_choice("training.schedule", self.schedule, Schedule)
+        _require_choice("training.rescaling", self.rescaling, Rescaling)
+        _require_choice("training.precision", self.precision, Precision)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All sections together: what a run file holds and a model folder records."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
+    dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)

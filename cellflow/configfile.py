@@ -1,0 +1,130 @@
+"""TOML and ``section.key=value`` texts to `Config`, and `Config` to plain dictionaries."""
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cellflow.config import Config
+from cellflow.errors import ConfigError
+
+
+def read_config(
+    path: Path | str | None = None,
+    assignments: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+) -> Config:
+    """Combine the defaults, a file, ``--set`` assignments and named options, in that order.
+
+    Parameters
+    ----------
+    path : path or None
+        A TOML file with the sections of `Config`.
+    assignments : sequence of str
+        Texts such as ``training.learning_rate=1e-4``; the value is read as TOML, and as a plain
+        string when it is none.
+    options : mapping of str to any, optional
+        ``{"training.seed": 3}``; entries that are None are left out, so that a command can pass
+        all its options on.
+
+    Raises
+    ------
+    ConfigError
+        Unknown section or key (the known ones are listed), a value of the wrong type or outside
+        its range, or a file that is not TOML.
+    """
+    tree: dict[str, dict[str, Any]] = {}
+    if path is not None:
+        tree = _read_toml(Path(path))
+    for text in assignments:
+        key, value = _parse_assignment(text)
+        _put(tree, key, value)
+    for key, value in (options or {}).items():
+        if value is not None:
+            _put(tree, key, value)
+    return config_from_dict(tree)
+
+
+def config_from_dict(tree: Mapping[str, Mapping[str, Any]]) -> Config:
+    """Build a `Config` from ``{section: {key: value}}``; what is absent keeps its default.
+
+    Raises
+    ------
+    ConfigError
+        As `read_config`.
+    """
+    sections = {field.name: field.type for field in dataclasses.fields(Config)}
+    hints = typing.get_type_hints(Config)
+    for name in tree:
+        if name not in sections:
+            raise ConfigError(f"unknown section {name!r}; known: {', '.join(sections)}")
+        if not isinstance(tree[name], Mapping):
+            raise ConfigError(f"{name} is a section; write {name}.KEY = VALUE")
+    return Config(**{name: _section(hints[name], name, tree[name]) for name in tree})
+
+
+def config_to_dict(config: Config) -> dict[str, dict[str, Any]]:
+    """Give `config` as plain dictionaries, for JSON."""
+    return dataclasses.asdict(config)
+
+
+def _section(section: type, name: str, values: Mapping[str, Any]) -> Any:
+    hints = typing.get_type_hints(section)
+    known = {field.name: hints[field.name] for field in dataclasses.fields(section)}
+    for key in values:
+        if key not in known:
+            raise ConfigError(f"unknown setting {name}.{key}; known: {', '.join(known)}")
+    return section(
+        **{key: _convert(f"{name}.{key}", value, known[key]) for key, value in values.items()}
+    )
+
+
+def _convert(key: str, value: Any, hint: Any) -> Any:
+    """Bring a TOML, JSON or command-line value to the type of its field, or refuse it."""
+    if isinstance(hint, types.UnionType):
+        if value is None or value == "none":
+            return None
+        hint = next(option for option in typing.get_args(hint) if option is not types.NoneType)
+    if typing.get_origin(hint) is tuple:
+        item = typing.get_args(hint)[0]
+        if isinstance(value, list | tuple):
+            return tuple(_convert(key, entry, item) for entry in value)
+    elif typing.get_origin(hint) is typing.Literal:
+        if isinstance(value, str):
+            return value
+    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
+        return value
+    wanted = getattr(hint, "__name__", str(hint))
+    raise ConfigError(f"{key}: expected {wanted}, found {value!r}")
+
+
+def _read_toml(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def _parse_assignment(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or "." not in key:
+        raise ConfigError(f"--set {text}: expected SECTION.KEY=VALUE")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def _put(tree: dict[str, dict[str, Any]], key: str, value: Any) -> None:
+    section, _, name = key.partition(".")
+    entries = tree.setdefault(section, {})
+    if not isinstance(entries, dict):
+        raise ConfigError(f"{section} is a section; write {section}.KEY = VALUE")
+    entries[name] = value

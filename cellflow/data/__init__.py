@@ -1,0 +1,1 @@
+"""Files to `Sample`, `Prediction` to files; the only room that knows file formats."""

@@ -1,0 +1,87 @@
+"""A folder of images and truth as a list of entries, each loaded when it is asked for."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cellflow.data.images import read_image
+from cellflow.errors import DataError
+from cellflow.records import CellMasks, Sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Entry:
+    """One image of a data set, not yet loaded.
+
+    Parameters
+    ----------
+    name : str
+        The image's id, unique in the data set.
+    image_path : Path
+    read_masks : callable or None
+        Gives the truth; picklable, so that loaders work under ``spawn``. None = not annotated.
+    cell_type, group : str or None
+        As in `Sample`.
+    """
+
+    name: str
+    image_path: Path
+    read_masks: Callable[[], CellMasks] | None = None
+    cell_type: str | None = None
+    group: str | None = None
+
+    def load(self) -> Sample:
+        """Read the image and its truth.
+
+        Raises
+        ------
+        ImageError, LabelError, RleError
+            A file is broken, or masks and image differ in size.
+        """
+        return Sample(
+            name=self.name,
+            image=read_image(self.image_path),
+            masks=None if self.read_masks is None else self.read_masks(),
+            cell_type=self.cell_type,
+            group=self.group,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dataset:
+    """What `open_dataset` found in a folder.
+
+    Parameters
+    ----------
+    root : Path
+    layout : str
+        Name of the recognised layout: kaggle, coco, cellpose, folders, dsb2018 or images.
+    entries : tuple of Entry
+        Sorted by name.
+    remarks : tuple of str
+        What was noticed and left out while opening, one sentence each.
+    """
+
+    root: Path
+    layout: str
+    entries: tuple[Entry, ...]
+    remarks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [entry.name for entry in self.entries]
+        for first, second in zip(names, names[1:], strict=False):
+            if first >= second:
+                raise DataError(f"{self.root}: image names must be sorted and unique: {second!r}")
+
+    def __len__(self) -> int:
+        """Give the number of images."""
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Go over the entries in the order of their names."""
+        return iter(self.entries)
+
+    @property
+    def annotated(self) -> tuple[Entry, ...]:
+        """The entries that have truth."""
+        return tuple(entry for entry in self.entries if entry.read_masks is not None)

@@ -1,0 +1,1 @@
+"""`FlowField` to labels."""

@@ -1,0 +1,1 @@
+"""Truth and prediction to numbers."""

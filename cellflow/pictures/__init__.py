@@ -1,0 +1,1 @@
+"""Overlays and curves as PNG."""

@@ -1,0 +1,317 @@
+"""What travels between the rooms.
+
+All records are frozen, slotted, keyword-only dataclasses, checked once when they are made.
+They have no generated equality, since comparing arrays with ``==`` is ambiguous.
+Axes are always (channel, y, x) and vectors (dy, dx).
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.errors import ImageError, LabelError
+
+Shape = tuple[int, int]
+"""Height and width of an image in pixels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CellMasks:
+    """The possibly overlapping masks of one image, as run lengths.
+
+    Parameters
+    ----------
+    starts : (R,) int64
+        First pixel of each run: row-major, 0-based index into the flattened image.
+        Ascending within a cell; the runs of one cell neither overlap nor touch.
+    lengths : (R,) int32
+        Pixels of each run, at least 1. A run may go on into the next row.
+    offsets : (N + 1,) int64
+        The runs of cell k are ``offsets[k]:offsets[k + 1]``. A cell has at least one run.
+    shape : (H, W)
+        Pixels.
+
+    Raises
+    ------
+    LabelError
+        The arrays do not fit each other or the image.
+    """
+
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    shape: Shape
+
+    def __post_init__(self) -> None:
+        _require_dtype("starts", self.starts, np.int64)
+        _require_dtype("lengths", self.lengths, np.int32)
+        _require_dtype("offsets", self.offsets, np.int64)
+        if len(self.starts) != len(self.lengths):
+            raise LabelError(f"{len(self.starts)} run starts but {len(self.lengths)} run lengths")
+        if len(self.offsets) == 0 or self.offsets[0] != 0 or self.offsets[-1] != len(self.starts):
+            raise LabelError(f"offsets must go from 0 to {len(self.starts)}, the number of runs")
+        if (np.diff(self.offsets) < 1).any():
+            cell = int(np.argmax(np.diff(self.offsets) < 1))
+            raise LabelError(f"cell {cell} has no pixel")
+        self._check_runs()
+
+    def _check_runs(self) -> None:
+        if len(self.starts) == 0:
+            return
+        height, width = self.shape
+        ends = self.starts + self.lengths
+        if self.starts.min() < 0 or self.lengths.min() < 1 or ends.max() > height * width:
+            raise LabelError(f"a run lies outside the {height}x{width} image or is empty")
+        gaps = self.starts[1:] - ends[:-1]
+        first_of_cell = np.zeros(len(self.starts), bool)
+        first_of_cell[self.offsets[:-1]] = True
+        if (gaps[~first_of_cell[1:]] < 1).any():
+            raise LabelError("the runs of a cell must ascend and must not overlap or touch")
+
+    def __len__(self) -> int:
+        """Give the number of cells."""
+        return len(self.offsets) - 1
+
+    @property
+    def areas(self) -> NDArray[np.int64]:
+        """Pixels of each cell, (N,) int64."""
+        if len(self) == 0:
+            return np.zeros(0, np.int64)
+        return np.add.reduceat(self.lengths, self.offsets[:-1], dtype=np.int64)
+
+    def select(self, cells: NDArray[np.integer[Any]] | NDArray[np.bool_]) -> "CellMasks":
+        """Give some of the cells, in the order asked for.
+
+        Parameters
+        ----------
+        cells : (M,) integer indices, or (N,) bool
+        """
+        indices = np.arange(len(self))[cells]
+        counts = np.diff(self.offsets)[indices]
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        runs = np.arange(offsets[-1]) + np.repeat(self.offsets[indices] - offsets[:-1], counts)
+        return CellMasks(
+            starts=self.starts[runs], lengths=self.lengths[runs], offsets=offsets, shape=self.shape
+        )
+
+    @classmethod
+    def empty(cls, shape: Shape) -> Self:
+        """Give the masks of an image without cells."""
+        return cls(
+            starts=np.zeros(0, np.int64),
+            lengths=np.zeros(0, np.int32),
+            offsets=np.zeros(1, np.int64),
+            shape=shape,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sample:
+    """One image and, when it is annotated, its truth.
+
+    Parameters
+    ----------
+    name : str
+        The image's id: in the competition's data the file name without suffix.
+    image : (H, W) or (C, H, W), any real dtype
+        Grey levels as in the file, not normalised.
+    masks : CellMasks or None
+        What the annotators drew; None when the image is not annotated.
+    cell_type : str or None
+        In the competition's data one of shsy5y, astro, cort.
+    group : str or None
+        Images of one group (plate + well) must not be split between training and validation.
+
+    Raises
+    ------
+    ImageError
+        The image is not 2-D or 3-D, or the masks are for another size.
+    """
+
+    name: str
+    image: NDArray[Any]
+    masks: CellMasks | None = None
+    cell_type: str | None = None
+    group: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.image.ndim not in (2, 3):
+            raise ImageError(
+                f"image {self.name}: expected (H, W) or (C, H, W), found shape {self.image.shape}"
+            )
+        size = self.image.shape[-2:]
+        if self.masks is not None and self.masks.shape != size:
+            raise ImageError(
+                f"image {self.name}: masks are for {_by(self.masks.shape)}, the image is {_by(size)}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FlowTarget:
+    """What the network is trained to give for one image.
+
+    Parameters
+    ----------
+    flows : (2, H, W) float32
+        Unit vectors (dy, dx) towards the centre of the cell, 0 outside cells.
+    cells : (H, W) bool
+        Whether the pixel belongs to a cell.
+    """
+
+    flows: NDArray[np.float32]
+    cells: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        _require_dtype("flows", self.flows, np.float32)
+        _require_dtype("cells", self.cells, np.bool_)
+        _require_shape("flows", self.flows, (2, *self.cells.shape))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FlowField:
+    """What the network says of one image, at the image's own resolution.
+
+    Parameters
+    ----------
+    flows : (2, H, W) float32
+        Pixels per step (dy, dx): network output already divided by the flow scale.
+    cellprob : (H, W) float32
+        Logit of "this pixel belongs to a cell".
+    style : (256,) float32
+        Global style vector, unit length.
+    """
+
+    flows: NDArray[np.float32]
+    cellprob: NDArray[np.float32]
+    style: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        for name in ("flows", "cellprob", "style"):
+            _require_dtype(name, getattr(self, name), np.float32)
+        _require_shape("flows", self.flows, (2, *self.cellprob.shape))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prediction:
+    """The cells found in one image, without overlap by construction.
+
+    Parameters
+    ----------
+    name : str
+    labels : (H, W) int32
+        0 background, cells 1…N without gaps.
+    scores : (N,) float32
+        Confidence of each cell in [0, 1]; ``scores[k]`` belongs to label ``k + 1``.
+    cell_type : str or None
+    cell_type_probability : float or None
+    """
+
+    name: str
+    labels: NDArray[np.int32]
+    scores: NDArray[np.float32]
+    cell_type: str | None = None
+    cell_type_probability: float | None = None
+
+    def __post_init__(self) -> None:
+        _require_dtype("labels", self.labels, np.int32)
+        _require_dtype("scores", self.scores, np.float32)
+        n_labels = int(self.labels.max(initial=0))
+        if n_labels != len(self.scores):
+            raise LabelError(f"image {self.name}: {n_labels} labels but {len(self.scores)} scores")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Detections:
+    """What another model found in one image; its masks may overlap.
+
+    Parameters
+    ----------
+    name : str
+    masks : CellMasks
+    scores : (N,) float32 or None
+    cell_types : tuple of N str, or None
+    """
+
+    name: str
+    masks: CellMasks
+    scores: NDArray[np.float32] | None = None
+    cell_types: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for field in (self.scores, self.cell_types):
+            if field is not None and len(field) != len(self.masks):
+                raise LabelError(
+                    f"image {self.name}: {len(self.masks)} masks but {len(field)} scores or types"
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MatchCounts:
+    """Hits and misses of one image at several IoU thresholds.
+
+    Parameters
+    ----------
+    thresholds : (T,) float64
+    tp, fp, fn : (T,) int64
+        True positives, false positives (predictions), false negatives (truths).
+    """
+
+    thresholds: NDArray[np.float64]
+    tp: NDArray[np.int64]
+    fp: NDArray[np.int64]
+    fn: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ImagePrecision:
+    """The competition's precision of one image.
+
+    Parameters
+    ----------
+    counts : MatchCounts
+    precision : (T,) float64
+        TP / (TP + FP + FN) at each threshold; 1 when the image has neither truth nor prediction.
+    mean : float
+        Mean over the thresholds: the image's score.
+    """
+
+    counts: MatchCounts
+    precision: NDArray[np.float64]
+    mean: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """An estimate with its confidence interval.
+
+    Parameters
+    ----------
+    estimate, low, high : float
+    level : float
+        Confidence level, for instance 0.95.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    level: float = 0.95
+
+    def __str__(self) -> str:
+        """Write ``0.331 [0.270, 0.392]``."""
+        return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def _require_dtype(name: str, array: NDArray[Any], dtype: type[np.generic]) -> None:
+    if array.dtype != dtype:
+        raise LabelError(f"{name}: expected {np.dtype(dtype).name}, found {array.dtype.name}")
+
+
+def _require_shape(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise LabelError(f"{name}: expected shape {shape}, found {array.shape}")
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "x".join(str(side) for side in shape)

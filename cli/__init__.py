@@ -1,0 +1,53 @@
+"""The `cellflow` command: a table of commands, each imported when it is called."""
+
+import sys
+
+import click
+
+from cellflow._version import VERSION
+from cellflow.errors import CellflowError
+from cellflow_cli.lazy_group import LazyGroup
+
+COMMANDS = {
+    "train": ("cellflow_cli.train", "Train a model on a folder of annotated images."),
+    "predict": ("cellflow_cli.predict", "Find the cells in images."),
+    "score": ("cellflow_cli.score", "Score a submission with the competition's mAP."),
+    "compare": ("cellflow_cli.compare", "Compare submissions image by image, with error bars."),
+    "check": ("cellflow_cli.check", "Check a data folder or a submission for faults."),
+    "folds": ("cellflow_cli.folds", "Split a data folder into training and validation folds."),
+    "show": ("cellflow_cli.show", "Draw images with the outlines of their cells."),
+    "synth": ("cellflow_cli.synth", "Make a synthetic competition folder."),
+    "demo": ("cellflow_cli.demo", "Run the whole main job on synthetic images."),
+    "doctor": ("cellflow_cli.doctor", "Report what this machine has; for bug reports."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_table=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(VERSION, prog_name="cellflow")
+def cellflow() -> None:
+    """Cellpose flow-field segmentation: train, predict, score and compare."""
+
+
+def main() -> None:
+    """Run the command line; the only place that turns errors into exit codes.
+
+    Exit codes: 0 done, 1 refused (one line on stderr), 2 wrong usage, 130 interrupted.
+    A traceback means a bug in cellflow.
+    """
+    try:
+        cellflow(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except CellflowError as error:
+        click.echo(f"{click.style('error:', fg='red')} {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,34 @@
+"""A click group that imports a command's module only when that command runs."""
+
+import importlib
+from typing import Any
+
+import click
+
+
+class LazyGroup(click.Group):
+    """A group over a table ``{name: (module, one-line help)}``.
+
+    Each module offers its click command under the name ``command``. An import error surfaces as
+    itself; it never becomes "no such command".
+    """
+
+    def __init__(self, *args: Any, commands_table: dict[str, tuple[str, str]], **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._table = commands_table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Give the names in the order of the table, which is the order of use."""
+        return list(self._table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and give one command, or None when the table does not have it."""
+        if cmd_name not in self._table:
+            return None
+        command: click.Command = importlib.import_module(self._table[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands from the table, without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self._table.items()])

@@ -1,0 +1,51 @@
+"""Options that several commands share, and `Config` from them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cellflow.config import Config
+from cellflow.configfile import read_config
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+PATH = click.Path(path_type=Path)
+EXISTING = click.Path(exists=True, path_type=Path)
+
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda[:N]|mps",
+    help="Where to compute; auto takes a GPU where there is one and says so.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+config_option = click.option(
+    "--config", "config_file", type=EXISTING, help="TOML file of settings."
+)
+set_option = click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE",
+    help="Any setting, for instance training.learning_rate=1e-4; may be repeated.",
+)
+
+
+def config_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--config`` and ``--set``."""
+    return config_option(set_option(function))
+
+
+def config_from(config_file: Path | None, assignments: tuple[str, ...], **named: Any) -> Config:
+    """Combine defaults < file < ``--set`` < named options.
+
+    Parameters
+    ----------
+    **named : any
+        ``training__seed=3`` sets ``training.seed``; None leaves it alone.
+    """
+    options = {key.replace("__", "."): value for key, value in named.items()}
+    return read_config(config_file, assignments, options)

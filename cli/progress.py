@@ -1,0 +1,67 @@
+"""Progress on stderr: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from tqdm import tqdm
+
+Report = Callable[[int, Mapping[str, float]], None]
+"""What the library calls as ``report(step, numbers)``."""
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """A bar with ETA that the library drives through ``report(step, numbers)``.
+
+    Parameters
+    ----------
+    title : str
+        What is being done.
+    total : int or None
+        Steps in all, when known; can be set later, since a library may plan it.
+    unit : str
+        One step's name.
+    """
+
+    def __init__(self, title: str, *, total: int | None = None, unit: str = "step") -> None:
+        self._bar = tqdm(
+            total=total, desc=title, unit=unit, file=sys.stderr, disable=not sys.stderr.isatty()
+        )
+        self._title, self._unit, self.total = title, unit, total
+        self._started = self._last_line = time.monotonic()
+
+    def __call__(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Show that `step` steps are done, with a few numbers beside."""
+        total = int(numbers.get("total", self.total or 0)) or None
+        shown = {key: f"{value:.4g}" for key, value in numbers.items() if key != "total"}
+        if not self._bar.disable:
+            self._bar.total = total
+            self._bar.set_postfix(shown, refresh=False)
+            self._bar.update(step - self._bar.n)
+            return
+        now = time.monotonic()
+        if now - self._last_line >= SECONDS_BETWEEN_LINES or step == total:
+            self._last_line = now
+            text = "  ".join(f"{key} {value}" for key, value in shown.items())
+            print(self._line(step, total, now, text), file=sys.stderr, flush=True)  # noqa: T201
+
+    def _line(self, step: int, total: int | None, now: float, text: str) -> str:
+        elapsed = now - self._started
+        of = f"/{total}" if total else ""
+        left = f", {elapsed / step * (total - step):.0f} s left" if total and step else ""
+        return f"{self._title}: {self._unit} {step}{of}, {elapsed:.0f} s{left}  {text}".rstrip()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()

@@ -1,0 +1,26 @@
+"""Where the real data is, and a visible price for every test that skips without it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+DATA = Path(os.environ.get("CELLFLOW_DATA", "../shared/data"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real microscopy data; skips the test when there is none."""
+    if DATA.is_dir():
+        return DATA.resolve()
+    if os.environ.get("CELLFLOW_REQUIRE_DATA"):
+        pytest.fail(f"CELLFLOW_REQUIRE_DATA is set, but {DATA} is not there")
+    pytest.skip(f"no real data at {DATA}; set CELLFLOW_DATA")
+
+
+@pytest.fixture
+def rng():
+    """A fresh generator with a fixed seed."""
+    import numpy as np
+
+    return np.random.default_rng(0)
