@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from cellflow._version import VERSION as __version__
+from cellflow._version import __version__
 
 if TYPE_CHECKING:
     from cellflow.comparison.compare import compare

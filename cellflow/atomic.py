@@ -58,7 +58,7 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
 
 
 def write_text(target: Path | str, text: str) -> None:
-    """Write `text` as UTF-8 with ``\\n`` line ends; see `atomic_path` for the promises."""
+    """Write `text` as UTF-8 with Unix line ends; see `atomic_path` for the promises."""
     with atomic_path(target) as path, path.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)
 

@@ -144,7 +144,8 @@ class Sample:
         size = self.image.shape[-2:]
         if self.masks is not None and self.masks.shape != size:
             raise ImageError(
-                f"image {self.name}: masks are for {_by(self.masks.shape)}, the image is {_by(size)}"
+                f"image {self.name}: masks are for {_by(self.masks.shape)}, "
+                f"the image is {_by(size)}"
             )
 
 

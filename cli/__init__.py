@@ -4,9 +4,11 @@ import sys
 
 import click
 
-from cellflow._version import VERSION
+from cellflow._version import __version__
 from cellflow.errors import CellflowError
-from cellflow_cli.lazy_group import LazyGroup
+
+from .lazy_group import LazyGroup
+
 
 COMMANDS = {
     "train": ("cellflow_cli.train", "Train a model on a folder of annotated images."),
@@ -27,7 +29,7 @@ COMMANDS = {
     commands_table=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(VERSION, prog_name="cellflow")
+@click.version_option(__version__, prog_name="cellflow")
 def cellflow() -> None:
     """Cellpose flow-field segmentation: train, predict, score and compare."""
 

@@ -1,5 +1,6 @@
 """A folder of images and truth as a list of entries, each loaded when it is asked for."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         names = [entry.name for entry in self.entries]
-        for first, second in zip(names, names[1:], strict=False):
+        for first, second in itertools.pairwise(names):
             if first >= second:
                 raise DataError(f"{self.root}: image names must be sorted and unique: {second!r}")
 
