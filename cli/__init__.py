@@ -9,7 +9,6 @@ from cellflow.errors import CellflowError
 
 from .lazy_group import LazyGroup
 
-
 COMMANDS = {
     "train": ("cellflow_cli.train", "Train a model on a folder of annotated images."),
     "predict": ("cellflow_cli.predict", "Find the cells in images."),

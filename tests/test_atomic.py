@@ -1,0 +1,61 @@
+"""A file is whole or absent."""
+
+import errno
+import os
+
+import pytest
+
+from cellflow.atomic import atomic_path, write_json, write_text
+from cellflow.errors import DataError
+
+
+def test_the_content_arrives_under_the_final_name_only(tmp_path):
+    target = tmp_path / "new folder" / "ümlaut.txt"
+    write_text(target, "one\ntwo\n")
+    assert target.read_bytes() == b"one\ntwo\n"
+    assert [path.name for path in target.parent.iterdir()] == ["ümlaut.txt"]
+
+
+def test_a_failure_leaves_the_old_file_and_no_other(tmp_path):
+    target = tmp_path / "a.json"
+    write_json(target, {"old": 1})
+    with pytest.raises(TypeError):
+        write_json(target, {"new": object()})
+    with pytest.raises(RuntimeError), atomic_path(target) as path:
+        path.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == '{\n  "old": 1\n}\n'
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
+    target = tmp_path / "a.csv"
+    with (
+        pytest.raises(DataError, match=r"cannot write .*a\.csv: No space left"),
+        atomic_path(target) as path,
+    ):
+        path.write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_parent_that_is_a_file_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot write"):
+        write_text(tmp_path / "file" / "a.txt", "")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_one_sentence(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(DataError, match="cannot write"):
+        write_text(tmp_path / "a.txt", "")
+
+
+def test_written_files_follow_the_umask(tmp_path):
+    old = os.umask(0o027)
+    try:
+        write_text(tmp_path / "a.txt", "")
+    finally:
+        os.umask(old)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
