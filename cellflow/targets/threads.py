@@ -1,0 +1,70 @@
+"""How the kernels of targets and dynamics share the processors.
+
+A kernel is compiled serially, releases the GIL, and works on a share of the items: cells, or a range
+of pixels. Shares write to disjoint places and no number crosses between them, so the result does not
+depend on how many there are. Plain threads are used and not Numba's ``prange``: its OpenMP layer dies
+in a forked loader process, its workqueue layer dies when two threads call it, and either doubles the
+time of the first compilation. `docs/decisions/0101-threads.md` has the measurements.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+
+def n_threads() -> int:
+    """Give how many threads a call may use.
+
+    Notes
+    -----
+    This is Numba's own setting: ``NUMBA_NUM_THREADS`` in the environment, or
+    ``numba.set_num_threads(1)`` in a loader process, or in the one thread that shall stay alone.
+    With 1 no thread is started.
+    """
+    return int(numba.get_num_threads())
+
+
+def share_by_cost(costs: NDArray[Any], n_shares: int) -> list[NDArray[np.int64]]:
+    """Deal items to shares so that the costs come out nearly equal.
+
+    Parameters
+    ----------
+    costs : (N,) real
+    n_shares : int
+
+    Returns
+    -------
+    list of int64 arrays
+        The items of each share; empty shares are left out. The most expensive items are dealt
+        first, back and forth, so that no share is left with a large one at the end.
+    """
+    order = np.argsort(-np.asarray(costs), kind="stable")
+    turns = np.arange(len(order)) % (2 * n_shares)
+    owners = np.minimum(turns, 2 * n_shares - 1 - turns)
+    shares = [order[owners == share] for share in range(n_shares)]
+    return [share for share in shares if len(share)]
+
+
+def run_shares(work: Callable[[Any], object], shares: Sequence[Any]) -> None:
+    """Call ``work(share)`` for every share, each in its own thread.
+
+    Parameters
+    ----------
+    work : callable
+        Runs a kernel that releases the GIL and writes to places of its own.
+    shares : sequence
+        With one share the calling thread does it all.
+    """
+    if len(shares) <= 1:
+        for share in shares:
+            work(share)
+        return
+    with ThreadPoolExecutor(len(shares) - 1, thread_name_prefix="cellflow") as pool:
+        others = [pool.submit(work, share) for share in shares[1:]]
+        work(shares[0])
+        for other in others:
+            other.result()
