@@ -1,0 +1,240 @@
+"""The competition's folder: ``train.csv`` beside ``train/*.png``.
+
+One row an annotated cell. Only the standard `csv` reads it, since readers that guess types turn
+hexadecimal ids such as ``12e4…`` into numbers.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from cellflow.atomic import atomic_path
+from cellflow.data.dataset import Dataset, Entry
+from cellflow.data.images import list_images
+from cellflow.data.rle import CellRleError, masks_to_rle, rle_to_masks
+from cellflow.errors import DataError, RleError
+from cellflow.records import CellMasks, Shape
+
+METADATA = ("cell_type", "plate_time", "sample_date", "sample_id", "elapsed_timedelta")
+COLUMNS = ("id", "annotation", "width", "height", *METADATA)
+REQUIRED = COLUMNS[:4]
+
+_WELL = re.compile(r"^(?P<plate>.+)_(?P<well>[A-Z]+\d+)-\d+_")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class KaggleImage:
+    """All rows of one image.
+
+    Parameters
+    ----------
+    name : str
+    masks : CellMasks
+        In the order of the rows; they overlap.
+    metadata : mapping of str to str
+        The columns of `METADATA`; absent or empty ones are "".
+    """
+
+    name: str
+    masks: CellMasks
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def cell_type(self) -> str | None:
+        """The cell line, or None when the column is empty."""
+        return self.metadata.get("cell_type") or None
+
+    @property
+    def group(self) -> str | None:
+        """Plate and well, of which several time points may exist; None when unknown."""
+        return plate_and_well(self.metadata.get("sample_id", ""))
+
+
+def plate_and_well(sample_id: str) -> str | None:
+    """Give the part of a ``sample_id`` that images of the same cells share.
+
+    Examples
+    --------
+    >>> plate_and_well("shsy5y[diff]_E10-4_Vessel-714_Ph_3")
+    'shsy5y[diff]_E10'
+    """
+    match = _WELL.match(sample_id)
+    return f"{match['plate']}_{match['well']}" if match else None
+
+
+def read_train_csv(path: Path | str) -> dict[str, KaggleImage]:
+    """Read ``train.csv``.
+
+    Parameters
+    ----------
+    path : path
+        Columns `REQUIRED`, further ones optional; UTF-8 with or without BOM, any line ends.
+
+    Returns
+    -------
+    dict of image name to KaggleImage
+        In the order of first appearance.
+
+    Raises
+    ------
+    DataError
+        A missing column, a width or height that is no positive number or differs within an image.
+    RleError
+        A broken annotation; the message names the line.
+    """
+    path = Path(path)
+    rows: dict[str, _Rows] = {}
+    with open_table(path, REQUIRED) as table:
+        for row in table:
+            shape = _row_shape(path, table.line_num, row)
+            image = rows.get(row["id"])
+            if image is None:
+                metadata = {key: row.get(key) or "" for key in METADATA}
+                image = rows[row["id"]] = _Rows(shape, metadata)
+            elif image.shape != shape:
+                raise DataError(
+                    f"{path} line {table.line_num}: image {row['id']} is "
+                    f"{shape[1]}x{shape[0]} here and {image.shape[1]}x{image.shape[0]} above"
+                )
+            image.runs.append(row["annotation"] or "")
+            image.lines.append(table.line_num)
+    if not rows:
+        raise DataError(f"{path}: no rows below the header; expected one row a cell")
+    return {
+        name: KaggleImage(name=name, masks=image.masks(path), metadata=image.metadata)
+        for name, image in rows.items()
+    }
+
+
+def write_train_csv(path: Path | str, images: Iterable[KaggleImage]) -> None:
+    """Write ``train.csv`` with every column of the competition's."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for image in images:
+            height, width = image.masks.shape
+            metadata = [image.metadata.get(key, "") for key in METADATA]
+            for runs in masks_to_rle(image.masks):
+                writer.writerow([image.name, runs, width, height, *metadata])
+
+
+def open_kaggle(folder: Path | str) -> Dataset:
+    """Open the competition's folder; images are read when they are asked for.
+
+    Parameters
+    ----------
+    folder : path
+        Holds ``train.csv`` and ``train/``.
+
+    Returns
+    -------
+    Dataset
+        Images without rows have no truth and rows without an image are left out; both are
+        named in the remarks.
+
+    Raises
+    ------
+    DataError
+        No image of the table is there, or `read_train_csv` refuses the table.
+    """
+    folder = Path(folder)
+    truth = read_train_csv(folder / "train.csv")
+    paths = {path.stem: path for path in list_images(folder / "train")}
+    without_image = sorted(truth.keys() - paths.keys())
+    without_rows = sorted(paths.keys() - truth.keys())
+    if len(without_image) == len(truth):
+        raise DataError(
+            f"{folder}: none of the {len(truth)} ids of train.csv has an image in train/"
+        )
+    remarks = []
+    if without_image:
+        remarks.append(f"{len(without_image)} ids have no image: {_some(without_image)}")
+    if without_rows:
+        remarks.append(f"{len(without_rows)} images have no rows: {_some(without_rows)}")
+    entries = [_entry(paths[name], truth.get(name)) for name in sorted(paths)]
+    return Dataset(root=folder, layout="kaggle", entries=tuple(entries), remarks=tuple(remarks))
+
+
+@contextmanager
+def open_table(path: Path, required: tuple[str, ...]) -> Iterator["csv.DictReader[str]"]:
+    """Open a CSV file with a header for reading, and check that it has the columns.
+
+    Raises
+    ------
+    DataError
+        The file is missing, is not UTF-8 text, lacks a column, or has a row that is too short.
+    """
+    # An annotation of a cell that fills a large image is longer than csv's limit of 128 KiB.
+    csv.field_size_limit(2**31 - 1)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    table = csv.DictReader(io.StringIO(text, newline=""))
+    columns = table.fieldnames or []
+    missing = [name for name in required if name not in columns]
+    if missing:
+        raise DataError(
+            f"{path}: missing column {', '.join(missing)}; found {', '.join(columns) or 'nothing'}"
+        )
+    try:
+        yield table
+    except csv.Error as error:
+        raise DataError(f"{path} line {table.line_num}: {error}") from error
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Rows of one image while the file is read."""
+
+    shape: Shape
+    metadata: dict[str, str]
+    runs: list[str] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+
+    def masks(self, path: Path) -> CellMasks:
+        try:
+            return rle_to_masks(self.runs, self.shape)
+        except CellRleError as error:
+            raise RleError(f"{path} line {self.lines[error.cell]}: {error.reason}") from error
+
+
+def _row_shape(path: Path, line: int, row: Mapping[str, str]) -> Shape:
+    try:
+        height, width = int(row["height"]), int(row["width"])
+    except (TypeError, ValueError):
+        height = width = 0
+    if height < 1 or width < 1:
+        raise DataError(
+            f"{path} line {line}: expected a width and height in pixels, "
+            f"found {row['width']!r} and {row['height']!r}"
+        )
+    return height, width
+
+
+def _entry(path: Path, image: KaggleImage | None) -> Entry:
+    if image is None:
+        return Entry(name=path.stem, image_path=path)
+    return Entry(
+        name=image.name,
+        image_path=path,
+        read_masks=partial(_known, image.masks),
+        cell_type=image.cell_type,
+        group=image.group,
+    )
+
+
+def _known(masks: CellMasks) -> CellMasks:
+    # A lambda would not survive the pickling to a loader process.
+    return masks
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
