@@ -1,0 +1,132 @@
+"""The competition's precision of one image, and its public variants by name.
+
+How it works: find all pairs of cells that share pixels (`overlap`); at each IoU threshold
+0.50 … 0.95 keep the pairs above it; count hits (TP), spurious predictions (FP) and missed truths
+(FN); precision is TP / (TP + FP + FN), the image's score its mean over the thresholds.
+"""
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.data.flatten import flatten
+from cellflow.errors import ConfigError
+from cellflow.metrics.matching import PERCENT, THRESHOLDS, count_matches, passing_pairs
+from cellflow.metrics.overlap import Cells, Overlap, as_masks, find_overlap
+from cellflow.records import ImagePrecision, MatchCounts
+
+Variant = Literal["competition", "report", "pooled", "at-least-one", "exactly-one", "hungarian-ge"]
+VARIANTS: tuple[str, ...] = get_args(Variant)
+
+
+def average_precision(
+    truth: Cells, predicted: Cells, *, variant: Variant = "competition"
+) -> ImagePrecision:
+    """Score the predicted cells of one image.
+
+    Parameters
+    ----------
+    truth, predicted : CellMasks, or (H, W) label image
+        Either may overlap; the competition's truth does.
+    variant : str
+        How hits are counted. Partners are the pairs with IoU > t.
+
+        - ``competition``: one-to-one, as many pairs as possible;
+        - ``pooled``: counts as ``competition``; differs only over several images;
+        - ``report``: TP predictions with a partner, FN truths without;
+        - ``at-least-one``: TP truths with a partner, FP predictions without;
+        - ``exactly-one``: TP predictions with exactly one partner, FP those without any;
+        - ``hungarian-ge``: one-to-one with IoU ≥ t on label images, as Cellpose and StarDist
+          count; masks that overlap are flattened first, small cells on top.
+
+    Returns
+    -------
+    ImagePrecision
+        At the ten thresholds 0.50, 0.55 … 0.95.
+
+    Raises
+    ------
+    ConfigError
+        An unknown variant.
+    LabelError
+        The two sides are for images of different size, or no labels.
+
+    Notes
+    -----
+    An image with neither truth nor prediction scores 1, one with only one of them 0.
+
+    Examples
+    --------
+    >>> truth = np.array([[1, 1, 1, 0, 2]])
+    >>> found = np.array([[1, 1, 0, 0, 2]])
+    >>> average_precision(truth, found).precision
+    array([1.        , 1.        , 1.        , 1.        , 0.33333333,
+           0.33333333, 0.33333333, 0.33333333, 0.33333333, 0.33333333])
+    """
+    if variant not in VARIANTS:
+        raise ConfigError(f"unknown variant {variant!r}; known: {', '.join(VARIANTS)}")
+    if variant == "hungarian-ge":
+        truth, predicted = flatten(as_masks(truth)), flatten(as_masks(predicted))
+    overlap = find_overlap(truth, predicted)
+    count = _COUNTERS[variant]
+    counts = np.array([count(overlap, percent) for percent in PERCENT.tolist()], np.int64)
+    return precision_from_counts(
+        MatchCounts(thresholds=THRESHOLDS, tp=counts[:, 0], fp=counts[:, 1], fn=counts[:, 2])
+    )
+
+
+def precision_from_counts(counts: MatchCounts) -> ImagePrecision:
+    """Give TP / (TP + FP + FN) at each threshold, 1 where nothing was to be found or was."""
+    total = counts.tp + counts.fp + counts.fn
+    precision: NDArray[np.float64] = np.where(total > 0, counts.tp / np.maximum(total, 1), 1.0)
+    return ImagePrecision(counts=counts, precision=precision, mean=float(precision.mean()))
+
+
+Counts = tuple[int, int, int]
+"""TP, FP, FN at one threshold."""
+
+
+def _one_to_one(overlap: Overlap, percent: int, *, or_equal: bool = False) -> Counts:
+    pairs = passing_pairs(overlap, percent, or_equal=or_equal)
+    hits = count_matches(overlap.truth[pairs], overlap.predicted[pairs])
+    return hits, len(overlap.predicted_areas) - hits, len(overlap.truth_areas) - hits
+
+
+def _hungarian_or_equal(overlap: Overlap, percent: int) -> Counts:
+    return _one_to_one(overlap, percent, or_equal=True)
+
+
+def _partners(overlap: Overlap, percent: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give the number of partners of each truth and of each prediction."""
+    pairs = passing_pairs(overlap, percent)
+    of_truth = np.bincount(overlap.truth[pairs], minlength=len(overlap.truth_areas))
+    of_predicted = np.bincount(overlap.predicted[pairs], minlength=len(overlap.predicted_areas))
+    return of_truth, of_predicted
+
+
+def _report(overlap: Overlap, percent: int) -> Counts:
+    of_truth, of_predicted = _partners(overlap, percent)
+    return int((of_predicted > 0).sum()), int((of_predicted == 0).sum()), int((of_truth == 0).sum())
+
+
+def _at_least_one(overlap: Overlap, percent: int) -> Counts:
+    of_truth, of_predicted = _partners(overlap, percent)
+    return int((of_truth > 0).sum()), int((of_predicted == 0).sum()), int((of_truth == 0).sum())
+
+
+def _exactly_one(overlap: Overlap, percent: int) -> Counts:
+    of_truth, of_predicted = _partners(overlap, percent)
+    hits = int((of_predicted == 1).sum())
+    return hits, int((of_predicted == 0).sum()), int((of_truth == 0).sum())
+
+
+_COUNTERS: dict[str, Callable[[Overlap, int], Counts]] = {
+    "competition": _one_to_one,
+    "pooled": _one_to_one,
+    "report": _report,
+    "at-least-one": _at_least_one,
+    "exactly-one": _exactly_one,
+    "hungarian-ge": _hungarian_or_equal,
+}

@@ -1,0 +1,72 @@
+"""How many truths and predictions belong together at an IoU threshold."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
+
+from cellflow.metrics.overlap import Overlap
+
+PERCENT = np.arange(50, 100, 5)
+"""The competition's IoU thresholds, percent: whole numbers, so that no rounding decides."""
+
+THRESHOLDS: NDArray[np.float64] = PERCENT / 100
+"""The same as fractions, 0.50 … 0.95."""
+
+
+def passing_pairs(overlap: Overlap, percent: int, *, or_equal: bool = False) -> NDArray[np.bool_]:
+    """Tell which pairs have an IoU above a threshold.
+
+    Parameters
+    ----------
+    overlap : Overlap
+        P pairs.
+    percent : int
+        Threshold in percent.
+    or_equal : bool
+        Whether the threshold itself passes; the competition's does not.
+
+    Returns
+    -------
+    (P,) bool
+
+    Notes
+    -----
+    Compares ``100 · intersection`` with ``percent · union`` in whole numbers: exact.
+    """
+    left, right = 100 * overlap.intersection, percent * overlap.union
+    passes: NDArray[np.bool_] = left >= right if or_equal else left > right
+    return passes
+
+
+def count_matches(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> int:
+    """Give the most pairs that can be formed when every cell may be used once.
+
+    Parameters
+    ----------
+    truth, predicted : (P,) int64
+        The pairs that are allowed.
+
+    Returns
+    -------
+    int
+        Size of a maximum-cardinality matching.
+
+    Notes
+    -----
+    Above an IoU of one half two disjoint predictions cannot both pass with one truth, so with a
+    valid submission every truth has at most one partner; only a prediction can have several,
+    where truths overlap. Then the answer is the number of distinct predictions. The general
+    case, overlap on both sides, is left to scipy's Hopcroft–Karp.
+    """
+    if len(truth) == 0:
+        return 0
+    distinct_truths, truth_index = np.unique(truth, return_inverse=True)
+    distinct_predicted, predicted_index = np.unique(predicted, return_inverse=True)
+    if len(distinct_truths) == len(truth):
+        return len(distinct_predicted)
+    if len(distinct_predicted) == len(predicted):
+        return len(distinct_truths)
+    shape = (len(distinct_truths), len(distinct_predicted))
+    graph = csr_array((np.ones(len(truth), bool), (truth_index, predicted_index)), shape=shape)
+    return int((maximum_bipartite_matching(graph, perm_type="column") >= 0).sum())

@@ -1,0 +1,145 @@
+"""Which cells of two sets share pixels, and how many: sparse, straight from run lengths."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from cellflow.data.rle import labels_to_masks
+from cellflow.errors import LabelError
+from cellflow.records import CellMasks
+
+Cells = CellMasks | NDArray[Any]
+"""`CellMasks`, which may overlap, or a label image (H, W) of whole numbers, 0 = background."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Overlap:
+    """The pairs of cells that share at least one pixel.
+
+    Parameters
+    ----------
+    truth, predicted : (P,) int64
+        Indices of the cells of each pair, ordered by truth.
+    intersection : (P,) int64
+        Pixels that both cover.
+    truth_areas : (N,) int64
+    predicted_areas : (M,) int64
+        Pixels of all cells, with or without a partner.
+    """
+
+    truth: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    intersection: NDArray[np.int64]
+    truth_areas: NDArray[np.int64]
+    predicted_areas: NDArray[np.int64]
+
+    @property
+    def union(self) -> NDArray[np.int64]:
+        """Pixels that at least one cell of each pair covers, (P,) int64."""
+        both = self.truth_areas[self.truth] + self.predicted_areas[self.predicted]
+        union: NDArray[np.int64] = both - self.intersection
+        return union
+
+    @property
+    def iou(self) -> NDArray[np.float64]:
+        """Intersection over union of each pair, (P,) float64."""
+        iou: NDArray[np.float64] = self.intersection / self.union
+        return iou
+
+
+def as_masks(cells: Cells) -> CellMasks:
+    """Give `cells` as masks; of a label image one for each label, ascending."""
+    return cells if isinstance(cells, CellMasks) else labels_to_masks(cells)
+
+
+def find_overlap(truth: Cells, predicted: Cells) -> Overlap:
+    """Find all pairs of cells that share pixels.
+
+    Parameters
+    ----------
+    truth, predicted : CellMasks, or (H, W) label image
+        Either side may overlap within itself.
+
+    Raises
+    ------
+    LabelError
+        The two are for images of different size.
+
+    Notes
+    -----
+    Cost: every run of `truth` looks up the runs of `predicted` around it by bisection; memory
+    grows with the runs and the pairs, never with N · M. No dense stack is built.
+    """
+    truth, predicted = as_masks(truth), as_masks(predicted)
+    if truth.shape != predicted.shape:
+        raise LabelError(
+            f"truth is for a {truth.shape[0]}x{truth.shape[1]} image, "
+            f"the prediction for {predicted.shape[0]}x{predicted.shape[1]}"
+        )
+    order = np.argsort(predicted.starts, kind="stable")
+    owner = np.repeat(np.arange(len(predicted)), np.diff(predicted.offsets))[order]
+    starts = predicted.starts[order]
+    ends = starts + predicted.lengths[order]
+    first, second, shared = _join_runs(
+        truth.starts,
+        truth.lengths,
+        truth.offsets,
+        starts,
+        ends,
+        np.maximum.accumulate(ends),
+        owner,
+        len(predicted),
+    )
+    return Overlap(
+        truth=first,
+        predicted=second,
+        intersection=shared,
+        truth_areas=truth.areas,
+        predicted_areas=predicted.areas,
+    )
+
+
+@njit(cache=True, nogil=True)
+def _join_runs(  # type: ignore[no-untyped-def]
+    truth_starts, truth_lengths, truth_offsets, starts, ends, furthest, owner, n_predicted
+):
+    """Sum the shared pixels of every pair; `furthest[j]` is the largest end of the runs ≤ j.
+
+    The runs of the prediction are sorted by start. Those before the first with
+    ``furthest > start`` cannot reach a truth run, those from its end on begin too late.
+    """
+    n_pairs, capacity = 0, 2 * (len(truth_offsets) + n_predicted)
+    pairs = np.empty((3, capacity), np.int64)
+    shared = np.zeros(n_predicted, np.int64)
+    touched = np.empty(n_predicted, np.int64)
+    for cell in range(len(truth_offsets) - 1):
+        n_touched = 0
+        for run in range(truth_offsets[cell], truth_offsets[cell + 1]):
+            start = truth_starts[run]
+            end = start + truth_lengths[run]
+            at = np.searchsorted(furthest, start, side="right")
+            while at < len(starts) and starts[at] < end:
+                overlap = min(end, ends[at]) - max(start, starts[at])
+                if overlap > 0:
+                    other = owner[at]
+                    if shared[other] == 0:
+                        touched[n_touched] = other
+                        n_touched += 1
+                    shared[other] += overlap
+                at += 1
+        if n_pairs + n_touched > capacity:
+            capacity = 2 * (n_pairs + n_touched)
+            grown = np.empty((3, capacity), np.int64)
+            grown[:, :n_pairs] = pairs[:, :n_pairs]
+            pairs = grown
+        for index in range(n_touched):
+            other = touched[index]
+            pairs[0, n_pairs] = cell
+            pairs[1, n_pairs] = other
+            pairs[2, n_pairs] = shared[other]
+            shared[other] = 0
+            n_pairs += 1
+    return pairs[0, :n_pairs].copy(), pairs[1, :n_pairs].copy(), pairs[2, :n_pairs].copy()
