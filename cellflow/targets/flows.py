@@ -57,7 +57,7 @@ def labels_to_flows(labels: NDArray[Any]) -> NDArray[np.float32]:
     flows = np.zeros((2, *cells.labels.shape), np.float32)
     run_shares(
         lambda share: write_cell_flows(cells.labels, cells.values, cells.boxes, share, flows),
-        _shares(cells),
+        _shares(cells, np.arange(len(cells.values))),
     )
     return flows
 
@@ -91,17 +91,36 @@ def flow_errors(labels: NDArray[Any], flows: NDArray[np.float32]) -> NDArray[np.
     if flows.shape != (2, *cells.labels.shape):
         raise LabelError(f"flows have shape {flows.shape}, expected {(2, *cells.labels.shape)}")
     flows = np.ascontiguousarray(flows, np.float32)
-    errors = np.zeros(len(cells.values), np.float64)
+    return cell_flow_errors(cells, flows, np.ones(len(cells.values), np.bool_))
+
+
+def cell_flow_errors(
+    cells: CellBoxes, flows: NDArray[np.float32], chosen: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Give `flow_errors` of the chosen cells, NaN for the others.
+
+    Parameters
+    ----------
+    cells : CellBoxes
+    flows : (2, H, W) float32, C-contiguous
+    chosen : (N,) bool
+
+    Returns
+    -------
+    (N,) float64
+    """
+    errors = np.full(len(cells.values), np.nan)
     run_shares(
         lambda share: write_cell_errors(
             cells.labels, cells.values, cells.boxes, share, flows, errors
         ),
-        _shares(cells),
+        _shares(cells, np.flatnonzero(chosen)),
     )
     return errors
 
 
-def _shares(cells: CellBoxes) -> list[NDArray[np.int64]]:
-    height = cells.boxes[:, 2] - cells.boxes[:, 0]
-    width = cells.boxes[:, 3] - cells.boxes[:, 1]
-    return share_by_cost((height + 2) * (width + 1) * (height + width + 4), n_threads())
+def _shares(cells: CellBoxes, chosen: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    boxes = cells.boxes[chosen]
+    height, width = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    costs = (height + 2) * (width + 1) * (height + width + 4)
+    return [chosen[share] for share in share_by_cost(costs, n_threads())]

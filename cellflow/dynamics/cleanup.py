@@ -1,0 +1,158 @@
+"""Labels in; labels without cells that cannot be right, without holes and without gaps, out.
+
+The steps are those of Cellpose 3.1, with one difference: Cellpose takes the labels for gap-free when
+it drops small cells, which they are not after its flow check, and so drops valid cells. See
+`docs/decisions/0102-small-cells.md`.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from cellflow.targets.centers import find_cells
+from cellflow.targets.flows import cell_flow_errors
+
+
+def drop_bad_cells(
+    labels: NDArray[np.int32],
+    flows: NDArray[np.float32],
+    *,
+    flow_threshold: float = 0.4,
+    min_size: int = 15,
+) -> NDArray[np.int32]:
+    """Drop cells whose flows differ from their shape's and small ones; fill holes.
+
+    Parameters
+    ----------
+    labels : (H, W) int32
+        Cells 1…N without gaps, numbered by their first pixel in raster order. Changed in place.
+    flows : (2, H, W) float32
+        Pixels per step.
+    flow_threshold : float
+        Largest `flow_errors` of a cell that is kept; 0 = no check.
+    min_size : int
+        Pixels of the smallest cell that is kept, before and after holes are filled.
+
+    Returns
+    -------
+    (H, W) int32
+        The same array: cells 1…N without gaps, by first pixel in raster order.
+
+    Notes
+    -----
+    A hole is background or other cells that the cell shuts off from its bounding box's edge, 4-connected.
+    Holes are filled cell by cell in the order of their numbers; what lies in a hole is
+    overwritten, as in Cellpose.
+    """
+    cells = find_cells(labels)
+    keep = cells.areas >= min_size
+    if flow_threshold > 0:
+        errors = cell_flow_errors(cells, flows, keep)
+        keep &= errors <= flow_threshold
+    renumber(labels, np.concatenate([[True], keep]))
+    areas = cells.areas[keep]
+    if fill_holes(labels, cells.boxes[keep], areas):
+        renumber(labels, np.concatenate([[True], areas >= min_size]))
+    return labels
+
+
+@njit(cache=True, nogil=True)
+def renumber(labels: NDArray[np.int32], keep: NDArray[np.bool_]) -> None:
+    """Drop cells and number the others by their first pixel in raster order, in place.
+
+    Parameters
+    ----------
+    labels : (H, W) int32, C-contiguous, changed
+    keep : (max label + 1,) bool
+        Of each label; that of 0 is not looked at.
+    """
+    numbers = np.zeros(keep.size, np.int32)
+    n = 0
+    flat = labels.reshape(-1)
+    for i in range(flat.size):
+        label = flat[i]
+        if label > 0:
+            if numbers[label] == 0 and keep[label]:
+                n += 1
+                numbers[label] = n
+            flat[i] = numbers[label]
+
+
+@njit(cache=True, nogil=True)
+def fill_holes(
+    labels: NDArray[np.int32], boxes: NDArray[np.int64], areas: NDArray[np.int64]
+) -> bool:
+    """Fill the holes of every cell, in the order of their numbers; tell whether there was any.
+
+    Parameters
+    ----------
+    labels : (H, W) int32, changed
+        Cells 1…N.
+    boxes : (N, 4) int64
+        See `CellBoxes`.
+    areas : (N,) int64, changed
+        Pixels of each cell, kept up to date.
+
+    Notes
+    -----
+    A cell without a gap in any row has no hole: almost all cost one look at their box.
+    """
+    found = False
+    for k in range(boxes.shape[0]):
+        y0, x0, y1, x1 = boxes[k]
+        window = labels[y0:y1, x0:x1]
+        if not _has_gap(window, k + 1):
+            continue
+        outside = _reach_from_edge(window, k + 1)
+        for y in range(window.shape[0]):
+            for x in range(window.shape[1]):
+                other = window[y, x]
+                if other != k + 1 and not outside[y, x]:
+                    found = True
+                    window[y, x] = k + 1
+                    areas[k] += 1
+                    if other > 0:
+                        areas[other - 1] -= 1
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _has_gap(window: NDArray[np.int32], value: int) -> bool:
+    for y in range(window.shape[0]):
+        n_runs, before = 0, False
+        for x in range(window.shape[1]):
+            here = window[y, x] == value
+            if here and not before:
+                n_runs += 1
+            before = here
+        if n_runs > 1:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _reach_from_edge(window: NDArray[np.int32], value: int) -> NDArray[np.bool_]:
+    height, width = window.shape
+    reached = np.zeros((height, width), np.bool_)
+    stack = np.empty((height * width, 2), np.int64)
+    n = 0
+    for y in range(height):
+        for x in range(width):
+            on_edge = y == 0 or x == 0 or y == height - 1 or x == width - 1
+            if on_edge and window[y, x] != value:
+                reached[y, x] = True
+                stack[n, 0], stack[n, 1] = y, x
+                n += 1
+    while n > 0:
+        n -= 1
+        y, x = stack[n]
+        for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+            i, j = y + dy, x + dx
+            inside = 0 <= i < height and 0 <= j < width
+            if inside and not reached[i, j] and window[i, j] != value:
+                reached[i, j] = True
+                stack[n, 0], stack[n, 1] = i, j
+                n += 1
+    return reached
