@@ -108,23 +108,25 @@ def step_exactly(
     y, x : (n,) float32, changed
         Between 0 and `y_max`, `x_max`.
     """
+    one = np.float64(1)
     for j in range(y.size):
         row, column = np.int32(y[j]), np.int32(x[j])
-        fy, fx = np.float64(y[j]) - row, np.float64(x[j]) - column
+        fy, fx = y[j] - np.float32(row), x[j] - np.float32(column)
+        gy, gx = one - fy, one - fx
         here = np.uint64(2) * (np.uint64(row) * np.uint64(width) + np.uint64(column))
         under = here + np.uint64(2 * width)
-        w00, w01 = 1 - fy, fy
+        # Cellpose's mixture: what touches 1 - f is float64, f alone stays float32.
         dy = (
-            field[here] * w00 * (1 - fx)
-            + field[here + np.uint64(2)] * w00 * fx
-            + field[under] * w01 * (1 - fx)
-            + field[under + np.uint64(2)] * w01 * fx
+            field[here] * gy * gx
+            + field[here + np.uint64(2)] * gy * fx
+            + field[under] * fy * gx
+            + field[under + np.uint64(2)] * fy * fx
         )
         dx = (
-            field[here + np.uint64(1)] * w00 * (1 - fx)
-            + field[here + np.uint64(3)] * w00 * fx
-            + field[under + np.uint64(1)] * w01 * (1 - fx)
-            + field[under + np.uint64(3)] * w01 * fx
+            field[here + np.uint64(1)] * gy * gx
+            + field[here + np.uint64(3)] * gy * fx
+            + field[under + np.uint64(1)] * fy * gx
+            + field[under + np.uint64(3)] * fy * fx
         )
         y[j] = min(y_max, max(np.float32(0), y[j] + np.float32(dy)))
         x[j] = min(x_max, max(np.float32(0), x[j] + np.float32(dx)))
