@@ -1,0 +1,289 @@
+"""The score of a whole submission: per image, cell type and threshold, with its interval."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.data.kaggle import read_train_csv
+from cellflow.data.submission import read_submission
+from cellflow.errors import DataError, SubmissionError
+from cellflow.metrics.average_precision import Variant, average_precision
+from cellflow.metrics.bootstrap import N_DRAWS, degrees_of_freedom, interval_of, resampled_sums
+from cellflow.metrics.matching import THRESHOLDS
+from cellflow.metrics.overlap import Cells
+from cellflow.metrics.tables import score_table
+from cellflow.records import CellMasks, ImagePrecision, Interval
+
+EMPTY_CASES = "An image with neither truth nor prediction counts 1, with only one of them 0."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeScore:
+    """The score over some of the images.
+
+    Parameters
+    ----------
+    n_images, n_truths, n_predicted : int
+    mean : Interval
+        Mean average precision over thresholds and images.
+    per_threshold : (T,) float64
+        Mean over the images at each IoU threshold.
+    """
+
+    n_images: int
+    n_truths: int
+    n_predicted: int
+    mean: Interval
+    per_threshold: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Score:
+    """The score of one set of predictions.
+
+    Parameters
+    ----------
+    variant : str
+        As for `average_precision`.
+    names, cell_types, groups : tuple
+        Of the N images, in the order of the arrays; unknown cell types and groups are None.
+    images : tuple of ImagePrecision
+    overall : TypeScore
+    per_cell_type : dict of str to TypeScore
+    remarks : tuple of str
+        What the reader of the score must know.
+    """
+
+    variant: str
+    names: tuple[str, ...]
+    cell_types: tuple[str | None, ...]
+    groups: tuple[str | None, ...]
+    images: tuple[ImagePrecision, ...]
+    overall: TypeScore
+    per_cell_type: dict[str, TypeScore]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def mean(self) -> Interval:
+        """Mean average precision with its 95 % interval."""
+        return self.overall.mean
+
+    @property
+    def image_scores(self) -> NDArray[np.float64]:
+        """The N images' own scores, float64."""
+        return np.array([image.mean for image in self.images])
+
+    def table(self) -> str:
+        """Give the score as a table for reading."""
+        return score_table(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the score as plain values, for JSON."""
+        return {
+            "variant": self.variant,
+            "overall": _plain(self.overall),
+            "per_cell_type": {name: _plain(one) for name, one in self.per_cell_type.items()},
+            "thresholds": THRESHOLDS.tolist(),
+            "images": {
+                name: {"cell_type": kind, "score": image.mean, "precision": list(image.precision)}
+                for name, kind, image in zip(self.names, self.cell_types, self.images, strict=True)
+            },
+            "remarks": [EMPTY_CASES, *self.remarks],
+        }
+
+
+def score_submission(
+    truth_csv: Path | str,
+    submission_csv: Path | str,
+    *,
+    variant: Variant = "competition",
+    covered_only: bool = False,
+    n_draws: int = N_DRAWS,
+    seed: int = 0,
+) -> Score:
+    """Score a submission against the competition's ``train.csv``.
+
+    Parameters
+    ----------
+    truth_csv, submission_csv : path
+    variant : str
+        As for `average_precision`.
+    covered_only : bool
+        Leave out the truth images that the submission does not have, instead of counting them
+        as images without prediction. Either way the remarks name them.
+    n_draws, seed : int
+        Of the bootstrap.
+
+    Raises
+    ------
+    DataError, RleError
+        `truth_csv` cannot be read.
+    SubmissionError
+        The submission breaks a rule of the competition, or covers no truth image.
+    """
+    truth = read_train_csv(truth_csv)
+    shapes = {name: image.masks.shape for name, image in truth.items()}
+    predictions = read_submission(submission_csv, shapes)
+    if not truth.keys() & predictions.keys():
+        raise SubmissionError(
+            f"{submission_csv}: none of its {len(predictions)} images is in {truth_csv}; "
+            f"its first is {next(iter(predictions))}"
+        )
+    remarks = []
+    uncovered = [name for name in truth if name not in predictions]
+    if uncovered:
+        fate = "left out" if covered_only else "counted as without prediction"
+        remarks.append(
+            f"{len(uncovered)} truth images have no row and are {fate}: {', '.join(uncovered)}"
+        )
+    unknown = [name for name in predictions if name not in truth]
+    if unknown:
+        remarks.append(
+            f"{len(unknown)} images are not in the truth and are left out: {', '.join(unknown)}"
+        )
+    names = [name for name in truth if name in predictions or not covered_only]
+    return score_images(
+        {name: truth[name].masks for name in names},
+        predictions,
+        cell_types={name: truth[name].cell_type for name in names},
+        groups={name: truth[name].group for name in names},
+        variant=variant,
+        n_draws=n_draws,
+        rng=np.random.default_rng(seed),
+        remarks=remarks,
+    )
+
+
+def score_images(
+    truths: Mapping[str, Cells],
+    predictions: Mapping[str, Cells],
+    *,
+    rng: np.random.Generator,
+    cell_types: Mapping[str, str | None] | None = None,
+    groups: Mapping[str, str | None] | None = None,
+    variant: Variant = "competition",
+    n_draws: int = N_DRAWS,
+    remarks: Sequence[str] = (),
+) -> Score:
+    """Score predictions that are already in memory.
+
+    Parameters
+    ----------
+    truths : mapping of image name to CellMasks or label image
+        The images to score, at least one.
+    predictions : mapping of image name to CellMasks or label image
+        An image that is missing counts as without prediction.
+    rng : numpy.random.Generator
+        Of the bootstrap.
+    cell_types, groups : mapping of image name to str or None, optional
+        Strata and clusters of the bootstrap.
+    variant, n_draws
+        As for `score_submission`.
+    remarks : sequence of str
+        Passed on to the result.
+
+    Raises
+    ------
+    DataError
+        There is no image.
+    LabelError
+        Truth and prediction of an image differ in size.
+    """
+    if not truths:
+        raise DataError("no image to score")
+    names = tuple(truths)
+    images = tuple(
+        average_precision(truth, predictions.get(name, _nothing(truth)), variant=variant)
+        for name, truth in truths.items()
+    )
+    kinds = tuple((cell_types or {}).get(name) for name in names)
+    wells = tuple((groups or {}).get(name) for name in names)
+
+    def over(chosen: list[int]) -> TypeScore:
+        return _summarize(
+            [images[i] for i in chosen],
+            [kinds[i] for i in chosen],
+            [wells[i] for i in chosen],
+            pooled=variant == "pooled",
+            n_draws=n_draws,
+            rng=rng,
+        )
+
+    return Score(
+        variant=variant,
+        names=names,
+        cell_types=kinds,
+        groups=wells,
+        images=images,
+        overall=over(list(range(len(names)))),
+        per_cell_type={
+            kind: over([i for i, other in enumerate(kinds) if other == kind])
+            for kind in sorted({kind for kind in kinds if kind is not None})
+        },
+        remarks=tuple(remarks),
+    )
+
+
+def _summarize(
+    images: Sequence[ImagePrecision],
+    strata: Sequence[str | None],
+    clusters: Sequence[str | None],
+    *,
+    pooled: bool,
+    n_draws: int,
+    rng: np.random.Generator,
+) -> TypeScore:
+    hits = np.stack([image.counts.tp for image in images], axis=1).astype(np.float64)
+    # TP + FP + FN of every threshold, or the images themselves: what the hits are divided by.
+    if pooled:
+        totals = hits + np.stack([i.counts.fp + i.counts.fn for i in images], axis=1)
+        shares = hits
+    else:
+        totals = np.ones((1, len(images)))
+        shares = np.stack([image.precision for image in images], axis=1)
+    sums = resampled_sums(
+        np.concatenate([shares, totals]),
+        rng=rng,
+        strata=strata,
+        clusters=clusters,
+        n_draws=n_draws,
+    )
+    draws = _ratio(sums[: len(shares)], sums[len(shares) :]).mean(axis=0)
+    per_threshold = _ratio(shares.sum(axis=1), totals.sum(axis=1))
+    freedom = degrees_of_freedom(len(images), strata, clusters)
+    first = [(int(i.counts.tp[0]), int(i.counts.fp[0]), int(i.counts.fn[0])) for i in images]
+    return TypeScore(
+        n_images=len(images),
+        n_truths=sum(tp + fn for tp, _, fn in first),
+        n_predicted=sum(tp + fp for tp, fp, _ in first),
+        mean=interval_of(float(per_threshold.mean()), draws, freedom),
+        per_threshold=per_threshold,
+    )
+
+
+def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Divide, with 1 for nothing of nothing."""
+    ratio: NDArray[np.float64] = np.where(whole > 0, part / np.maximum(whole, 1), 1.0)
+    return ratio
+
+
+def _nothing(truth: Cells) -> CellMasks:
+    height, width = truth.shape
+    return CellMasks.empty((height, width))
+
+
+def _plain(score: TypeScore) -> dict[str, Any]:
+    return {
+        "images": score.n_images,
+        "truths": score.n_truths,
+        "predicted": score.n_predicted,
+        "mean": score.mean.estimate,
+        "low": score.mean.low,
+        "high": score.mean.high,
+        "level": score.mean.level,
+        "per_threshold": score.per_threshold.tolist(),
+    }

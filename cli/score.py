@@ -1,0 +1,46 @@
+"""`cellflow score`: a submission's mAP, with error bars."""
+
+from pathlib import Path
+
+import click
+
+from .options import EXISTING, json_option
+
+VARIANTS = ["competition", "report", "pooled", "at-least-one", "exactly-one", "hungarian-ge"]
+
+
+@click.command()
+@click.argument("submission", type=EXISTING)
+@click.option("--truth", type=EXISTING, required=True, help="The competition's train.csv.")
+@click.option(
+    "--variant",
+    type=click.Choice(VARIANTS),
+    default="competition",
+    show_default=True,
+    help="How hits are counted; for matching numbers from elsewhere.",
+)
+@click.option(
+    "--covered-only", is_flag=True, help="Leave out truth images that the submission lacks."
+)
+@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@json_option
+def command(
+    submission: Path, truth: Path, variant: str, covered_only: bool, seed: int, as_json: bool
+) -> None:
+    """Score SUBMISSION with the competition's mAP on overlapping truth.
+
+    \b
+    cellflow score submission.csv --truth train.csv
+    """
+    import json
+
+    from cellflow.metrics.score import score_submission
+
+    score = score_submission(
+        truth,
+        submission,
+        variant=variant,  # type: ignore[arg-type]
+        covered_only=covered_only,
+        seed=seed,
+    )
+    click.echo(json.dumps(score.to_dict(), indent=2) if as_json else score.table())
