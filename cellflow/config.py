@@ -12,8 +12,9 @@ from cellflow.errors import ConfigError
 FlattenPolicy = Literal["small_on_top", "nearest_centre", "last_wins", "drop_overlap"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Optimizer = Literal["adamw", "sgd"]
-Schedule = Literal["cellpose", "cosine"]
+Schedule = Literal["auto", "cellpose", "cosine"]
 Rescaling = Literal["image", "dataset"]
+Keep = Literal["last", "best"]
 
 
 def _require(condition: bool, message: str) -> None:
@@ -134,7 +135,8 @@ class TrainingConfig:
     weight_decay: float = 1e-5
     momentum: float = 0.9
     """Of SGD only."""
-    schedule: Schedule = "cellpose"
+    schedule: Schedule = "auto"
+    """cellpose = Cellpose's, which anneals only beyond 100 epochs; auto = it there, else cosine."""
     warmup_epochs: int = 10
     crop_size: int = 224
     """Side of the random squares, pixels; a multiple of 16."""
@@ -153,14 +155,27 @@ class TrainingConfig:
     precision: Precision = "float32"
     """Training in bfloat16 stays opt-in until its score is shown equal."""
     n_workers: int = 0
-    """Loader processes; 0 = load in this one."""
+    """Loader processes; 0 = a thread of this one, which is enough on a CPU."""
+    cache_megabytes: int = 1024
+    """Prepared images (9 bytes a grey pixel) kept in memory, over all loaders; the rest
+    is prepared again when its turn comes."""
+    keep: Keep = "last"
+    """Which weights the model folder takes: last = of the last epoch, so that the score on the
+    held-out fold is unbiased; best = of the best validation, selected on that very fold."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("n_epochs", "batch_size", "learning_rate", "validate_every"):
             value = getattr(self, name)
             _require(value > 0, f"training.{name}: expected > 0, found {value}")
-        for name in ("weight_decay", "warmup_epochs", "n_workers", "min_cells", "seed"):
+        for name in (
+            "weight_decay",
+            "warmup_epochs",
+            "n_workers",
+            "min_cells",
+            "cache_megabytes",
+            "seed",
+        ):
             value = getattr(self, name)
             _require(value >= 0, f"training.{name}: expected >= 0, found {value}")
         _require(
@@ -178,6 +193,7 @@ class TrainingConfig:
         _require_choice("training.optimizer", self.optimizer, Optimizer)
         _require_choice("training.schedule", self.schedule, Schedule)
         _require_choice("training.rescaling", self.rescaling, Rescaling)
+        _require_choice("training.keep", self.keep, Keep)
         _require_choice("training.precision", self.precision, Precision)
 
 
