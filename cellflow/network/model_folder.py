@@ -1,0 +1,202 @@
+"""A trained model as a folder that holds all that prediction needs.
+
+::
+
+    config.json            settings, versions, commit, seed, data hash, initial weights
+    thresholds.json        of the dynamics, and whether they were tuned
+    weights.safetensors    the network
+    cellpose_model         the same as the plain file that Cellpose and its GUI load
+    README.md              the model card
+"""
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from cellpose.resnet_torch import CPnet
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from cellflow._version import __version__
+from cellflow.atomic import atomic_path, write_json, write_text
+from cellflow.config import Config, DynamicsConfig
+from cellflow.configfile import config_from_dict, config_to_dict
+from cellflow.errors import ConfigError, ModelError
+from cellflow.network.cpnet import build_network, save_cellpose_file
+
+FORMAT = 1
+"""Of `config.json`; a reader refuses a newer one."""
+
+CONFIG, THRESHOLDS, WEIGHTS = "config.json", "thresholds.json", "weights.safetensors"
+CELLPOSE_FILE, CARD = "cellpose_model", "README.md"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFolder:
+    """What a model folder says.
+
+    Parameters
+    ----------
+    path : Path
+    config : Config
+        The settings of the training run, with the dynamics of ``thresholds.json``.
+    diameter : float
+        Median cell diameter of the training images, pixels.
+    tuned : bool
+        Whether the thresholds were tuned.
+    record : mapping
+        The whole of ``config.json``.
+    """
+
+    path: Path
+    config: Config
+    diameter: float
+    tuned: bool
+    record: Mapping[str, Any]
+
+    def load_network(self) -> CPnet:
+        """Give the network with its weights.
+
+        Raises
+        ------
+        ModelError
+            The weights are missing, truncated or of another network.
+        """
+        network = build_network(self.config.network, torch.Generator())
+        path = self.path / WEIGHTS
+        try:
+            network.load_state_dict(load_file(path))
+        except FileNotFoundError as error:
+            raise ModelError(f"{self.path}: {WEIGHTS} is missing") from error
+        except (SafetensorError, OSError) as error:
+            raise ModelError(f"{path}: broken or truncated: {error}") from error
+        except RuntimeError as error:
+            raise ModelError(f"{path}: its tensors do not fit {CONFIG}: {error}") from error
+        return network
+
+    def fingerprint(self) -> str:
+        """Give a hash of the weights and thresholds: what predictions depend on."""
+        digest = hashlib.sha256((self.path / WEIGHTS).read_bytes())
+        digest.update((self.path / THRESHOLDS).read_bytes())
+        return digest.hexdigest()
+
+
+def write_model_folder(
+    folder: Path | str,
+    network: CPnet,
+    config: Config,
+    *,
+    diameter: float,
+    record: Mapping[str, Any],
+    card: str,
+) -> None:
+    """Write a model folder; files that are there already are replaced one by one.
+
+    Parameters
+    ----------
+    folder : path
+    network : CPnet
+    config : Config
+        Its dynamics become ``thresholds.json``.
+    diameter : float
+        Median cell diameter of the training images, pixels.
+    record : mapping
+        What else ``config.json`` keeps: seed, data hash, folds, initial weights, scores.
+    card : str
+        Markdown of the model card.
+    """
+    folder = Path(folder)
+    network.diam_labels.data.fill_(diameter)
+    state = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
+    with atomic_path(folder / WEIGHTS) as temporary:
+        save_file(state, temporary)
+    save_cellpose_file(network, folder / CELLPOSE_FILE)
+    write_thresholds(folder, config.dynamics, tuned=False)
+    write_text(folder / CARD, card)
+    # Last, since a folder without it is no model.
+    write_json(
+        folder / CONFIG,
+        {
+            "format": FORMAT,
+            "versions": versions(),
+            "diameter": diameter,
+            **record,
+            "config": config_to_dict(config),
+        },
+    )
+
+
+def write_thresholds(folder: Path | str, dynamics: DynamicsConfig, *, tuned: bool) -> None:
+    """Write ``thresholds.json``."""
+    values = {
+        "cellprob_threshold": dynamics.cellprob_threshold,
+        "flow_threshold": dynamics.flow_threshold,
+        "min_size": dynamics.min_size,
+    }
+    write_json(Path(folder) / THRESHOLDS, {"tuned": tuned, "default": values, "per_cell_type": {}})
+
+
+def read_model_folder(folder: Path | str) -> ModelFolder:
+    """Read what a model folder says; the weights are loaded by `ModelFolder.load_network`.
+
+    Raises
+    ------
+    ModelError
+        The folder is none, a file is missing or broken, or a newer cellflow wrote it.
+    """
+    folder = Path(folder)
+    record = _read_json(folder, CONFIG)
+    if record.get("format", FORMAT + 1) > FORMAT:
+        raise ModelError(f"{folder}: written by a newer cellflow; this is {__version__}")
+    thresholds = _read_json(folder, THRESHOLDS)
+    try:
+        settings = {**record["config"]}
+        settings["dynamics"] = {**settings.get("dynamics", {}), **thresholds["default"]}
+        return ModelFolder(
+            path=folder,
+            config=config_from_dict(settings),
+            diameter=float(record["diameter"]),
+            tuned=bool(thresholds["tuned"]),
+            record=record,
+        )
+    except (KeyError, TypeError, ConfigError) as error:
+        raise ModelError(f"{folder}: {CONFIG} or {THRESHOLDS} is broken: {error}") from error
+
+
+def versions() -> dict[str, str]:
+    """Give the versions that a result depends on, and the commit where there is one."""
+    found = {"cellflow": __version__, "python": platform.python_version()}
+    found |= {name: version(name) for name in ("torch", "cellpose", "numpy", "numba")}
+    here = Path(__file__).parent
+    try:
+        commit = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=5,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return found
+    return {**found, "commit": commit}
+
+
+def _read_json(folder: Path, name: str) -> dict[str, Any]:
+    try:
+        content = json.loads((folder / name).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(
+            f"{folder}: no model folder: cannot read {name} ({error.strerror})"
+        ) from error
+    except ValueError as error:
+        raise ModelError(f"{folder / name}: broken JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{folder / name}: expected a JSON object")
+    return content

@@ -1,0 +1,76 @@
+"""A picture to the network's input, as Cellpose prepares it."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cellflow.config import DataConfig
+from cellflow.errors import ImageError
+
+FLAT = 1e-3
+"""Between the two percentiles; a channel with less contrast becomes 0 (Cellpose, normalize99)."""
+
+
+def prepare_image(image: NDArray[Any], config: DataConfig) -> NDArray[np.float32]:
+    """Choose the channels of a picture and normalise each.
+
+    Parameters
+    ----------
+    image : (H, W) or (C, H, W), any real dtype
+        Grey levels as in the file.
+    config : DataConfig
+        Channels in Cellpose's meaning, and the percentiles that become 0 and 1.
+
+    Returns
+    -------
+    (2, H, W) float32
+        The channel to segment and the nuclear one; zeros where there is none, or no contrast.
+
+    Raises
+    ------
+    ImageError
+        A channel is asked for that the picture does not have, or it holds NaN or infinity.
+
+    Notes
+    -----
+    Grey of a coloured picture is the mean of its channels. Percentiles are of the whole picture,
+    interpolated as by `numpy.percentile`.
+    """
+    planes = image[None] if image.ndim == 2 else image
+    first, second = config.channels
+    prepared = np.zeros((2, *planes.shape[1:]), np.float32)
+    prepared[0] = _channel(planes, first)
+    if second:
+        prepared[1] = _channel(planes, second)
+    for plane in prepared[: 2 if second else 1]:
+        _normalize(plane, config.low_percentile, config.high_percentile)
+    return prepared
+
+
+def resize_image(image: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """Resize (N, C, H, W) bilinearly to `shape`, as OpenCV does: no smoothing when shrinking."""
+    if tuple(image.shape[-2:]) == shape:
+        return image
+    return torch.nn.functional.interpolate(image, shape, mode="bilinear", align_corners=False)
+
+
+def _channel(planes: NDArray[Any], number: int) -> NDArray[np.float32]:
+    if number > len(planes):
+        raise ImageError(f"channel {number} is asked for, but the image has {len(planes)}")
+    plane: NDArray[Any] = planes.mean(axis=0) if number == 0 else planes[number - 1]
+    grey: NDArray[np.float32] = plane.astype(np.float32)
+    if not np.isfinite(grey).all():
+        raise ImageError("the image holds NaN or infinity; expected finite grey levels")
+    return grey
+
+
+def _normalize(plane: NDArray[np.float32], low: float, high: float) -> None:
+    """Scale `plane` in place."""
+    bottom, top = np.percentile(plane, [low, high])
+    if top - bottom > FLAT:
+        plane -= np.float32(bottom)
+        plane /= np.float32(top - bottom)
+    else:
+        plane[:] = 0
