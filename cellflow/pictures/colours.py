@@ -1,0 +1,126 @@
+"""Colours that people with any colour vision tell apart, given out so that neighbours differ."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.data.flatten import flatten
+from cellflow.metrics.matching import passing_pairs
+from cellflow.metrics.overlap import find_overlap
+from cellflow.records import CellMasks
+
+PALETTE: NDArray[np.uint8] = np.array(
+    [
+        (255, 176, 0),  # amber
+        (86, 180, 233),  # sky blue
+        (255, 97, 64),  # vermilion
+        (0, 200, 150),  # bluish green
+        (240, 228, 66),  # yellow
+        (230, 130, 200),  # reddish purple
+        (120, 140, 255),  # blue
+        (255, 255, 255),  # white
+    ],
+    np.uint8,
+)
+"""After Okabe and Ito (2008), brightened, since outlines lie on a grey ground."""
+
+HIT: NDArray[np.uint8] = np.array((86, 180, 233), np.uint8)
+"""Sky blue: a truth that a prediction meets, or the other way round."""
+MISSED: NDArray[np.uint8] = np.array((255, 176, 0), np.uint8)
+"""Amber: a truth without prediction."""
+SPURIOUS: NDArray[np.uint8] = np.array((255, 97, 64), np.uint8)
+"""Vermilion: a prediction without truth."""
+
+REACH = 3
+"""Cells this close count as neighbours, pixels: their outlines could be taken for one."""
+
+
+def colour_cells(masks: CellMasks) -> NDArray[np.uint8]:
+    """Give each cell a colour that its neighbours do not have.
+
+    Parameters
+    ----------
+    masks : CellMasks
+        N cells; they may overlap.
+
+    Returns
+    -------
+    (N, 3) uint8
+        Rows of `PALETTE`.
+
+    Notes
+    -----
+    Greedy, cells with most neighbours first, ties by index; of the free colours the one used
+    least so far. A cell with more neighbours than there are colours (deep piles of overlapping
+    masks) takes the colour that fewest of its neighbours have.
+    """
+    neighbours: list[list[int]] = [[] for _ in range(len(masks))]
+    for first, second in _neighbour_pairs(masks):
+        neighbours[first].append(second)
+        neighbours[second].append(first)
+    chosen = np.full(len(masks), -1)
+    n_used = np.zeros(len(PALETTE), np.int64)
+    for cell in sorted(range(len(masks)), key=lambda cell: (-len(neighbours[cell]), cell)):
+        taken = chosen[neighbours[cell]]
+        n_taken = np.bincount(taken[taken >= 0], minlength=len(PALETTE))
+        chosen[cell] = np.lexsort((n_used, n_taken))[0]
+        n_used[chosen[cell]] += 1
+    colours: NDArray[np.uint8] = PALETTE[chosen]
+    return colours
+
+
+def colour_matches(
+    truth: CellMasks, predicted: CellMasks, *, threshold: float = 0.5
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Colour hits, missed truths and spurious predictions.
+
+    Parameters
+    ----------
+    truth, predicted : CellMasks
+    threshold : float
+        A pair with a larger intersection over union is a hit: 0.50, 0.55 … 0.95.
+
+    Returns
+    -------
+    truth_colours : (N, 3) uint8
+        `HIT` or `MISSED`.
+    predicted_colours : (M, 3) uint8
+        `HIT` or `SPURIOUS`.
+
+    Notes
+    -----
+    A cell is a hit if any cell of the other side passes; with overlapping truth the score's
+    one-to-one matching may count one fewer.
+    """
+    percent = round(100 * threshold)
+    overlap = find_overlap(truth, predicted)
+    passing = passing_pairs(overlap, percent)
+    truth_colours = np.tile(MISSED, (len(truth), 1))
+    predicted_colours = np.tile(SPURIOUS, (len(predicted), 1))
+    truth_colours[overlap.truth[passing]] = HIT
+    predicted_colours[overlap.predicted[passing]] = HIT
+    return truth_colours, predicted_colours
+
+
+def _neighbour_pairs(masks: CellMasks) -> list[tuple[int, int]]:
+    """Give the pairs (i, j), i < j, of cells that share pixels or come within `REACH`."""
+    overlap = find_overlap(masks, masks)
+    pairs = [np.stack([overlap.truth, overlap.predicted], axis=1)]
+    labels = flatten(masks)
+    pairs += [
+        _pairs_at(labels, dy * step, dx * step)
+        for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1))
+        for step in range(1, REACH + 1)
+    ]
+    found = np.concatenate(pairs)
+    found = np.sort(found[found[:, 0] != found[:, 1]], axis=1)
+    return [(int(first), int(second)) for first, second in np.unique(found, axis=0)]
+
+
+def _pairs_at(labels: NDArray[np.int32], dy: int, dx: int) -> NDArray[np.int64]:
+    """Give the cells (label - 1) that meet when the image is moved by (dy, dx), dy >= 0."""
+    height, width = labels.shape
+    here = labels[: max(height - dy, 0), max(-dx, 0) : width - max(dx, 0)]
+    there = labels[dy:, max(dx, 0) : width + min(dx, 0)]
+    meeting = (here != there) & (here > 0) & (there > 0)
+    pairs: NDArray[np.int64] = np.stack([here[meeting], there[meeting]], 1).astype(np.int64) - 1
+    return pairs

@@ -1,0 +1,237 @@
+"""Curves of training as one PNG, drawn with Pillow."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from cellflow.atomic import atomic_path
+from cellflow.errors import ConfigError
+from cellflow.pictures.lettering import INK, PAPER, Colour, fit_text, load_font
+
+WIDTH, HEIGHT = 900, 540
+"""Of the picture, pixels."""
+LEFT, RIGHT, TOP, BOTTOM = 84, 24, 56, 64
+"""Margins around the axes, pixels."""
+FINE = 3
+"""Lines are drawn this much larger and averaged down, which smooths them."""
+GRID: Colour = (222, 222, 222)
+LINES: tuple[Colour, ...] = (
+    (0, 114, 178),
+    (213, 94, 0),
+    (0, 158, 115),
+    (204, 121, 167),
+    (230, 159, 0),
+    (86, 180, 233),
+)
+"""Okabe and Ito's colours that show on white, in the order of the series."""
+
+Series = Mapping[str, tuple[Sequence[float], Sequence[float]]]
+Bands = Mapping[str, tuple[Sequence[float], Sequence[float]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scale:
+    """From values to picture pixels along one axis."""
+
+    low: float
+    high: float
+    first: float
+    last: float
+    ticks: tuple[float, ...]
+
+    def __call__(self, value: float) -> float:
+        share = (value - self.low) / (self.high - self.low)
+        return self.first + share * (self.last - self.first)
+
+
+def draw_curves(
+    path: Path | str,
+    title: str,
+    series: Series,
+    x_label: str,
+    y_label: str,
+    *,
+    bands: Bands | None = None,
+) -> None:
+    """Write one picture of one or more curves.
+
+    Parameters
+    ----------
+    path : path
+        A PNG of 900 × 540 pixels; replaced only when it is whole.
+    title, x_label, y_label : str
+    series : mapping of name to (x, y)
+        Equally long sequences. Points that are not finite are left out and break the line.
+    bands : mapping of name to (low, high), optional
+        Interval around the curve of that name, as long as its x, drawn as a pale area.
+
+    Raises
+    ------
+    ConfigError
+        x and y, or a band, differ in length; a band without its curve.
+    DataError
+        The file cannot be written.
+
+    Notes
+    -----
+    A curve of one point is a dot. Without any finite point the axes stand empty with the words
+    "nothing to show yet". Equal input gives equal bytes with one version of Pillow.
+    """
+    curves = {name: _points(name, *pair) for name, pair in series.items()}
+    areas = {name: _band(name, pair, curves) for name, pair in (bands or {}).items()}
+    # A band spans the axes too, or it would leave them.
+    spread = [*curves.values()] + [half for area in areas.values() for half in area]
+    finite = np.concatenate([curve[np.isfinite(curve).all(axis=1)] for curve in spread] or [[]])
+    finite = finite.reshape(-1, 2)
+    across = _scale(finite[:, 0], LEFT, WIDTH - RIGHT)
+    upwards = _scale(finite[:, 1], HEIGHT - BOTTOM, TOP)
+    picture = Image.new("RGB", (WIDTH * FINE, HEIGHT * FINE), PAPER)
+    pen = ImageDraw.Draw(picture)
+    _draw_grid(pen, across, upwards)
+    for index, name in enumerate(curves):
+        if name in areas:
+            _draw_band(pen, areas[name], across, upwards, LINES[index % len(LINES)])
+    for index, curve in enumerate(curves.values()):
+        _draw_line(pen, curve, across, upwards, LINES[index % len(LINES)])
+    picture = picture.resize((WIDTH, HEIGHT), Image.Resampling.BOX)
+    _letter(picture, across, upwards, (title, x_label, y_label), list(curves), len(finite) == 0)
+    with atomic_path(path) as temporary:
+        picture.save(temporary, format="PNG", optimize=False)
+
+
+def _points(name: str, x: Sequence[float], y: Sequence[float]) -> NDArray[np.float64]:
+    if len(x) != len(y):
+        raise ConfigError(f"curve {name!r}: {len(x)} x values but {len(y)} y values")
+    return np.stack([np.asarray(x, np.float64), np.asarray(y, np.float64)], axis=1)
+
+
+def _band(
+    name: str, pair: tuple[Sequence[float], Sequence[float]], curves: Mapping[str, NDArray[Any]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if name not in curves:
+        raise ConfigError(f"band {name!r} has no curve; curves: {', '.join(curves)}")
+    x = curves[name][:, 0].tolist()
+    return _points(name, x, pair[0]), _points(name, x, pair[1])
+
+
+def _scale(values: NDArray[np.float64], first: float, last: float) -> _Scale:
+    """Choose limits at round ticks that hold all values."""
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    if high - low < 1e-12 * max(abs(low), abs(high), 1e-300):
+        low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
+    step = _round_step((high - low) / 5)
+    n_below, n_above = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    ticks = tuple(step * k for k in range(n_below, n_above + 1))
+    return _Scale(low=ticks[0], high=ticks[-1], first=first, last=last, ticks=ticks)
+
+
+def _round_step(step: float) -> float:
+    """Give the nearest 1, 2 or 5 times a power of ten, upwards."""
+    power = 10.0 ** math.floor(math.log10(step))
+    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= step * 0.999)
+
+
+def _draw_grid(pen: ImageDraw.ImageDraw, across: _Scale, upwards: _Scale) -> None:
+    for tick in across.ticks:
+        x = across(tick) * FINE
+        pen.line([(x, TOP * FINE), (x, (HEIGHT - BOTTOM) * FINE)], fill=GRID, width=FINE)
+    for tick in upwards.ticks:
+        y = upwards(tick) * FINE
+        pen.line([(LEFT * FINE, y), ((WIDTH - RIGHT) * FINE, y)], fill=GRID, width=FINE)
+    corner = (LEFT * FINE, (HEIGHT - BOTTOM) * FINE)
+    pen.line([(LEFT * FINE, TOP * FINE), corner], fill=INK, width=FINE)
+    pen.line([corner, ((WIDTH - RIGHT) * FINE, (HEIGHT - BOTTOM) * FINE)], fill=INK, width=FINE)
+
+
+def _pieces(curve: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Cut a curve at its points that are not finite."""
+    gaps = np.flatnonzero(~np.isfinite(curve).all(axis=1))
+    pieces = [piece[np.isfinite(piece).all(axis=1)] for piece in np.split(curve, gaps)]
+    return [piece for piece in pieces if len(piece)]
+
+
+def _place(
+    piece: NDArray[np.float64], across: _Scale, upwards: _Scale
+) -> list[tuple[float, float]]:
+    return [(across(float(x)) * FINE, upwards(float(y)) * FINE) for x, y in piece]
+
+
+def _draw_line(
+    pen: ImageDraw.ImageDraw,
+    curve: NDArray[np.float64],
+    across: _Scale,
+    upwards: _Scale,
+    colour: Colour,
+) -> None:
+    for piece in _pieces(curve):
+        places = _place(piece, across, upwards)
+        if len(places) > 1:
+            pen.line(places, fill=colour, width=2 * FINE, joint="curve")
+        if len(places) <= 60:
+            radius = 3 * FINE
+            for x, y in places:
+                pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=colour)
+
+
+def _draw_band(
+    pen: ImageDraw.ImageDraw,
+    area: tuple[NDArray[np.float64], NDArray[np.float64]],
+    across: _Scale,
+    upwards: _Scale,
+    colour: Colour,
+) -> None:
+    red, green, blue = ((part + 3 * 255) // 4 for part in colour)
+    known = np.isfinite(area[0]).all(axis=1) & np.isfinite(area[1]).all(axis=1)
+    edge = np.concatenate([area[0][known], area[1][known][::-1]])
+    if known.sum() > 1:
+        pen.polygon(_place(edge, across, upwards), fill=(red, green, blue))
+
+
+def _letter(
+    picture: Image.Image,
+    across: _Scale,
+    upwards: _Scale,
+    texts: tuple[str, str, str],
+    names: list[str],
+    nothing: bool,
+) -> None:
+    """Write title, ticks, labels and legend."""
+    pen, small, large = ImageDraw.Draw(picture), load_font(15), load_font(20)
+    title, x_label, y_label = texts
+    pen.text((LEFT, 16), fit_text(title, WIDTH - LEFT - RIGHT, large), INK, large)
+    for tick in across.ticks:
+        pen.text((across(tick), HEIGHT - BOTTOM + 8), f"{tick:.6g}", INK, small, anchor="ma")
+    for tick in upwards.ticks:
+        pen.text((LEFT - 8, upwards(tick)), f"{tick:.6g}", INK, small, anchor="rm")
+    middle = ((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 28)
+    pen.text(middle, fit_text(x_label, WIDTH - LEFT, small), INK, small, anchor="ma")
+    side = Image.new("RGB", (HEIGHT - TOP - BOTTOM, 24), PAPER)
+    shown = fit_text(y_label, side.width, small)
+    ImageDraw.Draw(side).text((side.width / 2, 2), shown, INK, small, anchor="ma")
+    picture.paste(side.rotate(90, expand=True), (6, TOP))
+    if nothing:
+        centre = ((LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2)
+        pen.text(centre, "nothing to show yet", INK, large, anchor="mm")
+    _write_legend(pen, names)
+
+
+def _write_legend(pen: ImageDraw.ImageDraw, names: list[str]) -> None:
+    """Write the names in one box at the upper right; none for a single nameless curve."""
+    font = load_font(15)
+    shown = [fit_text(name, 300, font) for name in names]
+    if not any(shown):
+        return
+    width = max(font.getlength(name) for name in shown) + 44
+    left, top = WIDTH - RIGHT - width - 8, TOP + 8
+    box = [left, top, WIDTH - RIGHT - 8, top + 22 * len(shown) + 8]
+    pen.rectangle(box, fill=PAPER, outline=GRID)
+    for index, name in enumerate(shown):
+        y = top + 15 + 22 * index
+        pen.line([(left + 8, y), (left + 30, y)], LINES[index % len(LINES)], 3)
+        pen.text((left + 36, y), name, INK, font, anchor="lm")

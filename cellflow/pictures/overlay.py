@@ -1,0 +1,99 @@
+"""Image beside image with outlines, truth beside prediction, as one PNG."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.data.images import write_png
+from cellflow.metrics.overlap import Cells, as_masks
+from cellflow.pictures.colours import HIT, MISSED, SPURIOUS, colour_matches
+from cellflow.pictures.display import stretch_contrast
+from cellflow.pictures.lettering import add_caption, side_by_side
+from cellflow.pictures.outlines import ZOOM, enlarge, outlines
+
+Colouring = Literal["cells", "matches"]
+
+
+def save_overlay(
+    path: Path | str,
+    image: NDArray[Any],
+    *,
+    truth: Cells | None = None,
+    predicted: Cells | None = None,
+    title: str = "",
+    colouring: Colouring = "cells",
+    zoom: int = ZOOM,
+) -> None:
+    """Write the picture of `draw_overlay` as PNG, whole or not at all.
+
+    Raises
+    ------
+    DataError
+        The file cannot be written.
+    ImageError
+        As `draw_overlay`.
+    """
+    picture = draw_overlay(
+        image, truth=truth, predicted=predicted, title=title, colouring=colouring, zoom=zoom
+    )
+    write_png(path, picture)
+
+
+def draw_overlay(
+    image: NDArray[Any],
+    *,
+    truth: Cells | None = None,
+    predicted: Cells | None = None,
+    title: str = "",
+    colouring: Colouring = "cells",
+    zoom: int = ZOOM,
+) -> NDArray[np.uint8]:
+    """Draw an image and, beside it, its outlines: what is given of truth and prediction.
+
+    Parameters
+    ----------
+    image : (H, W) or (C, H, W), any real dtype
+    truth, predicted : CellMasks, or (H, W) label image, optional
+        Without either the image stands alone.
+    title : str
+        Stands above the image, for instance its name.
+    colouring : "cells" or "matches"
+        One colour a cell; or, when both sides are given, hits sky blue, missed truths amber and
+        spurious predictions vermilion, at an intersection over union above 0.5.
+    zoom : int
+        Picture pixels an image pixel, along each side.
+
+    Returns
+    -------
+    (height, width, 3) uint8
+        One, two or three panels, each under its caption.
+
+    Raises
+    ------
+    ImageError
+        Image and cells differ in size, or the image is not grey or coloured.
+    """
+    panels = [add_caption(enlarge(stretch_contrast(image), zoom), title or "image")]
+    colours: dict[str, NDArray[np.uint8] | None] = {"truth": None, "predicted": None}
+    notes = {"truth": "", "predicted": ""}
+    if colouring == "matches" and truth is not None and predicted is not None:
+        of_truth, of_predicted = colour_matches(as_masks(truth), as_masks(predicted))
+        colours = {"truth": of_truth, "predicted": of_predicted}
+        notes = {
+            "truth": f": {_count(of_truth, HIT)} hit (blue), "
+            f"{_count(of_truth, MISSED)} missed (amber)",
+            "predicted": f": {_count(of_predicted, HIT)} hit (blue), "
+            f"{_count(of_predicted, SPURIOUS)} spurious (vermilion)",
+        }
+    for name, cells in (("truth", truth), ("predicted", predicted)):
+        if cells is not None:
+            masks = as_masks(cells)
+            picture = outlines(image, masks, zoom=zoom, colours=colours[name])
+            panels.append(add_caption(picture, f"{name}, {len(masks)} cells{notes[name]}"))
+    return side_by_side(panels)
+
+
+def _count(colours: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> int:
+    return int((colours == wanted).all(axis=-1).sum())
