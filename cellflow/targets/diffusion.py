@@ -1,24 +1,34 @@
 """Heat that spreads from a cell's centre, and the flow that climbs it: the kernels.
 
-The algorithm is that of Cellpose 3.1 on the CPU (`masks_to_flows_cpu`): in the cell's bounding box,
-padded by one pixel, ``2 (h + w + 4)`` times add 1 at the centre and replace every pixel of the cell by
-the mean of its 3×3 neighbourhood, 0 outside the cell; the flow is the normalised central difference.
-Pieces of a cell that do not touch the piece with the centre stay cold, so their flow is 0.
+The algorithm is that of Cellpose 3.1 on the CPU (`masks_to_flows_cpu`): in the cell's bounding
+box, padded by one pixel, ``2 (h + w + 4)`` times add 1 at the centre and replace every pixel of the
+cell by the mean of its 3×3 neighbourhood, 0 outside the cell; the flow is the normalised central
+difference. Pieces of a cell that do not touch the piece with the centre stay cold: flow 0.
+
+Heat is in units of 2⁻¹⁰⁰, so that float32 holds it down to some 70 pixels from the centre of a line
+one pixel thin. A cell in which any pixel stays colder than float32 resolves is done again in
+float64, which is what Cellpose computes in.
 
 Stringer et al., Cellpose: a generalist algorithm for cellular segmentation, Nature Methods 2021.
 """
+
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-TINY = 1e-60
-"""Added to a flow's length, as Cellpose does: 0 stays 0."""
+SOURCE = 2.0**100
+"""Heat added at the centre a step; a power of 2, so that no rounding depends on it."""
+COLD = 1e-30
+"""Heat below which float32 may have lost digits: its smallest normal number is 1.2e-38."""
+TINY = 1e-60 * SOURCE
+"""Added to a flow's length: Cellpose's 1e-60 in our unit of heat. 0 stays 0."""
 
 
 @njit(cache=True, nogil=True)
 def place_cell(
-    labels: NDArray[np.int32], value: int, box: NDArray[np.int64], weights: NDArray[np.float64]
+    labels: NDArray[np.int32], value: int, box: NDArray[np.int64], weights: NDArray[Any]
 ) -> int:
     """Write 1/9 where the padded box is inside the cell, else 0; give the centre.
 
@@ -29,7 +39,7 @@ def place_cell(
         The cell's label.
     box : (4,) int64
         Its bounding box, h x w pixels, as in `CellBoxes`.
-    weights : ((h + 2) * (w + 1) + 1,) float64, written
+    weights : ((h + 2) * (w + 1) + 1,) float, written
         Rows of w + 1: column 0 pads the row's left end and the right end of the row above.
 
     Returns
@@ -64,9 +74,9 @@ def place_cell(
 
 @njit(cache=True, nogil=True)
 def diffuse(
-    heat: NDArray[np.float64],
-    sums: NDArray[np.float64],
-    weights: NDArray[np.float64],
+    heat: NDArray[Any],
+    sums: NDArray[Any],
+    weights: NDArray[Any],
     centre: int,
     stride: int,
     n_steps: int,
@@ -75,9 +85,10 @@ def diffuse(
 
     Parameters
     ----------
-    heat : ((h + 2) * stride + 1,) float64, written
+    heat : ((h + 2) * stride + 1,) float32 or float64, written
         0 at the start.
     sums : as `heat`, scratch
+        0 at the start.
     weights : as `heat`
         1/9 inside the cell, 0 outside, see `place_cell`.
     centre, stride, n_steps : int
@@ -86,11 +97,12 @@ def diffuse(
     -----
     Cost: 4 additions and 1 product a pixel of the box and step, in unit stride without a branch.
     Heat has gone at most one row a step, so the first steps touch only the rows around the centre.
+    The two outer terms are added first: a symmetric cell then stays symmetric to the last bit.
     """
     last_row = heat.size // stride - 1
     centre_row = centre // stride
     for step in range(n_steps):
-        heat[centre] += 1.0
+        heat[centre] += SOURCE
         # Views instead of offsets: Numba then needs no negative-index check, and LLVM vectorises.
         start = max(1, centre_row - step - 1) * stride + 1
         stop = min(last_row, centre_row + step + 2) * stride
@@ -99,31 +111,29 @@ def diffuse(
         right = heat[start - stride + 1 : stop + stride + 1]
         across = sums[start - stride : stop + stride]
         for i in range(across.size):
-            across[i] = left[i] + here[i] + right[i]
+            across[i] = (left[i] + right[i]) + here[i]
         above = sums[start - stride : stop - stride]
         middle = sums[start:stop]
         below = sums[start + stride : stop + stride]
         inside = weights[start:stop]
         out = heat[start:stop]
         for i in range(out.size):
-            out[i] = (above[i] + middle[i] + below[i]) * inside[i]
+            out[i] = ((above[i] + below[i]) + middle[i]) * inside[i]
 
 
 @njit(cache=True, nogil=True)
 def heat_cell(
-    labels: NDArray[np.int32],
-    value: int,
-    box: NDArray[np.int64],
-    scratch: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give the heat of one cell and where the cell is, both flat over its padded box.
+    labels: NDArray[np.int32], value: int, box: NDArray[np.int64], scratch: NDArray[Any]
+) -> bool:
+    """Heat one cell; tell whether each of its pixels is warm enough for float32.
 
     Parameters
     ----------
     labels, value, box
         See `place_cell`.
-    scratch : (3, S) float64
-        ``S >= (h + 2) * (w + 1) + 1``; the results are views of it.
+    scratch : (3, S) float32 or float64, written
+        ``S >= (h + 2) * (w + 1) + 1``. Row 0 becomes the heat over the padded box, row 2 the
+        weights of `place_cell`.
     """
     height, width = box[2] - box[0], box[3] - box[1]
     size = (height + 2) * (width + 1) + 1
@@ -132,7 +142,51 @@ def heat_cell(
     sums[:] = 0.0
     centre = place_cell(labels, value, box, weights)
     diffuse(heat, sums, weights, centre, width + 1, 2 * (height + width + 4))
-    return heat, weights
+    for i in range(size):
+        if weights[i] != 0.0 and heat[i] < COLD:
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def climb(heat: NDArray[Any], place: int, stride: int) -> tuple[float, float]:
+    """Give the flow (dy, dx) at a flat place of the padded box."""
+    dy = np.float64(heat[place + stride]) - np.float64(heat[place - stride])
+    dx = np.float64(heat[place + 1]) - np.float64(heat[place - 1])
+    length = TINY + np.sqrt(dy * dy + dx * dx)
+    return dy / length, dx / length
+
+
+@njit(cache=True, nogil=True)
+def write_flows(scratch: NDArray[Any], box: NDArray[np.int64], flows: NDArray[np.float32]) -> None:
+    """Write the flows of the cell in `scratch`, see `heat_cell`, into the (2, H, W) image."""
+    height, width = box[2] - box[0], box[3] - box[1]
+    heat, weights = scratch[0], scratch[2]
+    for y in range(height):
+        for x in range(width):
+            place = (y + 1) * (width + 1) + x + 1
+            if weights[place] != 0.0:
+                dy, dx = climb(heat, place, width + 1)
+                flows[0, box[0] + y, box[1] + x] = dy
+                flows[1, box[0] + y, box[1] + x] = dx
+
+
+@njit(cache=True, nogil=True)
+def mean_error(scratch: NDArray[Any], box: NDArray[np.int64], flows: NDArray[np.float32]) -> float:
+    """Give the mean squared distance between the flows of the cell in `scratch` and given ones."""
+    height, width = box[2] - box[0], box[3] - box[1]
+    heat, weights = scratch[0], scratch[2]
+    total, n = 0.0, 0
+    for y in range(height):
+        for x in range(width):
+            place = (y + 1) * (width + 1) + x + 1
+            if weights[place] != 0.0:
+                dy, dx = climb(heat, place, width + 1)
+                error_y = dy - flows[0, box[0] + y, box[1] + x]
+                error_x = dx - flows[1, box[0] + y, box[1] + x]
+                total += error_y * error_y + error_x * error_x
+                n += 1
+    return total / n
 
 
 @njit(cache=True, nogil=True)
@@ -153,25 +207,15 @@ def write_cell_flows(
         Which of them to do.
     flows : (2, H, W) float32, written at the pixels of these cells
     """
-    scratch = np.empty((3, largest_box(boxes, cells)), np.float64)
+    size = largest_box(boxes, cells)
+    single, double = np.empty((3, size), np.float32), np.empty((3, size), np.float64)
     for k in range(cells.size):
-        box = boxes[cells[k]]
-        height, width = box[2] - box[0], box[3] - box[1]
-        stride = width + 1
-        heat, weights = heat_cell(labels, values[cells[k]], box, scratch)
-        for y in range(height):
-            first = (y + 1) * stride + 1
-            out_y = flows[0, box[0] + y, box[1] : box[3]]
-            out_x = flows[1, box[0] + y, box[1] : box[3]]
-            inside = weights[first : first + width]
-            above, below = heat[first - stride :], heat[first + stride :]
-            left, right = heat[first - 1 :], heat[first + 1 :]
-            for x in range(width):
-                if inside[x] != 0.0:
-                    dy, dx = below[x] - above[x], right[x] - left[x]
-                    length = TINY + np.sqrt(dy * dy + dx * dx)
-                    out_y[x] = dy / length
-                    out_x[x] = dx / length
+        box, value = boxes[cells[k]], values[cells[k]]
+        if heat_cell(labels, value, box, single):
+            write_flows(single, box, flows)
+        else:
+            heat_cell(labels, value, box, double)
+            write_flows(double, box, flows)
 
 
 @njit(cache=True, nogil=True)
@@ -183,7 +227,7 @@ def write_cell_errors(
     flows: NDArray[np.float32],
     errors: NDArray[np.float64],
 ) -> None:
-    """Write the mean squared distance between the cells' own flows and given ones.
+    """Write how far given flows are from the cells' own: diffusion and comparison in one.
 
     Parameters
     ----------
@@ -194,28 +238,15 @@ def write_cell_errors(
     errors : (N,) float64, written at `cells`
         Mean over the cell's pixels of the squared length of the difference.
     """
-    scratch = np.empty((3, largest_box(boxes, cells)), np.float64)
+    size = largest_box(boxes, cells)
+    single, double = np.empty((3, size), np.float32), np.empty((3, size), np.float64)
     for k in range(cells.size):
-        box = boxes[cells[k]]
-        height, width = box[2] - box[0], box[3] - box[1]
-        stride = width + 1
-        heat, weights = heat_cell(labels, values[cells[k]], box, scratch)
-        total, n = 0.0, 0
-        for y in range(height):
-            first = (y + 1) * stride + 1
-            given_y = flows[0, box[0] + y, box[1] : box[3]]
-            given_x = flows[1, box[0] + y, box[1] : box[3]]
-            inside = weights[first : first + width]
-            above, below = heat[first - stride :], heat[first + stride :]
-            left, right = heat[first - 1 :], heat[first + 1 :]
-            for x in range(width):
-                if inside[x] != 0.0:
-                    dy, dx = below[x] - above[x], right[x] - left[x]
-                    length = TINY + np.sqrt(dy * dy + dx * dx)
-                    error_y, error_x = dy / length - given_y[x], dx / length - given_x[x]
-                    total += error_y * error_y + error_x * error_x
-                    n += 1
-        errors[cells[k]] = total / n
+        box, value = boxes[cells[k]], values[cells[k]]
+        if heat_cell(labels, value, box, single):
+            errors[cells[k]] = mean_error(single, box, flows)
+        else:
+            heat_cell(labels, value, box, double)
+            errors[cells[k]] = mean_error(double, box, flows)
 
 
 @njit(cache=True, nogil=True)
