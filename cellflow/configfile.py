@@ -16,6 +16,7 @@ def read_config(
     path: Path | str | None = None,
     assignments: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
+    base: Config | None = None,
 ) -> Config:
     """Combine the defaults, a file, ``--set`` assignments and named options, in that order.
 
@@ -29,6 +30,8 @@ def read_config(
     options : mapping of str to any, optional
         ``{"training.seed": 3}``; entries that are None are left out, so that a command can pass
         all its options on.
+    base : Config, optional
+        Takes the place of the defaults, for instance the settings of a trained model.
 
     Raises
     ------
@@ -36,9 +39,10 @@ def read_config(
         Unknown section or key (the known ones are listed), a value of the wrong type or outside
         its range, or a file that is not TOML.
     """
-    tree: dict[str, dict[str, Any]] = {}
+    tree = config_to_dict(base) if base is not None else {}
     if path is not None:
-        tree = _read_toml(Path(path))
+        for section, values in _read_toml(Path(path)).items():
+            _merge(tree, section, values)
     for text in assignments:
         key, value = _parse_assignment(text)
         _put(tree, key, value)
@@ -120,6 +124,14 @@ def _parse_assignment(text: str) -> tuple[str, Any]:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return key.strip(), value.strip()
+
+
+def _merge(tree: dict[str, dict[str, Any]], section: str, values: Any) -> None:
+    """Lay a section of a file over what is there; a value that is no section is kept to refuse."""
+    if isinstance(values, dict) and isinstance(tree.get(section, {}), dict):
+        tree[section] = {**tree.get(section, {}), **values}
+    else:
+        tree[section] = values
 
 
 def _put(tree: dict[str, dict[str, Any]], key: str, value: Any) -> None:

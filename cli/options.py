@@ -39,13 +39,21 @@ def config_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return config_option(set_option(function))
 
 
-def config_from(config_file: Path | None, assignments: tuple[str, ...], **named: Any) -> Config:
+def config_from(
+    config_file: Path | None,
+    assignments: tuple[str, ...],
+    *,
+    base: Config | None = None,
+    **named: Any,
+) -> Config:
     """Combine defaults < file < ``--set`` < named options.
 
     Parameters
     ----------
+    base : Config, optional
+        Takes the place of the defaults.
     **named : any
         ``training__seed=3`` sets ``training.seed``; None leaves it alone.
     """
     options = {key.replace("__", "."): value for key, value in named.items()}
-    return read_config(config_file, assignments, options)
+    return read_config(config_file, assignments, options, base)

@@ -1,6 +1,7 @@
 """Pictures and label images: PNG, TIFF and JPEG at their full bit depth."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,30 @@ def list_images(folder: Path | str) -> list[Path]:
     if not paths:
         raise ImageError(f"{folder}: no images; looked for {', '.join(sorted(SUFFIXES))}")
     return sorted(paths, key=_natural_order)
+
+
+def find_images(sources: Sequence[Path]) -> list[Path]:
+    """Give the images that files and folders stand for.
+
+    Parameters
+    ----------
+    sources : sequence of path
+        Image files, folders of images, or the competition's folder, of which ``test/`` is meant.
+
+    Raises
+    ------
+    ImageError
+        A folder holds no image.
+    """
+    found: list[Path] = []
+    for source in sources:
+        if not source.is_dir():
+            found.append(source)
+        elif (source / "train.csv").exists() and (source / "test").is_dir():
+            found += list_images(source / "test")
+        else:
+            found += list_images(source)
+    return found
 
 
 def write_png(path: Path | str, pixels: NDArray[np.uint8]) -> None:

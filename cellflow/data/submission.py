@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from cellflow.atomic import atomic_path
 from cellflow.data.kaggle import open_table
@@ -219,7 +220,7 @@ def _coverage(found: set[str], expected: set[str]) -> list[str]:
     return problems
 
 
-def _direction_votes(runs: list[str], shape: Shape) -> np.ndarray:
+def _direction_votes(runs: list[str], shape: Shape) -> NDArray[np.int64]:
     """Count the steps between consecutive runs that look like one row, and like one column."""
     votes = np.zeros(2, np.int64)
     if abs(shape[0] - shape[1]) <= 2 * NEAR_A_LINE:

@@ -15,6 +15,19 @@ from cellflow.atomic import atomic_path
 from cellflow.config import NetworkConfig
 from cellflow.errors import ModelError
 
+__all__ = [
+    "FLOW_SCALE",
+    "PRETRAINED",
+    "CPnet",
+    "build_network",
+    "fetch_pretrained",
+    "find_pretrained",
+    "load_weights",
+    "models_folder",
+    "save_cellpose_file",
+    "weights_terms",
+]
+
 FLOW_SCALE = 5.0
 """The network gives flows times this, so that both losses weigh alike (Cellpose, train.py)."""
 
@@ -23,9 +36,10 @@ N_INPUTS, N_OUTPUTS, KERNEL_SIZE = 2, 3, 3
 
 PRETRAINED = {
     "cyto3": "cyto3",
-    "cyto2": "cyto2_cp3",
-    "cyto": "cyto",
-    "nuclei": "nuclei",
+    "cyto2": "cyto2torch_0",
+    "cyto": "cytotorch_0",
+    "cyto2_cp3": "cyto2_cp3",
+    "nuclei": "nucleitorch_0",
     "livecell_cp3": "livecell_cp3",
     "tissuenet_cp3": "tissuenet_cp3",
 }
@@ -135,14 +149,12 @@ def fetch_pretrained(name: str) -> Path:
     except ModelError:
         if name not in PRETRAINED:
             raise
-    from cellpose.models import cache_CPmodel_path
+    from cellpose.models import model_path
 
     try:
-        return Path(cache_CPmodel_path(PRETRAINED[name]))
+        return Path(model_path(name))
     except (OSError, ValueError) as error:
         target = models_folder() / PRETRAINED[name]
-        # A download that broke off leaves a file that would be taken for the weights.
-        target.unlink(missing_ok=True)
         raise ModelError(
             f"weights of {name} are not at {target} and cannot be downloaded ({error}); put the "
             f"file {PRETRAINED[name]} of Cellpose 3 there, or train with --init scratch"

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from cellpose.resnet_torch import CPnet
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -29,7 +28,7 @@ from cellflow.atomic import atomic_path, write_json, write_text
 from cellflow.config import Config, DynamicsConfig
 from cellflow.configfile import config_from_dict, config_to_dict
 from cellflow.errors import ConfigError, ModelError
-from cellflow.network.cpnet import build_network, save_cellpose_file
+from cellflow.network.cpnet import CPnet, build_network, save_cellpose_file
 
 FORMAT = 1
 """Of `config.json`; a reader refuses a newer one."""

@@ -1,0 +1,262 @@
+"""`Prediction` to the files that people open elsewhere; each is written whole or not at all.
+
+===============  ==========================================================
+``*.csv``        the competition's submission
+``*.json``       COCO results, one entry a cell with its score
+``*.zip``        ImageJ regions of one image
+folder, ``tif``  one label TIFF an image
+folder, ``seg``  one ``_seg.npy`` an image, as the Cellpose GUI opens it
+folder, ``roi``  one ImageJ zip an image
+===============  ==========================================================
+"""
+
+import csv
+import json
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from cellflow.atomic import atomic_path
+from cellflow.data.coco_rle import masks_to_counts
+from cellflow.data.images import write_label_tiff
+from cellflow.data.rle import labels_to_masks
+from cellflow.data.submission import write_submission
+from cellflow.errors import ConfigError
+from cellflow.records import Prediction
+
+FolderFormat = Literal["tif", "seg", "roi"]
+SUFFIXES = (".csv", ".json", ".zip")
+CELL_COLUMNS = (
+    "image",
+    "cell",
+    "area_px",
+    "equivalent_diameter_px",
+    "center_y_px",
+    "center_x_px",
+    "score",
+    "image_confluence",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A prediction and the image file that it is of."""
+
+    prediction: Prediction
+    image_path: Path
+
+
+def check_target(path: Path, folder_format: str, n_images: int) -> None:
+    """Refuse an output that could not be written, before any long work.
+
+    Raises
+    ------
+    ConfigError
+        An unknown suffix or format, or regions of several images for one zip file.
+    """
+    if path.suffix and path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(
+            f"--out {path}: expected {', '.join(SUFFIXES)} or a folder, found {path.suffix}"
+        )
+    if folder_format not in get_args(FolderFormat):
+        raise ConfigError(f"--as {folder_format}: expected one of tif, seg, roi")
+    if path.suffix.lower() == ".zip" and n_images > 1:
+        raise ConfigError(
+            f"--out {path}: a zip holds the regions of one image, these are {n_images}; "
+            "use --out FOLDER --as roi"
+        )
+
+
+def export(path: Path, found: Iterable[Found], folder_format: FolderFormat = "tif") -> None:
+    """Write predictions in the format that `path` asks for.
+
+    Parameters
+    ----------
+    path : path
+        File with a known suffix, or a folder.
+    found : iterable of Found
+        Gone through once.
+    folder_format : {"tif", "seg", "roi"}
+        When `path` is a folder.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        write_submission(
+            path, ((one.prediction.name, labels_to_masks(one.prediction.labels)) for one in found)
+        )
+    elif suffix == ".json":
+        _write_coco_results(path, found)
+    elif suffix == ".zip":
+        for one in found:
+            write_rois(path, one.prediction.labels)
+    else:
+        path.mkdir(parents=True, exist_ok=True)
+        for one in found:
+            _write_into(path, one, folder_format)
+
+
+def write_seg(path: Path, labels: NDArray[np.int32], image_path: Path) -> None:
+    """Write what the Cellpose GUI loads as segmentation of `image_path`.
+
+    Notes
+    -----
+    Keys as `cellpose.io.masks_flows_to_seg` writes them, without the flows, which the GUI does
+    not need to show and correct masks.
+    """
+    dtype = np.uint16 if labels.max(initial=0) < 2**16 - 1 else np.uint32
+    content: dict[str, Any] = {
+        "outlines": (labels * inner_border(labels)).astype(dtype),
+        "masks": labels.astype(dtype),
+        "chan_choose": [0, 0],
+        "ismanual": np.zeros(int(labels.max(initial=0)), bool),
+        "filename": str(image_path.resolve()),
+        "flows": [],
+        "diameter": None,
+    }
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.save(file, np.array(content, object), allow_pickle=True)
+
+
+def write_rois(path: Path, labels: NDArray[np.int32]) -> None:
+    """Write the outline of every cell as an ImageJ region, in one zip."""
+    from roifile import ImagejRoi
+
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for label, box in enumerate(ndimage.find_objects(labels), start=1):
+            if box is not None:
+                outline = trace_outline(labels[box] == label)
+                corner = np.array([box[1].start, box[0].start])
+                region = ImagejRoi.frompoints(outline[:, ::-1] + corner, name=f"cell-{label:04d}")
+                archive.writestr(f"cell-{label:04d}.roi", region.tobytes())
+
+
+def write_cells(path: Path, found: Iterable[Found]) -> None:
+    """Write one row a cell: where it is, how large, how sure.
+
+    Notes
+    -----
+    The equivalent diameter is that of a disc of the cell's area, ``2 sqrt(area / pi)``;
+    confluence is the share of the image that cells cover, the same in all rows of an image.
+    """
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(CELL_COLUMNS)
+        for one in found:
+            writer.writerows(_cell_rows(one.prediction))
+
+
+def inner_border(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Tell which pixels of cells touch, by a side, another label or the background."""
+    border = np.zeros(labels.shape, bool)
+    vertical, horizontal = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
+    border[1:] |= vertical
+    border[:-1] |= vertical
+    border[:, 1:] |= horizontal
+    border[:, :-1] |= horizontal
+    inner: NDArray[np.bool_] = border & (labels > 0)
+    return inner
+
+
+def trace_outline(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Give the outer outline of a mask along the edges of its pixels.
+
+    Parameters
+    ----------
+    mask : (h, w) bool
+        With at least one pixel; of several pieces the one first met row by row is traced.
+
+    Returns
+    -------
+    (K, 2) int64
+        Corners (y, x) of the polygon, in pixel edges: pixel (0, 0) spans 0 to 1.
+    """
+    padded = np.pad(mask, 1)
+    start_y, start_x = np.argwhere(padded)[0]
+    y, x, heading = int(start_y), int(start_x), 0
+    steps = ((0, 1), (1, 0), (0, -1), (-1, 0))
+    corners: list[tuple[int, int]] = []
+    # Walk with the mask on the right hand: turn left where the pixel ahead on the left is set.
+    while not corners or (y, x, heading) != (start_y, start_x, 0):
+        ahead_left, ahead_right = _pixels_ahead(padded, y, x, heading)
+        if ahead_left:
+            turn = -1
+        elif ahead_right:
+            turn = 0
+        else:
+            turn = 1
+        if turn or not corners:
+            corners.append((y - 1, x - 1))
+        heading = (heading + turn) % 4
+        y, x = y + steps[heading][0], x + steps[heading][1]
+    return np.array(corners, np.int64)
+
+
+def _pixels_ahead(padded: NDArray[np.bool_], y: int, x: int, heading: int) -> tuple[bool, bool]:
+    """Give the pixels left and right ahead of the pixel corner (y, x)."""
+    around = {(dy, dx): bool(padded[y + dy, x + dx]) for dy in (-1, 0) for dx in (-1, 0)}
+    left, right = (
+        ((-1, 0), (0, 0)),
+        ((0, 0), (0, -1)),
+        ((0, -1), (-1, -1)),
+        ((-1, -1), (-1, 0)),
+    )[heading]
+    return around[left], around[right]
+
+
+def _write_into(folder: Path, one: Found, folder_format: FolderFormat) -> None:
+    labels, name = one.prediction.labels, one.prediction.name
+    if folder_format == "tif":
+        write_label_tiff(folder / f"{name}_masks.tif", labels)
+    elif folder_format == "seg":
+        write_seg(folder / f"{name}_seg.npy", labels, one.image_path)
+    else:
+        write_rois(folder / f"{name}_rois.zip", labels)
+
+
+def _write_coco_results(path: Path, found: Iterable[Found]) -> None:
+    """Write COCO's result list; one entry at a time, since it can be long."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write("[")
+        separator = "\n"
+        for one in found:
+            masks = labels_to_masks(one.prediction.labels)
+            size = list(masks.shape)
+            for counts, score in zip(masks_to_counts(masks), one.prediction.scores, strict=True):
+                entry = {
+                    "image_id": one.prediction.name,
+                    "category_id": 1,
+                    "segmentation": {"size": size, "counts": counts},
+                    "score": round(float(score), 6),
+                }
+                file.write(separator + json.dumps(entry, ensure_ascii=False))
+                separator = ",\n"
+        file.write("\n]\n")
+
+
+def _cell_rows(prediction: Prediction) -> list[tuple[object, ...]]:
+    labels = prediction.labels
+    flat = labels.ravel()
+    areas = np.bincount(flat, minlength=1)
+    rows, columns = np.indices(labels.shape)
+    centers_y = np.bincount(flat, rows.ravel()) / np.maximum(areas, 1)
+    centers_x = np.bincount(flat, columns.ravel()) / np.maximum(areas, 1)
+    confluence = round(float((labels > 0).mean()), 5)
+    return [
+        (
+            prediction.name,
+            label,
+            int(areas[label]),
+            round(2 * float(np.sqrt(areas[label] / np.pi)), 3),
+            round(float(centers_y[label]), 2),
+            round(float(centers_x[label]), 2),
+            round(float(prediction.scores[label - 1]), 4),
+            confluence,
+        )
+        for label in range(1, len(areas))
+    ]

@@ -1,0 +1,277 @@
+"""Many images through one model: resumable, and one broken image does not stop the rest.
+
+What is found in each image is kept in a folder ``OUT.partial`` until all outputs are written, so
+that an interrupted run goes on where it stopped.
+"""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.atomic import atomic_path, write_json
+from cellflow.data.exports import FolderFormat, Found, check_target, export, write_cells
+from cellflow.data.images import read_image
+from cellflow.data.rle import labels_to_masks
+from cellflow.errors import DataError, ImageError, ModelError
+from cellflow.inference.predict import Model
+from cellflow.pictures.overlay import save_overlay
+from cellflow.records import Prediction
+
+Report = Callable[[int, Mapping[str, float]], None]
+Say = Callable[[str], None]
+
+STATE = "state.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderResult:
+    """What `predict_folder` did.
+
+    Parameters
+    ----------
+    n_images, n_cells : int
+        Written to the outputs.
+    n_resumed : int
+        Images among them that an earlier, interrupted run had found.
+    failures : tuple of str
+        One sentence for every image that could not be read.
+    """
+
+    n_images: int
+    n_cells: int
+    n_resumed: int
+    failures: tuple[str, ...]
+
+
+def predict_folder(
+    model: Model,
+    images: Sequence[Path],
+    outputs: Sequence[Path],
+    *,
+    folder_format: FolderFormat = "tif",
+    cells: Path | None = None,
+    restart: bool = False,
+    overlays: Path | None = None,
+    report: Report = lambda step, numbers: None,
+    say: Say = lambda text: None,
+) -> FolderResult:
+    """Find the cells of many images and write them.
+
+    Parameters
+    ----------
+    model : Model
+    images : sequence of path
+        Their stems are the images' ids and must differ.
+    outputs : sequence of path
+        Files and folders as `export` knows them; at least one.
+    folder_format : {"tif", "seg", "roi"}
+        For the outputs that are folders.
+    cells : path, optional
+        A CSV with one row a cell.
+    restart : bool
+        Forget what an interrupted run has found, instead of going on from it.
+    overlays : path, optional
+        Folder for a picture of every newly read image with its outlines.
+    report : callable
+        Called with the number of images done.
+    say : callable
+        Told, in words, what the user should know: the expected time, estimated diameters.
+
+    Raises
+    ------
+    DataError
+        There is no image, two have the same name, or none could be read.
+    ModelError
+        An interrupted run was with another model or other settings.
+
+    Notes
+    -----
+    Memory holds one image at a time. When interrupted, the partial folder stays; call again.
+    """
+    _check_names(images)
+    for output in outputs:
+        check_target(output, folder_format, len(images))
+    store = _Store.open(outputs[0], model, restart=restart)
+    n_resumed, failures = 0, []
+    pace = _Pace(sum(not store.has(path) for path in images), say)
+    for index, path in enumerate(images):
+        if store.has(path):
+            n_resumed += 1
+        else:
+            try:
+                image = read_image(path)
+                prediction = _predict(model, image, path, say)
+            except ImageError as error:
+                failures.append(str(error))
+                pace.skip()
+            else:
+                store.keep(path, prediction)
+                if overlays is not None:
+                    save_overlay(
+                        overlays / f"{path.stem}.png",
+                        image,
+                        predicted=prediction.labels,
+                        title=path.stem,
+                    )
+                pace.done()
+        report(index + 1, {"total": len(images)})
+    done = [path for path in images if store.has(path)]
+    if not done:
+        raise DataError("no image could be read: " + "; ".join(failures[:3]))
+    for output in outputs:
+        export(output, store.load(done), folder_format)
+    if cells is not None:
+        write_cells(cells, store.load(done))
+    n_cells = sum(len(one.prediction.scores) for one in store.load(done))
+    if not failures:
+        store.remove()
+    return FolderResult(
+        n_images=len(done), n_cells=n_cells, n_resumed=n_resumed, failures=tuple(failures)
+    )
+
+
+def partial_folder(output: Path) -> Path:
+    """Give the folder that keeps what is found until `output` is written."""
+    return output.with_name(output.name + ".partial")
+
+
+def _predict(model: Model, image: NDArray[Any], path: Path, say: Say) -> Prediction:
+    diameter = model.diameter
+    try:
+        if diameter is None:
+            diameter = model.estimate_diameter(image)
+            say(f"{path.name}: estimated diameter {diameter:.1f} px")
+        return model.predict(image, path.stem, diameter)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+
+
+def _check_names(images: Sequence[Path]) -> None:
+    if not images:
+        raise DataError("no images to predict")
+    seen: dict[str, Path] = {}
+    for path in images:
+        if path.stem in seen:
+            raise DataError(f"{seen[path.stem]} and {path} have the same id {path.stem!r}")
+        seen[path.stem] = path
+
+
+@dataclass(slots=True)
+class _Pace:
+    """Says once, after the first images, how long the rest will take."""
+
+    n_left: int
+    say: Say
+    n_done: int = 0
+    started: float = 0.0
+    warm: int = 2
+
+    def done(self) -> None:
+        """Count an image; the first is not timed, since kernels and caches warm up in it."""
+        self.n_done += 1
+        self.n_left -= 1
+        now = time.monotonic()
+        if self.n_done == 1:
+            self.started = now
+        elif self.n_done == self.warm and self.n_left > 0:
+            seconds = (now - self.started) / (self.n_done - 1)
+            self.say(
+                f"{self.n_left + self.n_done} images, about {_duration(seconds * self.n_left)} "
+                f"({seconds:.1f} s each)"
+            )
+
+    def skip(self) -> None:
+        self.n_left -= 1
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@dataclass(frozen=True, slots=True)
+class _Store:
+    """What is found so far, one file an image, in the partial folder."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, output: Path, model: Model, *, restart: bool) -> "_Store":
+        """Make the folder, or take up an earlier one of the same model and settings."""
+        folder = partial_folder(output)
+        state = _state_of(model)
+        if restart and folder.exists():
+            shutil.rmtree(folder)
+        if (folder / STATE).exists():
+            earlier = json.loads((folder / STATE).read_text(encoding="utf-8"))
+            if earlier != state:
+                raise ModelError(
+                    f"{folder} holds an interrupted run with another model or other settings; "
+                    "--restart discards it"
+                )
+        else:
+            write_json(folder / STATE, state)
+        return cls(folder)
+
+    def _file(self, path: Path) -> Path:
+        # Two folders may hold images of the same name, one after the other.
+        key = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+        return self.folder / f"{key}.npz"
+
+    def has(self, path: Path) -> bool:
+        """Tell whether the image is done."""
+        return self._file(path).exists()
+
+    def keep(self, path: Path, prediction: Prediction) -> None:
+        """Keep one image's cells as runs, which are a hundredth of its labels."""
+        masks = labels_to_masks(prediction.labels)
+        with atomic_path(self._file(path)) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file,
+                starts=masks.starts,
+                lengths=masks.lengths,
+                offsets=masks.offsets,
+                shape=np.array(masks.shape),
+                scores=prediction.scores,
+            )
+
+    def load(self, paths: Sequence[Path]) -> Iterator[Found]:
+        """Give the predictions of the images again, one at a time."""
+        for path in paths:
+            with np.load(self._file(path)) as kept:
+                labels = np.zeros(int(np.prod(kept["shape"])), np.int32)
+                cells = np.repeat(np.arange(len(kept["scores"])), np.diff(kept["offsets"]))
+                for start, length, cell in zip(kept["starts"], kept["lengths"], cells, strict=True):
+                    labels[start : start + length] = cell + 1
+                prediction = Prediction(
+                    name=path.stem, labels=labels.reshape(kept["shape"]), scores=kept["scores"]
+                )
+            yield Found(prediction=prediction, image_path=path)
+
+    def remove(self) -> None:
+        """Delete the folder; all is in the outputs."""
+        shutil.rmtree(self.folder)
+
+
+def _state_of(model: Model) -> dict[str, object]:
+    """Give what predictions depend on, as JSON gives it back."""
+    config = model.config
+    state = {
+        "model": model.fingerprint or model.name,
+        "diameter": model.diameter,
+        "data": asdict(config.data),
+        "inference": asdict(config.inference),
+        "dynamics": asdict(config.dynamics),
+        "dtype": str(model.dtype),
+    }
+    plain: dict[str, object] = json.loads(json.dumps(state))
+    return plain
