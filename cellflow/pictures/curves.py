@@ -89,7 +89,7 @@ def draw_curves(
     spread = [*curves.values()] + [half for area in areas.values() for half in area]
     finite = np.concatenate([curve[np.isfinite(curve).all(axis=1)] for curve in spread] or [[]])
     finite = finite.reshape(-1, 2)
-    across = _scale(finite[:, 0], LEFT, WIDTH - RIGHT)
+    across = _scale(finite[:, 0], LEFT, WIDTH - RIGHT, tight=True)
     upwards = _scale(finite[:, 1], HEIGHT - BOTTOM, TOP)
     picture = Image.new("RGB", (WIDTH * FINE, HEIGHT * FINE), PAPER)
     pen = ImageDraw.Draw(picture)
@@ -120,15 +120,21 @@ def _band(
     return _points(name, x, pair[0]), _points(name, x, pair[1])
 
 
-def _scale(values: NDArray[np.float64], first: float, last: float) -> _Scale:
-    """Choose limits at round ticks that hold all values."""
+def _scale(
+    values: NDArray[np.float64], first: float, last: float, *, tight: bool = False
+) -> _Scale:
+    """Choose round ticks, and limits at ticks or, if `tight`, at the extreme values."""
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
     if high - low < 1e-12 * max(abs(low), abs(high), 1e-300):
         low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
     step = _round_step((high - low) / 5)
     n_below, n_above = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = tuple(step * k for k in range(n_below, n_above + 1))
-    return _Scale(low=ticks[0], high=ticks[-1], first=first, last=last, ticks=ticks)
+    if tight:
+        ticks = tuple(tick for tick in ticks if low - step / 1e6 <= tick <= high + step / 1e6)
+    else:
+        low, high = ticks[0], ticks[-1]
+    return _Scale(low=low, high=high, first=first, last=last, ticks=ticks)
 
 
 def _round_step(step: float) -> float:

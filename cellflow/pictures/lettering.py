@@ -1,5 +1,6 @@
 """Lettering with Pillow's built-in font, so that pictures need no font of the machine's."""
 
+import unicodedata
 from functools import cache
 
 import numpy as np
@@ -28,8 +29,7 @@ def add_caption(
     ----------
     picture : (H, W, 3) uint8
     text : str
-        Cut with an ellipsis when it is wider than the picture. A sign that the font lacks is
-        drawn as a box.
+        Cut with an ellipsis when it is wider than the picture; see `plain`.
     size : int
         Height of the letters, pixels.
 
@@ -40,18 +40,38 @@ def add_caption(
     strip = Image.new("RGB", (picture.shape[1], round(1.6 * size)), PAPER)
     pen = ImageDraw.Draw(strip)
     font = load_font(size)
-    shown = fit_text(" ".join(text.split()), picture.shape[1] - size // 2, font)
+    shown = fit_text(text, picture.shape[1] - size // 2, font)
     pen.text((size // 3, round(0.2 * size)), shown, fill=ink, font=font)
     return np.concatenate([np.asarray(strip), picture])
 
 
+def plain(text: str) -> str:
+    """Bring a text to the signs that the built-in font has, which are ASCII's.
+
+    Notes
+    -----
+    Accents are dropped and dashes become hyphens; of other scripts each sign becomes "?". Only
+    the lettering changes, never a file's name.
+
+    Examples
+    --------
+    >>> plain("Zürich – 細胞")
+    'Zurich - ??'
+    """
+    dashes = str.maketrans("–—−×…", "---x.")
+    parts = unicodedata.normalize("NFKD", text.translate(dashes))
+    kept = "".join(sign for sign in parts if not unicodedata.combining(sign))
+    return " ".join(kept.encode("ascii", "replace").decode("ascii").split())
+
+
 def fit_text(text: str, width: int, font: Font) -> str:
-    """Cut `text` with an ellipsis to at most `width` pixels."""
+    """Give `text` in plain signs, cut with an ellipsis to at most `width` pixels."""
+    text = plain(text)
     if font.getlength(text) <= width:
         return text
-    while text and font.getlength(text + "…") > width:
+    while text and font.getlength(text + "...") > width:
         text = text[:-1]
-    return text + "…" if text else ""
+    return text + "..." if text else ""
 
 
 def side_by_side(pictures: list[NDArray[np.uint8]], gap: int = 8) -> NDArray[np.uint8]:

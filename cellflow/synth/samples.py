@@ -1,0 +1,66 @@
+"""A seed to one synthetic `Sample`: compose a field, picture it, annotate it."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.errors import ConfigError
+from cellflow.records import CellMasks, Sample
+from cellflow.synth.annotate import HANDS, annotate
+from cellflow.synth.astro import compose_astro
+from cellflow.synth.cort import compose_cort
+from cellflow.synth.render import render
+from cellflow.synth.scene import Scene
+from cellflow.synth.shsy5y import compose_shsy5y
+
+COMPOSERS: dict[str, Callable[[np.random.Generator], Scene]] = {
+    "cort": compose_cort,
+    "shsy5y": compose_shsy5y,
+    "astro": compose_astro,
+}
+
+
+def synthesize(
+    name: str, cell_type: str, rng: np.random.Generator, *, group: str | None = None
+) -> Sample:
+    """Make one annotated image that looks like the competition's.
+
+    Parameters
+    ----------
+    name : str
+        Id of the image.
+    cell_type : str
+        cort, shsy5y or astro.
+    rng : numpy.random.Generator
+        All that is random comes from it.
+    group : str, optional
+        Plate and well to write into the sample.
+
+    Returns
+    -------
+    Sample
+        520 x 704, uint8, with at least one mask; masks overlap, as annotators draw them.
+
+    Raises
+    ------
+    ConfigError
+        Another cell type.
+
+    Notes
+    -----
+    A field on which the annotator drew nothing is composed again from the same generator.
+    """
+    image, masks = draw_field(cell_type, rng)
+    return Sample(name=name, image=image, masks=masks, cell_type=cell_type, group=group)
+
+
+def draw_field(cell_type: str, rng: np.random.Generator) -> tuple[NDArray[np.uint8], CellMasks]:
+    """Give picture and truth of one field; see `synthesize`."""
+    if cell_type not in COMPOSERS:
+        raise ConfigError(f"cell type: expected {', '.join(COMPOSERS)}, found {cell_type!r}")
+    while True:
+        scene = COMPOSERS[cell_type](rng)
+        masks = annotate(scene, HANDS[cell_type], rng)
+        if len(masks):
+            return render(scene, rng), masks

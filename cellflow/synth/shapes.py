@@ -1,0 +1,158 @@
+"""Outlines of cells and paths of neurites: a generator in, vertices (y, x) in pixels out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Outline = NDArray[np.float64]
+"""(K, 2) vertices (y, x), px; the last is joined to the first."""
+
+GRAIN = 16
+"""Vertices lie on sixteenths of a pixel, so that masks do not hang on the last bit of a sine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arms:
+    """Processes that leave a cell's body.
+
+    Parameters
+    ----------
+    angles : (A,) float64
+        Directions, radians, ascending y from x.
+    lengths : (A,) float64
+        Beyond the body, in units of the body's radius.
+    sharpness : (A,) float64
+        Larger is thinner: the concentration of a bell over the angle.
+    """
+
+    angles: NDArray[np.float64]
+    lengths: NDArray[np.float64]
+    sharpness: NDArray[np.float64]
+
+
+NO_ARMS = Arms(angles=np.zeros(0), lengths=np.zeros(0), sharpness=np.zeros(0))
+
+
+def cell_outline(
+    rng: np.random.Generator,
+    area: float,
+    *,
+    elongation: float = 1.0,
+    roughness: float = 0.08,
+    arms: Arms = NO_ARMS,
+    bend: float = 0.0,
+) -> Outline:
+    """Draw the outline of one cell around the origin.
+
+    Parameters
+    ----------
+    area : float
+        px².
+    elongation : float
+        Long over short axis of the body, 1 or more.
+    roughness : float
+        Spread of the radius, as a share of it.
+    arms : Arms
+    bend : float
+        Curvature of the whole cell, sideways shift over length.
+
+    Returns
+    -------
+    (K, 2) float64
+        Turned by a random angle, with the area asked for.
+    """
+    angles = np.linspace(0, 2 * np.pi, 64 if len(arms.angles) == 0 else 200, endpoint=False)
+    if len(arms.angles):
+        # More vertices where an arm needs them.
+        fine = (arms.angles[:, None] + np.linspace(-0.25, 0.25, 21)[None]).ravel()
+        angles = np.sort(np.concatenate([angles, fine % (2 * np.pi)]))
+    stretch = np.sqrt(elongation)
+    radius = 1 / np.hypot(np.cos(angles) / stretch, np.sin(angles) * stretch)
+    for harmonic in range(2, 8):
+        phase, size = rng.uniform(0, 2 * np.pi), rng.normal(0, roughness / np.sqrt(harmonic))
+        radius *= np.maximum(1 + size * np.cos(harmonic * angles + phase), 0.4)
+    bells = np.exp(arms.sharpness[:, None] * (np.cos(angles - arms.angles[:, None]) - 1))
+    radius += (arms.lengths[:, None] * bells).sum(axis=0)
+    y, x = radius * np.sin(angles), radius * np.cos(angles)
+    y = y + bend * x * np.abs(x) / max(float(np.abs(x).max()), 1e-9)
+    outline = np.stack([y, x], axis=1)
+    outline *= np.sqrt(area / max(outline_area(outline), 1e-9))
+    return turn(outline, rng.uniform(0, 2 * np.pi))
+
+
+def draw_arms(
+    rng: np.random.Generator,
+    n_arms: int,
+    lengths: tuple[float, float],
+    sharpness: tuple[float, float],
+) -> Arms:
+    """Draw arms in roughly even directions, with lengths and sharpness uniform in ranges."""
+    even = np.arange(n_arms) * 2 * np.pi / max(n_arms, 1)
+    angles = even + rng.normal(0, 0.7 / max(n_arms, 1), n_arms)
+    return Arms(
+        angles=angles,
+        lengths=rng.uniform(*lengths, n_arms),
+        sharpness=rng.uniform(*sharpness, n_arms),
+    )
+
+
+def outline_area(outline: Outline) -> float:
+    """Give the area inside a simple outline, px²."""
+    y, x = outline[:, 0], outline[:, 1]
+    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
+
+
+def turn(outline: Outline, angle: float) -> Outline:
+    """Turn an outline around the origin by `angle`, radians."""
+    sine, cosine = np.sin(angle), np.cos(angle)
+    turned: Outline = outline @ np.array([[cosine, -sine], [sine, cosine]])
+    return turned
+
+
+def place(outline: Outline, centre: NDArray[np.float64]) -> Outline:
+    """Move an outline to `centre` and lay its vertices on the grain."""
+    placed: Outline = np.round((outline + centre) * GRAIN) / GRAIN
+    return placed
+
+
+def reach(outline: Outline, direction: NDArray[np.float64]) -> float:
+    """Give how far an outline around the origin reaches in a direction (unit vector), px."""
+    along = outline @ direction
+    near = np.abs(outline @ np.array([direction[1], -direction[0]])) < 0.35 * np.ptp(along)
+    return float(along[near].max(initial=1.0))
+
+
+def neurite_path(
+    rng: np.random.Generator,
+    start: NDArray[np.float64],
+    angle: float,
+    length: float,
+    *,
+    wander: float = 0.12,
+    step: float = 5.0,
+) -> NDArray[np.float64]:
+    """Draw a path that keeps its direction roughly.
+
+    Parameters
+    ----------
+    start : (2,) float64
+        (y, x), px.
+    angle : float
+        First direction, radians.
+    length, step : float
+        px; of the path and of one piece.
+    wander : float
+        Spread of the turn at each vertex, radians.
+
+    Returns
+    -------
+    (P, 2) float64
+        At least two vertices (y, x).
+    """
+    n_steps = max(int(length / step), 1)
+    # Curvature that changes slowly gives arcs instead of a jagged line.
+    turns = np.convolve(rng.normal(0, wander, n_steps + 4), np.full(5, 0.45), "valid")
+    angles = angle + np.cumsum(turns)
+    steps = step * np.stack([np.sin(angles), np.cos(angles)], axis=1)
+    return np.concatenate([start[None], start + np.cumsum(steps, axis=0)])
