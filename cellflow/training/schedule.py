@@ -9,11 +9,18 @@ EPOCHS_WITHOUT_ANNEALING = 100
 """Up to this length Cellpose's schedule never lowers the rate; ``auto`` then takes the cosine."""
 
 
-def choose_schedule(requested: Schedule, n_epochs: int) -> Schedule:
-    """Give the schedule that is followed: ``auto`` is Cellpose's where that one anneals."""
-    if requested != "auto":
-        return requested
-    return "cellpose" if n_epochs > EPOCHS_WITHOUT_ANNEALING else "cosine"
+def choose_schedule(config: TrainingConfig, n_epochs: int) -> Schedule:
+    """Give the schedule that is followed: ``auto`` is Cellpose's where that one anneals.
+
+    Notes
+    -----
+    Under a time budget ``auto`` is the cosine, whose rate does not jump when the length is
+    planned anew on the way.
+    """
+    if config.schedule != "auto":
+        return config.schedule
+    anneals = n_epochs > EPOCHS_WITHOUT_ANNEALING and config.max_minutes is None
+    return "cellpose" if anneals else "cosine"
 
 
 def learning_rates(config: TrainingConfig, n_epochs: int) -> NDArray[np.float64]:
@@ -30,7 +37,7 @@ def learning_rates(config: TrainingConfig, n_epochs: int) -> NDArray[np.float64]
     -------
     (n_epochs,) float64
     """
-    if choose_schedule(config.schedule, n_epochs) == "cosine":
+    if choose_schedule(config, n_epochs) == "cosine":
         return _cosine(n_epochs, config.learning_rate, config.warmup_epochs)
     return _cellpose(n_epochs, config.learning_rate, config.warmup_epochs)
 

@@ -1,0 +1,230 @@
+"""Entries to batches of crops, in bounded memory and the same whoever loads them.
+
+Every crop is a function of (seed, epoch, slot) alone: neither the number of loaders nor an
+interruption changes what step s sees. Memory: `cache_megabytes` of prepared images over all
+loaders, one image more per loader while it is prepared, and the batches in flight (2 in a thread,
+2 per process).
+"""
+
+import itertools
+import multiprocessing
+from collections import OrderedDict
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from cellflow.config import DataConfig, TrainingConfig
+from cellflow.data.dataset import Entry
+from cellflow.data.flatten import flatten
+from cellflow.errors import CellflowError, DataError, ImageError
+from cellflow.network.preprocess import prepare_image
+from cellflow.targets.flows import labels_to_target
+from cellflow.training.augment import Crop, PreparedImage, crop_image, draw_warp
+
+_ORDER, _CROP = 0, 1
+"""First word of the two kinds of random streams, so that they never meet."""
+
+
+class Batch(NamedTuple):
+    """What one training step sees.
+
+    Parameters
+    ----------
+    image : (B, C, S, S) float32 tensor
+    flows : (B, 2, S, S) float32 tensor
+        Target vectors (dy, dx), length at most 1.
+    cells : (B, S, S) float32 tensor
+        1 in cells, else 0.
+    """
+
+    image: torch.Tensor
+    flows: torch.Tensor
+    cells: torch.Tensor
+
+
+def prepare_entry(entry: Entry, config: DataConfig) -> PreparedImage:
+    """Read one image with its truth and compute network input and target.
+
+    Raises
+    ------
+    DataError
+        The image has no truth, or a file is broken; the message names the image.
+    """
+    sample = entry.load()
+    if sample.masks is None:
+        raise DataError(f"image {entry.name}: has no truth, so it cannot be trained on")
+    try:
+        image = prepare_image(sample.image, config)
+    except ImageError as error:
+        raise ImageError(f"image {entry.name}: {error}") from error
+    return PreparedImage.pack(image, labels_to_target(flatten(sample.masks, config.flatten)))
+
+
+def crop_order(n_images: int, n_crops: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Give the image of each of an epoch's crops: shuffled rounds over all images, cut to length.
+
+    Returns
+    -------
+    (n_crops,) int64
+        No image occurs twice as often as another plus one.
+    """
+    rng = np.random.default_rng((_ORDER, seed, epoch))
+    rounds = [rng.permutation(n_images) for _ in range(-(-n_crops // n_images))]
+    return np.concatenate(rounds)[:n_crops]
+
+
+@dataclass(kw_only=True, eq=False)
+class CropSource(Dataset[Batch | CellflowError]):
+    """The batch of every step; picklable, so that loaders work under ``spawn``.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+        The annotated training images.
+    rescales : sequence of float
+        Crop pixels per image pixel of each entry, before the random zoom.
+    data : DataConfig
+    training : TrainingConfig
+
+    Notes
+    -----
+    An epoch is `images_per_epoch` crops (default: one an image), filled up to whole batches, so
+    that a data set smaller than a batch still gives full ones.
+    """
+
+    entries: Sequence[Entry]
+    rescales: Sequence[float]
+    data: DataConfig
+    training: TrainingConfig
+    _cache: OrderedDict[int, PreparedImage] = field(default_factory=OrderedDict, init=False)
+    _cached_bytes: int = field(default=0, init=False)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch."""
+        n_crops = self.training.images_per_epoch or len(self.entries)
+        return -(-n_crops // self.training.batch_size)
+
+    def batch(self, step: int) -> Batch:
+        """Give the batch of a step, counted from 0 over all epochs.
+
+        Raises
+        ------
+        DataError
+            An image cannot be read; the message names it.
+        """
+        epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
+        size, seed = self.training.batch_size, self.training.seed
+        order = crop_order(len(self.entries), self.steps_per_epoch * size, seed, epoch)
+        slots = range(step_in_epoch * size, (step_in_epoch + 1) * size)
+        crops = [self._crop(int(order[slot]), (_CROP, seed, epoch, slot)) for slot in slots]
+        return Batch(
+            torch.from_numpy(np.stack([crop.image for crop in crops])),
+            torch.from_numpy(np.stack([crop.flows for crop in crops])),
+            torch.from_numpy(np.stack([crop.cells for crop in crops])),
+        )
+
+    def __getitem__(self, step: int) -> Batch | CellflowError:
+        """Give `batch`, or its error as a value: an error from a process would lose its words."""
+        try:
+            return self.batch(step)
+        except CellflowError as error:
+            return error
+
+    def __getstate__(self) -> dict[str, object]:
+        # Loader processes start with an empty cache instead of a copy of this one.
+        return {**self.__dict__, "_cache": OrderedDict(), "_cached_bytes": 0}
+
+    def _crop(self, index: int, stream: tuple[int, ...]) -> Crop:
+        prepared = self._prepared(index)
+        height, width = prepared.cells.shape
+        warp = draw_warp(
+            np.random.default_rng(stream),
+            (height, width),
+            self.training.crop_size,
+            rescale=self.rescales[index],
+            scale_range=self.training.scale_range,
+        )
+        return crop_image(prepared, warp)
+
+    def _prepared(self, index: int) -> PreparedImage:
+        if index in self._cache:
+            self._cache.move_to_end(index)
+            return self._cache[index]
+        prepared = prepare_entry(self.entries[index], self.data)
+        self._cache[index] = prepared
+        self._cached_bytes += prepared.n_bytes
+        limit = self.training.cache_megabytes * 2**20 / max(1, self.training.n_workers)
+        while self._cached_bytes > limit and self._cache:
+            self._cached_bytes -= self._cache.popitem(last=False)[1].n_bytes
+        return prepared
+
+
+def stream_batches(
+    source: CropSource, first_step: int, *, pin: bool = False
+) -> Generator[Batch, None, None]:
+    """Go over the batches from `first_step` on, without end, loading ahead.
+
+    Parameters
+    ----------
+    source : CropSource
+        Its ``training.n_workers`` says who loads: processes, or for 0 one thread of this process
+        (the crops' kernels release the interpreter lock).
+    first_step : int
+    pin : bool
+        Whether to put batches into page-locked memory, for copies to a CUDA device that overlap.
+
+    Raises
+    ------
+    DataError
+        An image cannot be read.
+
+    Notes
+    -----
+    Close the generator to end its thread or processes.
+    """
+    load = _in_processes if source.training.n_workers else _in_a_thread
+    for batch in load(source, first_step, pin):
+        if isinstance(batch, CellflowError):
+            raise batch
+        yield batch
+
+
+def _in_a_thread(source: CropSource, first: int, pin: bool) -> Iterator[Batch | CellflowError]:
+    def load(step: int) -> Batch | CellflowError:
+        batch = source[step]
+        if pin and isinstance(batch, Batch):
+            return Batch(*(part.pin_memory() for part in batch))
+        return batch
+
+    with ThreadPoolExecutor(1) as thread:
+        ahead = thread.submit(load, first)
+        for step in itertools.count(first + 1):
+            batch = ahead.result()
+            ahead = thread.submit(load, step)
+            yield batch
+
+
+def _in_processes(source: CropSource, first: int, pin: bool) -> Iterator[Batch | CellflowError]:
+    loader: DataLoader[Batch | CellflowError] = DataLoader(
+        source,
+        batch_size=None,
+        sampler=itertools.count(first),
+        num_workers=source.training.n_workers,
+        multiprocessing_context=multiprocessing.get_context("spawn"),
+        worker_init_fn=_use_one_thread,
+        pin_memory=pin,
+    )
+    yield from loader
+
+
+def _use_one_thread(worker: int) -> None:
+    # As many loaders as processors would otherwise start as many threads each.
+    numba.set_num_threads(1)

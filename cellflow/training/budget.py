@@ -1,0 +1,129 @@
+"""How many epochs, and how many validations, fit into the time that there is."""
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+SAFETY = 0.92
+"""Share of the remaining time that is planned; the rest covers pictures, files and noise."""
+VALIDATION_SHARE = 0.2
+"""Validations on the way may take at most this share of the time; the last one always runs."""
+N_WARMUP_STEPS, N_TIMED_STEPS = 2, 4
+"""The first steps of a sitting are slower (caches, compilers) and not timed; the plan is made
+after the next few."""
+GROWTH = 1.05
+"""A run is made longer only by more than this, and only in its first half: each change moves the
+learning rate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """What the parts of a run take, seconds.
+
+    Parameters
+    ----------
+    epoch : float
+        One epoch's steps, above 0.
+    validation : float
+        One validation of all held-out images; 0 without any.
+    """
+
+    epoch: float
+    validation: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is done: epochs in all, and epochs between two validations."""
+
+    n_epochs: int
+    validate_every: int
+
+
+def plan_epochs(seconds_left: float, costs: Costs, *, epochs_done: float, wanted: Plan) -> Plan:
+    """Give the longest run, at most the wanted one, that fits.
+
+    Parameters
+    ----------
+    seconds_left : float
+        Wall-clock time left of the budget.
+    costs : Costs
+    epochs_done : float
+        Epochs behind us; a fraction counts the steps of an open epoch.
+    wanted : Plan
+        As configured.
+
+    Returns
+    -------
+    Plan
+        At least the epoch that is open or next, even where it does not fit: a hard stop must end
+        that one. Validations on the way become rarer where they would take too large a share.
+    """
+    seldom = costs.validation * (1 - VALIDATION_SHARE) / VALIDATION_SHARE / costs.epoch
+    validate_every = max(wanted.validate_every, math.ceil(seldom))
+    per_epoch = costs.epoch + costs.validation / validate_every
+    n_more = max(0.0, seconds_left * SAFETY - costs.validation) / per_epoch
+    n_epochs = max(math.floor(epochs_done) + 1, math.floor(epochs_done + n_more + 1e-9))
+    return Plan(n_epochs=min(wanted.n_epochs, n_epochs), validate_every=validate_every)
+
+
+class Pace:
+    """Watches how long steps and validations take, and plans by it.
+
+    Parameters
+    ----------
+    wanted : Plan
+        As configured: the longest run.
+    n_steps : int
+        Steps of an epoch.
+    max_seconds : float, optional
+        The budget, all included.
+    """
+
+    def __init__(self, wanted: Plan, n_steps: int, max_seconds: float | None = None) -> None:
+        self.wanted, self.n_steps = wanted, n_steps
+        self.max_seconds = math.inf if max_seconds is None else max_seconds
+        self.validation_seconds = 0.0
+        self._n_seen = 0
+        self._steps: deque[float] = deque(maxlen=50)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a budget at all."""
+        return math.isfinite(self.max_seconds)
+
+    def add_step(self, seconds: float) -> None:
+        """Note how long a step took."""
+        self._n_seen += 1
+        if self._n_seen == N_WARMUP_STEPS + 1:
+            self._steps.clear()
+        self._steps.append(seconds)
+
+    @property
+    def is_time_to_plan(self) -> bool:
+        """Whether the step that was just noted completes the first timing."""
+        return self.is_limited and self._n_seen == N_WARMUP_STEPS + N_TIMED_STEPS
+
+    @property
+    def step_seconds(self) -> float:
+        """Mean over the latest steps."""
+        return sum(self._steps) / max(1, len(self._steps))
+
+    def is_over(self, seconds: float) -> bool:
+        """Tell whether only the last validation still fits, after so many seconds."""
+        return seconds * 1.01 + self.validation_seconds >= self.max_seconds
+
+    def plan(self, seconds: float, epochs_done: float, current: Plan) -> Plan:
+        """Give the plan after so many seconds and epochs: shorter at need, longer if early."""
+        costs = Costs(
+            epoch=max(1e-6, self.step_seconds * self.n_steps),
+            validation=self.validation_seconds,
+        )
+        seconds_left = self.max_seconds - seconds
+        plan = plan_epochs(seconds_left, costs, epochs_done=epochs_done, wanted=self.wanted)
+        is_early = epochs_done < current.n_epochs / 2
+        if plan.n_epochs > current.n_epochs and not (
+            is_early and plan.n_epochs > current.n_epochs * GROWTH
+        ):
+            return Plan(n_epochs=current.n_epochs, validate_every=plan.validate_every)
+        return plan

@@ -1,0 +1,128 @@
+"""The state of a run on disk: whole or absent, and exact enough to continue bit by bit.
+
+There is no random state in it: every crop follows from (seed, epoch, slot), see `batches`.
+"""
+
+import dataclasses
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cellflow.atomic import atomic_path
+from cellflow.errors import ModelError
+
+FORMAT = 1
+"""Raised when the content of the file changes its meaning."""
+
+
+@dataclass(kw_only=True)
+class Position:
+    """How far a run has come; the part of its state that is plain numbers.
+
+    Parameters
+    ----------
+    n_epochs : int
+        Planned length, which a time budget may change on the way.
+    validate_every : int
+        Epochs between validations, likewise.
+    epoch, step : int
+        What comes next: step of the epoch. A step equal to the epoch's length means that the
+        epoch has yet to be closed (validated, written down).
+    flow_loss, cell_loss : float
+        Sums over the steps of the open epoch.
+    n_parts : int
+        Pieces in which a batch goes through the network; doubled when memory runs out.
+    seconds : float
+        Time spent so far, over all sittings.
+    best_score : float
+        Best validation score so far; -1 before the first.
+    best_epoch : int
+        Epochs done at that validation.
+    """
+
+    n_epochs: int
+    validate_every: int
+    epoch: int = 0
+    step: int = 0
+    flow_loss: float = 0.0
+    cell_loss: float = 0.0
+    n_parts: int = 1
+    seconds: float = 0.0
+    best_score: float = -1.0
+    best_epoch: int = 0
+
+
+def save_checkpoint(
+    path: Path,
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    position: Position,
+    run_key: str,
+) -> None:
+    """Write the state of a run.
+
+    Parameters
+    ----------
+    path : Path
+    network, optimizer
+        Their state is written as it is, on any device.
+    position : Position
+    run_key : str
+        Names data and settings; `load_checkpoint` refuses another one.
+
+    Raises
+    ------
+    DataError
+        The folder is read-only or the disk is full; the previous checkpoint is still there.
+    """
+    content = {
+        "format": FORMAT,
+        "run_key": run_key,
+        "position": dataclasses.asdict(position),
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    with atomic_path(path) as temporary:
+        try:
+            torch.save(content, temporary)
+        except RuntimeError as error:  # torch reports a full disk so
+            raise OSError(0, str(error).splitlines()[0]) from error
+
+
+def load_checkpoint(
+    path: Path,
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    run_key: str,
+) -> Position:
+    """Read the state of a run into `network` and `optimizer`.
+
+    Raises
+    ------
+    ModelError
+        There is no checkpoint, it is broken, or it belongs to other data or settings.
+    """
+    content = _read(path)
+    if content["run_key"] != run_key:
+        raise ModelError(
+            f"{path}: belongs to a run with other images, truth, folds or settings; "
+            "restore them to continue it, or start a new run with another --out"
+        )
+    network.load_state_dict(content["network"])
+    optimizer.load_state_dict(content["optimizer"])
+    return Position(**content["position"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ModelError(f"{path}: no checkpoint to continue from; start without --resume")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ModelError(f"{path}: not a readable checkpoint ({error})") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ModelError(f"{path}: not a checkpoint of this version of cellflow")
+    return content

@@ -1,0 +1,143 @@
+"""The run's numbers, one line an epoch, appended as they come: ``metrics.csv`` and its curves."""
+
+import csv
+import io
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from cellflow.atomic import write_text
+from cellflow.errors import DataError
+from cellflow.pictures.curves import draw_curves
+from cellflow.records import Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRow:
+    """What is written of one epoch.
+
+    Parameters
+    ----------
+    epoch : int
+        Epochs done, from 1.
+    step : int
+        Optimiser steps done.
+    seconds : float
+        Since the start, over all sittings.
+    learning_rate : float
+    loss, flow_loss, cellprob_loss : float
+        Means over the epoch's steps; the first is the sum of the others.
+    validation_map, validation_low, validation_high : float or None
+        Competition score of the held-out images with its 95 % interval, where validated.
+    """
+
+    epoch: int
+    step: int
+    seconds: float
+    learning_rate: float
+    loss: float
+    flow_loss: float
+    cellprob_loss: float
+    validation_map: float | None = None
+    validation_low: float | None = None
+    validation_high: float | None = None
+
+    @property
+    def validation(self) -> Interval | None:
+        """The validation score, where there is one."""
+        if self.validation_map is None:
+            return None
+        low, high = self.validation_low, self.validation_high
+        nan = float("nan")
+        return Interval(
+            estimate=self.validation_map,
+            low=nan if low is None else low,
+            high=nan if high is None else high,
+        )
+
+
+COLUMNS = tuple(field.name for field in fields(EpochRow))
+
+
+class History:
+    """The rows of a run, in memory and in a file.
+
+    Parameters
+    ----------
+    path : Path
+        ``metrics.csv``.
+    epochs_done : int
+        Rows of later epochs, which a killed run wrote after its last checkpoint, are dropped.
+    """
+
+    def __init__(self, path: Path, epochs_done: int = 0) -> None:
+        self.path = path
+        self.rows = [row for row in _read_rows(path) if row.epoch <= epochs_done]
+        write_text(path, "".join(_line(row) for row in (None, *self.rows)))
+
+    def add(self, row: EpochRow) -> None:
+        """Append a row and bring it to the disk.
+
+        Raises
+        ------
+        DataError
+            The file cannot be written.
+        """
+        self.rows.append(row)
+        try:
+            with self.path.open("a", encoding="utf-8", newline="") as file:
+                file.write(_line(row))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise DataError(f"cannot write {self.path}: {error.strerror}") from error
+
+    def draw(self, folder: Path) -> None:
+        """Write ``loss.png`` and, when there was a validation, ``score.png``."""
+        epochs = [float(row.epoch) for row in self.rows]
+        losses = {
+            "loss": (epochs, [row.loss for row in self.rows]),
+            "flows": (epochs, [row.flow_loss for row in self.rows]),
+            "cell probability": (epochs, [row.cellprob_loss for row in self.rows]),
+        }
+        draw_curves(folder / "loss.png", "Training loss", losses, "epoch", "loss")
+        validated = [(row.epoch, row.validation) for row in self.rows]
+        scores = [(float(epoch), score) for epoch, score in validated if score is not None]
+        if scores:
+            name = "held-out images"
+            draw_curves(
+                folder / "score.png",
+                "Competition score of the held-out images, 95 % interval",
+                {name: ([epoch for epoch, _ in scores], [s.estimate for _, s in scores])},
+                "epoch",
+                "mAP",
+                bands={name: ([s.low for _, s in scores], [s.high for _, s in scores])},
+            )
+
+
+def _line(row: EpochRow | None) -> str:
+    text = io.StringIO()
+    values = COLUMNS if row is None else [_text(getattr(row, name)) for name in COLUMNS]
+    csv.writer(text, lineterminator="\n").writerow(values)
+    return text.getvalue()
+
+
+def _text(value: float | None) -> str:
+    # repr of a float reads back as the same float.
+    return "" if value is None else repr(value)
+
+
+def _read_rows(path: Path) -> list[EpochRow]:
+    """Read what is whole; a line that a crash cut short ends the reading."""
+    if not path.is_file():
+        return []
+    rows = []
+    with path.open(encoding="utf-8", newline="") as file:
+        for line in csv.DictReader(file):
+            try:
+                numbers = {name: float(line[name]) for name in COLUMNS if line[name]}
+                whole = {name: int(numbers.pop(name)) for name in ("epoch", "step")}
+                rows.append(EpochRow(**whole, **numbers))  # type: ignore[arg-type]
+            except (KeyError, TypeError, ValueError):
+                break
+    return rows

@@ -1,0 +1,95 @@
+"""The weights that training starts from, and what they came with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from cellflow.config import NetworkConfig
+from cellflow.errors import ConfigError, ModelError
+from cellflow.network.cpnet import (
+    PRETRAINED,
+    CPnet,
+    build_network,
+    fetch_pretrained,
+    load_weights,
+    weights_terms,
+)
+from cellflow.network.model_folder import read_model_folder
+
+SCRATCH = "scratch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class InitialWeights:
+    """A network before training.
+
+    Parameters
+    ----------
+    network : CPnet
+        On the CPU.
+    name : str
+        Where the weights are from, for the record.
+    terms : str or None
+        What restricts their use; None = nothing known.
+    """
+
+    network: CPnet
+    name: str
+    terms: str | None
+
+    def network_config(self, asked: NetworkConfig) -> NetworkConfig:
+        """Give the sizes that the network really has.
+
+        Raises
+        ------
+        ConfigError
+            The settings ask for other sizes than the weights have.
+        """
+        real = NetworkConfig(
+            diam_mean=float(self.network.diam_mean),
+            channels_per_level=tuple(self.network.nbase[1:]),
+        )
+        if asked not in (real, NetworkConfig()):
+            raise ConfigError(
+                f"network: {asked.channels_per_level} at {asked.diam_mean:g} px is asked for, but "
+                f"the weights of {self.name} are {real.channels_per_level} at "
+                f"{real.diam_mean:g} px; leave network.* alone, or take --init {SCRATCH}"
+            )
+        return real
+
+
+def initial_weights(init: str | Path, config: NetworkConfig, seed: int) -> InitialWeights:
+    """Give the network that training starts from.
+
+    Parameters
+    ----------
+    init : str or path
+        ``scratch``, a pretrained name, a Cellpose 3 file or a model folder.
+    config : NetworkConfig
+        Sizes of a network from scratch.
+    seed : int
+        Of random weights.
+
+    Raises
+    ------
+    ModelError
+        The weights are not there or do not load; says what to do.
+    """
+    path, text = Path(init), str(init)
+    if text == SCRATCH:
+        network = build_network(config, torch.Generator().manual_seed(seed))
+        return InitialWeights(network=network, name=SCRATCH, terms=None)
+    if text in PRETRAINED and not path.exists():
+        network = load_weights(fetch_pretrained(text))
+        return InitialWeights(network=network, name=text, terms=weights_terms(text))
+    if path.is_dir():
+        folder = read_model_folder(path)
+        terms = folder.record.get("initial_weights", {}).get("terms")
+        return InitialWeights(network=folder.load_network(), name=text, terms=terms)
+    if path.is_file():
+        return InitialWeights(network=load_weights(path), name=text, terms=None)
+    raise ModelError(
+        f"--init {text}: no such file or folder; expected {SCRATCH}, "
+        f"{', '.join(PRETRAINED)}, a Cellpose 3 file or a model folder"
+    )

@@ -1,0 +1,247 @@
+"""The training loop, to be read from top to bottom.
+
+`train` goes over epochs and steps; `training_step` is one step. What happens at the end of an epoch
+(validation, files, a new plan) is the caller's, see `fine_tune`.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import torch
+
+from cellflow.config import TrainingConfig
+from cellflow.errors import ModelError
+from cellflow.network.precision import autocast
+from cellflow.training.batches import Batch, CropSource, stream_batches
+from cellflow.training.budget import Pace
+from cellflow.training.checkpoint import Position
+from cellflow.training.interruption import InterruptFlag
+from cellflow.training.losses import flow_and_cell_loss
+from cellflow.training.schedule import learning_rates
+
+Report = Callable[[int, Mapping[str, float]], None]
+Say = Callable[[str], None]
+
+
+@dataclass(kw_only=True, eq=False)
+class Run:
+    """All that one training run works on.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        On `device`; gives (output, style, …).
+    optimizer : torch.optim.Optimizer
+        Of the network's parameters.
+    source : CropSource
+    config : TrainingConfig
+    position : Position
+        Where to begin; moved on by `train`.
+    pace : Pace
+        Says when the time is over.
+    device : torch.device
+    dtype : torch.dtype
+        float32, or bfloat16 for the convolutions.
+    report : callable
+        ``report(step, numbers)``, after every step.
+    say : callable
+        ``say(text)``, when something has to be told.
+    interrupt : InterruptFlag
+        Asked after every step.
+    clock : callable
+        Seconds since the run began, over all sittings.
+    """
+
+    network: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    source: CropSource
+    config: TrainingConfig
+    position: Position
+    pace: Pace
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+    report: Report = lambda step, numbers: None
+    say: Say = lambda text: None
+    interrupt: InterruptFlag = field(default_factory=InterruptFlag)
+    clock: Callable[[], float] = time.monotonic
+    losses: torch.Tensor = field(init=False)
+    shown_loss: float = field(default=0.0, init=False)
+    last_read: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self.continue_from(self.position)
+
+    def continue_from(self, position: Position) -> None:
+        """Take over the position of a checkpoint."""
+        self.position = position
+        self.losses = torch.tensor([position.flow_loss, position.cell_loss], device=self.device)
+
+    def settle(self) -> Position:
+        """Give the position with the losses read from the device."""
+        self.position.flow_loss, self.position.cell_loss = self.losses.tolist()
+        return self.position
+
+
+def make_optimizer(network: torch.nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Give AdamW or SGD over all parameters, as Cellpose 3.1 sets them up."""
+    rate, decay = config.learning_rate, config.weight_decay
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
+    return torch.optim.SGD(
+        network.parameters(), lr=rate, weight_decay=decay, momentum=config.momentum
+    )
+
+
+def train(run: Run, *, after_step: Callable[[], None], end_epoch: Callable[[float], None]) -> None:
+    """Train from ``run.position`` to the end of the plan, or of the time.
+
+    Parameters
+    ----------
+    run : Run
+    after_step : callable
+        Called after every step: saves now and then, plans the length.
+    end_epoch : callable
+        Called as ``end_epoch(learning_rate)`` when the steps of an epoch are done: validates,
+        writes down. ``position.epoch`` counts the epoch as done only afterwards.
+
+    Raises
+    ------
+    StepFinished
+        Ctrl-C came; ``run.position`` is where to continue.
+    ModelError
+        The loss became infinite or not a number, or memory runs out for a single crop.
+    DataError
+        An image cannot be read.
+
+    Notes
+    -----
+    Losses are summed on the device and read about once a second, so that a GPU hardly waits.
+    """
+    position, n_steps = run.position, run.source.steps_per_epoch
+    first_step = position.epoch * n_steps + position.step
+    with closing(stream_batches(run.source, first_step, pin=_is_cuda(run.device))) as batches:
+        while position.epoch < position.n_epochs:
+            rate = float(learning_rates(run.config, position.n_epochs)[position.epoch])
+            for group in run.optimizer.param_groups:
+                group["lr"] = rate
+            run.network.train()
+            while position.step < n_steps:
+                _timed_step(run, batches)
+                position.seconds = run.clock()
+                _report(run, rate)
+                run.interrupt.check()
+                if run.pace.is_over(position.seconds):
+                    position.n_epochs = position.epoch + 1
+                    break
+                after_step()
+            _require_finite(run)
+            end_epoch(rate)
+            position.epoch, position.step = position.epoch + 1, 0
+            position.seconds = run.clock()
+            run.losses.zero_()
+
+
+def training_step(run: Run, batch: Batch) -> torch.Tensor:
+    """Do one optimiser step; when memory runs out, send the batch through in more, smaller parts.
+
+    Returns
+    -------
+    (2,) float32 tensor on the device
+        The flow loss and the cell-probability loss.
+
+    Raises
+    ------
+    ModelError
+        Memory runs out even for a single crop.
+    """
+    while True:
+        try:
+            return _step_in_parts(run, batch)
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+        # Outside the except block, whose traceback would keep the tensors alive.
+        _halve_parts(run, len(batch.image))
+
+
+def _step_in_parts(run: Run, batch: Batch) -> torch.Tensor:
+    """Accumulate the gradient over the parts of a batch, then step."""
+    run.optimizer.zero_grad(set_to_none=True)
+    losses = torch.zeros(2, device=run.device)
+    n_parts = min(run.position.n_parts, len(batch.image))
+    for part in zip(*(tensor.tensor_split(n_parts) for tensor in batch), strict=True):
+        image, flows, cells = (tensor.to(run.device, non_blocking=True) for tensor in part)
+        with autocast(run.device, run.dtype):
+            output = run.network(image.contiguous(memory_format=torch.channels_last))[0]
+        part_losses = torch.stack(flow_and_cell_loss(output, flows, cells))
+        share = len(image) / len(batch.image)
+        (share * part_losses.sum()).backward()
+        losses += share * part_losses.detach()
+    run.optimizer.step()
+    return losses
+
+
+def _timed_step(run: Run, batches: Iterator[Batch]) -> None:
+    before = run.clock()
+    run.losses += training_step(run, next(batches))
+    run.position.step += 1
+    if run.pace.is_limited:
+        if _is_cuda(run.device):
+            torch.cuda.synchronize(run.device)
+        run.pace.add_step(run.clock() - before)
+
+
+def _report(run: Run, rate: float) -> None:
+    """Tell the step; the loss is read from a GPU only about once a second."""
+    position, now = run.position, run.clock()
+    if run.device.type == "cpu" or now - run.last_read > 1 or position.step == 1:
+        run.last_read, run.shown_loss = now, float(run.losses.sum()) / position.step
+    n_steps = run.source.steps_per_epoch
+    numbers = {
+        "total": position.n_epochs * n_steps,
+        "epoch": position.epoch + 1,
+        "loss": run.shown_loss,
+        "lr": rate,
+    }
+    if position.best_epoch:
+        numbers["best mAP"] = position.best_score
+    run.report(position.epoch * n_steps + position.step, numbers)
+
+
+def _require_finite(run: Run) -> None:
+    position = run.settle()
+    if not math.isfinite(position.flow_loss + position.cell_loss):
+        raise ModelError(
+            f"epoch {position.epoch + 1}: the loss is no longer finite; lower the learning rate "
+            f"(now {run.config.learning_rate:g}) and start again"
+        )
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+
+
+def _halve_parts(run: Run, batch_size: int) -> None:
+    if run.position.n_parts >= batch_size:
+        raise ModelError(
+            f"{run.device}: not enough memory for one crop of {run.config.crop_size} px; "
+            "lower training.crop_size, or use --device cpu"
+        )
+    run.position.n_parts = min(2 * run.position.n_parts, batch_size)
+    if _is_cuda(run.device):
+        torch.cuda.empty_cache()
+    at_once = -(-batch_size // run.position.n_parts)
+    run.say(
+        f"out of memory: each batch of {batch_size} now goes through the network "
+        f"{at_once} at a time"
+    )
+
+
+def _is_cuda(device: torch.device) -> bool:
+    return device.type == "cuda"

@@ -1,0 +1,164 @@
+"""What a run trains on: the images of each side, their diameter, and one key for all of it."""
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cellflow.config import Config
+from cellflow.configfile import config_to_dict
+from cellflow.data.dataset import Dataset, Entry
+from cellflow.data.entrance import open_dataset
+from cellflow.errors import DataError, ModelError
+from cellflow.training.split import Split, split_dataset
+from cellflow.training.survey import ImageFacts, fingerprint, median_diameter, survey_images
+
+HARMLESS = ("max_minutes", "n_workers", "cache_megabytes")
+"""Training settings that may differ between the sittings of one run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Materials:
+    """The data side of a run.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    split : Split
+    train, validation : tuple of ImageFacts
+    left_out : tuple of str
+        Training images with too few cells.
+    diameter : float
+        That stands for the training cells, pixels; what prediction will use.
+    diam_mean : float
+        Diameter at which the network sees cells, pixels.
+    rescales : tuple of float
+        Crop pixels per image pixel of each training image.
+    """
+
+    dataset: Dataset
+    split: Split
+    train: tuple[ImageFacts, ...]
+    validation: tuple[ImageFacts, ...]
+    left_out: tuple[str, ...]
+    diameter: float
+    diam_mean: float
+    rescales: tuple[float, ...]
+
+    def record(self) -> dict[str, Any]:
+        """Give what the model folder and the card keep of the data."""
+        return {
+            "folder": str(self.dataset.root),
+            "layout": self.dataset.layout,
+            "sha256": fingerprint([*self.train, *self.validation]),
+            "n_train": len(self.train),
+            "n_validation": len(self.validation),
+            "n_cells": sum(fact.n_cells for fact in self.train),
+            "split": self.split.reason,
+            "train": [fact.entry.name for fact in self.train],
+            "validation": [fact.entry.name for fact in self.validation],
+            "left_out": list(self.left_out),
+        }
+
+    def run_key(self, config: Config) -> str:
+        """Give a hash of data, folds and all settings that change the result."""
+        settings = config_to_dict(config)
+        for name in HARMLESS:
+            settings["training"].pop(name)
+        content = [fingerprint(self.train), fingerprint(self.validation), settings]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    def describe(self, config: Config) -> list[str]:
+        """Say what was found and why each value was chosen, one sentence each."""
+        kinds = Counter(fact.entry.cell_type for fact in self.train)
+        types = ", ".join(f"{name} {n}" for name, n in sorted(kinds.items(), key=str) if name)
+        n_cells = sum(fact.n_cells for fact in self.train)
+        lines = [
+            f"{self.dataset.root}: {self.dataset.layout} layout, {len(self.train)} images with "
+            f"{n_cells} cells to train on" + (f" ({types})" if types else ""),
+            f"held out: {len(self.validation)} images, {self.split.reason}",
+        ]
+        if self.left_out:
+            few = config.training.min_cells
+            lines.append(f"left out, fewer than {few} cells: {', '.join(self.left_out)}")
+        each = "each image by its own" if config.training.rescaling == "image" else "all by that"
+        lines.append(
+            f"cell diameter {self.diameter:.1f} px, the median in the training images; "
+            f"the network sees cells at {self.diam_mean:g} px, {each}"
+        )
+        return lines
+
+
+def gather_materials(
+    train_dir: Path, config: Config, split: Split | None = None, **choices: Any
+) -> Materials:
+    """Open the data, split it, and read truth and hashes.
+
+    Parameters
+    ----------
+    train_dir : Path
+    config : Config
+    split : Split, optional
+        Of the run that is continued; else one is made, or read from a folds file.
+    **choices
+        ``layout``, ``folds_file`` and ``fold``, as for `fine_tune`.
+
+    Raises
+    ------
+    DataError
+        There is no annotated image, or none with enough cells; or a file is broken.
+    ModelError
+        An image of the run that is continued is gone.
+    """
+    dataset = open_dataset(train_dir, choices.get("layout"))
+    if not dataset.annotated:
+        raise DataError(
+            f"{train_dir}: {len(dataset)} images, none with truth ({dataset.layout} layout); "
+            "training needs annotated images, see `cellflow check`"
+        )
+    if split is None:
+        split = split_dataset(
+            dataset, config.training, choices.get("folds_file"), choices.get("fold", 0)
+        )
+    facts = survey_images(_named(dataset, split.train))
+    enough = tuple(fact for fact in facts if fact.n_cells >= config.training.min_cells)
+    if not enough:
+        raise DataError(
+            f"{train_dir}: none of {len(facts)} training images has "
+            f"{config.training.min_cells} cells; lower training.min_cells"
+        )
+    # Even with training.min_cells = 0 something must say how large cells are.
+    diameter = median_diameter(enough, per_image=config.training.rescaling == "image")
+    diameter = config.network.diam_mean if math.isnan(diameter) else diameter
+    return Materials(
+        dataset=dataset,
+        split=split,
+        train=enough,
+        validation=survey_images(_named(dataset, split.validation)),
+        left_out=tuple(fact.entry.name for fact in facts if fact not in enough),
+        diameter=diameter,
+        diam_mean=config.network.diam_mean,
+        rescales=_rescales(enough, config, diameter),
+    )
+
+
+def _named(dataset: Dataset, names: Sequence[str]) -> list[Entry]:
+    known = {entry.name: entry for entry in dataset.annotated}
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise ModelError(
+            f"{dataset.root}: {len(missing)} images of the folds are not there or not annotated "
+            f"({', '.join(missing[:3])}); give the folder that the folds were made for"
+        )
+    return [known[name] for name in names]
+
+
+def _rescales(facts: Sequence[ImageFacts], config: Config, diameter: float) -> tuple[float, ...]:
+    if config.training.rescaling == "dataset":
+        return (config.network.diam_mean / diameter,) * len(facts)
+    own = [diameter if math.isnan(fact.diameter) else fact.diameter for fact in facts]
+    return tuple(config.network.diam_mean / each for each in own)

@@ -1,0 +1,114 @@
+"""The README of a model folder: what it is, from what, how good, how to use it."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cellflow.metrics.score import EMPTY_CASES, Score
+
+SELECTED = (
+    "These weights are of the epoch with the best score **on these very images**, so the score is "
+    "too high by an unknown amount."
+)
+UNSELECTED = (
+    "These weights are of the last epoch. Nothing was chosen by these images: neither the epoch "
+    "nor a threshold."
+)
+
+
+def write_card(record: Mapping[str, Any], diameter: float, score: Score | None) -> str:
+    """Give the model card as Markdown.
+
+    Parameters
+    ----------
+    record : mapping
+        What ``config.json`` keeps beside the settings; see `fine_tune`.
+    diameter : float
+        Of the training cells, pixels.
+    score : Score or None
+        Of the held-out images; None when none were held out.
+    """
+    return (
+        "\n\n".join(
+            [
+                "# A cellflow model",
+                "A Cellpose 3 flow-field network (U-Net) that finds cells in microscopy images.",
+                _training(record, diameter),
+                _score(record, score),
+                _use(),
+                _origin(record),
+            ]
+        )
+        + "\n"
+    )
+
+
+def _training(record: Mapping[str, Any], diameter: float) -> str:
+    data, weights, run = record["data"], record["initial_weights"], record["run"]
+    lines = [
+        "## Training",
+        "",
+        f"- **Data**: {data['n_train']} images with {data['n_cells']} cells "
+        f"(folder `{Path(data['folder']).name}`, layout {data['layout']}), SHA-256 `{data['sha256']}`",
+        f"- **Held out**: {data['n_validation']} images, {data['split']}",
+        f"- **Cell diameter**: {diameter:.1f} px; images are resized by it, in training and "
+        "prediction",
+        f"- **Initial weights**: {weights['name']}",
+        f"- **Length**: {run['n_epochs']} epochs, {run['n_steps']} steps of "
+        f"{run['batch_size']} crops, {run['seconds'] / 60:.1f} min on {run['device']}, "
+        f"{run['precision']}",
+        f"- **Weights kept**: of epoch {run['kept_epoch']} ({run['kept']})",
+        f"- **Seed**: {run['seed']}",
+    ]
+    if data["left_out"]:
+        lines.append(f"- **Left out** for too few cells: {', '.join(data['left_out'])}")
+    if weights["terms"]:
+        lines += ["", f"> **Terms of the initial weights**: {weights['terms']}."]
+    return "\n".join(lines)
+
+
+def _score(record: Mapping[str, Any], score: Score | None) -> str:
+    if score is None:
+        return "## Score\n\nNo images were held out, so there is no honest score."
+    rows = {"all": score.overall, **score.per_cell_type}
+    lines = [
+        "## Score",
+        "",
+        "Competition mAP (IoU 0.50 to 0.95) on the held-out images, default thresholds, "
+        "with a bootstrap 95 % interval over images.",
+        "",
+        "| cell type | images | cells | found | mAP | 95 % interval | AP50 |",
+        "|---|---:|---:|---:|---:|---|---:|",
+    ]
+    for name, one in rows.items():
+        known = math.isfinite(one.mean.low)
+        interval = f"{one.mean.low:.3f} to {one.mean.high:.3f}" if known else "one image"
+        lines.append(
+            f"| {name} | {one.n_images} | {one.n_truths} | {one.n_predicted} | "
+            f"{one.mean.estimate:.3f} | {interval} | {one.per_threshold[0]:.3f} |"
+        )
+    selected = SELECTED if record["run"]["kept"] == "best" else UNSELECTED
+    return "\n".join([*lines, "", f"{selected} {EMPTY_CASES}"])
+
+
+def _use() -> str:
+    return """## Use
+
+```
+cellflow predict IMAGES --model THIS_FOLDER --out submission.csv
+```
+
+```python
+from cellflow import load_model
+prediction = load_model("THIS_FOLDER").predict(image)   # .labels, .scores
+```
+
+In Cellpose 3: `CellposeModel(pretrained_model="THIS_FOLDER/cellpose_model")`, or in its GUI
+*Models > Add custom torch model to GUI*. The thresholds in `thresholds.json` are Cellpose's
+defaults until `tuned` says otherwise."""
+
+
+def _origin(record: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    return f"## Made with\n\n{versions}"

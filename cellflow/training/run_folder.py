@@ -1,0 +1,173 @@
+"""Where a run writes: ``runs/train-001`` or the named folder, and what lies in it.
+
+::
+
+    run.json               data, folds, settings and initial weights, written before the start
+    metrics.csv            one line an epoch, as it comes
+    loss.png score.png     its curves
+    checkpoints/last.pt    to continue from
+    checkpoints/best       the weights of the best validation, as a Cellpose file
+    overlays/              held-out images, truth beside prediction
+    config.json …          the model folder, when training is done (see `network.model_folder`)
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cellflow.atomic import write_json
+from cellflow.errors import ConfigError, DataError, ModelError
+from cellflow.network.model_folder import CARD, CELLPOSE_FILE, CONFIG, THRESHOLDS, WEIGHTS
+
+RUNS = Path("runs")
+_RECORD = "run.json"
+_FOLDERS = ("checkpoints", "overlays")
+_FILES = ("metrics.csv", "loss.png", "score.png", CONFIG, THRESHOLDS, WEIGHTS, CELLPOSE_FILE, CARD)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFolder:
+    """The paths of one run."""
+
+    path: Path
+
+    @property
+    def metrics(self) -> Path:
+        """One line an epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint to continue from."""
+        return self.path / "checkpoints" / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        """The weights of the best validation."""
+        return self.path / "checkpoints" / "best"
+
+    @property
+    def overlays(self) -> Path:
+        """Pictures of the held-out images."""
+        return self.path / "overlays"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the model folder is written."""
+        return (self.path / CONFIG).is_file()
+
+    def write_record(self, record: Mapping[str, Any]) -> None:
+        """Write ``run.json``."""
+        write_json(self.path / _RECORD, record)
+
+    def read_record(self) -> dict[str, Any]:
+        """Read ``run.json``.
+
+        Raises
+        ------
+        ModelError
+            There is none, or it is broken.
+        """
+        path = self.path / _RECORD
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise ModelError(f"{self.path}: no training run to continue there") from error
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path}: not readable ({error}); start a new run") from error
+        if not isinstance(record, dict):
+            raise ModelError(f"{path}: expected a JSON object; start a new run")
+        return record
+
+
+def new_run_folder(out: Path | None, train_dir: Path, *, overwrite: bool = False) -> RunFolder:
+    """Make the folder of a new run.
+
+    Parameters
+    ----------
+    out : Path or None
+        None = the next free ``runs/train-NNN`` of the working folder.
+    train_dir : Path
+        The data; nothing is ever written there.
+    overwrite : bool
+        Whether an earlier run at `out` may be removed: the files that a run writes, no others.
+
+    Raises
+    ------
+    ConfigError
+        `out` lies inside the data, or holds something already.
+    DataError
+        The folder cannot be made.
+    """
+    if out is None:
+        return _next_numbered(train_dir)
+    _require_outside(out, train_dir)
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out}: is a file; expected a folder")
+    if out.is_dir() and any(out.iterdir()):
+        if not (out / _RECORD).is_file():
+            raise ConfigError(f"--out {out}: holds other files; choose an empty folder")
+        if not overwrite:
+            raise ConfigError(
+                f"--out {out}: holds a run already; continue it with --resume, replace it with "
+                "--overwrite, or choose another folder"
+            )
+        _remove_run(out)
+    _make(out)
+    return RunFolder(path=out)
+
+
+def existing_run_folder(out: Path | None) -> RunFolder:
+    """Give the folder of a run to continue; None = the newest ``runs/train-NNN``.
+
+    Raises
+    ------
+    ModelError
+        There is none.
+    """
+    if out is not None:
+        return RunFolder(path=out)
+    runs = sorted(RUNS.glob(f"train-*/{_RECORD}"), key=lambda path: path.stat().st_mtime)
+    if not runs:
+        raise ModelError(f"no training run in {RUNS}/ to continue; start without --resume")
+    return RunFolder(path=runs[-1].parent)
+
+
+def _next_numbered(train_dir: Path) -> RunFolder:
+    _require_outside(RUNS, train_dir)
+    taken = [path.name.removeprefix("train-") for path in RUNS.glob("train-*")]
+    number = max((int(text) for text in taken if text.isdecimal()), default=0)
+    while True:
+        number += 1
+        path = RUNS / f"train-{number:03d}"
+        if not path.exists():
+            _make(path)
+            return RunFolder(path=path)
+
+
+def _require_outside(out: Path, train_dir: Path) -> None:
+    if out.resolve().is_relative_to(train_dir.resolve()):
+        raise ConfigError(
+            f"--out {out}: lies inside the data folder {train_dir}, which is never written to; "
+            "choose a folder outside, or run from another one"
+        )
+
+
+def _make(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot make the folder {path}: {error.strerror}") from error
+
+
+def _remove_run(out: Path) -> None:
+    try:
+        for name in _FOLDERS:
+            shutil.rmtree(out / name, ignore_errors=not (out / name).exists())
+        for name in (*_FILES, _RECORD):
+            (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot replace the run in {out}: {error.strerror}") from error

@@ -1,0 +1,280 @@
+"""One sitting of a run: from its checkpoint, or its start, to the model folder."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from cellflow.config import Config
+from cellflow.metrics.score import Score
+from cellflow.network.cpnet import CPnet, load_weights, save_cellpose_file
+from cellflow.network.devices import DeviceChoice
+from cellflow.network.model_folder import versions, write_model_folder
+from cellflow.network.precision import PrecisionChoice, choose_precision
+from cellflow.training.batches import CropSource
+from cellflow.training.budget import Pace, Plan
+from cellflow.training.checkpoint import Position, load_checkpoint, save_checkpoint
+from cellflow.training.history import EpochRow, History
+from cellflow.training.initial import InitialWeights
+from cellflow.training.interruption import InterruptFlag, StepFinished
+from cellflow.training.loop import Report, Run, Say, make_optimizer, train
+from cellflow.training.materials import Materials
+from cellflow.training.model_card import write_card
+from cellflow.training.run_folder import RunFolder
+from cellflow.training.schedule import choose_schedule
+from cellflow.training.validation import Validator
+
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
+"""What a killed run loses at most, unless a single step takes longer."""
+
+
+class Session:
+    """Trains, validates, saves, and in the end writes the model folder.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    weights : InitialWeights
+        A network of the right sizes; the run's own weights are read when it is continued.
+    materials : Materials
+    config : Config
+    device : DeviceChoice
+    report, say : callable
+        As for `fine_tune`.
+    started : float
+        When the sitting began, by `clock`: preparation counts as time of the run.
+    clock : callable
+        Seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: RunFolder,
+        weights: InitialWeights,
+        materials: Materials,
+        config: Config,
+        device: DeviceChoice,
+        report: Report,
+        say: Say,
+        started: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.folder, self.weights, self.materials = folder, weights, materials
+        self.config, self.device, self.say = config, device, say
+        self.precision: PrecisionChoice = choose_precision(config.training.precision, device.device)
+        self.network: CPnet = weights.network.to(device.device)
+        self.network.diam_labels.data.fill_(materials.diameter)
+        self._clock, self._zero, self._saved_at = clock, started, clock()
+        self._key = materials.run_key(config)
+        self._last_score: tuple[int, Score] | None = None
+        interrupt = InterruptFlag()
+        self._run = self._make_run(report, interrupt)
+        self._validator = Validator(
+            [fact.entry for fact in materials.validation],
+            config,
+            materials.diameter,
+            device.device,
+            between_images=interrupt.check,
+        )
+
+    def run(self, *, resume: bool) -> None:
+        """Do the sitting.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            Ctrl-C, after the step was finished and saved.
+        """
+        if resume and self.folder.is_finished:
+            self.say(f"{self.folder.path}: the run is finished already")
+            return
+        if resume:
+            self._restore()
+        else:
+            self._save()
+        self._history = History(self.folder.metrics, self._run.position.epoch)
+        self._announce()
+        try:
+            with self._run.interrupt:
+                train(self._run, after_step=self._after_step, end_epoch=self._end_epoch)
+                self._save()
+                self._finish()
+        except StepFinished:
+            self._save()
+            self.say(
+                f"interrupted in epoch {self._run.position.epoch + 1}, saved; continue with:\n"
+                f"  cellflow train --train-dir {self.materials.dataset.root} "
+                f"--out {self.folder.path} --resume"
+            )
+            raise
+
+    def _make_run(self, report: Report, interrupt: InterruptFlag) -> Run:
+        training = self.config.training
+        source = CropSource(
+            entries=[fact.entry for fact in self.materials.train],
+            rescales=self.materials.rescales,
+            data=self.config.data,
+            training=training,
+        )
+        wanted = Plan(n_epochs=training.n_epochs, validate_every=training.validate_every)
+        minutes = training.max_minutes
+        return Run(
+            network=self.network,
+            optimizer=make_optimizer(self.network, training),
+            source=source,
+            config=training,
+            position=Position(**asdict(wanted)),
+            pace=Pace(wanted, source.steps_per_epoch, minutes and 60 * minutes),
+            device=self.device.device,
+            dtype=self.precision.dtype,
+            report=report,
+            say=self.say,
+            interrupt=interrupt,
+            clock=lambda: self._clock() - self._zero,
+        )
+
+    def _announce(self) -> None:
+        training, n_steps = self.config.training, self._run.source.steps_per_epoch
+        if self.weights.terms:
+            self.say(f"initial weights {self.weights.name}: {self.weights.terms}")
+        else:
+            self.say(f"initial weights: {self.weights.name}")
+        self.say(f"device: {self.device}; precision: {self.precision}")
+        length = f"{training.n_epochs} epochs of {n_steps} steps"
+        if training.max_minutes is not None:
+            length = f"at most {training.max_minutes:g} min, planned after the first steps"
+        schedule = choose_schedule(training, training.n_epochs)
+        self.say(
+            f"{length}, {training.batch_size} crops of {training.crop_size} px a step, "
+            f"{training.optimizer} at {training.learning_rate:g}, {schedule} schedule"
+        )
+        self.say(f"writing to {self.folder.path}")
+
+    def _after_step(self) -> None:
+        if self._run.pace.is_time_to_plan:
+            self._plan(self._run.position.step)
+        if self._clock() - self._saved_at >= SECONDS_BETWEEN_CHECKPOINTS:
+            self._save()
+
+    def _end_epoch(self, rate: float) -> None:
+        """Validate when it is due, write the epoch's line, plan anew."""
+        run, position = self._run, self._run.position
+        n_done = position.epoch + 1
+        is_last = n_done == position.n_epochs
+        score = None
+        if self._validator.entries and (is_last or n_done % position.validate_every == 0):
+            score = self._validate(n_done)
+        self._history.add(
+            EpochRow(
+                epoch=n_done,
+                step=position.epoch * run.source.steps_per_epoch + position.step,
+                seconds=round(run.clock(), 2),
+                learning_rate=rate,
+                loss=(position.flow_loss + position.cell_loss) / position.step,
+                flow_loss=position.flow_loss / position.step,
+                cellprob_loss=position.cell_loss / position.step,
+                validation_map=None if score is None else score.mean.estimate,
+                validation_low=None if score is None else score.mean.low,
+                validation_high=None if score is None else score.mean.high,
+            )
+        )
+        if score is not None or is_last:
+            self._history.draw(self.folder.path)
+        if run.pace.is_limited and not is_last:
+            self._plan(run.source.steps_per_epoch)
+
+    def _validate(self, n_done: int) -> Score:
+        """Score the held-out images; keep the weights when they are the best so far."""
+        position, before = self._run.position, self._clock()
+        score = self._validator.score(self.network)
+        self._run.pace.validation_seconds = self._clock() - before
+        self._last_score = n_done, score
+        if score.mean.estimate > position.best_score:
+            position.best_score, position.best_epoch = score.mean.estimate, n_done
+            save_cellpose_file(self.network, self.folder.best)
+        self.say(f"epoch {n_done}: held-out mAP {score.mean}")
+        return score
+
+    def _plan(self, steps_done: int) -> None:
+        """Fit the number of epochs and validations into the time budget."""
+        run, position = self._run, self._run.position
+        if not run.pace.validation_seconds:
+            run.pace.validation_seconds = self._validator.estimate_seconds(
+                self.network, self._clock
+            )
+            self.network.train()
+        current = Plan(n_epochs=position.n_epochs, validate_every=position.validate_every)
+        epochs_done = position.epoch + steps_done / run.source.steps_per_epoch
+        plan = run.pace.plan(run.clock(), epochs_done, current)
+        if plan != current:
+            position.n_epochs, position.validate_every = plan.n_epochs, plan.validate_every
+            self.say(
+                f"plan: {plan.n_epochs} epochs in {self.config.training.max_minutes:g} min "
+                f"({run.pace.step_seconds:.2g} s a step), validated every "
+                f"{min(plan.n_epochs, plan.validate_every)} epochs"
+            )
+
+    def _save(self) -> None:
+        position = self._run.settle()
+        save_checkpoint(self.folder.last, self.network, self._run.optimizer, position, self._key)
+        self._saved_at = self._clock()
+
+    def _restore(self) -> None:
+        run = self._run
+        found = load_checkpoint(self.folder.last, self.network, run.optimizer, self._key)
+        self._zero -= found.seconds
+        run.continue_from(found)
+        self.say(f"continuing in epoch {found.epoch + 1}, after {found.seconds / 60:.1f} min")
+
+    def _finish(self) -> None:
+        """Score and draw what is kept, and write the model folder."""
+        position, kept = self._run.position, self.config.training.keep
+        epoch = position.epoch
+        if kept == "best" and position.best_epoch:
+            epoch = position.best_epoch
+            best = load_weights(self.folder.best).state_dict()
+            self.network.load_state_dict(best)
+        score = self._score_of(epoch)
+        if score is not None:
+            self._validator.draw(self.network, score, self.folder.overlays)
+        record = self._record(epoch, score)
+        write_model_folder(
+            self.folder.path,
+            self.network.eval(),
+            self.config,
+            diameter=self.materials.diameter,
+            record=record,
+            card=write_card(record, self.materials.diameter, score),
+        )
+
+    def _score_of(self, epoch: int) -> Score | None:
+        if not self._validator.entries:
+            return None
+        if self._last_score is not None and self._last_score[0] == epoch:
+            return self._last_score[1]
+        return self._validator.score(self.network)
+
+    def _record(self, epoch: int, score: Score | None) -> dict[str, Any]:
+        """Give what ``config.json`` keeps beside the settings."""
+        position = self._run.position
+        return {
+            "versions": versions(),
+            "data": self.materials.record(),
+            "initial_weights": {"name": self.weights.name, "terms": self.weights.terms},
+            "run": {
+                "n_epochs": position.n_epochs,
+                "n_steps": self._history.rows[-1].step if self._history.rows else 0,
+                "batch_size": self.config.training.batch_size,
+                "parts_per_batch": position.n_parts,
+                "seconds": self._run.clock(),
+                "device": str(self.device),
+                "precision": str(self.precision),
+                "seed": self.config.training.seed,
+                "kept": self.config.training.keep,
+                "kept_epoch": epoch,
+                "best_epoch": position.best_epoch,
+                "best_score": position.best_score if position.best_epoch else None,
+            },
+            "score": None if score is None else score.to_dict(),
+        }

@@ -1,0 +1,114 @@
+"""What a training folder holds, read once before the start: counts, diameters, content hash.
+
+Takes entries, gives one `ImageFacts` each. Only the truth is decoded; pictures are hashed as files.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.data.dataset import Entry
+from cellflow.errors import DataError
+from cellflow.records import CellMasks
+
+SMALLEST_DIAMETER = 5.0
+"""Pixels; Cellpose 3.1 does not enlarge images further than for cells of this size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ImageFacts:
+    """One annotated image, without its pixels.
+
+    Parameters
+    ----------
+    entry : Entry
+    cell_diameters : (N,) float64
+        Diameter of the disc of each cell's area, pixels.
+    content : str
+        SHA-256 of the image file and the truth, hexadecimal.
+    """
+
+    entry: Entry
+    cell_diameters: NDArray[np.float64]
+    content: str
+
+    @property
+    def n_cells(self) -> int:
+        """Number of annotated cells."""
+        return len(self.cell_diameters)
+
+    @property
+    def diameter(self) -> float:
+        """Median diameter of the cells, at least `SMALLEST_DIAMETER` pixels; nan without cells."""
+        if self.n_cells == 0:
+            return math.nan
+        return max(SMALLEST_DIAMETER, float(np.median(self.cell_diameters)))
+
+
+def survey_images(entries: Iterable[Entry]) -> tuple[ImageFacts, ...]:
+    """Read truth and hash of every entry.
+
+    Raises
+    ------
+    DataError
+        An image file cannot be read, or an entry has no truth.
+    RleError, LabelError
+        The truth of an image is broken.
+    """
+    return tuple(_survey(entry) for entry in entries)
+
+
+def fingerprint(facts: Iterable[ImageFacts]) -> str:
+    """Give one SHA-256 of the names and contents of all images, whatever their order."""
+    lines = sorted(f"{fact.entry.name} {fact.content}\n" for fact in facts)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def median_diameter(facts: Sequence[ImageFacts], *, per_image: bool) -> float:
+    """Give the diameter that stands for a whole data set, pixels.
+
+    Parameters
+    ----------
+    facts : sequence of ImageFacts
+    per_image : bool
+        Whether every image counts the same (median over images of their medians), or every cell.
+
+    Returns
+    -------
+    float
+        nan when there is no cell at all.
+    """
+    with_cells = [fact for fact in facts if fact.n_cells]
+    if not with_cells:
+        return math.nan
+    if per_image:
+        return float(np.median([fact.diameter for fact in with_cells]))
+    cells = np.concatenate([fact.cell_diameters for fact in with_cells])
+    return max(SMALLEST_DIAMETER, float(np.median(cells)))
+
+
+def _survey(entry: Entry) -> ImageFacts:
+    if entry.read_masks is None:
+        raise DataError(f"image {entry.name}: has no truth, so it cannot be trained on")
+    masks = entry.read_masks()
+    return ImageFacts(
+        entry=entry,
+        cell_diameters=2 * np.sqrt(masks.areas / np.pi),
+        content=_content(entry, masks),
+    )
+
+
+def _content(entry: Entry, masks: CellMasks) -> str:
+    try:
+        with entry.image_path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+    except OSError as error:
+        raise DataError(f"cannot read {entry.image_path}: {error.strerror}") from error
+    for array in (masks.starts, masks.lengths, masks.offsets):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(repr(masks.shape).encode())
+    return digest.hexdigest()

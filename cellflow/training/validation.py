@@ -1,0 +1,124 @@
+"""The competition score of the held-out images, through the same prediction that users run."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cellflow.config import Config
+from cellflow.data.dataset import Entry
+from cellflow.inference.predict import Model
+from cellflow.metrics.overlap import Cells
+from cellflow.metrics.score import Score, score_images
+from cellflow.network.cpnet import CPnet
+from cellflow.pictures.overlay import save_overlay
+from cellflow.records import CellMasks, Prediction
+
+N_OVERLAYS = 6
+"""Pictures that are drawn of the held-out images: the worst, the best and those between."""
+
+
+class Validator:
+    """Predicts and scores the held-out images; holds one image at a time.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+        The held-out images, each with truth.
+    config : Config
+        Its inference and dynamics sections say how cells are found.
+    diameter : float
+        Of the training cells, pixels.
+    device : torch.device
+    between_images : callable
+        Called before each image; may raise to leave.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        config: Config,
+        diameter: float,
+        device: torch.device,
+        between_images: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.entries = tuple(entries)
+        self._config, self._diameter, self._device = config, diameter, device
+        self._between_images = between_images
+
+    def score(self, network: CPnet) -> Score:
+        """Score the network's predictions on overlapping truth.
+
+        Raises
+        ------
+        DataError
+            An image cannot be read.
+
+        Notes
+        -----
+        Leaves the network in evaluation mode.
+        """
+        model = self._model(network)
+        truths: dict[str, CellMasks] = {}
+        found: dict[str, Cells] = {}
+        for entry in self.entries:
+            self._between_images()
+            prediction, truth = _predict(model, entry)
+            truths[entry.name], found[entry.name] = truth, prediction.labels
+        return score_images(
+            truths,
+            found,
+            rng=np.random.default_rng(0),
+            cell_types={entry.name: entry.cell_type for entry in self.entries},
+            groups={entry.name: entry.group for entry in self.entries},
+        )
+
+    def estimate_seconds(self, network: CPnet, clock: Callable[[], float]) -> float:
+        """Predict one image twice, and scale the second time up to all images.
+
+        Notes
+        -----
+        The first pass loads what is only loaded once (compiled kernels). An untrained network may
+        take longer than a trained one, since it finds cells everywhere.
+        """
+        if not self.entries:
+            return 0.0
+        model, entry = self._model(network), self.entries[0]
+        _predict(model, entry)
+        before = clock()
+        _predict(model, entry)
+        return (clock() - before) * len(self.entries)
+
+    def draw(self, network: CPnet, score: Score, folder: Path) -> None:
+        """Write overlays of a few images, spread from the worst score to the best."""
+        model = self._model(network)
+        by_score = np.argsort(score.image_scores, kind="stable")
+        n_drawn = min(N_OVERLAYS, len(by_score))
+        ranks = np.unique(np.linspace(0, len(by_score) - 1, n_drawn).round().astype(int))
+        for place, rank in enumerate(ranks, 1):
+            entry = self.entries[by_score[rank]]
+            prediction, truth = _predict(model, entry)
+            value = score.image_scores[by_score[rank]]
+            save_overlay(
+                folder / f"{place}_{entry.name}.png",
+                entry.load().image,
+                truth=truth,
+                predicted=prediction.labels,
+                title=f"{entry.name}, mAP {value:.3f}",
+                colouring="matches",
+            )
+
+    def _model(self, network: CPnet) -> Model:
+        return Model.from_network(
+            network, self._config, diameter=self._diameter, device=self._device
+        )
+
+
+def _predict(model: Model, entry: Entry) -> tuple[Prediction, CellMasks]:
+    sample = entry.load()
+    truth = sample.masks
+    if truth is None:
+        height, width = sample.image.shape[-2:]
+        truth = CellMasks.empty((height, width))
+    return model.predict(sample.image, entry.name), truth

@@ -1,0 +1,75 @@
+"""`cellflow train`: annotated images to a model folder."""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from .options import EXISTING, PATH, config_from, config_options, device_option
+from .progress import Progress
+
+SETTING = "training__"
+"""Options whose name starts so stand for the setting of that name."""
+
+
+@click.command()
+@click.option(
+    "--train-dir",
+    "--train_dir",
+    "--dir",
+    type=EXISTING,
+    required=True,
+    help="Annotated images: Kaggle folder, Cellpose pairs, COCO, images/ + masks/.",
+)
+@click.option("--out", type=PATH, help="The run's folder.  [default: next free runs/train-NNN]")
+@click.option(
+    "--init",
+    "--pretrained_model",
+    "init",
+    default="cyto3",
+    show_default=True,
+    metavar="cyto3|cyto2|livecell_cp3|PATH|scratch",
+    help="Weights to start from.",
+)
+@click.option(
+    "--epochs", "--n-epochs", "--n_epochs", "training__n_epochs", type=int, help="At most so many."
+)
+@click.option("--batch-size", "--batch_size", "training__batch_size", type=int)
+@click.option("--learning-rate", "--learning_rate", "training__learning_rate", type=float)
+@click.option("--seed", "training__seed", type=int, help="Of weights, order and crops.")
+@click.option(
+    "--max-minutes",
+    "training__max_minutes",
+    type=float,
+    help="Time budget: after the first steps as many epochs are planned as fit.",
+)
+@click.option("--folds", "folds_file", type=EXISTING, help="Folds file of `cellflow folds`.")
+@click.option("--fold", type=int, default=0, show_default=True, help="Which one is held out.")
+@click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
+@click.option("--resume", is_flag=True, help="Continue the run in --out, or the newest one.")
+@click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
+@device_option
+@config_options
+def command(
+    train_dir: Path, config_file: Path | None, assignments: tuple[str, ...], **options: Any
+) -> None:
+    """Train a model on a folder of annotated images.
+
+    Prints what it found, why each value was chosen, and in the end the model folder.
+
+    \b
+    cellflow train --train-dir DATA
+    cellflow train --train-dir DATA --init scratch --max-minutes 30
+    cellflow train --train-dir DATA --out runs/train-001 --resume
+    """
+    from cellflow.training.fine_tune import fine_tune
+
+    settings = {name: options.pop(name) for name in list(options) if name.startswith(SETTING)}
+    config = config_from(config_file, assignments, **settings)
+    say = partial(tqdm.write, file=sys.stderr)
+    with Progress("training") as progress:
+        folder = fine_tune(train_dir, config=config, report=progress, say=say, **options)
+    click.echo(folder)
