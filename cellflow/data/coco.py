@@ -1,0 +1,261 @@
+"""COCO and LIVECell JSON: polygons and run lengths to `CellMasks`, and data sets to COCO."""
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cellflow.atomic import write_text
+from cellflow.data.coco_rle import Runs, counts_to_runs, masks_to_counts, runs_to_masks
+from cellflow.data.dataset import Dataset, Entry
+from cellflow.data.images import SUFFIXES
+from cellflow.data.polygons import polygon_to_runs
+from cellflow.errors import DataError, LabelError, RleError
+from cellflow.records import CellMasks, Sample, Shape
+
+CELL_TYPES = ("shsy5y", "astro", "cort")
+"""The competition's three, in the order of their COCO category numbers 1, 2, 3."""
+
+GENERIC_CATEGORIES = frozenset({"cell", "cells", "object", "nucleus"})
+"""Category names that say nothing about the cell type."""
+
+
+def open_coco(path: Path) -> Dataset | None:
+    """Open a COCO file, or the only COCO files of a folder; None when there is none.
+
+    Parameters
+    ----------
+    path : path
+        A JSON file, or a folder with one or several. Images are looked for anywhere beneath the
+        folder by their file name.
+
+    Raises
+    ------
+    DataError
+        A file is not valid JSON or lacks a part of COCO, an image is in two files, or none of
+        the images is there.
+    LabelError, RleError
+        A segmentation is broken; names the annotation.
+    """
+    root = path if path.is_dir() else path.parent
+    files = [path] if not path.is_dir() else sorted(root.rglob("*.json"))
+    contents = {file: content for file in files if (content := _read(file)) is not None}
+    if not contents:
+        return None
+    pictures = {p.name: p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES}
+    entries: dict[str, Entry] = {}
+    missing, remarks = [], []
+    for file, content in contents.items():
+        masks, skipped = read_annotations(content, file)
+        remarks += skipped
+        kinds = _cell_types(content)
+        for image in content["images"]:
+            name = Path(image["file_name"]).stem
+            picture = pictures.get(Path(image["file_name"]).name)
+            if picture is None:
+                missing.append(name)
+                continue
+            if name in entries:
+                raise DataError(f"image {name} is in two COCO files, the second is {file.name}")
+            entries[name] = Entry(
+                name=name,
+                image_path=picture,
+                read_masks=partial(_known, masks[str(image["id"])]),
+                cell_type=kinds.get(str(image["id"])) or _type_in_name(name),
+            )
+    if not entries:
+        raise DataError(f"{path}: none of the {len(missing)} images of the COCO files is there")
+    if missing:
+        remarks.append(f"{len(missing)} images of the COCO files are not there: {missing[0]}, …")
+    ordered = tuple(entries[name] for name in sorted(entries))
+    return Dataset(root=root, layout="coco", entries=ordered, remarks=tuple(remarks))
+
+
+def read_annotations(
+    content: Mapping[str, Any], source: Path
+) -> tuple[dict[str, CellMasks], list[str]]:
+    """Give the masks of every image of a COCO file.
+
+    Parameters
+    ----------
+    content : mapping
+        With ``images`` and ``annotations``.
+    source : path
+        For messages.
+
+    Returns
+    -------
+    dict of image id (as text) to CellMasks
+        In the order of the annotations; they may overlap.
+    list of str
+        What was left out, in sentences: crowds and annotations without a pixel.
+
+    Raises
+    ------
+    DataError
+        A key is missing, or an annotation is of an unknown image.
+    LabelError, RleError
+        A segmentation is broken; names the annotation.
+    """
+    try:
+        shapes = {
+            str(image["id"]): (int(image["height"]), int(image["width"]))
+            for image in content["images"]
+        }
+        cells: dict[str, list[Runs]] = {image: [] for image in shapes}
+        n_crowds = n_empty = 0
+        for annotation in _annotations(content):
+            image = str(annotation["image_id"])
+            if image not in shapes:
+                raise DataError(
+                    f"{source}: annotation {annotation.get('id')} is of the unknown image {image}"
+                )
+            if annotation.get("iscrowd", 0) and not isinstance(annotation["segmentation"], dict):
+                n_crowds += 1
+                continue
+            runs = _runs(annotation, shapes[image], source)
+            if len(runs[0]) == 0:
+                n_empty += 1
+                continue
+            cells[image].append(runs)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{source}: not a COCO file: missing {error}") from error
+    remarks = []
+    if n_crowds:
+        remarks.append(f"{source.name}: {n_crowds} crowd annotations are left out")
+    if n_empty:
+        remarks.append(f"{source.name}: {n_empty} annotations without a pixel are left out")
+    return {image: runs_to_masks(runs, shapes[image]) for image, runs in cells.items()}, remarks
+
+
+def write_coco(path: Path | str, samples: Iterable[tuple[str, Sample]]) -> None:
+    """Write annotated images as COCO, for Detectron2, mmdet and others.
+
+    Parameters
+    ----------
+    path : path
+    samples : iterable of (file name, Sample)
+        The masks keep their overlaps. Images without a cell type get the category ``cell``.
+
+    Notes
+    -----
+    Categories 1 shsy5y, 2 astro, 3 cort; others follow in alphabetical order. Run lengths are
+    compressed and column-major; boxes are x, y, width, height.
+    """
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    held = [(file_name, sample) for file_name, sample in samples]
+    names = {sample.cell_type or "cell" for _, sample in held}
+    extra = sorted(names - set(CELL_TYPES))
+    categories = [*(CELL_TYPES if names & set(CELL_TYPES) else ()), *extra]
+    numbers = {name: number for number, name in enumerate(categories, start=1)}
+    for file_name, sample in held:
+        masks = sample.masks
+        if masks is None:
+            raise DataError(f"image {sample.name} is not annotated")
+        height, width = masks.shape
+        images.append({"id": sample.name, "file_name": file_name, "height": height, "width": width})
+        areas, boxes = masks.areas.tolist(), _boxes(masks)
+        for counts, area, box in zip(masks_to_counts(masks), areas, boxes, strict=True):
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": sample.name,
+                    "category_id": numbers[sample.cell_type or "cell"],
+                    "segmentation": {"size": [height, width], "counts": counts},
+                    "area": area,
+                    "bbox": box,
+                    "iscrowd": 0,
+                }
+            )
+    content = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": number, "name": name} for name, number in numbers.items()],
+    }
+    write_text(path, json.dumps(content, ensure_ascii=False))
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    """Give the content of a COCO file, or None for other JSON."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{file}: not valid JSON: {error}") from error
+    if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
+        return content
+    return None
+
+
+def _annotations(content: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    """Give the annotations; some LIVECell files have them by number."""
+    stored = content["annotations"]
+    return stored.values() if isinstance(stored, dict) else stored
+
+
+def _runs(annotation: Mapping[str, Any], shape: Shape, source: Path) -> Runs:
+    where = f"{source}: annotation {annotation.get('id')}"
+    segmentation = annotation["segmentation"]
+    try:
+        if isinstance(segmentation, dict):
+            if tuple(segmentation["size"]) != shape:
+                raise LabelError(f"is for {segmentation['size']}, its image is {list(shape)}")
+            return counts_to_runs(segmentation["counts"], shape)
+        parts = [
+            polygon_to_runs(np.asarray(part, np.float64).reshape(-1, 2), shape)
+            for part in segmentation
+        ]
+    except (LabelError, RleError) as error:
+        raise type(error)(f"{where}: {error}") from error
+    except ValueError as error:
+        raise LabelError(f"{where}: expected polygons as lists of x, y pairs: {error}") from error
+    if not parts:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    return np.concatenate([start for start, _ in parts]), np.concatenate([end for _, end in parts])
+
+
+def _cell_types(content: Mapping[str, Any]) -> dict[str, str]:
+    """Give the category's name of each image whose cells all have the same, telling one."""
+    names = {category["id"]: str(category["name"]) for category in content.get("categories", [])}
+    found: dict[str, set[str]] = {}
+    for annotation in _annotations(content):
+        name = names.get(annotation.get("category_id"), "cell")
+        found.setdefault(str(annotation["image_id"]), set()).add(name)
+    return {
+        image: next(iter(kinds))
+        for image, kinds in found.items()
+        if len(kinds) == 1 and not kinds & GENERIC_CATEGORIES
+    }
+
+
+def _type_in_name(name: str) -> str | None:
+    """Read the cell type off a LIVECell file name, ``SHSY5Y_Phase_C10_1_…``."""
+    kind, _, rest = name.partition("_")
+    return kind.lower() if rest.startswith("Phase") else None
+
+
+def _boxes(masks: CellMasks) -> list[list[int]]:
+    """Give x, y, width, height of each cell."""
+    width = masks.shape[1]
+    if len(masks) == 0:
+        return []
+    first = masks.offsets[:-1]
+    last_pixels = masks.starts + masks.lengths - 1
+    top = masks.starts[first] // width
+    bottom = np.maximum.reduceat(last_pixels, first) // width
+    # A run that goes on into the next row reaches both edges of the image.
+    wraps = masks.starts // width != last_pixels // width
+    left = np.minimum.reduceat(np.where(wraps, 0, masks.starts % width), first)
+    right = np.maximum.reduceat(np.where(wraps, width - 1, last_pixels % width), first)
+    boxes = np.stack([left, top, right - left + 1, bottom - top + 1], axis=1)
+    return [[int(number) for number in box] for box in boxes]
+
+
+def _known(masks: CellMasks) -> CellMasks:
+    # A lambda would not survive the pickling to a loader process.
+    return masks

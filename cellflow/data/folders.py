@@ -1,0 +1,179 @@
+"""Folders of images and label images: Cellpose pairs, ``images/`` + ``masks/``, DSB2018.
+
+Every opener gives None when the folder is not of its layout.
+"""
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from cellflow.data.dataset import Dataset, Entry
+from cellflow.data.images import SUFFIXES, read_image, read_label_image
+from cellflow.data.rle import dense_to_masks, labels_to_masks
+from cellflow.data.seg_files import read_seg_labels
+from cellflow.errors import LabelError
+from cellflow.records import CellMasks
+
+MASK_ENDINGS = ("_masks", "_mask", "_cp_masks", "_label", "_labels")
+"""What a label image's name has more than its picture's."""
+
+IMAGE_ENDING = "_img"
+"""What Cellpose's own data sets add to a picture's name."""
+
+SEG_ENDING = "_seg.npy"
+IMAGE_FOLDERS, MASK_FOLDERS = ("images", "raw"), ("masks", "labels")
+
+
+def open_cellpose_pairs(folder: Path) -> Dataset | None:
+    """Open ``x.tif`` + ``x_masks.tif`` or ``x_seg.npy``, in `folder` or one level below.
+
+    The label images may also lie in a subfolder ``masks``.
+    """
+    files = _image_files(folder)
+    if files and (folder / "masks").is_dir():
+        files += [path for path in _image_files(folder / "masks") if _is_mask(path)]
+    if not files:
+        files = [
+            path for sub in sorted(folder.iterdir()) if sub.is_dir() for path in _image_files(sub)
+        ]
+    truths = {_image_key(path): path for path in files if _is_mask(path)}
+    pictures = [path for path in files if not _is_mask(path)]
+    entries = []
+    for path in pictures:
+        seg = path.with_name(path.stem + SEG_ENDING)
+        mask = truths.pop(_picture_key(path), None)
+        if seg.exists():
+            read = partial(read_seg_masks, seg)
+        elif mask is not None:
+            read = partial(read_label_masks, mask)
+        else:
+            entries.append(Entry(name=_name(path, folder), image_path=path))
+            continue
+        entries.append(Entry(name=_name(path, folder), image_path=path, read_masks=read))
+    if not any(entry.read_masks for entry in entries):
+        return None
+    remarks = [f"{path.name} has no picture" for path in truths.values()]
+    return _dataset(folder, "cellpose", entries, remarks)
+
+
+def open_image_mask_folders(folder: Path) -> Dataset | None:
+    """Open ``images/x.png`` + ``masks/x.png``; the label image may end in ``_masks`` or alike."""
+    images = next((folder / name for name in IMAGE_FOLDERS if (folder / name).is_dir()), None)
+    masks = next((folder / name for name in MASK_FOLDERS if (folder / name).is_dir()), None)
+    if images is None or masks is None:
+        return None
+    truths = {_without_ending(path.stem): path for path in _image_files(masks)}
+    entries = [
+        Entry(
+            name=path.stem,
+            image_path=path,
+            read_masks=partial(read_label_masks, truths[_without_image_ending(path.stem)])
+            if _without_image_ending(path.stem) in truths
+            else None,
+        )
+        for path in _image_files(images)
+    ]
+    if not any(entry.read_masks for entry in entries):
+        return None
+    return _dataset(folder, "folders", entries)
+
+
+def open_dsb2018(folder: Path) -> Dataset | None:
+    """Open ``<id>/images/<id>.png`` + ``<id>/masks/*.png``, one mask file a cell."""
+    top = folder / "stage1_train" if (folder / "stage1_train").is_dir() else folder
+    entries = []
+    for sub in sorted(path for path in top.iterdir() if path.is_dir()):
+        pictures = _image_files(sub / "images") if (sub / "images").is_dir() else []
+        if len(pictures) != 1:
+            continue
+        read = partial(read_mask_files, sub / "masks") if (sub / "masks").is_dir() else None
+        entries.append(Entry(name=sub.name, image_path=pictures[0], read_masks=read))
+    if not any(entry.read_masks for entry in entries):
+        return None
+    return _dataset(folder, "dsb2018", entries)
+
+
+def open_images(folder: Path) -> Dataset | None:
+    """Open a folder of images without any truth."""
+    entries = [Entry(name=path.stem, image_path=path) for path in _image_files(folder)]
+    return _dataset(folder, "images", entries) if entries else None
+
+
+def read_label_masks(path: Path) -> CellMasks:
+    """Give the cells of a label image file."""
+    return labels_to_masks(read_label_image(path))
+
+
+def read_seg_masks(path: Path) -> CellMasks:
+    """Give the cells of a ``_seg.npy`` file of the Cellpose GUI."""
+    return labels_to_masks(read_seg_labels(path))
+
+
+def read_mask_files(folder: Path) -> CellMasks:
+    """Give the cells of a folder with one black-and-white picture each.
+
+    Raises
+    ------
+    LabelError
+        A picture is empty, coloured, or of another size than the first.
+    """
+    masks, shape = [], None
+    for path in _image_files(folder):
+        picture = read_image(path)
+        mask = (picture if picture.ndim == 2 else picture[0]) > 0
+        shape = shape or mask.shape
+        if mask.shape != shape:
+            raise LabelError(f"{path}: the mask is {mask.shape}, the others are {shape}")
+        if not mask.any():
+            raise LabelError(f"{path}: the mask has no pixel")
+        masks.append(mask)
+    if not masks:
+        raise LabelError(f"{folder}: no mask pictures")
+    return dense_to_masks(np.stack(masks))
+
+
+def _dataset(
+    folder: Path, layout: str, entries: Iterable[Entry], remarks: Iterable[str] = ()
+) -> Dataset:
+    ordered = tuple(sorted(entries, key=lambda entry: entry.name))
+    return Dataset(root=folder, layout=layout, entries=ordered, remarks=tuple(remarks))
+
+
+def _image_files(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    )
+
+
+def _is_mask(path: Path) -> bool:
+    return path.stem.endswith(MASK_ENDINGS)
+
+
+def _without_ending(stem: str) -> str:
+    for ending in sorted(MASK_ENDINGS, key=len, reverse=True):
+        if stem.endswith(ending):
+            return stem.removesuffix(ending)
+    return stem
+
+
+def _without_image_ending(stem: str) -> str:
+    return stem.removesuffix(IMAGE_ENDING)
+
+
+def _image_key(path: Path) -> tuple[Path, str]:
+    folder = path.parent.parent if path.parent.name == "masks" else path.parent
+    return folder, _without_ending(path.stem)
+
+
+def _picture_key(path: Path) -> tuple[Path, str]:
+    return path.parent, _without_image_ending(path.stem)
+
+
+def _name(path: Path, folder: Path) -> str:
+    """Give the stem; below a subfolder with its name before it, since stems repeat there."""
+    stem = _without_image_ending(path.stem)
+    return stem if path.parent == folder else f"{path.parent.name}_{stem}"

@@ -1,0 +1,283 @@
+"""Folds: which images are trained on and which are held out, in a small file that models share."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cellflow.atomic import write_json
+from cellflow.data.coco import write_coco
+from cellflow.data.dataset import Dataset, Entry
+from cellflow.errors import ConfigError, DataError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fold:
+    """One split into training and validation images.
+
+    Parameters
+    ----------
+    train, validation : tuple of str
+        Names of the images, sorted.
+    """
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folds:
+    """Folds of one data set.
+
+    Parameters
+    ----------
+    how : str
+        How they were made, in words.
+    seed : int
+    data_hash : str
+        Of names and pixels of the images; `read_folds` refuses other data.
+    folds : tuple of Fold
+    """
+
+    how: str
+    seed: int
+    data_hash: str
+    folds: tuple[Fold, ...]
+
+
+def make_folds(dataset: Dataset, n_folds: int, seed: int) -> Folds:
+    """Split the annotated images into folds of about equal size, each held out once.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    n_folds : int
+        At least 2.
+    seed : int
+
+    Raises
+    ------
+    ConfigError
+        Fewer than two folds.
+    DataError
+        There are fewer groups of images than folds.
+
+    Notes
+    -----
+    Stratified by cell type. Images of one group (plate + well) or with the same pixels stay in
+    one fold. The result depends on names, types, groups, pixels and the seed only.
+    """
+    if n_folds < 2:
+        raise ConfigError(f"expected two folds or more, found {n_folds}")
+    hashes = hash_images(dataset.annotated)
+    groups = _groups(dataset.annotated, hashes)
+    if len(groups) < n_folds:
+        raise DataError(
+            f"{dataset.root}: {len(groups)} independent groups of images cannot make {n_folds} folds"
+        )
+    held_out: list[list[Entry]] = [[] for _ in range(n_folds)]
+    for group in _in_random_order(groups, seed):
+        kind = group[0].cell_type
+        # The fold with the fewest of this type, then with the fewest images, then the first.
+        target = min(held_out, key=lambda fold: (sum(e.cell_type == kind for e in fold), len(fold)))
+        target += group
+    return _folds(dataset, held_out, hashes, seed, f"{n_folds} folds, {_rules(dataset)}")
+
+
+def make_holdout(dataset: Dataset, share: float, seed: int) -> Folds:
+    """Hold out one share of the annotated images, as a single fold.
+
+    Parameters
+    ----------
+    share : float
+        Of each cell type's images, above 0 and below 1. At least one group of a type is held out
+        when the type has two.
+    dataset, seed
+        As for `make_folds`; so are the rules.
+
+    Raises
+    ------
+    ConfigError
+        `share` is not between 0 and 1.
+    """
+    if not 0 < share < 1:
+        raise ConfigError(f"expected a share between 0 and 1, found {share}")
+    hashes = hash_images(dataset.annotated)
+    groups = _in_random_order(_groups(dataset.annotated, hashes), seed)
+    totals = Counter(group[0].cell_type for group in groups for _ in group)
+    n_groups = Counter(group[0].cell_type for group in groups)
+    taken: Counter[str | None] = Counter()
+    held_out: list[Entry] = []
+    for group in groups:
+        kind = group[0].cell_type
+        fits = taken[kind] + len(group) / 2 <= share * totals[kind]
+        if fits or (taken[kind] == 0 and n_groups[kind] > 1):
+            taken[kind] += len(group)
+            held_out += group
+    return _folds(dataset, [held_out], hashes, seed, f"{share:.0%} held out, {_rules(dataset)}")
+
+
+def write_folds(path: Path | str, folds: Folds) -> None:
+    """Write folds as JSON."""
+    write_json(path, {"format": FORMAT, **asdict(folds)})
+
+
+def read_folds(path: Path | str, dataset: Dataset | None = None) -> Folds:
+    """Read folds, and check that they are of this data set.
+
+    Raises
+    ------
+    DataError
+        The file is broken, or the images are not those that the folds were made for.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        folds = Folds(
+            how=content["how"],
+            seed=content["seed"],
+            data_hash=content["data_hash"],
+            folds=tuple(
+                Fold(train=tuple(fold["train"]), validation=tuple(fold["validation"]))
+                for fold in content["folds"]
+            ),
+        )
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a folds file: {error}") from error
+    if dataset is not None and folds.data_hash != _data_hash(hash_images(dataset.annotated)):
+        raise DataError(
+            f"{path} was made for other images than those in {dataset.root}; "
+            "make folds anew, or give the folder that they are for"
+        )
+    return folds
+
+
+def leak_report(dataset: Dataset, folds: Folds) -> list[str]:
+    """Give one sentence for everything that training and validation share; [] when nothing."""
+    entries = {entry.name: entry for entry in dataset.annotated}
+    hashes = hash_images(dataset.annotated)
+    leaks = []
+    for number, fold in enumerate(folds.folds):
+        train = [entries[name] for name in fold.train]
+        for name in fold.validation:
+            other = entries[name]
+            for entry in train:
+                if hashes[entry.name] == hashes[name]:
+                    leaks.append(f"fold {number}: {name} has the same pixels as {entry.name}")
+                elif entry.group is not None and entry.group == other.group:
+                    leaks.append(
+                        f"fold {number}: {name} is of the same plate and well as "
+                        f"{entry.name} ({entry.group})"
+                    )
+    return leaks
+
+
+def describe_folds(dataset: Dataset, folds: Folds) -> list[str]:
+    """Give one line a fold: how many images of each cell type are held out."""
+    kinds = {entry.name: entry.cell_type or "unknown" for entry in dataset.annotated}
+    lines = [f"{folds.how}, seed {folds.seed}"]
+    for number, fold in enumerate(folds.folds):
+        counts = Counter(kinds[name] for name in fold.validation)
+        parts = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+        lines.append(
+            f"fold {number}: {len(fold.train)} training, {len(fold.validation)} validation ({parts})"
+        )
+    return lines
+
+
+def export_folds(dataset: Dataset, folds: Folds, folder: Path) -> list[Path]:
+    """Write every fold's two sides as COCO, ``fold0_train.json`` and ``fold0_validation.json``.
+
+    Notes
+    -----
+    File names in them are relative to the data set's folder. Overlaps are kept.
+    """
+    entries = {entry.name: entry for entry in dataset.annotated}
+    written = []
+    for number, fold in enumerate(folds.folds):
+        for side, names in (("train", fold.train), ("validation", fold.validation)):
+            path = folder / f"fold{number}_{side}.json"
+            write_coco(path, ((_relative(entries[n], dataset), entries[n].load()) for n in names))
+            written.append(path)
+    return written
+
+
+def hash_images(entries: Iterable[Entry]) -> dict[str, str]:
+    """Give a hash of each image's file content by name.
+
+    Raises
+    ------
+    DataError
+        A file cannot be read.
+    """
+    hashes = {}
+    for entry in entries:
+        try:
+            hashes[entry.name] = hashlib.sha256(entry.image_path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise DataError(f"cannot read {entry.image_path}: {error.strerror}") from error
+    return hashes
+
+
+def _relative(entry: Entry, dataset: Dataset) -> str:
+    return entry.image_path.relative_to(dataset.root).as_posix()
+
+
+def _data_hash(hashes: dict[str, str]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(hashes):
+        digest.update(f"{name} {hashes[name]}\n".encode())
+    return digest.hexdigest()
+
+
+def _groups(entries: Sequence[Entry], hashes: dict[str, str]) -> list[list[Entry]]:
+    """Unite images that share a plate + well, or their pixels, directly or through others."""
+    group_of: dict[str, list[Entry]] = {}
+    for entry in entries:
+        keys = [f"pixels {hashes[entry.name]}"]
+        if entry.group is not None:
+            keys.append(f"group {entry.group}")
+        united = [entry]
+        for other in {id(group_of[key]): group_of[key] for key in keys if key in group_of}.values():
+            united += other
+        keys += [key for key, group in group_of.items() if any(e in united for e in group)]
+        for key in keys:
+            group_of[key] = united
+    unique = {id(group): sorted(group, key=lambda e: e.name) for group in group_of.values()}
+    return sorted(unique.values(), key=lambda group: group[0].name)
+
+
+def _in_random_order(groups: list[list[Entry]], seed: int) -> list[list[Entry]]:
+    """Shuffle, then put large groups first, since they are the hardest to place."""
+    order = np.random.default_rng(seed).permutation(len(groups))
+    return sorted((groups[index] for index in order), key=len, reverse=True)
+
+
+def _rules(dataset: Dataset) -> str:
+    grouped = any(entry.group is not None for entry in dataset.annotated)
+    wells = "plate + well kept together" if grouped else "plate + well unknown"
+    return f"stratified by cell type, {wells}, identical images kept together"
+
+
+def _folds(
+    dataset: Dataset,
+    held_out: Sequence[Sequence[Entry]],
+    hashes: dict[str, str],
+    seed: int,
+    how: str,
+) -> Folds:
+    names = [entry.name for entry in dataset.annotated]
+    folds = []
+    for entries in held_out:
+        out = {entry.name for entry in entries}
+        train = tuple(name for name in names if name not in out)
+        folds.append(Fold(train=train, validation=tuple(sorted(out))))
+    return Folds(how=how, seed=seed, data_hash=_data_hash(hashes), folds=tuple(folds))

@@ -1,0 +1,47 @@
+"""`cellflow folds`: which images are held out, in a file that all models share."""
+
+from pathlib import Path
+
+import click
+
+from .options import EXISTING, PATH
+
+
+@click.command()
+@click.argument("data", type=EXISTING)
+@click.option("--out", type=PATH, default="folds.json", show_default=True)
+@click.option("--n-folds", default=5, show_default=True, help="Each image is held out once.")
+@click.option("--share", type=float, help="Hold out one share only, for instance 0.2.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
+@click.option(
+    "--export", "export_format", type=click.Choice(["coco"]), help="Also write each side so."
+)
+@click.option("--export-dir", type=PATH, default="folds", show_default=True)
+def command(
+    data: Path,
+    out: Path,
+    n_folds: int,
+    share: float | None,
+    seed: int,
+    layout: str | None,
+    export_format: str | None,
+    export_dir: Path,
+) -> None:
+    """Split DATA into folds: stratified by cell type, plate and well kept together."""
+    from cellflow.data import folds as room
+    from cellflow.data.entrance import describe, open_dataset
+
+    dataset = open_dataset(data, layout)
+    click.echo(describe(dataset), err=True)
+    made = (
+        room.make_folds(dataset, n_folds, seed)
+        if share is None
+        else room.make_holdout(dataset, share, seed)
+    )
+    room.write_folds(out, made)
+    for line in [*room.describe_folds(dataset, made), *room.leak_report(dataset, made)]:
+        click.echo(line)
+    if export_format == "coco":
+        for path in room.export_folds(dataset, made, export_dir):
+            click.echo(path)
