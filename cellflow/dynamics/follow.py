@@ -6,11 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellflow.dynamics.kernels import follow_points, gather_field, list_pixels
+from cellflow.dynamics.traps import N_NUMBERS, list_traps
 from cellflow.errors import LabelError
-from cellflow.targets.threads import n_threads, run_shares
+from cellflow.targets.threads import run_shares, split_evenly
 
 POINTS_PER_SHARE = 1 << 12
 """Pixels below which another thread costs more than it saves."""
+NO_TRAPS = (np.zeros((0, 0), np.int32), np.zeros((1, N_NUMBERS), np.float32))
+"""What `find_traps` gives where there is none."""
 
 
 def follow_flows(
@@ -57,17 +60,73 @@ def follow_flows(
     """
     flows, cellprob = checked_field(flows, cellprob)
     field, pixels = masked_field(flows, cellprob, cellprob_threshold)
+    trap_at, traps = find_traps(flows, field) if tolerance > 0 else NO_TRAPS
+    ends = walk(field, pixels, trap_at, traps, n_steps=n_steps, tolerance=tolerance)
+    return ends, pixels
+
+
+def walk(
+    field: NDArray[np.float32],
+    pixels: NDArray[np.int32],
+    trap_at: NDArray[np.int32],
+    traps: NDArray[np.float32],
+    *,
+    n_steps: int,
+    tolerance: float,
+) -> NDArray[np.float32]:
+    """Follow `pixels` in the `field` of `masked_field`.
+
+    Parameters
+    ----------
+    field, pixels
+        See `masked_field`.
+    trap_at, traps
+        See `find_traps`. A walk ends once it is certain in which pixel it will; its end is then the
+        resting point in this pixel, and not the place that `n_steps` would have reached on the
+        way there.
+
+    Returns
+    -------
+    (2, P) float32
+    """
     ends = np.empty(pixels.shape, np.float32)
-    n_points = pixels.shape[1]
-    n_shares = max(1, min(n_threads(), n_points // POINTS_PER_SHARE))
-    limits = np.linspace(0, n_points, n_shares + 1).astype(int)
     run_shares(
         lambda part: follow_points(
-            field, n_steps, np.float32(tolerance), pixels[:, part], ends[:, part]
+            field, n_steps, np.float32(tolerance), trap_at, traps, pixels[:, part], ends[:, part]
         ),
-        [slice(*pair) for pair in zip(limits, limits[1:], strict=False)],
+        split_evenly(pixels.shape[1], POINTS_PER_SHARE),
     )
-    return ends, pixels
+    return ends
+
+
+def find_traps(
+    flows: NDArray[np.float32], field: NDArray[np.float32]
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Find the traps of a field.
+
+    Returns
+    -------
+    trap_at : (H, W) int32
+        Number of the trap in the square that begins at this pixel's centre; 0 = none.
+    traps : (K + 1, 7) float32
+        Row 0 is not used.
+    """
+    height, width = flows.shape[1:]
+    if height < 2 or width < 2:
+        return NO_TRAPS
+    rounding = float(np.spacing(np.float32(max(height, width))))
+    rows = split_evenly(height - 1, max(1, POINTS_PER_SHARE // width))
+    found: dict[int, tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
+
+    def list_part(part: slice) -> None:
+        found[part.start] = list_traps(flows, field, part.start, part.stop, rounding)
+
+    run_shares(list_part, rows)
+    squares = np.concatenate([found[part.start][0] for part in rows])
+    traps = np.concatenate([NO_TRAPS[1], *(found[part.start][1] for part in rows)])
+    trap_at = np.zeros((height, width), np.int32)
+    trap_at[squares[:, 0], squares[:, 1]] = np.arange(1, len(traps))
+    return trap_at, traps
 
 
 def checked_field(
@@ -104,9 +163,7 @@ def masked_field(
     height, width = cellprob.shape
     field = np.zeros((height + 1, width + 1, 2), np.float32)
     counts = np.zeros((height, 2), np.int64)
-    n_shares = max(1, min(n_threads(), cellprob.size // POINTS_PER_SHARE))
-    limits = np.linspace(0, height, n_shares + 1).astype(int)
-    rows = [slice(*pair) for pair in zip(limits, limits[1:], strict=False)]
+    rows = split_evenly(height, max(1, POINTS_PER_SHARE // max(1, width)))
     run_shares(
         lambda part: gather_field(flows, cellprob, threshold, part.start, field, counts[part]),
         rows,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellflow.dynamics.cleanup import drop_bad_cells
-from cellflow.dynamics.follow import checked_field, follow_flows
+from cellflow.dynamics.follow import checked_field, find_traps, follow_flows, masked_field, walk
 from cellflow.dynamics.sinks import gather_in_sinks
 from cellflow.targets.centers import find_cells
 from cellflow.targets.flows import flow_errors
@@ -74,13 +74,9 @@ def flows_to_labels(
     True
     """
     flows, cellprob = checked_field(flows, cellprob)
-    ends, pixels = follow_flows(
-        flows,
-        cellprob,
-        cellprob_threshold=cellprob_threshold,
-        n_steps=n_steps,
-        tolerance=tolerance,
-    )
+    field, pixels = masked_field(flows, cellprob, cellprob_threshold)
+    trap_at, traps = find_traps(flows, field)
+    ends = walk(field, pixels, trap_at, traps, n_steps=n_steps, tolerance=tolerance)
     labels = gather_in_sinks(ends, pixels, (cellprob.shape[0], cellprob.shape[1]))
     return drop_bad_cells(labels, flows, flow_threshold=flow_threshold, min_size=min_size)
 

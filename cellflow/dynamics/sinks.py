@@ -50,8 +50,7 @@ def gather_in_sinks(
     height, width = shape
     counts = np.zeros((height + 2 * REACH, width + 2 * REACH), np.int32)
     count_ends(end_points, counts)
-    peaks = np.argwhere(counts > MIN_PEAK)
-    peaks = peaks[are_peaks(counts, peaks)]
+    peaks = list_peaks(counts)
     peaks = peaks[np.argsort(counts[peaks[:, 0], peaks[:, 1]], kind="stable")]
     sinks = np.zeros_like(counts)
     grow_sinks(counts, peaks, sinks)
@@ -71,28 +70,29 @@ def count_ends(end_points: NDArray[np.float32], counts: NDArray[np.int32]) -> No
 
 
 @njit(cache=True, nogil=True)
-def are_peaks(counts: NDArray[np.int32], places: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell which of the places hold as much as any other in the 5×5 around them.
+def list_peaks(counts: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Give row and column of every peak, in raster order, (N, 2) int64; `counts` has a margin."""
+    peaks = np.empty((256, 2), np.int64)
+    n = 0
+    for y in range(REACH, counts.shape[0] - REACH):
+        row = counts[y]
+        for x in range(REACH, counts.shape[1] - REACH):
+            if row[x] > MIN_PEAK and is_largest_around(counts, y, x):
+                if n == len(peaks):
+                    peaks = np.concatenate((peaks, np.empty_like(peaks)))
+                peaks[n, 0], peaks[n, 1] = y, x
+                n += 1
+    return peaks[:n]
 
-    Parameters
-    ----------
-    counts : (H + 10, W + 10) int32
-    places : (M, 2) int64
-        None in the margin.
 
-    Returns
-    -------
-    (M,) bool
-    """
-    peak = np.ones(places.shape[0], np.bool_)
-    for k in range(places.shape[0]):
-        y, x = places[k]
-        here = counts[y, x]
-        for i in range(y - PEAK_REACH, y + PEAK_REACH + 1):
-            for j in range(x - PEAK_REACH, x + PEAK_REACH + 1):
-                if counts[i, j] > here:
-                    peak[k] = False
-    return peak
+@njit(cache=True, nogil=True)
+def is_largest_around(counts: NDArray[np.int32], y: int, x: int) -> bool:
+    """Tell whether no pixel of the 5×5 around holds more."""
+    for i in range(y - PEAK_REACH, y + PEAK_REACH + 1):
+        for j in range(x - PEAK_REACH, x + PEAK_REACH + 1):
+            if counts[i, j] > counts[y, x]:
+                return False
+    return True
 
 
 @njit(cache=True, nogil=True)
@@ -110,36 +110,29 @@ def grow_sinks(
 
     Notes
     -----
-    The n-th growth cannot pass distance n, so the window stays inside the margin. Cost: some 2,600
-    comparisons a peak.
+    A row of the 11×11 window around a peak is one integer, a pixel one of its bits: growing a row
+    by one pixel is two shifts.
     """
     side = 2 * REACH + 1
-    member = np.zeros((side, side), np.bool_)
-    grown = np.zeros((side, side), np.bool_)
+    allowed = np.zeros(side, np.int64)
+    member, grown = np.zeros(side + 2, np.int64), np.zeros(side + 2, np.int64)
     for k in range(peaks.shape[0]):
         top, left = peaks[k, 0] - REACH, peaks[k, 1] - REACH
-        window = counts[top : top + side, left : left + side]
-        member[:] = False
-        member[REACH, REACH] = True
-        for distance in range(1, REACH + 1):
-            low, high = REACH - distance, REACH + distance + 1
-            for y in range(low, high):
-                for x in range(low, high):
-                    grown[y, x] = window[y, x] > MIN_SINK and _touches(member, y, x)
-            member[low:high, low:high] = grown[low:high, low:high]
+        for y in range(side):
+            allowed[y] = 0
+            for x in range(side):
+                allowed[y] |= np.int64(counts[top + y, left + x] > MIN_SINK) << x
+        member[:] = 0
+        member[1 + REACH] = 1 << REACH
+        for _ in range(REACH):
+            for y in range(1, side + 1):
+                near = member[y - 1] | member[y] | member[y + 1]
+                grown[y] = (near | near << 1 | near >> 1) & allowed[y - 1]
+            member[:] = grown
         for y in range(side):
             for x in range(side):
-                if member[y, x]:
+                if member[1 + y] >> x & 1:
                     sinks[top + y, left + x] = k + 1
-
-
-@njit(cache=True, nogil=True)
-def _touches(member: NDArray[np.bool_], y: int, x: int) -> bool:
-    for i in range(max(0, y - 1), min(member.shape[0], y + 2)):
-        for j in range(max(0, x - 1), min(member.shape[1], x + 2)):
-            if member[i, j]:
-                return True
-    return False
 
 
 @njit(cache=True, nogil=True)

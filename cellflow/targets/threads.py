@@ -49,6 +49,13 @@ def share_by_cost(costs: NDArray[Any], n_shares: int) -> list[NDArray[np.int64]]
     return [share for share in shares if len(share)]
 
 
+def split_evenly(n_items: int, least: int) -> list[slice]:
+    """Cut ``0 … n_items`` into one range a thread, each of at least `least` items."""
+    n_shares = max(1, min(n_threads(), n_items // least))
+    limits = [n_items * k // n_shares for k in range(n_shares + 1)]
+    return [slice(a, b) for a, b in zip(limits, limits[1:], strict=False) if b > a]
+
+
 def run_shares(work: Callable[[Any], object], shares: Sequence[Any]) -> None:
     """Call ``work(share)`` for every share, each in its own thread.
 

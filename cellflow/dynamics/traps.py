@@ -1,0 +1,238 @@
+"""Where a walk can be cut short with certainty: the trap around a sink's resting point.
+
+Between four pixel centres the flow is bilinear, so one step maps the square between them by
+``F(p* + d) = p* + J d + c d_y d_x`` exactly, where p* is a resting point, J the Jacobian of the step
+and c its cross term. In a basis P of eigenvectors (or, for a spiral, of their real and imaginary
+part) J shrinks by λ = |largest eigenvalue|. With ``r = |P⁻¹ d|`` the next r is at most
+``λ r + κ r²``, κ = |P⁻¹ c| times the largest d_y d_x of ``r = 1``. So where λ < 1, the ellipse of all
+points with ``r <= (1 - λ) / κ`` maps into itself. Cut back to lie inside the square, it is a trap: a
+walk that has entered it never leaves the square, and its end has the integer part of p*.
+
+The margin for float32 rounding of each step is part of the test, so a trap changes no end pixel.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+N_NUMBERS = 7
+"""Of a trap: p* within its square (y, x), P⁻¹ by rows, the largest r²."""
+N_NEWTON = 10
+"""Newton's method doubles the digits each time; what has not settled by then has no trap."""
+SAFETY = 0.7
+"""Share of the largest possible size that a trap takes."""
+MIN_DETERMINANT = 0.02
+"""Of the basis; eigenvectors nearer to parallel make traps too thin to be worth it."""
+SETTLED = 1e-9
+"""Pixels; far below float32's resolution of a coordinate."""
+
+
+@njit(cache=True, nogil=True)
+def list_traps(
+    flows: NDArray[np.float32],
+    field: NDArray[np.float32],
+    first_row: int,
+    last_row: int,
+    rounding: float,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Find the traps among some rows of squares.
+
+    Parameters
+    ----------
+    flows : (2, H, W) float32, C-contiguous
+    field : (H + 1, W + 1, 2) float32
+        The same within cells, 0 outside; see `gather_field`.
+    first_row, last_row : int
+        Exclusive of the last; at most H - 1.
+    rounding : float
+        Pixels; how far float32 may misplace a point in one step.
+
+    Returns
+    -------
+    squares : (K, 2) int64
+        Row and column of the upper left pixel.
+    traps : (K, 7) float32
+
+    Notes
+    -----
+    Squares that touch background are left out: almost all of them lead nowhere.
+    Cost: one look at each square, vectorised; Newton's method where the flow may come to rest.
+    """
+    width = flows.shape[2]
+    squares, traps = np.empty((256, 2), np.int64), np.empty((256, N_NUMBERS), np.float32)
+    may_rest = np.empty(width - 1, np.bool_)
+    n = 0
+    for y in range(first_row, last_row):
+        find_rests(flows[0, y], flows[0, y + 1], flows[1, y], flows[1, y + 1], may_rest)
+        for x in range(width - 1):
+            if not (may_rest[x] and is_inside_cell(field, y, x)):
+                continue
+            if n == len(squares):
+                squares = np.concatenate((squares, np.empty_like(squares)))
+                traps = np.concatenate((traps, np.empty_like(traps)))
+            if fit_trap(field[y : y + 2, x : x + 2], rounding, traps[n]):
+                squares[n, 0], squares[n, 1] = y, x
+                n += 1
+    return squares[:n], traps[:n]
+
+
+@njit(cache=True, nogil=True)
+def find_rests(
+    upper_y: NDArray[np.float32],
+    lower_y: NDArray[np.float32],
+    upper_x: NDArray[np.float32],
+    lower_x: NDArray[np.float32],
+    may_rest: NDArray[np.bool_],
+) -> None:
+    """Tell for a row of squares where an attracting resting point is possible.
+
+    Parameters
+    ----------
+    upper_y, lower_y, upper_x, lower_x : (W,) float32
+        dy of the upper and the lower row of pixels, then dx.
+    may_rest : (W - 1,) bool, written
+        Whether both directions change their sign among the four pixels, and the flow gathers:
+        its divergence, here doubled, lies between -4 and 0.
+    """
+    a, b, c, d = upper_y[:-1], upper_y[1:], lower_y[:-1], lower_y[1:]
+    e, f, g, h = upper_x[:-1], upper_x[1:], lower_x[:-1], lower_x[1:]
+    for x in range(may_rest.size):
+        divergence = ((c[x] + d[x]) - (a[x] + b[x])) + ((f[x] + h[x]) - (e[x] + g[x]))
+        up = (a[x] > 0) & (b[x] > 0) & (c[x] > 0) & (d[x] > 0)
+        down = (a[x] < 0) & (b[x] < 0) & (c[x] < 0) & (d[x] < 0)
+        right = (e[x] > 0) & (f[x] > 0) & (g[x] > 0) & (h[x] > 0)
+        left = (e[x] < 0) & (f[x] < 0) & (g[x] < 0) & (h[x] < 0)
+        gathers = (divergence < 0) & (divergence > -8)
+        may_rest[x] = gathers & ~(up | down | left | right)
+
+
+@njit(cache=True, nogil=True)
+def is_inside_cell(field: NDArray[np.float32], y: int, x: int) -> bool:
+    """Tell whether none of a square's four pixels is without any flow."""
+    for i in range(y, y + 2):
+        for j in range(x, x + 2):
+            if field[i, j, 0] == 0.0 and field[i, j, 1] == 0.0:
+                return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def fit_trap(corners: NDArray[np.float32], rounding: float, trap: NDArray[np.float32]) -> bool:
+    """Write the trap of a square; tell whether it has one.
+
+    Parameters
+    ----------
+    corners : (2, 2, 2) float32
+        Flow at the four pixels.
+    rounding : float
+        See `list_traps`.
+    trap : (7,) float32, written
+    """
+    # flow = base + down * y + right * x + cross * y * x, in each direction
+    base = (np.float64(corners[0, 0, 0]), np.float64(corners[0, 0, 1]))
+    down = (corners[1, 0, 0] - base[0], corners[1, 0, 1] - base[1])
+    right = (corners[0, 1, 0] - base[0], corners[0, 1, 1] - base[1])
+    cross = (
+        corners[1, 1, 0] - base[0] - down[0] - right[0],
+        corners[1, 1, 1] - base[1] - down[1] - right[1],
+    )
+    y, x = resting_point(base, down, right, cross)
+    room_y, room_x = min(y, 1 - y) - 4 * rounding, min(x, 1 - x) - 4 * rounding
+    if not (room_y > 0 and room_x > 0):
+        return False
+    shrink, p, q, r, s = shrinking_basis(
+        1 + down[0] + cross[0] * x,
+        right[0] + cross[0] * y,
+        down[1] + cross[1] * x,
+        1 + right[1] + cross[1] * y,
+    )
+    determinant = p * s - q * r
+    if not shrink < 1 or abs(determinant) < MIN_DETERMINANT:
+        return False
+    a, b, c, d = s / determinant, -q / determinant, -r / determinant, p / determinant
+    reach_y, reach_x = np.hypot(p, q), np.hypot(r, s)
+    bend = np.hypot(a * cross[0] + b * cross[1], c * cross[0] + d * cross[1]) * reach_y * reach_x
+    size = min(room_y / reach_y, room_x / reach_x)
+    if bend * size > SAFETY * (1 - shrink):
+        size = SAFETY * (1 - shrink) / bend
+    slack = 2 * rounding * np.sqrt(a * a + b * b + c * c + d * d)
+    if (1 - shrink - bend * size) * size < slack:
+        return False
+    trap[0], trap[1], trap[6] = y, x, (0.999 * size) ** 2
+    trap[2], trap[3], trap[4], trap[5] = a, b, c, d
+    return True
+
+
+@njit(cache=True, nogil=True)
+def resting_point(
+    base: tuple[float, float],
+    down: tuple[float, float],
+    right: tuple[float, float],
+    cross: tuple[float, float],
+) -> tuple[float, float]:
+    """Give where ``base + down * y + right * x + cross * y * x`` is 0, by Newton's method.
+
+    Returns
+    -------
+    y, x : float
+        NaN when it does not settle, or leaves the surroundings of the square.
+    """
+    y, x = 0.5, 0.5
+    for _ in range(N_NEWTON):
+        flow_y = base[0] + down[0] * y + right[0] * x + cross[0] * y * x
+        flow_x = base[1] + down[1] * y + right[1] * x + cross[1] * y * x
+        if abs(flow_y) + abs(flow_x) < SETTLED:
+            return y, x
+        yy, yx = down[0] + cross[0] * x, right[0] + cross[0] * y
+        xy, xx = down[1] + cross[1] * x, right[1] + cross[1] * y
+        determinant = yy * xx - yx * xy
+        if abs(determinant) < SETTLED:
+            break
+        y -= (xx * flow_y - yx * flow_x) / determinant
+        x -= (yy * flow_x - xy * flow_y) / determinant
+        if not (-1.0 < y < 2.0 and -1.0 < x < 2.0):
+            break
+    return np.nan, np.nan
+
+
+@njit(cache=True, nogil=True)
+def shrinking_basis(
+    yy: float, yx: float, xy: float, xx: float
+) -> tuple[float, float, float, float, float]:
+    """Give |largest eigenvalue| of a 2×2 matrix and a basis in which it shrinks by that much.
+
+    Parameters
+    ----------
+    yy, yx, xy, xx : float
+        The matrix by rows.
+
+    Returns
+    -------
+    shrink : float
+        2-norm of the matrix in the basis.
+    p, q, r, s : float
+        The basis by rows: columns (p, r) and (q, s).
+
+    Notes
+    -----
+    Of a matrix with (nearly) equal eigenvalues, which may have one eigenvector only, the plain
+    basis and the Frobenius norm are given: a bound.
+    """
+    half = (yy + xx) / 2
+    discriminant = ((yy - xx) / 2) ** 2 + yx * xy
+    if discriminant < -1e-6:
+        turn = np.sqrt(-discriminant)
+        unit = np.sqrt(abs(yx * turn))
+        return np.hypot(half, turn), yx / unit, 0.0, (half - yy) / unit, turn / unit
+    if discriminant < 1e-6:
+        return np.sqrt(yy * yy + yx * yx + xy * xy + xx * xx), 1.0, 0.0, 0.0, 1.0
+    root = np.sqrt(discriminant)
+    large, small = half + root, half - root
+    if abs(yx) >= abs(xy):
+        p, r, q, s = yx, large - yy, yx, small - yy
+    else:
+        p, r, q, s = large - xx, xy, small - xx, xy
+    if abs(yx) + abs(xy) < 1e-9:
+        p, r, q, s = 1.0, 0.0, 0.0, 1.0
+    first, second = np.hypot(p, r), np.hypot(q, s)
+    return max(abs(large), abs(small)), p / first, q / second, r / first, s / second
