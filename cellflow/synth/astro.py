@@ -3,11 +3,11 @@
 import numpy as np
 
 from cellflow.synth.litter import add_blurred, add_dead_cells, add_specks, add_stray_neurites
-from cellflow.synth.scene import Scene
-from cellflow.synth.shapes import Outline, cell_outline, draw_arms
+from cellflow.synth.scene import Cell, Scene
+from cellflow.synth.shapes import Outline, cell_outline, draw_arms, neurite_path
 
-MEAN_COUNT, COUNT_SPREAD = 80, 0.5
-MEDIAN_AREA, AREA_SPREAD = 720.0, 0.75
+MEAN_COUNT, COUNT_SPREAD = 92, 0.5
+MEDIAN_AREA, AREA_SPREAD = 780.0, 0.66
 SMALLEST, LARGEST = 60.0, 13000.0
 
 
@@ -17,11 +17,13 @@ def compose_astro(rng: np.random.Generator) -> Scene:
     spread = COUNT_SPREAD
     n_cells = int(np.clip(MEAN_COUNT * rng.lognormal(-spread * spread / 2, spread), 10, 200))
     size = float(np.clip((MEAN_COUNT / n_cells) ** 0.35, 0.6, 1.9)) * rng.lognormal(0, 0.15)
-    contrast = rng.lognormal(0, 0.25)
+    contrast = rng.lognormal(0.1, 0.25)
     clumping = rng.uniform(0.82, 0.95)
     for _ in range(n_cells):
         _add_cell(rng, scene, MEDIAN_AREA * size, clumping, contrast)
-    _add_granules(rng, scene)
+    for cell in scene.cells:
+        _add_granules(rng, scene, cell)
+        _add_fibres(rng, scene, cell)
     add_stray_neurites(
         rng,
         scene,
@@ -30,7 +32,7 @@ def compose_astro(rng: np.random.Generator) -> Scene:
         radius=(0.7, 1.3),
         height=(0.05, 0.3),
     )
-    add_dead_cells(rng, scene, int(rng.integers(3, 25)), per_heap=(1, 1), radii=(2.0, 4.5))
+    add_dead_cells(rng, scene, int(rng.integers(5, 30)), per_heap=(1, 1), radii=(2.0, 4.5))
     add_dead_cells(
         rng, scene, int(rng.integers(1, 8)), per_heap=(2, 8), radii=(1.8, 4.0), beside_cells=0.6
     )
@@ -44,17 +46,19 @@ def _add_cell(
 ) -> None:
     area = float(np.clip(median_area * rng.lognormal(0, AREA_SPREAD), SMALLEST, LARGEST))
     outline, height, rim = _draw_body(rng, area)
-    for _ in range(12):
+    # The larger a cell, the flatter it has spread.
+    height *= contrast * min((median_area / area) ** 0.3, 1.4)
+    for _ in range(30):
         together = len(scene.cells) > 1 and rng.random() < clumping
         centre = scene.anywhere(rng, 15.0)
         if together:
-            centre = scene.beside(rng, outline, (0.55, 1.0))
+            centre = scene.beside(rng, outline, (0.5, 0.95))
         if scene.try_cell(
             outline,
             centre,
-            height=height * contrast,
+            height=height,
             rim=rim,
-            texture=rng.uniform(0.03, 0.12) * contrast,
+            texture=rng.uniform(0.025, 0.08) * contrast,
             most_covered=0.4,
         ):
             return
@@ -64,26 +68,51 @@ def _draw_body(rng: np.random.Generator, area: float) -> tuple[Outline, float, f
     """Draw a star, a long cell or a flat one; give outline, phase and width of the rim."""
     kind = rng.choice(3, p=(0.25, 0.35, 0.4))
     if kind == 0:
-        arms = draw_arms(rng, int(rng.integers(3, 8)), (1.0, 5.0), (25, 130))
-        outline = cell_outline(rng, area, roughness=0.12, arms=arms, bend=rng.normal(0, 0.1))
-        return outline, rng.uniform(0.5, 1.2), rng.uniform(2.0, 4.0)
+        arms = draw_arms(rng, int(rng.integers(2, 6)), (2.0, 14.0), (6.0, 14.0), unrest=2.0)
+        outline = cell_outline(rng, area, arms=arms, bend=rng.normal(0, 0.15), warp=0.5)
+        return outline, rng.uniform(0.5, 1.2), rng.uniform(1.0, 2.5)
     if kind == 1:
-        arms = draw_arms(rng, 2, (0.2, 1.6), (6, 30))
+        arms = draw_arms(rng, 2, (1.0, 6.0), (3.0, 6.0))
         outline = cell_outline(
-            rng, area, elongation=rng.uniform(2.5, 6), arms=arms, bend=rng.normal(0, 0.2)
+            rng,
+            area,
+            elongation=rng.uniform(1.2, 3.0),
+            roughness=0.05,
+            warp=0.3,
+            arms=arms,
+            bend=rng.normal(0, 0.2),
         )
-        return outline, rng.uniform(0.2, 0.9), rng.uniform(1.5, 4.0)
-    arms = draw_arms(rng, int(rng.integers(0, 5)), (0.2, 0.8), (6, 20))
-    outline = cell_outline(rng, area, elongation=rng.uniform(1.1, 2.2), roughness=0.14, arms=arms)
-    return outline, rng.uniform(0.1, 0.35), rng.uniform(1.0, 2.5)
+        return outline, rng.uniform(0.2, 0.8), rng.uniform(0.8, 2.5)
+    arms = draw_arms(rng, int(rng.integers(2, 7)), (0.3, 2.0), (2.0, 4.0), unrest=1.2)
+    outline = cell_outline(
+        rng, area, elongation=rng.uniform(1.1, 2.2), roughness=0.1, arms=arms, warp=0.2
+    )
+    return outline, rng.uniform(0.12, 0.4), rng.uniform(0.6, 2.0)
 
 
-def _add_granules(rng: np.random.Generator, scene: Scene) -> None:
-    """Put a few dark or bright grains around the middle of each cell."""
-    for cell in scene.cells:
-        n_grains = int(rng.poisson(1.5 + 0.002 * cell.inside.sum()))
-        spread = 0.2 * np.sqrt(cell.inside.sum())
-        centres = cell.centre + rng.normal(0, spread, (n_grains, 2))
-        scene.discs.append(
-            (centres, rng.uniform(0.8, 1.5, n_grains), rng.normal(0.2, 0.35, n_grains))
-        )
+def _add_granules(rng: np.random.Generator, scene: Scene, cell: Cell) -> None:
+    """Put a few dark or bright grains around the middle of a cell."""
+    area = cell.inside.sum()
+    n_grains = int(rng.poisson(1.5 + 0.004 * area))
+    centres = cell.centre + rng.normal(0, 0.25 * np.sqrt(area), (n_grains, 2))
+    scene.discs.append((centres, rng.uniform(0.8, 1.6, n_grains), rng.normal(0.25, 0.4, n_grains)))
+
+
+def _add_fibres(rng: np.random.Generator, scene: Scene, cell: Cell) -> None:
+    """Let thin processes go on from the tips, and faint fibres run along the cell."""
+    away = cell.outline - cell.centre
+    distance = np.hypot(away[:, 0], away[:, 1])
+    radius = float(np.sqrt(cell.inside.sum() / np.pi))
+    for _ in range(int(rng.integers(1, 5))):
+        tip = int(rng.choice(len(distance), p=distance**8 / (distance**8).sum()))
+        angle = float(np.arctan2(away[tip, 0], away[tip, 1])) + rng.normal(0, 0.2)
+        start, length = cell.centre + 0.75 * away[tip], radius * rng.lognormal(0.9, 0.5)
+        path = neurite_path(rng, start, angle, length, wander=0.07)
+        phase = min(cell.height, 0.8) * rng.uniform(0.5, 1.0)
+        scene.add_line(path, (rng.uniform(0.9, 1.7), 0.6), (phase, 0.2 * phase))
+    main = float(np.arctan2(*away[int(np.argmax(distance))]))
+    for _ in range(int(rng.poisson(min(radius / 4, 8)))):
+        start = cell.centre + rng.normal(0, 0.4 * radius, 2)
+        path = neurite_path(rng, start, main + rng.normal(0, 0.12), 1.5 * radius, wander=0.03)
+        phase = 0.1 + 0.4 * cell.height * rng.uniform(0.3, 1.0)
+        scene.add_line(path, (0.7, 0.6), (phase, 0.3 * phase))

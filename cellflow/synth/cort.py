@@ -13,8 +13,8 @@ from cellflow.synth.litter import (
 from cellflow.synth.scene import Scene
 from cellflow.synth.shapes import cell_outline, draw_arms, neurite_path
 
-MEAN_COUNT, COUNT_SPREAD = 34, 0.45
-MEDIAN_DIAMETER, DIAMETER_SPREAD = 16.6, 0.16
+MEAN_COUNT, COUNT_SPREAD = 37, 0.45
+MEDIAN_DIAMETER, DIAMETER_SPREAD = 16.6, 0.21
 
 
 def compose_cort(rng: np.random.Generator) -> Scene:
@@ -28,8 +28,8 @@ def compose_cort(rng: np.random.Generator) -> Scene:
     scene = Scene()
     spread = COUNT_SPREAD
     n_cells = int(np.clip(MEAN_COUNT * rng.lognormal(-spread * spread / 2, spread), 4, 110))
-    clumping = rng.uniform(0.15, 0.5)
-    density = rng.lognormal(0, 0.8)
+    clumping = rng.uniform(0.1, 0.45)
+    density = rng.lognormal(0.45, 0.85)
     for _ in range(n_cells):
         _add_cell(rng, scene, clumping)
     for cell in list(scene.cells):
@@ -37,13 +37,14 @@ def compose_cort(rng: np.random.Generator) -> Scene:
     add_stray_neurites(
         rng,
         scene,
-        int(min(90 * density, 420)),
+        int(min(110 * density, 650)),
         length=(60, 420),
-        radius=(0.7, 1.1),
-        height=(0.06, 0.3),
+        radius=(0.55, 0.85),
+        height=(0.1, 0.5),
+        wander=0.04,
         beads=min(0.08 * rng.lognormal(0, 0.9), 0.5),
     )
-    add_specks(rng, scene, int(rng.lognormal(5.2, 0.6)))
+    add_specks(rng, scene, int(rng.lognormal(5.3, 0.6)))
     add_dead_cells(rng, scene, int(rng.lognormal(3.3, 0.5)), per_heap=(1, 1), radii=(2.0, 3.6))
     add_dead_cells(rng, scene, int(rng.integers(2, 14)), per_heap=(2, 7), radii=(1.8, 3.4))
     add_blurred(rng, scene, int(rng.integers(0, 6)))
@@ -52,14 +53,14 @@ def compose_cort(rng: np.random.Generator) -> Scene:
 
 def _add_cell(rng: np.random.Generator, scene: Scene, clumping: float) -> None:
     diameter = MEDIAN_DIAMETER * rng.lognormal(0, DIAMETER_SPREAD)
-    n_arms = int(rng.integers(0, 5))
+    n_arms = int(rng.choice(4, p=(0.4, 0.2, 0.25, 0.15)))
     outline = cell_outline(
         rng,
         np.pi / 4 * diameter**2,
         elongation=1 + rng.gamma(1.5, 0.22),
-        roughness=0.09,
-        arms=draw_arms(rng, n_arms, (0.15, 0.9), (6, 25)),
-        bend=rng.normal(0, 0.08),
+        roughness=0.06,
+        arms=draw_arms(rng, n_arms, (0.1, 1.0), (2.5, 5.0)),
+        warp=0.12,
     )
     for _ in range(8):
         together = len(scene.cells) > 0 and rng.random() < clumping
@@ -70,9 +71,9 @@ def _add_cell(rng: np.random.Generator, scene: Scene, clumping: float) -> None:
             outline,
             centre,
             # A third has rounded up and stands bright; the others lie flat.
-            height=rng.uniform(1.2, 2.4) if rng.random() < 0.33 else rng.uniform(0.35, 1.1),
-            rim=rng.uniform(1.5, 4.0),
-            texture=rng.uniform(0.12, 0.4),
+            height=rng.uniform(1.6, 3.0) if rng.random() < 0.4 else rng.uniform(0.5, 1.3),
+            rim=rng.uniform(1.2, 3.0),
+            texture=rng.uniform(0.15, 0.45),
             most_covered=0.2,
         ):
             return
@@ -86,13 +87,13 @@ def _add_neurites(
     density: float,
 ) -> None:
     """Let a bunch of neurites leave a cell: few long ones, and some short spikes."""
-    for _ in range(int(rng.poisson(4 + 2 * min(density, 3)))):
+    for _ in range(int(rng.poisson(3 + 2 * min(density, 3)))):
         length = rng.lognormal(4.0, 0.7)
-        path = neurite_path(rng, centre, rng.uniform(0, 2 * np.pi), length, wander=0.07)
-        phase = rng.uniform(0.2, 0.55)
-        scene.add_line(path, (rng.uniform(1.0, 2.0), 0.7), (phase, 0.3 * phase))
+        path = neurite_path(rng, centre, rng.uniform(0, 2 * np.pi), length, wander=0.03)
+        phase = rng.uniform(0.2, 0.7)
+        scene.add_line(path, (rng.uniform(0.7, 1.4), 0.6), (phase, 0.3 * phase))
         add_beads(rng, scene, path, 0.04 * density)
-    if rng.random() < 0.2:
+    if rng.random() < 0.1:
         for angle in rng.uniform(0, 2 * np.pi, int(rng.integers(8, 26))):
-            path = neurite_path(rng, centre, angle, rng.uniform(16, 34), wander=0.03)
-            scene.add_line(path, (0.9, 0.7), (rng.uniform(0.4, 0.9), 0.1))
+            path = neurite_path(rng, centre, angle, rng.uniform(14, 28), wander=0.02)
+            scene.add_line(path, (0.9, 0.65), (rng.uniform(0.5, 1.1), 0.15))

@@ -49,15 +49,17 @@ def add_dead_cells(
         centre = scene.anywhere(rng)
         if scene.cells and rng.random() < beside_cells:
             centre = scene.cells[int(rng.integers(len(scene.cells)))].centre + rng.normal(0, 5, 2)
-        spread = 1.5 * np.sqrt(n_dead) * radii[1] / 1.6 * (n_dead > 1)
-        centres = centre + rng.normal(0, spread / 1.6 + 1e-9, (n_dead, 2))
+        spread = 0.55 * np.sqrt(n_dead) * radii[1] * (n_dead > 1)
+        centres = centre + rng.normal(0, spread + 1e-9, (n_dead, 2))
         sizes = rng.uniform(*radii, n_dead)
-        scene.discs.append((centres, sizes, rng.uniform(1.6, 3.6, n_dead)))
+        # Packed cells add up; alone each is thicker.
+        heights = rng.uniform(1.4, 3.4, n_dead) / (1 + 0.8 * (n_dead > 1))
+        scene.discs.append((centres, sizes, heights))
         # Granules on top give the bright and dark dots of a dying cell.
         n_granules = 2 * n_dead
-        granules = centre + rng.normal(0, spread / 1.4 + 1.2, (n_granules, 2))
-        depths = rng.uniform(-1.2, 1.6, n_granules)
-        scene.discs.append((granules, rng.uniform(1.0, 1.7, n_granules), depths))
+        granules = centre + rng.normal(0, spread + 1.2, (n_granules, 2))
+        depths = rng.uniform(-0.9, 1.1, n_granules)
+        scene.discs.append((granules, rng.uniform(1.0, 2.0, n_granules), depths))
 
 
 def add_stray_neurites(
@@ -86,7 +88,7 @@ def add_stray_neurites(
         start, angle = scene.anywhere(rng, 20.0), rng.uniform(0, 2 * np.pi)
         path = neurite_path(rng, start, angle, rng.uniform(*length), wander=wander)
         thickness, phase = rng.uniform(*radius), rng.uniform(*height)
-        scene.add_line(path, (thickness, thickness), (phase, phase))
+        scene.add_line(path, (thickness, 0.6), (phase, 0.15 * phase))
         add_beads(rng, scene, path, beads)
 
 

@@ -23,7 +23,7 @@ class Arms:
     lengths : (A,) float64
         Beyond the body, in units of the body's radius.
     sharpness : (A,) float64
-        Larger is thinner: the concentration of a bell over the angle.
+        Larger is thinner: the arm falls to 1/e of its length within 1 / sharpness radians.
     """
 
     angles: NDArray[np.float64]
@@ -31,6 +31,11 @@ class Arms:
     sharpness: NDArray[np.float64]
 
 
+TIP_ANGLES = np.array([0, 0.004, 0.012, 0.03, 0.06, 0.1, 0.16, 0.25])
+TIP_ANGLES = np.concatenate([-TIP_ANGLES[:0:-1], TIP_ANGLES])
+"""Where the outline has extra vertices, radians from an arm's axis."""
+BLUNT = 0.02
+"""Roundness of the tips, radians."""
 NO_ARMS = Arms(angles=np.zeros(0), lengths=np.zeros(0), sharpness=np.zeros(0))
 
 
@@ -42,6 +47,7 @@ def cell_outline(
     roughness: float = 0.08,
     arms: Arms = NO_ARMS,
     bend: float = 0.0,
+    warp: float = 0.0,
 ) -> Outline:
     """Draw the outline of one cell around the origin.
 
@@ -56,27 +62,32 @@ def cell_outline(
     arms : Arms
     bend : float
         Curvature of the whole cell, sideways shift over length.
+    warp : float
+        Size of the waves that bend arms and edges, as a share of the cell's radius.
 
     Returns
     -------
     (K, 2) float64
         Turned by a random angle, with the area asked for.
     """
-    angles = np.linspace(0, 2 * np.pi, 64 if len(arms.angles) == 0 else 200, endpoint=False)
-    if len(arms.angles):
-        # More vertices where an arm needs them.
-        fine = (arms.angles[:, None] + np.linspace(-0.25, 0.25, 21)[None]).ravel()
-        angles = np.sort(np.concatenate([angles, fine % (2 * np.pi)]))
+    # More vertices where an arm needs them.
+    tips = (arms.angles[:, None] + TIP_ANGLES[None]).ravel() % (2 * np.pi)
+    angles = np.sort(np.concatenate([np.linspace(0, 2 * np.pi, 72, endpoint=False), tips]))
     stretch = np.sqrt(elongation)
     radius = 1 / np.hypot(np.cos(angles) / stretch, np.sin(angles) * stretch)
-    for harmonic in range(2, 8):
-        phase, size = rng.uniform(0, 2 * np.pi), rng.normal(0, roughness / np.sqrt(harmonic))
+    for harmonic in range(2, 9):
+        phase, size = rng.uniform(0, 2 * np.pi), rng.normal(0, roughness / harmonic)
         radius *= np.maximum(1 + size * np.cos(harmonic * angles + phase), 0.4)
-    bells = np.exp(arms.sharpness[:, None] * (np.cos(angles - arms.angles[:, None]) - 1))
-    radius += (arms.lengths[:, None] * bells).sum(axis=0)
+    away = np.abs((angles - arms.angles[:, None] + np.pi) % (2 * np.pi) - np.pi)
+    # Cusps: pointed tips and flared roots, as cells that pull at what they stand on.
+    cusps = np.exp(-arms.sharpness[:, None] * (np.hypot(away, BLUNT) - BLUNT))
+    radius += (arms.lengths[:, None] * cusps).sum(axis=0)
     y, x = radius * np.sin(angles), radius * np.cos(angles)
     y = y + bend * x * np.abs(x) / max(float(np.abs(x).max()), 1e-9)
     outline = np.stack([y, x], axis=1)
+    for axis in (0, 1):
+        phase, waves = rng.uniform(0, 2 * np.pi), rng.uniform(0.6, 1.6)
+        outline[:, axis] += warp * np.sin(waves * outline[:, 1 - axis] + phase)
     outline *= np.sqrt(area / max(outline_area(outline), 1e-9))
     return turn(outline, rng.uniform(0, 2 * np.pi))
 
@@ -86,13 +97,23 @@ def draw_arms(
     n_arms: int,
     lengths: tuple[float, float],
     sharpness: tuple[float, float],
+    *,
+    unrest: float = 0.7,
 ) -> Arms:
-    """Draw arms in roughly even directions, with lengths and sharpness uniform in ranges."""
+    """Draw arms, the first along the body's long axis.
+
+    Parameters
+    ----------
+    lengths, sharpness : (low, high)
+        See `Arms`; sharpness is uniform, lengths lean to the low end.
+    unrest : float
+        How far the directions are from even ones; 0 is even.
+    """
     even = np.arange(n_arms) * 2 * np.pi / max(n_arms, 1)
-    angles = even + rng.normal(0, 0.7 / max(n_arms, 1), n_arms)
+    angles = even + rng.normal(0, unrest / max(n_arms, 1), n_arms)
     return Arms(
         angles=angles,
-        lengths=rng.uniform(*lengths, n_arms),
+        lengths=lengths[0] + (lengths[1] - lengths[0]) * rng.random(n_arms) ** 1.5,
         sharpness=rng.uniform(*sharpness, n_arms),
     )
 
@@ -121,6 +142,17 @@ def reach(outline: Outline, direction: NDArray[np.float64]) -> float:
     along = outline @ direction
     near = np.abs(outline @ np.array([direction[1], -direction[0]])) < 0.35 * np.ptp(along)
     return float(along[near].max(initial=1.0))
+
+
+def bridge_path(
+    rng: np.random.Generator, start: NDArray[np.float64], end: NDArray[np.float64], bow: float
+) -> NDArray[np.float64]:
+    """Draw a path from `start` to `end`, (y, x), bowed sideways by a share `bow` of its length."""
+    along = end - start
+    aside = np.array([along[1], -along[0]])
+    share = np.linspace(0, 1, 9)
+    sway = bow * np.sin(np.pi * share) + 0.3 * bow * rng.normal() * np.sin(2 * np.pi * share)
+    return start + share[:, None] * along + sway[:, None] * aside
 
 
 def neurite_path(
@@ -155,4 +187,6 @@ def neurite_path(
     turns = np.convolve(rng.normal(0, wander, n_steps + 4), np.full(5, 0.45), "valid")
     angles = angle + np.cumsum(turns)
     steps = step * np.stack([np.sin(angles), np.cos(angles)], axis=1)
-    return np.concatenate([start[None], start + np.cumsum(steps, axis=0)])
+    # Neurites are never quite smooth.
+    path = start + np.cumsum(steps, axis=0) + rng.normal(0, 0.35, (n_steps, 2))
+    return np.concatenate([start[None], path])

@@ -3,11 +3,11 @@
 import numpy as np
 
 from cellflow.synth.litter import add_blurred, add_dead_cells, add_specks, add_stray_neurites
-from cellflow.synth.scene import Scene
-from cellflow.synth.shapes import Outline, cell_outline, draw_arms, neurite_path
+from cellflow.synth.scene import Cell, Scene
+from cellflow.synth.shapes import Outline, bridge_path, cell_outline, draw_arms, neurite_path
 
-MEAN_COUNT, COUNT_SPREAD = 350, 0.5
-MEDIAN_DIAMETER, DIAMETER_SPREAD = 16.4, 0.2
+MEAN_COUNT, COUNT_SPREAD = 400, 0.5
+MEDIAN_DIAMETER, DIAMETER_SPREAD = 16.8, 0.17
 MOST_CELLS = 790
 
 
@@ -19,19 +19,20 @@ def compose_shsy5y(rng: np.random.Generator) -> Scene:
     n_cells = int(np.clip(n_cells, 40, MOST_CELLS))
     # Cells of sparse fields have room and spread out.
     size = float(np.clip((MEAN_COUNT / n_cells) ** 0.2, 0.85, 1.3)) * rng.lognormal(0, 0.08)
-    clumping = rng.uniform(0.55, 0.8)
+    clumping = rng.uniform(0.45, 0.75)
     for _ in range(n_cells):
         _add_cell(rng, scene, MEDIAN_DIAMETER * size, clumping)
-    for index in range(len(scene.cells)):
-        _add_processes(rng, scene, index)
+    for cell in scene.cells:
+        _add_processes(rng, scene, cell)
+    _add_bridges(rng, scene)
     add_stray_neurites(
         rng,
         scene,
-        int(0.25 * n_cells),
+        int(0.12 * n_cells),
         length=(20, 110),
-        radius=(0.8, 1.3),
-        height=(0.12, 0.35),
-        wander=0.12,
+        radius=(0.6, 0.9),
+        height=(0.15, 0.5),
+        wander=0.05,
     )
     add_dead_cells(
         rng,
@@ -52,20 +53,20 @@ def _draw_body(rng: np.random.Generator, diameter: float) -> Outline:
     area = np.pi / 4 * (diameter * rng.lognormal(0, DIAMETER_SPREAD)) ** 2
     kind = rng.choice(4, p=(0.42, 0.3, 0.18, 0.1))
     if kind == 0:
-        arms = draw_arms(rng, 2, (0.3, 1.3), (4, 12))
+        arms = draw_arms(rng, 2, (0.8, 2.8), (2.5, 4.5))
         return cell_outline(
-            rng, area, elongation=rng.uniform(1.6, 3.2), arms=arms, bend=rng.normal(0, 0.12)
+            rng, area, elongation=rng.uniform(1.3, 2.4), arms=arms, bend=rng.normal(0, 0.12)
         )
     if kind == 3:
         return cell_outline(rng, area, elongation=rng.uniform(1.0, 1.5), roughness=0.06)
     n_arms = 3 if kind == 1 else int(rng.integers(4, 6))
-    arms = draw_arms(rng, n_arms, (0.35, 1.3), (6, 16))
-    return cell_outline(rng, area, elongation=rng.uniform(1.1, 1.9), arms=arms)
+    arms = draw_arms(rng, n_arms, (0.5, 2.4), (2.5, 5.0))
+    return cell_outline(rng, area, elongation=rng.uniform(1.1, 1.8), arms=arms, warp=0.15)
 
 
 def _add_cell(rng: np.random.Generator, scene: Scene, diameter: float, clumping: float) -> None:
     outline = _draw_body(rng, diameter)
-    for _ in range(10):
+    for _ in range(25):
         together = len(scene.cells) > 3 and rng.random() < clumping
         centre = scene.anywhere(rng)
         if together:
@@ -73,24 +74,36 @@ def _add_cell(rng: np.random.Generator, scene: Scene, diameter: float, clumping:
         if scene.try_cell(
             outline,
             centre,
-            height=rng.uniform(0.25, 0.85) * (1.8 if rng.random() < 0.08 else 1.0),
-            rim=rng.uniform(1.2, 3.5),
-            texture=rng.uniform(0.06, 0.2),
-            most_covered=0.25,
+            height=rng.uniform(0.3, 1.2) * (1.8 if rng.random() < 0.08 else 1.0),
+            rim=rng.uniform(1.2, 4.5),
+            texture=rng.uniform(0.04, 0.14),
+            most_covered=0.35,
         ):
             return
 
 
-def _add_processes(rng: np.random.Generator, scene: Scene, index: int) -> None:
+def _add_bridges(rng: np.random.Generator, scene: Scene) -> None:
+    """Join cells with their neighbours by thin, slightly bowed processes."""
+    centres = np.array([cell.centre for cell in scene.cells])
+    for cell in scene.cells:
+        distance = np.hypot(*(centres - cell.centre).T)
+        near = np.flatnonzero((distance > 20) & (distance < 75))
+        n_bridges = min(int(rng.choice(3, p=(0.4, 0.45, 0.15))), len(near))
+        for other in rng.choice(near, n_bridges, replace=False):
+            path = bridge_path(rng, cell.centre, centres[other], rng.normal(0, 0.12))
+            phase = rng.uniform(0.15, 0.5)
+            scene.add_line(path, (rng.uniform(0.6, 1.1), 0.65), (phase, phase))
+
+
+def _add_processes(rng: np.random.Generator, scene: Scene, cell: Cell) -> None:
     """Let processes leave the body's farthest corners."""
-    cell = scene.cells[index]
     away = cell.outline - cell.centre
     distance = np.hypot(away[:, 0], away[:, 1])
-    for _ in range(int(rng.integers(1, 4))):
+    for _ in range(int(rng.integers(1, 3))):
         corner = int(rng.choice(len(distance), p=distance**6 / (distance**6).sum()))
         angle = float(np.arctan2(away[corner, 0], away[corner, 1])) + rng.normal(0, 0.15)
         # Starts inside, so that body and process join without a gap.
         start = cell.centre + 0.8 * away[corner]
-        path = neurite_path(rng, start, angle, rng.lognormal(3.1, 0.6), wander=0.1)
+        path = neurite_path(rng, start, angle, rng.lognormal(2.9, 0.6), wander=0.08)
         phase = 0.75 * min(cell.height, 0.8)
-        scene.add_line(path, (rng.uniform(1.3, 2.4), 0.8), (phase, 0.35 * phase))
+        scene.add_line(path, (rng.uniform(1.0, 1.8), 0.6), (phase, 0.2 * phase))
