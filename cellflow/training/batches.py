@@ -11,6 +11,7 @@ import multiprocessing
 from collections import OrderedDict
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -104,13 +105,17 @@ class CropSource(Dataset[Batch | CellflowError]):
     data: DataConfig
     training: TrainingConfig
     _cache: OrderedDict[int, PreparedImage] = field(default_factory=OrderedDict, init=False)
-    _cached_bytes: int = field(default=0, init=False)
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches in an epoch."""
         n_crops = self.training.images_per_epoch or len(self.entries)
         return -(-n_crops // self.training.batch_size)
+
+    @property
+    def cached_bytes(self) -> int:
+        """Memory of the prepared images that are kept, bytes."""
+        return sum(prepared.n_bytes for prepared in self._cache.values())
 
     def batch(self, step: int) -> Batch:
         """Give the batch of a step, counted from 0 over all epochs.
@@ -140,7 +145,7 @@ class CropSource(Dataset[Batch | CellflowError]):
 
     def __getstate__(self) -> dict[str, object]:
         # Loader processes start with an empty cache instead of a copy of this one.
-        return {**self.__dict__, "_cache": OrderedDict(), "_cached_bytes": 0}
+        return {**self.__dict__, "_cache": OrderedDict()}
 
     def _crop(self, index: int, stream: tuple[int, ...]) -> Crop:
         prepared = self._prepared(index)
@@ -160,10 +165,9 @@ class CropSource(Dataset[Batch | CellflowError]):
             return self._cache[index]
         prepared = prepare_entry(self.entries[index], self.data)
         self._cache[index] = prepared
-        self._cached_bytes += prepared.n_bytes
         limit = self.training.cache_megabytes * 2**20 / max(1, self.training.n_workers)
-        while self._cached_bytes > limit and self._cache:
-            self._cached_bytes -= self._cache.popitem(last=False)[1].n_bytes
+        while self.cached_bytes > limit:
+            self._cache.popitem(last=False)
         return prepared
 
 
@@ -191,13 +195,17 @@ def stream_batches(
     Close the generator to end its thread or processes.
     """
     load = _in_processes if source.training.n_workers else _in_a_thread
-    for batch in load(source, first_step, pin):
-        if isinstance(batch, CellflowError):
-            raise batch
-        yield batch
+    with closing(load(source, first_step, pin)) as batches:
+        for batch in batches:
+            if isinstance(batch, CellflowError):
+                raise batch
+            yield batch
 
 
-def _in_a_thread(source: CropSource, first: int, pin: bool) -> Iterator[Batch | CellflowError]:
+Loaded = Generator[Batch | CellflowError, None, None]
+
+
+def _in_a_thread(source: CropSource, first: int, pin: bool) -> Loaded:
     def load(step: int) -> Batch | CellflowError:
         batch = source[step]
         if pin and isinstance(batch, Batch):
@@ -212,17 +220,32 @@ def _in_a_thread(source: CropSource, first: int, pin: bool) -> Iterator[Batch | 
             yield batch
 
 
-def _in_processes(source: CropSource, first: int, pin: bool) -> Iterator[Batch | CellflowError]:
+def _in_processes(source: CropSource, first: int, pin: bool) -> Loaded:
+    is_stopped = False
+
+    def steps() -> Iterator[int]:
+        for step in itertools.count(first):
+            if is_stopped:
+                return
+            yield step
+
     loader: DataLoader[Batch | CellflowError] = DataLoader(
         source,
         batch_size=None,
-        sampler=itertools.count(first),
+        sampler=steps(),
         num_workers=source.training.n_workers,
         multiprocessing_context=multiprocessing.get_context("spawn"),
         worker_init_fn=_use_one_thread,
         pin_memory=pin,
     )
-    yield from loader
+    batches = iter(loader)
+    try:
+        yield from batches
+    finally:
+        # A process that is ended while it sends a tensor aborts: let all come to rest first.
+        is_stopped = True
+        for _ in batches:
+            pass
 
 
 def _use_one_thread(worker: int) -> None:

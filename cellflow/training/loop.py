@@ -178,7 +178,7 @@ def _step_in_parts(run: Run, batch: Batch) -> torch.Tensor:
             output = run.network(image.contiguous(memory_format=torch.channels_last))[0]
         part_losses = torch.stack(flow_and_cell_loss(output, flows, cells))
         share = len(image) / len(batch.image)
-        (share * part_losses.sum()).backward()
+        (share * part_losses.sum()).backward()  # type: ignore[no-untyped-call]
         losses += share * part_losses.detach()
     run.optimizer.step()
     return losses

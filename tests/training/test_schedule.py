@@ -71,9 +71,10 @@ def _four_channels(labels, files=None, device=None):
 
 
 def test_auto_takes_the_cosine_where_cellposes_schedule_would_never_anneal():
-    assert choose_schedule("auto", 100) == "cosine"
-    assert choose_schedule("auto", 101) == "cellpose"
-    assert choose_schedule("cellpose", 5) == "cellpose"
+    assert choose_schedule(TrainingConfig(), 100) == "cosine"
+    assert choose_schedule(TrainingConfig(), 101) == "cellpose"
+    assert choose_schedule(TrainingConfig(max_minutes=5.0), 500) == "cosine"
+    assert choose_schedule(TrainingConfig(schedule="cellpose"), 5) == "cellpose"
 
 
 @pytest.mark.parametrize("n_epochs", [1, 2, 7, 10, 60, 100])

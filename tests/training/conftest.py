@@ -1,0 +1,72 @@
+"""Small drawn data sets, and settings under which a run takes seconds."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from drawn_discs import disc_entry, draw_discs
+
+from cellflow.config import Config, InferenceConfig, NetworkConfig, TrainingConfig
+from cellflow.data.images import write_png
+from cellflow.data.kaggle import KaggleImage, write_train_csv
+from cellflow.data.rle import labels_to_masks
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Small tensors: on a busy machine two threads wait for each other a thousand times longer."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
+@pytest.fixture
+def disc_entries(tmp_path):
+    """Make `n` entries of discs: ``disc_entries(3, n_cells=5)``."""
+
+    def make(n, **how):
+        rng = np.random.default_rng(1)
+        return [disc_entry(tmp_path, f"disc{k}", rng, **how) for k in range(n)]
+
+    return make
+
+
+@pytest.fixture
+def disc_folder(tmp_path):
+    """Write a competition folder of discs: ``disc_folder(5)`` gives its path."""
+
+    def make(n, name="data", seed=1, n_cells=9):
+        rng = np.random.default_rng(seed)
+        rows = []
+        for k in range(n):
+            image, labels = draw_discs(rng, n_cells=n_cells)
+            (tmp_path / name / "train").mkdir(parents=True, exist_ok=True)
+            write_png(tmp_path / name / "train" / f"disc{k}.png", image)
+            metadata = {"cell_type": "cort", "sample_id": f"p_A{k}-1_Vessel-1_Ph_1"}
+            masks = labels_to_masks(labels)
+            rows.append(KaggleImage(name=f"disc{k}", masks=masks, metadata=metadata))
+        write_train_csv(tmp_path / name / "train.csv", rows)
+        return tmp_path / name
+
+    return make
+
+
+@pytest.fixture
+def small_config():
+    """Settings of a run of seconds; ``small_config(n_epochs=3)`` sets training options."""
+
+    def make(**training):
+        chosen = {
+            "n_epochs": 2, "batch_size": 2, "crop_size": 32, "validate_every": 2,
+            "learning_rate": 0.01, **training,
+        }  # fmt: skip
+        return replace(
+            Config(),
+            network=NetworkConfig(channels_per_level=(4, 8), diam_mean=12.0),
+            training=TrainingConfig(**chosen),
+            inference=InferenceConfig(tile_size=64, precision="float32"),
+        )
+
+    return make

@@ -1,0 +1,92 @@
+"""The time budget: what is planned fits, and what does not fit is never planned."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cellflow.training.budget import N_TIMED_STEPS, N_WARMUP_STEPS, Costs, Pace, Plan, plan_epochs
+
+WANTED = Plan(n_epochs=200, validate_every=10)
+
+
+def pace(max_seconds, step_seconds, n_steps=10, n_seen=20, wanted=WANTED):
+    made = Pace(wanted, n_steps, max_seconds)
+    for _ in range(n_seen):
+        made.add_step(step_seconds)
+    return made
+
+
+def test_a_roomy_budget_leaves_the_wanted_plan():
+    assert plan_epochs(1e6, Costs(epoch=1, validation=1), epochs_done=0, wanted=WANTED) == WANTED
+
+
+def test_a_tight_budget_shortens_the_run():
+    plan = plan_epochs(100, Costs(epoch=2), epochs_done=0.2, wanted=WANTED)
+    assert plan == Plan(n_epochs=46, validate_every=10)
+
+
+def test_costly_validations_become_rare_but_the_last_one_has_its_time():
+    plan = plan_epochs(100, Costs(epoch=1, validation=20), epochs_done=0, wanted=WANTED)
+    assert plan.validate_every == 80
+    assert plan.n_epochs == 57
+
+
+def test_the_open_epoch_is_planned_even_when_nothing_fits():
+    plan = plan_epochs(-5, Costs(epoch=3, validation=1), epochs_done=4.5, wanted=WANTED)
+    assert plan.n_epochs == 5
+
+
+@given(
+    seconds=st.floats(1, 1e5),
+    epoch=st.floats(1e-3, 100),
+    validation=st.floats(0, 500),
+    done=st.floats(0, 150),
+)
+def test_what_is_planned_fits_unless_it_is_the_least_possible(seconds, epoch, validation, done):
+    plan = plan_epochs(
+        seconds, Costs(epoch=epoch, validation=validation), epochs_done=done, wanted=WANTED
+    )
+    n_more = plan.n_epochs - done
+    took = n_more * epoch + (n_more // plan.validate_every + 1) * validation
+    assert plan.n_epochs <= WANTED.n_epochs
+    assert took <= seconds + 1e-6 or plan.n_epochs == int(done) + 1
+
+
+def test_the_plan_is_made_once_after_the_first_timed_steps():
+    made = Pace(WANTED, 10, 60.0)
+    times = []
+    for _ in range(20):
+        made.add_step(0.1)
+        times.append(made.is_time_to_plan)
+    assert times.count(True) == 1
+    assert times.index(True) == N_WARMUP_STEPS + N_TIMED_STEPS - 1
+
+
+def test_the_slow_first_steps_do_not_count():
+    made = Pace(WANTED, 10, 60.0)
+    for seconds in (30.0, 5.0, 0.1, 0.1, 0.1):
+        made.add_step(seconds)
+    assert made.step_seconds == pytest.approx(0.1)
+
+
+def test_a_machine_that_becomes_slower_gets_a_shorter_plan():
+    made = pace(100, 0.1)
+    first = made.plan(0, 0, WANTED)
+    for _ in range(50):
+        made.add_step(0.2)
+    assert made.plan(30, 30, first).n_epochs < first.n_epochs
+
+
+def test_a_run_grows_only_early_and_by_more_than_a_little():
+    made = pace(100, 0.1)
+    assert made.plan(0, 1, Plan(n_epochs=50, validate_every=10)).n_epochs > 90
+    assert made.plan(0, 1, Plan(n_epochs=90, validate_every=10)).n_epochs == 90
+    assert made.plan(30, 30, Plan(n_epochs=50, validate_every=10)).n_epochs == 50
+
+
+def test_time_is_over_when_only_the_last_validation_still_fits():
+    made = pace(100, 0.1)
+    assert not made.is_over(95)
+    made.validation_seconds = 10.0
+    assert made.is_over(95)
+    assert not Pace(WANTED, 10).is_over(1e9)

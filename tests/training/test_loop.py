@@ -1,0 +1,186 @@
+"""The loop: it learns, it is deterministic, it survives little memory and Ctrl-C."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from cellflow.config import DataConfig, NetworkConfig, TrainingConfig
+from cellflow.errors import ModelError
+from cellflow.network.cpnet import build_network
+from cellflow.training.batches import CropSource
+from cellflow.training.budget import Pace, Plan
+from cellflow.training.checkpoint import Position
+from cellflow.training.interruption import StepFinished
+from cellflow.training.loop import Run, make_optimizer, train, training_step
+
+
+class Losses:
+    """Collects the mean loss of every epoch."""
+
+    def __init__(self, run):
+        self.run, self.values = run, []
+
+    def __call__(self, rate):
+        position = self.run.position
+        self.values.append((position.flow_loss + position.cell_loss) / position.step)
+
+
+def make_run(entries, *, max_seconds=None, dtype=torch.float32, channels=(4, 8), **training):
+    chosen = {"n_epochs": 2, "batch_size": 4, "crop_size": 32, "warmup_epochs": 0, **training}
+    config = TrainingConfig(**chosen)
+    torch.manual_seed(99)  # must not matter
+    network = build_network(
+        NetworkConfig(channels_per_level=channels, diam_mean=12.0),
+        torch.Generator().manual_seed(config.seed),
+    )
+    source = CropSource(
+        entries=entries, rescales=[1.0] * len(entries), data=DataConfig(), training=config
+    )
+    wanted = Plan(n_epochs=config.n_epochs, validate_every=1000)
+    return Run(
+        network=network,
+        optimizer=make_optimizer(network, config),
+        source=source,
+        config=config,
+        position=Position(n_epochs=config.n_epochs, validate_every=1000),
+        pace=Pace(wanted, source.steps_per_epoch, max_seconds),
+        device=torch.device("cpu"),
+        dtype=dtype,
+    )
+
+
+def train_and_watch(run, after_step=lambda: None):
+    losses = Losses(run)
+    train(run, after_step=after_step, end_epoch=losses)
+    return losses.values
+
+
+def weights_of(run):
+    return {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
+
+
+def same_weights(first, second):
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_loss_on_one_small_image_falls_to_a_third_within_seconds(disc_entries):
+    run = make_run(disc_entries(1), n_epochs=100, learning_rate=0.02, channels=(8, 16))
+    losses = train_and_watch(run)
+    assert np.mean(losses[-5:]) < np.mean(losses[:2]) / 3
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_equal_seeds_give_equal_weights_and_others_do_not(disc_entries, optimizer):
+    entries = disc_entries(2)
+    runs = [make_run(entries, optimizer=optimizer, seed=seed) for seed in (1, 1, 2)]
+    losses = [train_and_watch(run) for run in runs]
+    assert losses[0] == losses[1] != losses[2]
+    assert same_weights(weights_of(runs[0]), weights_of(runs[1]))
+    assert not same_weights(weights_of(runs[0]), weights_of(runs[2]))
+
+
+def test_bfloat16_trains_too(disc_entries):
+    run = make_run(disc_entries(1), dtype=torch.bfloat16)
+    assert all(math.isfinite(loss) for loss in train_and_watch(run))
+    assert all(p.dtype == torch.float32 for p in run.network.parameters())
+
+
+def test_images_without_cells_teach_silence(disc_entries):
+    run = make_run(disc_entries(2, n_cells=0), n_epochs=40, learning_rate=0.02)
+    losses = train_and_watch(run)
+    assert losses[-1] < losses[0] / 2
+
+
+def test_the_position_counts_epochs_and_steps(disc_entries):
+    run = make_run(disc_entries(3), images_per_epoch=12, n_epochs=2)
+    seen = []
+    train_and_watch(run, after_step=lambda: seen.append((run.position.epoch, run.position.step)))
+    assert seen == [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3)]
+    assert (run.position.epoch, run.position.step) == (2, 0)
+
+
+def test_progress_is_told_after_every_step(disc_entries):
+    run = make_run(disc_entries(1), n_epochs=3)
+    told = []
+    run.report = lambda step, numbers: told.append((step, numbers["total"], numbers["epoch"]))
+    train_and_watch(run)
+    assert told == [(1, 3, 1), (2, 3, 2), (3, 3, 3)]
+
+
+class TooMuch(torch.nn.Module):
+    """A network on a device that holds only so many crops."""
+
+    def __init__(self, network, most):
+        super().__init__()
+        self.network, self.most = network, most
+
+    def forward(self, x):
+        if len(x) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return self.network(x)
+
+
+def test_when_memory_runs_out_the_batch_goes_through_in_parts_and_it_is_said(disc_entries):
+    run = make_run(disc_entries(1), batch_size=8, n_epochs=1)
+    run.network = TooMuch(run.network, 3)
+    said = []
+    run.say = said.append
+    train_and_watch(run)
+    assert run.position.n_parts == 4
+    assert said[-1] == ("out of memory: each batch of 8 now goes through the network 2 at a time")
+
+
+def test_parts_give_the_gradient_of_the_whole_batch(disc_entries):
+    entries = disc_entries(2)
+    gradients = []
+    for n_parts in (1, 2):
+        run = make_run(entries)
+        run.network.eval()  # batch statistics differ between the parts
+        run.position.n_parts = n_parts
+        run.optimizer.step = lambda: None
+        losses = training_step(run, run.source.batch(0))
+        gradients.append((losses, run.network.output[2].weight.grad))
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_too_little_memory_for_one_crop_is_one_clear_line(disc_entries):
+    run = make_run(disc_entries(1))
+    run.network = TooMuch(run.network, 0)
+    with pytest.raises(ModelError, match="not enough memory for one crop of 32 px"):
+        train_and_watch(run)
+
+
+def test_other_runtime_errors_are_not_taken_for_lack_of_memory(disc_entries):
+    run = make_run(disc_entries(1))
+    run.network = torch.nn.Conv2d(5, 3, 1)
+    with pytest.raises(RuntimeError, match="channels"):
+        train_and_watch(run)
+
+
+def test_a_loss_that_is_not_finite_stops_with_a_reason(disc_entries):
+    run = make_run(disc_entries(1))
+    with torch.no_grad():
+        run.network.output[2].weight.fill_(math.nan)
+    with pytest.raises(ModelError, match="epoch 1: the loss is no longer finite"):
+        train_and_watch(run)
+
+
+def test_ctrl_c_is_obeyed_after_the_step(disc_entries):
+    run = make_run(disc_entries(3), images_per_epoch=12)
+
+    def press():
+        run.interrupt.is_set = run.position.step == 2
+
+    with pytest.raises(StepFinished):
+        train_and_watch(run, after_step=press)
+    assert (run.position.epoch, run.position.step) == (0, 3)
+
+
+def test_the_time_budget_ends_a_run_in_the_middle_of_an_epoch(disc_entries):
+    run = make_run(disc_entries(3), images_per_epoch=40, n_epochs=50, max_seconds=20.0)
+    run.clock = iter(range(1000)).__next__
+    losses = train_and_watch(run)
+    assert run.position.epoch == run.position.n_epochs == len(losses) == 1
+    assert run.position.seconds < 25
