@@ -152,7 +152,8 @@ def bridge_path(
     aside = np.array([along[1], -along[0]])
     share = np.linspace(0, 1, 9)
     sway = bow * np.sin(np.pi * share) + 0.3 * bow * rng.normal() * np.sin(2 * np.pi * share)
-    return start + share[:, None] * along + sway[:, None] * aside
+    path: NDArray[np.float64] = start + share[:, None] * along + sway[:, None] * aside
+    return path
 
 
 def neurite_path(

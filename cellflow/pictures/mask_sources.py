@@ -1,0 +1,98 @@
+"""Masks by image name from whatever holds them: a submission, a train.csv, a folder of labels."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from cellflow.data.folders import MASK_ENDINGS, read_label_masks, read_seg_masks
+from cellflow.data.images import list_images
+from cellflow.data.kaggle import REQUIRED, open_table, read_train_csv
+from cellflow.data.submission import COLUMNS, read_submission
+from cellflow.errors import DataError
+from cellflow.records import CellMasks, Shape
+
+Side = Literal["truth", "predicted"]
+SEG_ENDING = "_seg"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MaskSource:
+    """Masks of several images.
+
+    Parameters
+    ----------
+    side : "truth" or "predicted"
+    readers : mapping of image name to callable
+        Each gives the image's masks.
+    cell_types : mapping of image name to str
+        Where known.
+    """
+
+    side: Side
+    readers: Mapping[str, Callable[[], CellMasks]]
+    cell_types: Mapping[str, str] = field(default_factory=dict)
+
+
+def open_masks(path: Path, shapes: Callable[[], Mapping[str, Shape]]) -> MaskSource:
+    """Open a file or folder of masks, recognised by what it holds.
+
+    Parameters
+    ----------
+    path : path
+        A CSV with the columns of a train.csv (truth) or of a submission (predicted), or a folder
+        of label images ``x.tif``, ``x_masks.tif`` or ``x_seg.npy`` (predicted).
+    shapes : callable
+        Gives the size of every image by name; called only for a submission, which does not say.
+
+    Raises
+    ------
+    DataError
+        The path is missing, or neither of these.
+    """
+    if path.is_dir():
+        return MaskSource(side="predicted", readers=_label_files(path))
+    if path.suffix.lower() != ".csv":
+        raise DataError(
+            f"{path}: expected a submission.csv, a train.csv or a folder of label images"
+        )
+    with open_table(path, ("id",)) as table:
+        columns = set(table.fieldnames or [])
+    if columns >= set(REQUIRED):
+        images = read_train_csv(path)
+        return MaskSource(
+            side="truth",
+            readers={name: partial(_give, image.masks) for name, image in images.items()},
+            cell_types={name: image.cell_type or "" for name, image in images.items()},
+        )
+    if columns >= set(COLUMNS):
+        # Overlaps are what one may want to see.
+        found = read_submission(path, shapes(), allow_overlap=True)
+        readers = {name: partial(_give, masks) for name, masks in found.items()}
+        return MaskSource(side="predicted", readers=readers)
+    raise DataError(
+        f"{path}: expected the columns {', '.join(REQUIRED)} or {', '.join(COLUMNS)}, "
+        f"found {', '.join(sorted(columns))}"
+    )
+
+
+def _label_files(folder: Path) -> dict[str, Callable[[], CellMasks]]:
+    readers: dict[str, Callable[[], CellMasks]] = {}
+    for path in sorted(folder.glob(f"*{SEG_ENDING}.npy")):
+        readers[path.stem.removesuffix(SEG_ENDING)] = partial(read_seg_masks, path)
+    if not readers:
+        for path in list_images(folder):
+            readers[_image_name(path.stem)] = partial(read_label_masks, path)
+    return readers
+
+
+def _image_name(stem: str) -> str:
+    for ending in sorted(MASK_ENDINGS, key=len, reverse=True):
+        if stem.endswith(ending):
+            return stem.removesuffix(ending)
+    return stem
+
+
+def _give(masks: CellMasks) -> CellMasks:
+    return masks

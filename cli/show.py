@@ -1,0 +1,45 @@
+"""`cellflow show`: images with the outlines of their cells."""
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from .options import EXISTING, PATH
+
+
+@click.command()
+@click.argument("images", type=EXISTING, nargs=-1, required=True)
+@click.option("--out", type=PATH, required=True, help="Folder for the pictures.")
+@click.option(
+    "--masks",
+    type=EXISTING,
+    multiple=True,
+    help="submission.csv, train.csv or a folder of label images; give truth and prediction both "
+    "to see them side by side.",
+)
+@click.option("--matches", is_flag=True, help="Colour hits, missed and spurious cells.")
+@click.option("--zoom", default=2, show_default=True, type=click.IntRange(1, 8))
+def command(
+    images: tuple[Path, ...], out: Path, masks: tuple[Path, ...], matches: bool, zoom: int
+) -> None:
+    """Draw IMAGES (files, or folders with or without truth) beside the outlines of their cells.
+
+    \b
+    cellflow show test/ --masks submission.csv --out pictures/
+    """
+    from cellflow.errors import DataError
+    from cellflow.pictures.show import show_images
+
+    from .progress import Progress
+
+    colouring: Literal["cells", "matches"] = "matches" if matches else "cells"
+    with Progress("show", unit="image") as progress:
+        result = show_images(
+            images, out, masks=masks, colouring=colouring, zoom=zoom, report=progress
+        )
+    for text in [*result.remarks, *(f"error: {failure}" for failure in result.failures)]:
+        click.echo(text, err=True)
+    click.echo(f"{out}: {result.n_pictures} pictures, {result.n_sheets} sheets")
+    if result.failures:
+        raise DataError(f"{len(result.failures)} images could not be drawn")
