@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from cellflow.errors import LabelError
+from cellflow.targets.centers import find_cells, scan_boxes
+
+
+def test_each_cell_has_its_box_and_area():
+    labels = np.array([[0, 3, 3, 0], [0, 3, 0, 7], [0, 0, 0, 7]])
+    cells = find_cells(labels)
+    assert cells.values.tolist() == [3, 7]
+    assert cells.boxes.tolist() == [[0, 1, 2, 3], [1, 3, 3, 4]]
+    assert cells.areas.tolist() == [3, 2]
+
+
+def test_an_image_without_cells_gives_an_empty_table():
+    for shape in ((4, 5), (0, 5), (0, 0)):
+        cells = find_cells(np.zeros(shape, np.uint8))
+        assert cells.values.size == cells.areas.size == 0
+        assert cells.boxes.shape == (0, 4)
+
+
+def test_a_label_larger_than_the_image_needs_no_larger_table():
+    cells = find_cells(np.array([[0, 5], [2**60, 5]]))
+    assert cells.labels.tolist() == [[0, 1], [2, 1]]
+    assert cells.areas.tolist() == [2, 1]
+
+
+def test_huge_labels_without_background_are_numbered_from_one():
+    assert find_cells(np.full((2, 2), 2**40)).labels.tolist() == [[1, 1], [1, 1]]
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16, np.int32, np.int64, np.uint64])
+def test_every_integer_dtype_and_layout_gives_the_same(dtype):
+    labels = np.zeros((6, 8), dtype)
+    labels[1:3, 2:5] = 1
+    for view in (labels, np.asfortranarray(labels), labels[::-1][::-1]):
+        cells = find_cells(view)
+        assert cells.boxes.tolist() == [[1, 2, 3, 5]]
+        assert cells.labels.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.zeros((2, 3, 4), int), r"expected \(H, W\), found shape \(2, 3, 4\)"),
+        (np.zeros((2, 3)), "expected an integer array, found float64"),
+        (np.array([[0, -2]]), "expected 0 or more, found -2"),
+    ],
+)
+def test_what_is_no_label_image_is_refused(labels, message):
+    with pytest.raises(LabelError, match=message):
+        find_cells(labels)
+
+
+@pytest.mark.needs_jit
+def test_the_kernel_does_what_its_python_does(rng):
+    labels = rng.integers(0, 4, (9, 11)).astype(np.int32)
+    tables = [np.tile([9, 11, 0, 0, 0], (4, 1)) for _ in range(2)]
+    scan_boxes(labels, tables[0])
+    scan_boxes.py_func(labels, tables[1])
+    np.testing.assert_array_equal(*tables)
