@@ -122,7 +122,10 @@ def gather_materials(
         )
     if split is None:
         split = split_dataset(
-            dataset, config.training, choices.get("folds_file"), choices.get("fold", 0)
+            dataset,
+            config.training.validation_share,
+            choices.get("folds_file"),
+            choices.get("fold", 0),
         )
     facts = survey_images(_named(dataset, split.train))
     enough = tuple(fact for fact in facts if fact.n_cells >= config.training.min_cells)

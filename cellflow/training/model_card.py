@@ -50,7 +50,8 @@ def _training(record: Mapping[str, Any], diameter: float) -> str:
         "## Training",
         "",
         f"- **Data**: {data['n_train']} images with {data['n_cells']} cells "
-        f"(folder `{Path(data['folder']).name}`, layout {data['layout']}), SHA-256 `{data['sha256']}`",
+        f"(folder `{Path(data['folder']).name}`, layout {data['layout']}), "
+        f"SHA-256 `{data['sha256']}`",
         f"- **Held out**: {data['n_validation']} images, {data['split']}",
         f"- **Cell diameter**: {diameter:.1f} px; images are resized by it, in training and "
         "prediction",

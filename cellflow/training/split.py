@@ -1,12 +1,15 @@
 """Which images are trained on and which are held out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cellflow.config import TrainingConfig
 from cellflow.data.dataset import Dataset
 from cellflow.data.folds import make_holdout, read_folds
 from cellflow.errors import ConfigError
+
+HOLDOUT_SEED = 0
+"""Fixed, so that runs with different training seeds are scored on the same images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,34 +23,56 @@ class Split:
         How the split came about, for the record.
     """
 
-    train: tuple[str, ...] | list[str]
-    validation: tuple[str, ...] | list[str]
+    train: Sequence[str]
+    validation: Sequence[str]
     reason: str
 
 
 def split_dataset(
-    dataset: Dataset, config: TrainingConfig, folds_file: Path | None = None, fold: int = 0
+    dataset: Dataset, share: float, folds_file: Path | str | None = None, fold: int = 0
 ) -> Split:
-    """Take one fold of a file, or hold out ``training.validation_share`` of the images.
+    """Take a fold of a file, or hold out a share of the annotated images.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    share : float
+        Of the images that is held out when there is no file; 0 = none.
+    folds_file : path, optional
+        Written by ``cellflow folds``.
+    fold : int
+        Which fold of the file is held out, from 0.
 
     Raises
     ------
     ConfigError
-        The file has no such fold.
+        The file does not have that fold.
     DataError
-        The folds file is broken, or was made for other images.
+        The file is broken, or for other images.
+
+    Notes
+    -----
+    A data set too small to hold anything out is trained on whole; the reason says so.
     """
     if folds_file is not None:
-        folds = read_folds(folds_file, dataset)
-        if not 0 <= fold < len(folds.folds):
-            raise ConfigError(f"{folds_file} has folds 0 to {len(folds.folds) - 1}, not {fold}")
-        chosen = folds.folds[fold]
-        reason = f"fold {fold} of {Path(folds_file).name} ({folds.how}, seed {folds.seed})"
-        return Split(train=chosen.train, validation=chosen.validation, reason=reason)
-    names = tuple(entry.name for entry in dataset.annotated)
-    if config.validation_share == 0:
-        return Split(train=names, validation=(), reason="nothing held out, as asked for")
-    folds = make_holdout(dataset, config.validation_share, config.seed)
-    [chosen] = folds.folds
-    reason = f"{folds.how}, seed {folds.seed}"
-    return Split(train=chosen.train, validation=chosen.validation, reason=reason)
+        return _of_file(dataset, Path(folds_file), fold)
+    names = [entry.name for entry in dataset.annotated]
+    if share == 0:
+        return Split(train=names, validation=[], reason="none asked for")
+    folds = make_holdout(dataset, share, HOLDOUT_SEED)
+    held_out = folds.folds[0]
+    if not held_out.validation or not held_out.train:
+        return Split(train=names, validation=[], reason="too few images to hold any out")
+    return Split(train=held_out.train, validation=held_out.validation, reason=folds.how)
+
+
+def _of_file(dataset: Dataset, path: Path, fold: int) -> Split:
+    folds = read_folds(path, dataset)
+    if not 0 <= fold < len(folds.folds):
+        raise ConfigError(f"--fold {fold}: {path} has the folds 0 to {len(folds.folds) - 1}")
+    chosen = folds.folds[fold]
+    return Split(
+        train=chosen.train,
+        validation=chosen.validation,
+        reason=f"fold {fold} of {path.name} ({folds.how})",
+    )

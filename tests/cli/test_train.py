@@ -1,0 +1,99 @@
+"""`cellflow train`: options reach the settings, facts go to stderr, the folder to stdout."""
+
+import sys
+from importlib.metadata import entry_points
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cellflow.data.images import write_png
+from cellflow.data.kaggle import KaggleImage, write_train_csv
+from cellflow.data.rle import labels_to_masks
+
+
+def run(*arguments):
+    (entry,) = entry_points(group="console_scripts", name="cellflow")
+    entry.load()
+    from cellflow_cli import cellflow
+
+    return CliRunner().invoke(cellflow, ["train", *map(str, arguments)])
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What `fine_tune` is called with, instead of training."""
+    seen = []
+
+    def record(train_dir, **options):
+        seen.append((train_dir, options))
+        return options["out"] or train_dir / "numbered"
+
+    monkeypatch.setattr("cellflow.training.fine_tune.fine_tune", record)
+    return seen
+
+
+def test_every_option_reaches_its_place(calls, tmp_path):
+    result = run(
+        "--train-dir", tmp_path, "--out", tmp_path / "run", "--init", "scratch", "--epochs", 7,
+        "--batch-size", 3, "--learning-rate", 0.1, "--seed", 5, "--max-minutes", 2,
+        "--fold", 1, "--format", "kaggle", "--resume", "--overwrite", "--device", "cpu",
+        "--set", "training.crop_size=64",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip() == str(tmp_path / "run")
+    ((train_dir, options),) = calls
+    training = options["config"].training
+    assert train_dir == tmp_path
+    assert (training.n_epochs, training.batch_size, training.learning_rate) == (7, 3, 0.1)
+    assert (training.seed, training.max_minutes, training.crop_size) == (5, 2.0, 64)
+    assert (options["init"], options["device"], options["layout"]) == ("scratch", "cpu", "kaggle")
+    assert (options["fold"], options["resume"], options["overwrite"]) == (1, True, True)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "setting"),
+    [
+        ("--n_epochs", 9, "n_epochs"),
+        ("--n-epochs", 9, "n_epochs"),
+        ("--learning_rate", 0.25, "learning_rate"),
+        ("--batch_size", 4, "batch_size"),
+    ],
+)
+def test_cellposes_flag_names_work(calls, tmp_path, flag, value, setting):
+    run("--dir", tmp_path, flag, value)
+    assert getattr(calls[0][1]["config"].training, setting) == value
+
+
+def test_the_training_folder_is_required_and_must_exist(calls, tmp_path):
+    assert run().exit_code == 2
+    assert run("--train-dir", tmp_path / "none").exit_code == 2
+    assert not calls
+
+
+def test_a_run_prints_its_folder_to_stdout_and_all_else_to_stderr(tmp_path):
+    labels = np.kron(np.arange(6).reshape(2, 3), np.ones((16, 16), int)).astype(np.int32)
+    (tmp_path / "data" / "train").mkdir(parents=True)
+    write_png(tmp_path / "data" / "train" / "one.png", (40 * labels).astype(np.uint8))
+    image = KaggleImage(name="one", masks=labels_to_masks(labels), metadata={})
+    write_train_csv(tmp_path / "data" / "train.csv", [image])
+    result = run(
+        "--train-dir", tmp_path / "data", "--out", tmp_path / "run", "--init", "scratch",
+        "--epochs", 1, "--batch-size", 1, "--device", "cpu", "--set", "training.crop_size=32",
+        "--set", "network.channels_per_level=[2,4]",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip() == str(tmp_path / "run")
+    assert "kaggle layout, 1 images with 5 cells" in result.stderr
+    assert "training: step 1/1" in result.stderr
+
+
+def test_help_needs_no_torch():
+    import subprocess
+
+    code = (
+        "import sys; from cellflow_cli.train import command; "
+        "print('torch' in sys.modules, 'numba' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

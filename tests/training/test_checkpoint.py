@@ -1,0 +1,78 @@
+"""Checkpoints: exact, whole or absent, and never of another run."""
+
+import pytest
+import torch
+
+from cellflow.errors import DataError, ModelError
+from cellflow.training.checkpoint import Position, load_checkpoint, save_checkpoint
+
+
+def a_network(seed=0):
+    torch.manual_seed(seed)
+    network = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 1), torch.nn.BatchNorm2d(3))
+    optimizer = torch.optim.AdamW(network.parameters())
+    network(torch.ones(2, 2, 4, 4)).square().sum().backward()
+    optimizer.step()
+    return network, optimizer
+
+
+POSITION = Position(
+    n_epochs=9, validate_every=3, epoch=4, step=2, flow_loss=0.1, cell_loss=1 / 3, n_parts=2,
+    seconds=12.5, best_score=0.25, best_epoch=3,
+)  # fmt: skip
+
+
+def test_what_is_saved_comes_back_exactly(tmp_path):
+    network, optimizer = a_network()
+    save_checkpoint(tmp_path / "run" / "last.pt", network, optimizer, POSITION, "key")
+    other, other_optimizer = a_network(seed=5)
+    found = load_checkpoint(tmp_path / "run" / "last.pt", other, other_optimizer, "key")
+    assert found == POSITION
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name])
+    moments = [state["exp_avg"] for state in optimizer.state.values()]
+    others = [state["exp_avg"] for state in other_optimizer.state.values()]
+    assert all(torch.equal(a, b) for a, b in zip(moments, others, strict=True))
+
+
+def test_another_run_is_refused_with_a_reason(tmp_path):
+    network, optimizer = a_network()
+    save_checkpoint(tmp_path / "last.pt", network, optimizer, POSITION, "key")
+    with pytest.raises(ModelError, match="other images, truth, folds or settings"):
+        load_checkpoint(tmp_path / "last.pt", network, optimizer, "another key")
+
+
+@pytest.mark.parametrize("n_bytes", [0, 100, -100])
+def test_a_cut_off_checkpoint_is_refused(tmp_path, n_bytes):
+    network, optimizer = a_network()
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, network, optimizer, POSITION, "key")
+    path.write_bytes(path.read_bytes()[:n_bytes])
+    with pytest.raises(ModelError, match="not a readable checkpoint"):
+        load_checkpoint(path, network, optimizer, "key")
+
+
+def test_a_missing_or_foreign_file_is_refused(tmp_path):
+    network, optimizer = a_network()
+    with pytest.raises(ModelError, match="no checkpoint to continue from"):
+        load_checkpoint(tmp_path / "none.pt", network, optimizer, "key")
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(ModelError, match="not a checkpoint of this version"):
+        load_checkpoint(tmp_path / "list.pt", network, optimizer, "key")
+
+
+def test_when_writing_fails_the_old_checkpoint_stays(tmp_path, monkeypatch):
+    network, optimizer = a_network()
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, network, optimizer, POSITION, "key")
+    before = path.read_bytes()
+
+    def fill_the_disk(content, target):
+        target.write_bytes(b"half")
+        raise RuntimeError("PytorchStreamWriter failed writing file: No space left on device")
+
+    monkeypatch.setattr(torch, "save", fill_the_disk)
+    with pytest.raises(DataError, match=r"cannot write .*last\.pt: .*No space left"):
+        save_checkpoint(path, network, optimizer, POSITION, "key")
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

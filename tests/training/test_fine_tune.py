@@ -1,0 +1,237 @@
+"""The whole of training on drawn discs: the model folder, resuming, refusing."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from cellflow.config import Config, NetworkConfig
+from cellflow.data.entrance import open_dataset
+from cellflow.data.folds import make_folds, write_folds
+from cellflow.errors import ConfigError, DataError, ModelError
+from cellflow.inference.predict import load_model
+from cellflow.training import session
+from cellflow.training.fine_tune import fine_tune
+
+
+@pytest.fixture
+def tune(tmp_path, small_config):
+    """Train from scratch in ``tmp_path / name``; gives the folder and what was said."""
+
+    def run(data, name="run", *, said=None, **options):
+        training = options.pop("training", {})
+        config = options.pop("config", small_config(**training))
+        say = (said if said is not None else []).append
+        given = {"init": "scratch", "device": "cpu", **options}
+        return fine_tune(data, tmp_path / name, config, say=say, **given)
+
+    return run
+
+
+class PressedAt:
+    """Presses Ctrl-C at some step."""
+
+    def __init__(self, monkeypatch, at_step):
+        flags = []
+
+        class Flag(session.InterruptFlag):
+            def __init__(self):
+                super().__init__()
+                flags.append(self)
+
+        monkeypatch.setattr(session, "InterruptFlag", Flag)
+        self.flags, self.at_step = flags, at_step
+
+    def __call__(self, step, numbers):
+        self.flags[-1].is_set = step == self.at_step
+
+
+def metrics_of(folder):
+    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def same_weights(one, other):
+    first, second = (load_file(folder / "weights.safetensors") for folder in (one, other))
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_model_folder_is_complete_and_predicts(disc_folder, tune):
+    said = []
+    data = disc_folder(5)
+    out = tune(data, said=said)
+    for name in ("config.json", "thresholds.json", "weights.safetensors", "cellpose_model",
+                 "README.md", "metrics.csv", "loss.png", "score.png", "run.json",
+                 "checkpoints/last.pt", "checkpoints/best"):  # fmt: skip
+        assert (out / name).is_file(), name
+    assert len(list((out / "overlays").glob("*.png"))) == 1
+    record = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    assert record["data"]["n_train"] == 4
+    assert record["data"]["n_validation"] == 1
+    assert record["initial_weights"]["name"] == "scratch"
+    assert record["run"]["kept_epoch"] == 2
+    assert len(metrics_of(out)) == 2
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "Nothing was chosen by these images" in card
+    assert record["data"]["sha256"] in card
+    model = load_model(out, device="cpu")
+    assert model.diameter == pytest.approx(record["diameter"])
+    prediction = model.predict(np.zeros((40, 50), np.uint8))
+    assert prediction.labels.shape == (40, 50)
+    text = "\n".join(said)
+    for fact in ("kaggle layout", "held out: 1 images", "cell diameter 10.", "scratch", "cpu",
+                 "2 epochs of 2 steps", "writing to"):  # fmt: skip
+        assert fact in text, fact
+
+
+@pytest.mark.slow
+def test_training_from_scratch_finds_the_discs(disc_folder, tune):
+    training = {"n_epochs": 60, "images_per_epoch": 16, "batch_size": 8, "validate_every": 60}
+    out = tune(disc_folder(6), training={**training, "learning_rate": 0.02, "crop_size": 48})
+    score = json.loads((out / "config.json").read_text(encoding="utf-8"))["score"]
+    assert score["overall"]["mean"] > 0.5
+
+
+@pytest.mark.parametrize("at_step", [1, 3, 4, 6])
+def test_an_interrupted_run_continues_bit_by_bit(disc_folder, tune, tmp_path, monkeypatch, at_step):
+    data, said = disc_folder(5), []
+    training = {"n_epochs": 3, "validate_every": 1}
+    whole = tune(data, "whole", training=training)
+    press = PressedAt(monkeypatch, at_step)
+    with pytest.raises(KeyboardInterrupt):
+        tune(data, "cut", training=training, report=press, said=said)
+    assert not (tmp_path / "cut" / "config.json").exists()
+    assert f"--out {tmp_path / 'cut'} --resume" in said[-1]
+    cut = fine_tune(data, tmp_path / "cut", device="cpu", resume=True)
+    assert same_weights(whole, cut)
+    assert metrics_of(whole) == metrics_of(cut)
+
+
+def test_a_killed_run_continues_from_its_last_checkpoint(disc_folder, tune, tmp_path):
+    data, training = disc_folder(5), {"n_epochs": 3, "validate_every": 1}
+    whole = tune(data, "whole", training=training)
+
+    def die(step, numbers):
+        if step == 5:
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        tune(data, "cut", training=training, report=die)
+    assert len(metrics_of(tmp_path / "cut")) == 2
+    cut = tune(data, "cut", training=training, resume=True)
+    assert same_weights(whole, cut)
+    assert metrics_of(whole) == metrics_of(cut)
+
+
+def test_a_finished_run_is_not_trained_again(disc_folder, tune):
+    data, said = disc_folder(4), []
+    out = tune(data)
+    before = (out / "weights.safetensors").stat().st_mtime_ns
+    tune(data, resume=True, said=said)
+    assert (out / "weights.safetensors").stat().st_mtime_ns == before
+    assert "finished already" in said[-1]
+
+
+def test_changed_data_or_settings_are_refused_with_a_sentence(
+    disc_folder, tune, tmp_path, monkeypatch
+):
+    data = disc_folder(5)
+    press = PressedAt(monkeypatch, 1)
+    with pytest.raises(KeyboardInterrupt):
+        tune(data, report=press)
+    with pytest.raises(ConfigError, match=r"training\.learning_rate = 0\.01, asked for 0\.5"):
+        tune(data, training={"learning_rate": 0.5}, resume=True)
+    with pytest.raises(ModelError, match="images of the folds are not there"):
+        tune(disc_folder(3, name="fewer"), resume=True)
+    with pytest.raises(ModelError, match="differ from those that the run began with"):
+        tune(disc_folder(5, name="others", seed=2), resume=True)
+    tune(data, training={"cache_megabytes": 1}, resume=True)
+
+
+def test_images_with_too_few_cells_are_left_out_and_named(disc_folder, tune):
+    data, said = disc_folder(3, n_cells=9), []
+    poor = disc_folder(4, name="poor", n_cells=2)
+    with pytest.raises(DataError, match="none of 3 training images has 5 cells"):
+        tune(poor)
+    mixed = data
+    image = (poor / "train" / "disc3.png").read_bytes()
+    (mixed / "train" / "disc3.png").write_bytes(image)
+    rows = (poor / "train.csv").read_text(encoding="utf-8").splitlines()
+    with (mixed / "train.csv").open("a", encoding="utf-8") as file:
+        file.writelines(row + "\n" for row in rows if row.startswith("disc3"))
+    tune(mixed, training={"validation_share": 0.0, "n_epochs": 1}, said=said)
+    assert any(line.endswith("fewer than 5 cells: disc3") for line in said)
+
+
+def test_one_image_trains_without_a_score(disc_folder, tune):
+    said = []
+    out = tune(disc_folder(1), said=said)
+    assert "held out: 0 images, too few images to hold any out" in said
+    assert "no honest score" in (out / "README.md").read_text(encoding="utf-8")
+    assert not (out / "overlays").exists()
+
+
+def test_the_fold_of_a_file_is_held_out(disc_folder, tune, tmp_path):
+    data = disc_folder(4)
+    dataset = open_dataset(data)
+    write_folds(tmp_path / "folds.json", folds := make_folds(dataset, 2, seed=0))
+    out = tune(data, folds_file=tmp_path / "folds.json", fold=1)
+    record = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    assert record["data"]["validation"] == list(folds.folds[1].validation)
+    with pytest.raises(ConfigError, match="has the folds 0 to 1"):
+        tune(data, "other", folds_file=tmp_path / "folds.json", fold=2)
+    assert not (tmp_path / "other").exists()
+
+
+def test_keeping_the_best_says_that_its_score_is_selected(disc_folder, tune):
+    out = tune(disc_folder(5), training={"n_epochs": 3, "validate_every": 1, "keep": "best"})
+    record = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    assert record["run"]["kept_epoch"] == record["run"]["best_epoch"]
+    assert "too high by an unknown amount" in (out / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_trained_model_is_taken_up_again(disc_folder, tune, small_config):
+    data = disc_folder(4)
+    first = tune(data, training={"n_epochs": 1})
+    second = tune(data, "again", init=str(first), config=replace(
+        small_config(n_epochs=1), network=NetworkConfig()))  # fmt: skip
+    third = tune(data, "file", init=first / "cellpose_model", config=replace(
+        small_config(n_epochs=1), network=NetworkConfig()))  # fmt: skip
+    for folder in (second, third):
+        record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        assert record["config"]["network"]["channels_per_level"] == [4, 8]
+        assert record["initial_weights"]["name"].startswith(str(first))
+    with pytest.raises(ConfigError, match="leave network"):
+        tune(data, "other", init=first, config=replace(
+            Config(), network=NetworkConfig(channels_per_level=(8, 8))))  # fmt: skip
+
+
+def test_missing_initial_weights_leave_nothing_behind(disc_folder, tune, tmp_path, monkeypatch):
+    monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path / "none"))
+    with pytest.raises(ModelError, match="no such file or folder; expected scratch"):
+        tune(disc_folder(2), init="cyto9")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_without_truth_is_refused(tune, tmp_path, disc_folder):
+    data = disc_folder(2)
+    (data / "train.csv").unlink()
+    with pytest.raises(DataError, match="none with truth"):
+        tune(data / "train")
+
+
+def test_a_time_budget_plans_fewer_epochs_and_ends_in_time(disc_folder, tune):
+    said = []
+    out = tune(
+        disc_folder(4),
+        training={"n_epochs": 100_000, "max_minutes": 0.1, "validate_every": 100_000},
+        said=said,
+    )
+    record = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    assert any(line.startswith("plan: ") for line in said)
+    assert 1 <= record["run"]["n_epochs"] < 100_000
+    assert record["run"]["seconds"] < 9
