@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from cellflow.atomic import write_json
 from cellflow.data.coco import write_coco
@@ -79,7 +81,8 @@ def make_folds(dataset: Dataset, n_folds: int, seed: int) -> Folds:
     groups = _groups(dataset.annotated, hashes)
     if len(groups) < n_folds:
         raise DataError(
-            f"{dataset.root}: {len(groups)} independent groups of images cannot make {n_folds} folds"
+            f"{dataset.root}: {len(groups)} independent groups of images "
+            f"cannot make {n_folds} folds"
         )
     held_out: list[list[Entry]] = [[] for _ in range(n_folds)]
     for group in _in_random_order(groups, seed):
@@ -188,7 +191,8 @@ def describe_folds(dataset: Dataset, folds: Folds) -> list[str]:
         counts = Counter(kinds[name] for name in fold.validation)
         parts = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
         lines.append(
-            f"fold {number}: {len(fold.train)} training, {len(fold.validation)} validation ({parts})"
+            f"fold {number}: {len(fold.train)} training, "
+            f"{len(fold.validation)} validation ({parts})"
         )
     return lines
 
@@ -240,19 +244,20 @@ def _data_hash(hashes: dict[str, str]) -> str:
 
 def _groups(entries: Sequence[Entry], hashes: dict[str, str]) -> list[list[Entry]]:
     """Unite images that share a plate + well, or their pixels, directly or through others."""
-    group_of: dict[str, list[Entry]] = {}
-    for entry in entries:
-        keys = [f"pixels {hashes[entry.name]}"]
+    keys: dict[str, int] = {}
+    links: list[tuple[int, int]] = []
+    for index, entry in enumerate(entries):
+        shared = [f"pixels {hashes[entry.name]}"]
         if entry.group is not None:
-            keys.append(f"group {entry.group}")
-        united = [entry]
-        for other in {id(group_of[key]): group_of[key] for key in keys if key in group_of}.values():
-            united += other
-        keys += [key for key, group in group_of.items() if any(e in united for e in group)]
-        for key in keys:
-            group_of[key] = united
-    unique = {id(group): sorted(group, key=lambda e: e.name) for group in group_of.values()}
-    return sorted(unique.values(), key=lambda group: group[0].name)
+            shared.append(f"group {entry.group}")
+        links += [(index, keys.setdefault(key, len(keys))) for key in shared]
+    rows, columns = np.array(links).T
+    # A graph whose nodes are the images and, behind them, what they can share.
+    n_nodes = len(entries) + len(keys)
+    graph = csr_array((np.ones(len(links)), (rows, columns + len(entries))), (n_nodes, n_nodes))
+    component = connected_components(graph, directed=False)[1][: len(entries)]
+    groups = [[entries[i] for i in np.flatnonzero(component == c)] for c in np.unique(component)]
+    return sorted(groups, key=lambda group: group[0].name)
 
 
 def _in_random_order(groups: list[list[Entry]], seed: int) -> list[list[Entry]]:

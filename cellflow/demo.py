@@ -1,0 +1,198 @@
+"""The whole main job on a synthetic competition folder, against a tuned classical baseline.
+
+Synthetic folder → `fine_tune` from random weights → prediction of held-out images → score,
+beside threshold and watershed tuned on the same training images, with a paired interval.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cellflow.baselines.classical import ClassicalConfig, segment_classical, tune_classical
+from cellflow.comparison.compare import Comparison, compare
+from cellflow.config import Config, InferenceConfig, NetworkConfig, TrainingConfig
+from cellflow.data.dataset import Dataset
+from cellflow.data.images import list_images, read_image
+from cellflow.data.kaggle import open_kaggle, read_train_csv
+from cellflow.data.rle import labels_to_masks
+from cellflow.data.submission import read_submission, write_submission
+from cellflow.inference.folder import predict_folder
+from cellflow.inference.predict import load_model
+from cellflow.metrics.score import Score
+from cellflow.pictures.overlay import save_overlay
+from cellflow.synth.competition import write_competition
+from cellflow.training.fine_tune import fine_tune
+
+Report = Callable[[int, Mapping[str, float]], None]
+Say = Callable[[str], None]
+
+N_TRAIN, N_TEST = 40, 24
+N_TUNED = 10
+"""Training images that the baseline is tuned on; more did not change its settings."""
+
+TRAINING_MINUTES = 4.0
+"""Leaves the rest of eight minutes on two processor cores to everything else."""
+
+N_PICTURES = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoResult:
+    """What the demo gives.
+
+    Parameters
+    ----------
+    model, submission, baseline, pictures : Path
+        The model folder, both submissions, and the folder of pictures.
+    comparison : Comparison
+        Model against baseline, paired by image.
+    seconds : float
+        Wall-clock time of all of it.
+    """
+
+    model: Path
+    submission: Path
+    baseline: Path
+    pictures: Path
+    comparison: Comparison
+    seconds: float
+
+    @property
+    def score(self) -> Score:
+        """The model's score on the held-out images."""
+        return self.comparison.scores[0]
+
+
+def demo_config(seed: int, minutes: float) -> Config:
+    """Give the settings that learn the most in a few minutes on a processor.
+
+    Notes
+    -----
+    Cells stay at their own size: shrinking or enlarging a 17 px cell to Cellpose's 30 px triples
+    the pixels. Small crops fit the processor's cache. The epochs are as many as the time allows.
+    """
+    return Config(
+        network=NetworkConfig(diam_mean=17.0),
+        training=TrainingConfig(
+            n_epochs=2000,
+            max_minutes=minutes,
+            crop_size=96,
+            schedule="cosine",
+            warmup_epochs=3,
+            rescaling="dataset",
+            precision="auto",
+            validation_share=0,
+            seed=seed,
+        ),
+        inference=InferenceConfig(diameter=17.0),
+    )
+
+
+def run_demo(
+    out: Path | str,
+    *,
+    seed: int = 0,
+    minutes: float = TRAINING_MINUTES,
+    device: str = "auto",
+    report: Report = lambda step, numbers: None,
+    say: Say = lambda text: None,
+) -> DemoResult:
+    """Run the main job on synthetic images.
+
+    Parameters
+    ----------
+    out : path
+        New folder for data, model, submissions and pictures.
+    seed : int
+        Of images, weights and crops.
+    minutes : float
+        Wall-clock budget of the training.
+    device : str
+        As for `choose_device`.
+    report, say : callable
+        Progress in numbers, and in words.
+
+    Raises
+    ------
+    DataError
+        `out` holds something else.
+    ConfigError
+        The device is not available.
+
+    Notes
+    -----
+    The held-out images are of other random draws than the training images, and their truth is in
+    a file that neither training nor tuning reads.
+    """
+    started = time.monotonic()
+    out = Path(out)
+    data, model = out / "data", out / "model"
+    say(f"1/5  drawing {N_TRAIN} training and {N_TEST} held-out images")
+    write_competition(data, N_TRAIN, seed, n_test_images=N_TEST, report=report)
+    say(f"2/5  training from random weights for {minutes:g} min")
+    fine_tune(
+        data,
+        model,
+        demo_config(seed, minutes),
+        init="scratch",
+        device=device,
+        overwrite=True,
+        report=report,
+        say=say,
+    )
+    say("3/5  finding the cells of the held-out images")
+    submission = out / "submission.csv"
+    predict_folder(
+        load_model(model, device=device),
+        list_images(data / "test"),
+        [submission],
+        restart=True,
+        report=report,
+        say=say,
+    )
+    say("4/5  tuning threshold + watershed on the training images, for comparison")
+    baseline = out / "threshold_watershed.csv"
+    _write_baseline(open_kaggle(data), data / "test", baseline, report, say)
+    say("5/5  scoring and drawing")
+    pictures = out / "pictures"
+    _draw(data, submission, pictures)
+    return DemoResult(
+        model=model,
+        submission=submission,
+        baseline=baseline,
+        pictures=pictures,
+        comparison=compare([submission, baseline], data / "test.csv", seed=seed),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _write_baseline(
+    training: Dataset, images: Path, path: Path, report: Report, say: Say
+) -> ClassicalConfig:
+    step = max(1, len(training) // N_TUNED)
+    samples = [entry.load() for entry in training.annotated[::step]]
+    config, score = tune_classical(samples, report=report)
+    say(f"     {config}, {score:.3f} on the images that it was tuned on")
+    write_submission(
+        path,
+        (
+            (image.stem, labels_to_masks(segment_classical(read_image(image), config)))
+            for image in list_images(images)
+        ),
+    )
+    return config
+
+
+def _draw(data: Path, submission: Path, pictures: Path) -> None:
+    """Draw the first images with truth and prediction side by side."""
+    truth = read_train_csv(data / "test.csv")
+    found = read_submission(submission)
+    for name in list(truth)[:N_PICTURES]:
+        save_overlay(
+            pictures / f"{name}.png",
+            read_image(data / "test" / f"{name}.png"),
+            truth=truth[name].masks,
+            predicted=found[name],
+            title=name,
+        )

@@ -1,0 +1,37 @@
+"""`cellflow demo`: the whole main job on synthetic images."""
+
+from pathlib import Path
+
+import click
+
+from .options import PATH, device_option, json_option
+
+
+@click.command()
+@click.option("--out", type=PATH, default="runs/demo", show_default=True, help="A new folder.")
+@click.option("--seed", default=0, show_default=True, help="Of images, weights and crops.")
+@click.option("--minutes", default=4.0, show_default=True, help="Of training.")
+@device_option
+@json_option
+def command(out: Path, seed: int, minutes: float, device: str, as_json: bool) -> None:
+    """Draw a synthetic competition, train on it, predict, score, and compare."""
+    import json
+
+    from cellflow.demo import run_demo
+
+    from .progress import Progress
+
+    with Progress("demo") as progress:
+        result = run_demo(
+            out,
+            seed=seed,
+            minutes=minutes,
+            device=device,
+            report=progress,
+            say=lambda text: click.echo(text, err=True),
+        )
+    if as_json:
+        click.echo(json.dumps(result.comparison.to_dict(), indent=2))
+        return
+    click.echo(f"\n{result.score.table()}\n\n{result.comparison.table()}\n")
+    click.echo(f"model {result.model}, pictures {result.pictures}, {result.seconds:.0f} s in all")

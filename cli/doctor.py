@@ -1,0 +1,26 @@
+"""`cellflow doctor`: what this machine has."""
+
+import click
+
+from .options import json_option
+
+
+@click.command()
+@click.option("--warm", is_flag=True, help="Also compile and cache every kernel.")
+@json_option
+def command(warm: bool, as_json: bool) -> None:
+    """Report versions, devices and weights; paste the result into a bug report."""
+    import json
+
+    from cellflow.doctor import machine_report, warm_kernels
+
+    report = machine_report()
+    if warm:
+        click.echo("compiling kernels (once; about a minute on a new machine)", err=True)
+        report["kernels"] = f"compiled or loaded in {warm_kernels():.1f} s"
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+        return
+    width = max(map(len, report))
+    for name, value in report.items():
+        click.echo(f"{name:<{width}}  {value}")
