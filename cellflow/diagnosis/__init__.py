@@ -1,0 +1,1 @@
+"""What limits the score, in the data and in the model."""

@@ -1,0 +1,136 @@
+"""What `cellflow check` says of a data folder, a submission, or a download."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cellflow.data.check import check_dataset
+from cellflow.data.entrance import describe, open_dataset
+from cellflow.data.kaggle import read_train_csv
+from cellflow.data.manifests import read_manifest, verify_download
+from cellflow.data.submission import COMPETITION_SHAPE, Shapes, check_submission
+from cellflow.diagnosis.ceilings import policy_ceilings
+from cellflow.errors import DataError
+
+Report = Callable[[int, Mapping[str, float]], None]
+
+MOST_SHOWN = 20
+"""Problems that are printed; JSON has all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """Findings for people and for machines.
+
+    Parameters
+    ----------
+    headline : str
+        What was looked at.
+    table : str
+        Facts; may be empty.
+    problems, remarks : tuple of str
+    facts : mapping
+        The same in numbers.
+    """
+
+    headline: str
+    problems: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+    table: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """Give everything for reading; of many problems the first ones."""
+        shown = [f"problem: {problem}" for problem in self.problems[:MOST_SHOWN]]
+        hidden = len(self.problems) - len(shown)
+        if hidden > 0:
+            shown.append(f"… and {hidden} more; --json lists all")
+        verdict = [] if self.problems else ["no problems found"]
+        parts = [self.headline, self.table, *(f"note: {r}" for r in self.remarks)]
+        return "\n".join([part for part in [*parts, *shown, *verdict] if part])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give everything as plain values, for JSON."""
+        return {
+            "headline": self.headline,
+            "problems": list(self.problems),
+            "remarks": list(self.remarks),
+            **self.facts,
+        }
+
+
+def inspect_data(path: Path, layout: str | None = None, report: Report | None = None) -> Inspection:
+    """Check a data folder, and compute what each flatten policy costs.
+
+    Raises
+    ------
+    DataError
+        The folder cannot be opened at all.
+    """
+    dataset = open_dataset(path, layout)
+    found = check_dataset(dataset, report or (lambda step, numbers: None))
+    truths = []
+    for entry in dataset.annotated:
+        try:
+            truths.append(entry.read_masks() if entry.read_masks else None)
+        except DataError:
+            # Already among the problems.
+            continue
+    costs = policy_ceilings(truth for truth in truths if truth is not None)
+    lines = [f"  {policy:<15} {score:.4f}" for policy, score in costs.items()]
+    title = "score of a perfect model after flattening the overlaps (1 = nothing lost):"
+    return Inspection(
+        headline=describe(dataset),
+        problems=found.problems,
+        remarks=found.remarks,
+        table="\n".join([found.table(), "", title, *lines]),
+        facts={**found.to_dict(), "ceilings": costs},
+    )
+
+
+def inspect_submission(path: Path, truth: Path | None = None) -> Inspection:
+    """Apply the competition's rules to a submission.
+
+    Parameters
+    ----------
+    path : Path
+    truth : Path, optional
+        ``train.csv``: the sizes of the images, instead of the competition's 704x520.
+
+    Raises
+    ------
+    DataError
+        A file cannot be read.
+    """
+    shapes: Shapes = COMPETITION_SHAPE
+    if truth is not None:
+        shapes = {name: image.masks.shape for name, image in read_train_csv(truth).items()}
+    found = check_submission(path, shapes)
+    remarks = list(found.remarks)
+    if truth is None:
+        remarks.append("sizes are taken as 704x520, the competition's; --truth gives others")
+    return Inspection(
+        headline=f"{path}: {found.n_cells} cells in {found.n_images} images",
+        problems=found.problems,
+        remarks=tuple(remarks),
+        facts={"images": found.n_images, "cells": found.n_cells},
+    )
+
+
+def inspect_download(name: str, folder: Path) -> Inspection:
+    """Compare a downloaded data set with its manifest.
+
+    Raises
+    ------
+    ManifestError
+        There is no such manifest, or it is broken.
+    """
+    manifest = read_manifest(name)
+    problems, facts = verify_download(manifest, folder)
+    return Inspection(
+        headline=f"{folder}: compared with the manifest of {manifest.title}",
+        problems=tuple(problems),
+        remarks=(f"licence: {manifest.licence}", f"source: {manifest.source}"),
+        facts={"files": facts},
+    )

@@ -1,0 +1,41 @@
+"""`cellflow check`: faults in a data folder or a submission."""
+
+from pathlib import Path
+
+import click
+
+from .options import EXISTING, json_option
+from .progress import Progress
+
+
+@click.command()
+@click.argument("path", type=EXISTING)
+@click.option("--manifest", help="Compare a downloaded copy with this data set's manifest.")
+@click.option("--truth", type=EXISTING, help="For a submission: train.csv, for names and sizes.")
+@click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
+@json_option
+def command(
+    path: Path, manifest: str | None, truth: Path | None, layout: str | None, as_json: bool
+) -> None:
+    """Check a data folder, a submission.csv, or a download against its manifest.
+
+    \b
+    cellflow check sartorius/
+    cellflow check submission.csv
+    cellflow check --manifest sartorius sartorius/
+    """
+    import json
+
+    from cellflow.diagnosis.inspection import inspect_data, inspect_download, inspect_submission
+    from cellflow.errors import DataError
+
+    if manifest is not None:
+        report = inspect_download(manifest, path)
+    elif path.suffix.lower() == ".csv":
+        report = inspect_submission(path, truth)
+    else:
+        with Progress("check", unit="image") as progress:
+            report = inspect_data(path, layout, progress)
+    click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.text())
+    if report.problems:
+        raise DataError(f"{path}: {len(report.problems)} problems found")

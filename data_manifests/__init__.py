@@ -1,0 +1,1 @@
+"""Manifests of the data sets that cellflow knows; read by `cellflow.data.manifests`."""
