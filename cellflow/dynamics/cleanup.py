@@ -1,11 +1,9 @@
 """Labels in; labels without cells that cannot be right, without holes and without gaps, out.
 
-The steps are those of Cellpose 3.1, with one difference: Cellpose takes the labels for gap-free when
-it drops small cells, which they are not after its flow check, and so drops valid cells. See
-`docs/decisions/0102-small-cells.md`.
+The steps are those of Cellpose 3.1, with one difference: Cellpose takes the labels for gap-free
+when it drops small cells, which they are not after its flow check, and so drops valid cells. See
+`docs/decisions/0022-small-cells.md`.
 """
-
-from typing import Any
 
 import numpy as np
 from numba import njit
@@ -42,9 +40,9 @@ def drop_bad_cells(
 
     Notes
     -----
-    A hole is background or other cells that the cell shuts off from its bounding box's edge, 4-connected.
-    Holes are filled cell by cell in the order of their numbers; what lies in a hole is
-    overwritten, as in Cellpose.
+    A hole is what the cell shuts off, 4-connected, from the edge of its bounding box: background or
+    other cells. Holes are filled cell by cell in the order of their numbers; what lies in a hole
+    is overwritten, as in Cellpose.
     """
     cells = find_cells(labels)
     keep = cells.areas >= min_size

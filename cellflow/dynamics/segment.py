@@ -111,4 +111,5 @@ def cell_scores(
     probability = 1 / (1 + np.exp(-cellprob.astype(np.float64)))
     flat = cells.labels.ravel()
     sums = np.bincount(flat, probability.ravel(), minlength=1)[cells.values]
-    return (sums / cells.areas * np.exp(-errors)).astype(np.float32)
+    scores: NDArray[np.float64] = sums / cells.areas * np.exp(-errors)
+    return scores.astype(np.float32)

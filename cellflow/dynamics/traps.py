@@ -1,14 +1,15 @@
 """Where a walk can be cut short with certainty: the trap around a sink's resting point.
 
 Between four pixel centres the flow is bilinear, so one step maps the square between them by
-``F(p* + d) = p* + J d + c d_y d_x`` exactly, where p* is a resting point, J the Jacobian of the step
-and c its cross term. In a basis P of eigenvectors (or, for a spiral, of their real and imaginary
+``F(p* + d) = p* + J d + c d_y d_x`` exactly, where p* is a resting point, J the Jacobian of the
+step and c its cross term. In a basis P of eigenvectors (of a spiral: of their real and imaginary
 part) J shrinks by λ = |largest eigenvalue|. With ``r = |P⁻¹ d|`` the next r is at most
-``λ r + κ r²``, κ = |P⁻¹ c| times the largest d_y d_x of ``r = 1``. So where λ < 1, the ellipse of all
-points with ``r <= (1 - λ) / κ`` maps into itself. Cut back to lie inside the square, it is a trap: a
-walk that has entered it never leaves the square, and its end has the integer part of p*.
+``λ r + κ r²``, κ = |P⁻¹ c| times the largest ``d_y d_x`` at ``r = 1``. So where λ < 1, the ellipse
+``r <= (1 - λ) / κ`` maps into itself. Cut back to lie inside the square, it is a trap: a walk that
+has entered it never leaves the square, and its end has the integer part of p*.
 
-The margin for float32 rounding of each step is part of the test, so a trap changes no end pixel.
+The rounding of a float32 step is part of the test, so a trap changes no end pixel.
+`docs/decisions/0021-traps.md` says what traps save.
 """
 
 import numpy as np

@@ -142,10 +142,11 @@ def heat_cell(
     sums[:] = 0.0
     centre = place_cell(labels, value, box, weights)
     diffuse(heat, sums, weights, centre, width + 1, 2 * (height + width + 4))
+    coldest = np.inf
     for i in range(size):
-        if weights[i] != 0.0 and heat[i] < COLD:
-            return False
-    return True
+        if weights[i] != 0.0:
+            coldest = min(coldest, heat[i])
+    return coldest >= COLD
 
 
 @njit(cache=True, nogil=True)

@@ -1,14 +1,14 @@
 """How the kernels of targets and dynamics share the processors.
 
-A kernel is compiled serially, releases the GIL, and works on a share of the items: cells, or a range
-of pixels. Shares write to disjoint places and no number crosses between them, so the result does not
-depend on how many there are. Plain threads are used and not Numba's ``prange``: its OpenMP layer dies
-in a forked loader process, its workqueue layer dies when two threads call it, and either doubles the
-time of the first compilation. `docs/decisions/0101-threads.md` has the measurements.
+A kernel is compiled serially, releases the GIL, and works on a share of the items: cells, or a
+range of pixels. Shares write to disjoint places and no number crosses between them, so the result
+does not depend on how many there are. Plain threads are used and not Numba's ``prange``;
+`docs/decisions/0020-threads.md` says why.
 """
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numba
@@ -53,7 +53,7 @@ def split_evenly(n_items: int, least: int) -> list[slice]:
     """Cut ``0 … n_items`` into one range a thread, each of at least `least` items."""
     n_shares = max(1, min(n_threads(), n_items // least))
     limits = [n_items * k // n_shares for k in range(n_shares + 1)]
-    return [slice(a, b) for a, b in zip(limits, limits[1:], strict=False) if b > a]
+    return [slice(a, b) for a, b in pairwise(limits) if b > a]
 
 
 def run_shares(work: Callable[[Any], object], shares: Sequence[Any]) -> None:

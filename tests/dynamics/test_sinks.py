@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from cellflow.dynamics import sinks
+
+
+def gather(counts):
+    """Labels along a row of pixels whose walks end as `counts` says, with the end of each."""
+    ends = np.repeat(np.argwhere(np.array(counts) >= 0), np.ravel(counts), axis=0)
+    pixels = np.array([np.arange(len(ends)), np.zeros(len(ends))]).astype(np.int32)
+    shape = len(ends), 3 + np.shape(counts)[1]
+    labels = sinks.gather_in_sinks(ends.T.astype(np.float32) + np.float32(0.9), pixels, shape)
+    return labels[:, 0], ends
+
+
+def label_map(counts):
+    labels, ends = gather(counts)
+    drawn = np.zeros(np.shape(counts), int)
+    drawn[tuple(ends.T)] = labels
+    return drawn.tolist()
+
+
+def test_a_sink_needs_more_than_ten_ends_and_takes_neighbours_with_more_than_two():
+    assert label_map([[3, 11, 3, 2, 3]]) == [[1, 1, 1, 0, 0]]
+    assert label_map([[3, 10, 3, 2, 3]]) == [[0, 0, 0, 0, 0]]
+
+
+def test_a_sink_grows_five_pixels_far_and_round_corners():
+    assert label_map([[3, 3, 3, 3, 3, 3, 3, 20]]) == [[0, 0, 1, 1, 1, 1, 1, 1]]
+    assert label_map([[20, 0, 0], [0, 3, 0], [0, 0, 3]]) == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+
+
+def test_a_smaller_peak_within_two_pixels_is_no_sink_of_its_own():
+    assert label_map([[20, 0, 12, 0, 0]]) == [[1, 0, 0, 0, 0]]
+    assert label_map([[20, 0, 0, 12, 0]]) == [[1, 0, 0, 2, 0]]
+
+
+def test_where_sinks_overlap_the_larger_peak_wins():
+    assert label_map([[30, 3, 3, 3, 3, 3, 3, 40]]) == [[1, 1, 2, 2, 2, 2, 2, 2]]
+    assert label_map([[40, 3, 3, 3, 3, 3, 3, 30]]) == [[1, 1, 1, 1, 1, 1, 2, 2]]
+
+
+def test_of_equal_peaks_the_later_one_wins():
+    assert label_map([[30, 3, 30]]) == [[1, 1, 1]]
+    assert label_map([[30, 3, 3, 3, 3, 3, 3, 30]]) == [[1, 1, 2, 2, 2, 2, 2, 2]]
+
+
+def test_a_cell_of_more_than_two_fifths_of_the_image_is_background():
+    pixels = np.array(np.nonzero(np.ones((10, 10)))).astype(np.int32)
+    for n_pixels, n_cells in ((40, 1), (41, 0)):
+        ends = np.tile([[5.0], [5.0]], n_pixels).astype(np.float32)
+        labels = sinks.gather_in_sinks(ends, pixels[:, :n_pixels], (10, 10))
+        assert labels.max() == n_cells
+
+
+def test_no_ends_no_cells():
+    nothing = np.zeros((2, 0))
+    for shape in ((3, 4), (0, 0)):
+        labels = sinks.gather_in_sinks(nothing.astype(np.float32), nothing.astype(np.int32), shape)
+        assert labels.shape == shape
+        assert not labels.any()
+
+
+@pytest.mark.needs_jit
+def test_the_kernels_do_what_their_python_does(rng):
+    counts = np.zeros((40, 40), np.int32)
+    counts[5:-5, 5:-5] = rng.poisson(2, (30, 30)) ** 2
+    peaks = sinks.list_peaks(counts)
+    np.testing.assert_array_equal(peaks, sinks.list_peaks.py_func(counts))
+    grown = [np.zeros_like(counts) for _ in range(2)]
+    sinks.grow_sinks(counts, peaks, grown[0])
+    sinks.grow_sinks.py_func(counts, peaks, grown[1])
+    np.testing.assert_array_equal(*grown)
