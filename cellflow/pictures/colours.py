@@ -17,11 +17,11 @@ PALETTE: NDArray[np.uint8] = np.array(
         (240, 228, 66),  # yellow
         (230, 130, 200),  # reddish purple
         (120, 140, 255),  # blue
-        (255, 255, 255),  # white
     ],
     np.uint8,
 )
-"""After Okabe and Ito (2008), brightened, since outlines lie on a grey ground."""
+"""After Okabe and Ito (2008), brightened, since outlines lie on a grey ground. No black or white:
+those are halos and debris."""
 
 HIT: NDArray[np.uint8] = np.array((86, 180, 233), np.uint8)
 """Sky blue: a truth that a prediction meets, or the other way round."""

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from cellflow.pictures.lettering import add_caption, fit_text, load_font, plain, side_by_side
+
+GREY = np.full((10, 200, 3), 100, np.uint8)
+
+
+def test_a_caption_stands_above_and_leaves_the_picture_alone():
+    drawn = add_caption(GREY, "cort, 34 cells", size=20)
+    assert drawn.shape == (42, 200, 3)
+    np.testing.assert_array_equal(drawn[32:], GREY)
+    assert (drawn[:32] < 128).any()
+    assert (drawn[:32, 190:] == 255).all()
+
+
+@pytest.mark.parametrize("text", ["", "\n\t", "é ü – 細胞 🧫", "x" * 500, "a\x00b"])
+def test_any_text_can_be_lettered(text):
+    assert add_caption(GREY, text).shape == (42, 200, 3)
+
+
+def test_accents_are_dropped_and_other_scripts_become_question_marks():
+    assert plain("Übung – 細胞 №5") == "Ubung - ?? No5"
+
+
+def test_long_text_ends_in_an_ellipsis_and_fits():
+    font = load_font(15)
+    shown = fit_text("a long sentence that does not fit", 100, font)
+    assert shown.endswith("...")
+    assert font.getlength(shown) <= 100
+    assert fit_text("abc", 100, font) == "abc"
+    assert fit_text("abc", 0, font) == ""
+
+
+def test_pictures_of_different_height_stand_beside_each_other():
+    sheet = side_by_side([GREY, GREY[:4, :50]], gap=8)
+    assert sheet.shape == (10, 258, 3)
+    assert (sheet[4:, 208:] == 255).all()
+    assert (sheet[:, 200:208] == 255).all()
