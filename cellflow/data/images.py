@@ -9,6 +9,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from PIL import Image
 
 from cellflow.atomic import atomic_path
 from cellflow.errors import ImageError, LabelError
@@ -18,6 +19,11 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg"}) | TIFF_SUFFIXES
 """File names that count as images, lower case."""
 
 _MOST_CHANNELS = 4
+_UNNAMED = "QI"
+"""How tifffile calls an axis of which the file does not say what it is."""
+_START_OF_SCAN = 0xDA
+_PNG_PALETTE = b"\x03"
+"""Colour type, the 26th byte of a PNG file."""
 
 
 def read_image(path: Path | str) -> NDArray[Any]:
@@ -31,28 +37,39 @@ def read_image(path: Path | str) -> NDArray[Any]:
     Returns
     -------
     (H, W) or (C, H, W) array
-        Grey, or the colour channels first. An alpha channel is dropped, grey stored as equal
-        red, green and blue stays three channels.
+        Grey, or up to four channels first. An alpha channel is dropped, a palette becomes red,
+        green and blue, grey stored as equal red, green and blue stays three channels.
 
     Raises
     ------
     ImageError
         The file is missing, truncated, of another format, or a stack of several planes.
+
+    Notes
+    -----
+    A TIFF says whether its planes are channels or a stack. Where it does not, up to four planes
+    are taken as channels. Of several pictures of different size the first is read.
     """
     path = Path(path)
-    pixels = np.squeeze(_decode(path))
-    if pixels.ndim == 2:
-        return pixels
-    if pixels.ndim == 3 and pixels.shape[-1] <= _MOST_CHANNELS:
-        pixels = np.moveaxis(pixels, -1, 0)
-    if pixels.ndim != 3 or len(pixels) > _MOST_CHANNELS:
-        raise ImageError(
-            f"{path}: expected one picture, grey or colour, found an array of shape {pixels.shape}"
-        )
-    # Two channels are grey with alpha, four are colour with alpha; TIFF may hold two real ones.
-    if path.suffix.lower() not in TIFF_SUFFIXES and len(pixels) == 2:
-        return np.ascontiguousarray(pixels[0])
-    return np.ascontiguousarray(pixels[:3])
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ImageError(f"{path}: unknown kind of image; known: {', '.join(sorted(SUFFIXES))}")
+    try:
+        if suffix in TIFF_SUFFIXES:
+            return _read_tiff(path)
+        content = path.read_bytes()
+        if suffix == ".png":
+            return _channels_first(imagecodecs.png_decode(content))
+        pixels = _channels_first(imagecodecs.jpeg_decode(content))
+    except OSError as error:
+        raise ImageError(f"{path}: cannot read: {error.strerror or error}") from error
+    except (ValueError, RuntimeError, IndexError, KeyError, TypeError) as error:
+        # What the decoders raise for a truncated or mislabelled file differs by codec.
+        raise ImageError(f"{path}: broken image, or not {suffix[1:].upper()}: {error}") from error
+    if not _jpeg_is_whole(content):
+        # The decoder fills what is missing with grey and says nothing.
+        raise ImageError(f"{path}: truncated: the JPEG has no end; copy the file again")
+    return pixels
 
 
 def read_label_image(path: Path | str) -> NDArray[np.int32]:
@@ -76,8 +93,7 @@ def read_label_image(path: Path | str) -> NDArray[np.int32]:
     """
     path = Path(path)
     labels = _palette_indices(path) if path.suffix.lower() == ".png" else None
-    if labels is None:
-        labels = read_image(path)
+    labels = read_image(path) if labels is None else labels
     if labels.ndim != 2:
         raise LabelError(
             f"{path}: expected a label image with one channel, found {len(labels)} channels"
@@ -134,8 +150,8 @@ def find_images(sources: Sequence[Path]) -> list[Path]:
     return found
 
 
-def write_png(path: Path | str, pixels: NDArray[np.uint8]) -> None:
-    """Write (H, W) or (H, W, 3) uint8 as PNG, whole or not at all."""
+def write_png(path: Path | str, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
+    """Write (H, W) or (H, W, 3) pixels, uint8 or uint16, as PNG, whole or not at all."""
     encoded = imagecodecs.png_encode(np.ascontiguousarray(pixels), level=6)
     with atomic_path(path) as temporary:
         temporary.write_bytes(encoded)
@@ -156,34 +172,73 @@ def write_label_tiff(path: Path | str, labels: NDArray[np.int32]) -> None:
         )
 
 
-def _decode(path: Path) -> NDArray[Any]:
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ImageError(f"{path}: unknown kind of image; known: {', '.join(sorted(SUFFIXES))}")
-    try:
-        if suffix in TIFF_SUFFIXES:
-            return np.asarray(tifffile.imread(path))
-        content = path.read_bytes()
-        decode = imagecodecs.png_decode if suffix == ".png" else imagecodecs.jpeg_decode
-        return np.asarray(decode(content))
-    except OSError as error:
-        raise ImageError(f"{path}: cannot read: {error.strerror or error}") from error
-    except (ValueError, RuntimeError, IndexError, KeyError, TypeError) as error:
-        # What the decoders raise for a truncated or mislabelled file differs by codec.
-        raise ImageError(f"{path}: broken image, or not {suffix[1:].upper()}: {error}") from error
+def _channels_first(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Give (H, W) or (C, H, W) for a decoded PNG or JPEG, without the alpha channel."""
+    if pixels.ndim == 2:
+        return pixels
+    # One and two channels are grey, three and four are colour; the second or fourth is alpha.
+    if pixels.shape[-1] <= 2:
+        return np.ascontiguousarray(pixels[..., 0])
+    return np.ascontiguousarray(np.moveaxis(pixels[..., :3], -1, 0))
+
+
+def _read_tiff(path: Path) -> NDArray[Any]:
+    with tifffile.TiffFile(path) as file:
+        if not file.series:
+            raise ValueError("it holds no picture; the file may be truncated")
+        series = file.series[0]
+        has_alpha = file.pages.first.photometric == tifffile.PHOTOMETRIC.RGB
+        pixels, axes = series.asarray(), list(series.axes)
+    for axis in reversed(range(len(axes))):
+        if pixels.shape[axis] == 1 and axes[axis] not in "YX":
+            pixels = pixels.squeeze(axis)
+            del axes[axis]
+    if pixels.ndim == 2:
+        return pixels
+    if pixels.ndim == 3 and axes[0] in _UNNAMED and pixels.shape[-1] <= _MOST_CHANNELS:
+        axes = ["Y", "X", "C"]
+    elif pixels.ndim == 3 and axes[0] in _UNNAMED:
+        axes = ["C", "Y", "X"]
+    kind = {axis for axis in axes if axis not in "YX"}
+    if pixels.ndim != 3 or kind not in ({"C"}, {"S"}):
+        raise ImageError(
+            f"{path}: expected one picture, found a stack of shape {pixels.shape} "
+            f"(axes {''.join(axes)}); save its planes as single files"
+        )
+    pixels = np.moveaxis(pixels, axes.index(kind.pop()), 0)
+    if len(pixels) > _MOST_CHANNELS:
+        raise ImageError(
+            f"{path}: expected at most {_MOST_CHANNELS} channels, found {len(pixels)}; "
+            "a stack has to be saved as single files"
+        )
+    return np.ascontiguousarray(pixels[:3] if has_alpha else pixels)
+
+
+def _jpeg_is_whole(content: bytes) -> bool:
+    """Tell whether the picture data, behind the headers, comes to its end-of-image marker."""
+    at = 2
+    while at + 4 <= len(content) and content[at] == 0xFF:
+        if content[at + 1] == _START_OF_SCAN:
+            return content.find(b"\xff\xd9", at) >= 0
+        at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    return False
 
 
 def _palette_indices(path: Path) -> NDArray[Any] | None:
     """Give the indices of a palette PNG, or None when the file has no palette."""
-    from PIL import Image
-
     try:
+        with path.open("rb") as file:
+            header = file.read(26)
+        if header[25:] != _PNG_PALETTE:
+            return None
         with Image.open(path) as picture:
-            return np.asarray(picture) if picture.mode == "P" else None
-    except OSError as error:
-        raise ImageError(f"{path}: cannot read as PNG: {error.strerror or error}") from error
+            return np.asarray(picture)
+    except (OSError, SyntaxError) as error:
+        raise ImageError(f"{path}: cannot read as PNG: {error}") from error
 
 
-def _natural_order(path: Path) -> list[tuple[int, int, str]]:
+def _natural_order(path: Path) -> tuple[list[tuple[int, int, str]], str]:
     parts = re.split(r"(\d+)", path.name)
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
+    keys = [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
+    # "a1" and "a01" are equal up to here.
+    return keys, path.name

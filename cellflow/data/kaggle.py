@@ -5,10 +5,8 @@ hexadecimal ids such as ``12e4…`` into numbers.
 """
 
 import csv
-import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,6 +15,7 @@ from cellflow.atomic import atomic_path
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.images import list_images
 from cellflow.data.rle import CellRleError, masks_to_rle, rle_to_masks
+from cellflow.data.tables import open_table as open_table
 from cellflow.errors import DataError, RleError
 from cellflow.records import CellMasks, Shape
 
@@ -58,6 +57,13 @@ class KaggleImage:
 def plate_and_well(sample_id: str) -> str | None:
     """Give the part of a ``sample_id`` that images of the same cells share.
 
+    Notes
+    -----
+    A ``sample_id`` is ``<plate>_<well>-<position>_Vessel-<number>_Ph_<position>``. Positions within
+    a well and its time points show the same culture and belong together. The vessel is left out:
+    two vessels of one plate name then share a group, which can only make groups too large, and
+    too large a group leaks nothing. None when the text has another form.
+
     Examples
     --------
     >>> plate_and_well("shsy5y[diff]_E10-4_Vessel-714_Ph_3")
@@ -78,12 +84,14 @@ def read_train_csv(path: Path | str) -> dict[str, KaggleImage]:
     Returns
     -------
     dict of image name to KaggleImage
-        In the order of first appearance.
+        In the order of first appearance. An image whose only row has an empty annotation has
+        no cells.
 
     Raises
     ------
     DataError
-        A missing column, a width or height that is no positive number or differs within an image.
+        A missing column, an empty id, a width or height that is no positive number, or a size or
+        cell type that differs within an image; the message names the line.
     RleError
         A broken annotation; the message names the line.
     """
@@ -91,18 +99,17 @@ def read_train_csv(path: Path | str) -> dict[str, KaggleImage]:
     rows: dict[str, _Rows] = {}
     with open_table(path, REQUIRED) as table:
         for row in table:
-            shape = _row_shape(path, table.line_num, row)
-            image = rows.get(row["id"])
+            line, name = table.line_num, row["id"]
+            if not name:
+                raise DataError(f"{path} line {line}: the id is empty")
+            shape = _row_shape(path, line, row)
+            image = rows.get(name)
             if image is None:
-                metadata = {key: row.get(key) or "" for key in METADATA}
-                image = rows[row["id"]] = _Rows(shape, metadata)
-            elif image.shape != shape:
-                raise DataError(
-                    f"{path} line {table.line_num}: image {row['id']} is "
-                    f"{shape[1]}x{shape[0]} here and {image.shape[1]}x{image.shape[0]} above"
-                )
-            image.runs.append(row["annotation"] or "")
-            image.lines.append(table.line_num)
+                metadata = {key: row.get(key, "") for key in METADATA}
+                image = rows[name] = _Rows(shape, metadata)
+            _require_same(path, line, row, shape, image)
+            image.runs.append(row["annotation"].strip())
+            image.lines.append(line)
     if not rows:
         raise DataError(f"{path}: no rows below the header; expected one row a cell")
     return {
@@ -112,14 +119,21 @@ def read_train_csv(path: Path | str) -> dict[str, KaggleImage]:
 
 
 def write_train_csv(path: Path | str, images: Iterable[KaggleImage]) -> None:
-    """Write ``train.csv`` with every column of the competition's."""
+    """Write ``train.csv`` with every column of the competition's, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    images : iterable of KaggleImage
+        One without cells gets one row with an empty annotation.
+    """
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for image in images:
             height, width = image.masks.shape
             metadata = [image.metadata.get(key, "") for key in METADATA]
-            for runs in masks_to_rle(image.masks):
+            for runs in masks_to_rle(image.masks) or [""]:
                 writer.writerow([image.name, runs, width, height, *metadata])
 
 
@@ -140,11 +154,16 @@ def open_kaggle(folder: Path | str) -> Dataset:
     Raises
     ------
     DataError
-        No image of the table is there, or `read_train_csv` refuses the table.
+        No image of the table is there, two images have one name, or `read_train_csv` refuses
+        the table.
     """
     folder = Path(folder)
     truth = read_train_csv(folder / "train.csv")
-    paths = {path.stem: path for path in list_images(folder / "train")}
+    paths: dict[str, Path] = {}
+    for path in list_images(folder / "train"):
+        if path.stem in paths:
+            raise DataError(f"{folder}: {paths[path.stem].name} and {path.name} are both one id")
+        paths[path.stem] = path
     without_image = sorted(truth.keys() - paths.keys())
     without_rows = sorted(paths.keys() - truth.keys())
     if len(without_image) == len(truth):
@@ -160,36 +179,6 @@ def open_kaggle(folder: Path | str) -> Dataset:
     return Dataset(root=folder, layout="kaggle", entries=tuple(entries), remarks=tuple(remarks))
 
 
-@contextmanager
-def open_table(path: Path, required: tuple[str, ...]) -> Iterator["csv.DictReader[str]"]:
-    """Open a CSV file with a header for reading, and check that it has the columns.
-
-    Raises
-    ------
-    DataError
-        The file is missing, is not UTF-8 text, lacks a column, or has a row that is too short.
-    """
-    # An annotation of a cell that fills a large image is longer than csv's limit of 128 KiB.
-    csv.field_size_limit(2**31 - 1)
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    table = csv.DictReader(io.StringIO(text, newline=""))
-    columns = table.fieldnames or []
-    missing = [name for name in required if name not in columns]
-    if missing:
-        raise DataError(
-            f"{path}: missing column {', '.join(missing)}; found {', '.join(columns) or 'nothing'}"
-        )
-    try:
-        yield table
-    except csv.Error as error:
-        raise DataError(f"{path} line {table.line_num}: {error}") from error
-
-
 @dataclass(slots=True)
 class _Rows:
     """Rows of one image while the file is read."""
@@ -200,16 +189,33 @@ class _Rows:
     lines: list[int] = field(default_factory=list)
 
     def masks(self, path: Path) -> CellMasks:
+        if self.runs == [""]:
+            return CellMasks.empty(self.shape)
         try:
             return rle_to_masks(self.runs, self.shape)
         except CellRleError as error:
             raise RleError(f"{path} line {self.lines[error.cell]}: {error.reason}") from error
 
 
+def _require_same(path: Path, line: int, row: Mapping[str, str], here: Shape, image: _Rows) -> None:
+    above = image.shape
+    if here != above:
+        raise DataError(
+            f"{path} line {line}: image {row['id']} is {here[1]}x{here[0]} here and "
+            f"{above[1]}x{above[0]} above"
+        )
+    cell_type = row.get("cell_type", "")
+    if cell_type != image.metadata["cell_type"]:
+        raise DataError(
+            f"{path} line {line}: image {row['id']} is {cell_type!r} here and "
+            f"{image.metadata['cell_type']!r} above"
+        )
+
+
 def _row_shape(path: Path, line: int, row: Mapping[str, str]) -> Shape:
     try:
         height, width = int(row["height"]), int(row["width"])
-    except (TypeError, ValueError):
+    except ValueError:
         height = width = 0
     if height < 1 or width < 1:
         raise DataError(

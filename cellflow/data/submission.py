@@ -10,8 +10,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from cellflow.atomic import atomic_path
-from cellflow.data.kaggle import open_table
 from cellflow.data.rle import CellRleError, masks_to_rle, rle_to_masks
+from cellflow.data.run_order import border_votes, direction_votes
+from cellflow.data.tables import open_table
 from cellflow.errors import SubmissionError
 from cellflow.records import CellMasks, Shape
 
@@ -22,8 +23,8 @@ COMPETITION_SHAPE: Shape = (520, 704)
 Shapes = Mapping[str, Shape] | Shape
 """One shape for all images, or one an image."""
 
-NEAR_A_LINE = 30
-"""Two runs begin one row (or column) apart when their distance is this close to it, pixels."""
+FEWEST_SHIFTED_RUNS = 3
+"""So many runs at the border have to speak for counting from 0 before it is said."""
 
 
 def read_submission(
@@ -98,6 +99,12 @@ class SubmissionReport:
     problems: tuple[str, ...]
     remarks: tuple[str, ...]
 
+    @property
+    def summary(self) -> str:
+        """One line: what is in the file, and how many rules it breaks."""
+        verdict = f"{len(self.problems)} problems" if self.problems else "no problems"
+        return f"{self.n_images} images, {self.n_cells} cells: {verdict}"
+
 
 def check_submission(
     path: Path | str,
@@ -124,24 +131,22 @@ def check_submission(
     A transposed (column-major) file is recognised by the distance between the starts of a cell's
     consecutive runs: about the width of the image when runs follow rows, about its height when
     they follow columns. Square images cannot be told apart this way.
+
+    A file that counts pixels from 0 is recognised at the borders: the runs of cells at the left
+    one then begin in the last column of the row above and go on over the row's end, and no cell
+    stops at the right border. Without a cell at the left border it cannot be told.
     """
     images = _read_images(Path(path))
     problems, remarks = [], []
-    votes = np.zeros(2, np.int64)
+    direction, border = np.zeros(2, np.int64), np.zeros(2, np.int64)
     n_cells = 0
     for image in images:
-        shape = _shape_of(shapes, image.name)
-        votes += _direction_votes(image.runs, shape)
-        masks, faults = _decode_image(image, shape, allow_overlap=False)
+        masks, faults = _decode_image(image, _shape_of(shapes, image.name), allow_overlap=False)
         problems += faults
+        direction += direction_votes(masks)
+        border += border_votes(masks)
         n_cells += len(masks)
-    if votes[1] > votes[0]:
-        share = votes[1] / votes.sum()
-        problems.insert(
-            0,
-            f"the run lengths are transposed: {share:.0%} of consecutive runs begin one column "
-            "apart, not one row; the competition's order is row-major (left to right, then down)",
-        )
+    problems = _order_problems(direction, border) + problems
     if expected is not None:
         problems += _coverage({image.name for image in images}, set(expected))
     n_empty = sum(not image.runs for image in images)
@@ -150,6 +155,22 @@ def check_submission(
     return SubmissionReport(
         n_images=len(images), n_cells=n_cells, problems=tuple(problems), remarks=tuple(remarks)
     )
+
+
+def _order_problems(direction: NDArray[np.int64], border: NDArray[np.int64]) -> list[str]:
+    """Say what the votes of all images mean; at most one sentence."""
+    if direction[1] > direction[0]:
+        share = direction[1] / direction.sum()
+        return [
+            f"the run lengths are transposed: {share:.0%} of consecutive runs begin one column "
+            "apart, not one row; the competition's order is row-major (left to right, then down)"
+        ]
+    if border[1] > border[0] and border[1] >= FEWEST_SHIFTED_RUNS:
+        return [
+            f"the run lengths seem to count pixels from 0: {border[1]} runs go over the end of a "
+            f"row and {border[0]} stop there; the competition counts from 1"
+        ]
+    return []
 
 
 @dataclass(slots=True)
@@ -170,7 +191,7 @@ def _read_images(path: Path) -> list[_Image]:
             if not name:
                 raise SubmissionError(f"{path} line {table.line_num}: the id is empty")
             image = images.setdefault(name, _Image(name))
-            runs = (row["predicted"] or "").strip()
+            runs = row["predicted"].strip()
             if runs:
                 image.runs.append(runs)
                 image.lines.append(table.line_num)
@@ -195,23 +216,35 @@ def _decode_image(image: _Image, shape: Shape, allow_overlap: bool) -> tuple[Cel
             f"line {image.empty_line}: image {image.name} has an empty row and "
             f"{len(image.runs)} cells"
         )
-    runs, lines = list(image.runs), list(image.lines)
-    while True:
-        try:
-            masks = rle_to_masks(runs, shape)
-            break
-        except CellRleError as error:
-            faults.append(f"line {lines[error.cell]}: image {image.name}: {error.reason}")
-            del runs[error.cell], lines[error.cell]
+    masks, lines, broken = _decode_cells(image, shape)
+    faults += broken
     if not allow_overlap:
         owner = np.zeros(shape[0] * shape[1], np.int32)
-        first, second, pixel = _first_overlap(masks.starts, masks.lengths, masks.offsets, owner)
-        if first >= 0:
-            faults.append(
-                f"line {lines[second]}: image {image.name}: pixel {pixel + 1} belongs also to the "
-                f"cell of line {lines[first]}; cells must not overlap"
-            )
+        others, pixels = _find_overlaps(masks.starts, masks.lengths, masks.offsets, owner)
+        faults += [
+            f"line {lines[cell]}: image {image.name}: pixel {pixels[cell] + 1} belongs also to "
+            f"the cell of line {lines[others[cell]]}; cells must not overlap"
+            for cell in np.flatnonzero(others >= 0)
+        ]
     return masks, faults
+
+
+def _decode_cells(image: _Image, shape: Shape) -> tuple[CellMasks, list[int], list[str]]:
+    """Give the cells that can be read, their lines, and the faults of the others."""
+    try:
+        return rle_to_masks(image.runs, shape), image.lines, []
+    except CellRleError:
+        pass  # At least one is broken; find out which, one by one.
+    runs, lines, faults = [], [], []
+    for text, line in zip(image.runs, image.lines, strict=True):
+        try:
+            rle_to_masks([text], shape)
+        except CellRleError as error:
+            faults.append(f"line {line}: image {image.name}: {error.reason}")
+        else:
+            runs.append(text)
+            lines.append(line)
+    return rle_to_masks(runs, shape), lines, faults
 
 
 def _coverage(found: set[str], expected: set[str]) -> list[str]:
@@ -220,26 +253,17 @@ def _coverage(found: set[str], expected: set[str]) -> list[str]:
     return problems
 
 
-def _direction_votes(runs: list[str], shape: Shape) -> NDArray[np.int64]:
-    """Count the steps between consecutive runs that look like one row, and like one column."""
-    votes = np.zeros(2, np.int64)
-    if abs(shape[0] - shape[1]) <= 2 * NEAR_A_LINE:
-        return votes
-    for text in runs:
-        numbers = np.array([int(n) for n in text.split() if n.isdecimal() and len(n) < 18])
-        steps = np.diff(numbers[::2])
-        votes[0] += (abs(steps - shape[1]) <= NEAR_A_LINE).sum()
-        votes[1] += (abs(steps - shape[0]) <= NEAR_A_LINE).sum()
-    return votes
-
-
 @njit(cache=True, nogil=True)
-def _first_overlap(starts, lengths, offsets, owner):  # type: ignore[no-untyped-def]
-    """Give two cells that share a pixel, and the pixel; -1 when there are none."""
-    for cell in range(len(offsets) - 1):
+def _find_overlaps(starts, lengths, offsets, owner):  # type: ignore[no-untyped-def]
+    """Give for each cell an earlier one that it shares a pixel with, or -1, and that pixel."""
+    n_cells = len(offsets) - 1
+    others, pixels = np.full(n_cells, -1, np.int64), np.full(n_cells, -1, np.int64)
+    for cell in range(n_cells):
         for run in range(offsets[cell], offsets[cell + 1]):
             for pixel in range(starts[run], starts[run] + lengths[run]):
-                if owner[pixel] > 0:
-                    return owner[pixel] - 1, cell, pixel
-                owner[pixel] = cell + 1
-    return -1, -1, -1
+                if owner[pixel] == 0:
+                    owner[pixel] = cell + 1
+                elif others[cell] < 0:
+                    others[cell] = owner[pixel] - 1
+                    pixels[cell] = pixel
+    return others, pixels

@@ -1,0 +1,51 @@
+"""What the geometry of run lengths says of the order in which they were written."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.records import CellMasks
+
+NEAR_A_LINE = 30
+"""Two runs begin one row (or column) apart when their distance is this close to it, pixels."""
+
+
+def direction_votes(masks: CellMasks) -> NDArray[np.int64]:
+    """Count the steps between consecutive runs of a cell that look like a row, and like a column.
+
+    Parameters
+    ----------
+    masks : CellMasks
+        Read as row-major, whatever the writer meant.
+
+    Returns
+    -------
+    (2,) int64
+        Row-major and column-major; both 0 when height and width are too close to tell.
+    """
+    height, width = masks.shape
+    if abs(height - width) <= 2 * NEAR_A_LINE:
+        return np.zeros(2, np.int64)
+    steps = np.diff(masks.starts)
+    between_cells = masks.offsets[1:-1] - 1
+    steps[between_cells] = 0
+    return np.array([(abs(steps - side) <= NEAR_A_LINE).sum() for side in (width, height)])
+
+
+def border_votes(masks: CellMasks) -> NDArray[np.int64]:
+    """Count the runs that stop at the right border, and those that begin there and go on.
+
+    Parameters
+    ----------
+    masks : CellMasks
+        Read as 1-based, whatever the writer meant.
+
+    Returns
+    -------
+    (2,) int64
+        Cells at the right border give the former. When pixels were counted from 0 everything lies
+        one pixel too far left: cells at the left border give the latter, and nothing the former.
+    """
+    width = masks.shape[1]
+    last_column = (masks.starts + masks.lengths) % width == 0
+    over_the_end = (masks.starts % width == width - 1) & (masks.lengths > 1)
+    return np.array([last_column.sum(), over_the_end.sum()])

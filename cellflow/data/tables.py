@@ -1,0 +1,68 @@
+"""CSV files with a header, read as text; every cell of every row is there."""
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cellflow.errors import DataError
+
+
+class Table(csv.DictReader):  # type: ignore[type-arg]
+    """Rows of a CSV file as mappings of column to text; refuses rows of another length."""
+
+    def __next__(self) -> dict[str, str]:
+        """Give the next row that is not blank."""
+        row: dict[str, str] = super().__next__()
+        if None in row or None in row.values():
+            columns = len(self.fieldnames or ())
+            raise csv.Error(
+                f"expected {columns} fields, found "
+                + (f"more than {columns}" if None in row else "fewer")
+            )
+        return row
+
+
+@contextmanager
+def open_table(path: Path, required: tuple[str, ...]) -> Iterator[Table]:
+    """Open a CSV file with a header for reading, and check that it has the columns.
+
+    Parameters
+    ----------
+    path : Path
+        UTF-8 with or without BOM, any line ends.
+    required : tuple of str
+        Columns that must be there; others may.
+
+    Yields
+    ------
+    Table
+        Goes over the rows; ``line_num`` is the line last read, counted from 1.
+
+    Raises
+    ------
+    DataError
+        The file is missing, is not UTF-8 text, lacks a column, or has a row with too few or too
+        many fields.
+    """
+    # An annotation of a cell that fills a large image is longer than csv's limit of 128 KiB.
+    csv.field_size_limit(2**31 - 1)
+    line = 0
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            table = Table(file)
+            columns = table.fieldnames or []
+            missing = [name for name in required if name not in columns]
+            if missing:
+                found = ", ".join(columns) or "nothing"
+                raise DataError(f"{path}: missing column {', '.join(missing)}; found {found}")
+            try:
+                yield table
+            finally:
+                line = table.line_num
+    except csv.Error as error:
+        raise DataError(f"{path} line {line}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text, somewhere behind line {line}") from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
