@@ -72,16 +72,15 @@ def average_precision(
     overlap = find_overlap(truth, predicted)
     count = _COUNTERS[variant]
     counts = np.array([count(overlap, percent) for percent in PERCENT.tolist()], np.int64)
-    return precision_from_counts(
-        MatchCounts(thresholds=THRESHOLDS, tp=counts[:, 0], fp=counts[:, 1], fn=counts[:, 2])
+    hits, total = counts[:, 0], counts.sum(axis=1)
+    # exactly-one can count nothing in an image with cells; only an image without any is perfect.
+    nothing = 0.0 if len(overlap.truth_areas) + len(overlap.predicted_areas) else 1.0
+    precision: NDArray[np.float64] = np.where(total > 0, hits / np.maximum(total, 1), nothing)
+    return ImagePrecision(
+        counts=MatchCounts(thresholds=THRESHOLDS, tp=hits, fp=counts[:, 1], fn=counts[:, 2]),
+        precision=precision,
+        mean=float(precision.mean()),
     )
-
-
-def precision_from_counts(counts: MatchCounts) -> ImagePrecision:
-    """Give TP / (TP + FP + FN) at each threshold, 1 where nothing was to be found or was."""
-    total = counts.tp + counts.fp + counts.fn
-    precision: NDArray[np.float64] = np.where(total > 0, counts.tp / np.maximum(total, 1), 1.0)
-    return ImagePrecision(counts=counts, precision=precision, mean=float(precision.mean()))
 
 
 Counts = tuple[int, int, int]

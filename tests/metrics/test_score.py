@@ -1,0 +1,99 @@
+"""The score of a whole submission: averages, intervals, and what is left out."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cellflow.data.kaggle import KaggleImage, write_train_csv
+from cellflow.data.rle import rle_to_masks
+from cellflow.data.submission import write_submission
+from cellflow.errors import DataError, SubmissionError
+from cellflow.metrics.score import score_images, score_submission
+from cellflow.records import CellMasks
+
+SHAPE = (2, 20)
+
+
+def cells(*runs):
+    return rle_to_masks(list(runs), SHAPE)
+
+
+def files(tmp_path, truth, found):
+    write_train_csv(
+        tmp_path / "train.csv",
+        [
+            KaggleImage(name=name, masks=masks, metadata={"cell_type": kind})
+            for name, (kind, masks) in truth.items()
+        ],
+    )
+    write_submission(tmp_path / "s.csv", found.items())
+    return tmp_path / "train.csv", tmp_path / "s.csv"
+
+
+NINE = [f"{1 + 4 * k} 2" for k in range(9)]
+
+
+def test_averaged_and_pooled_differ_as_nine_hits_and_one_miss_do(rng):
+    truths = {"a": cells(*NINE), "b": cells("1 5")}
+    found = {"a": cells(*NINE), "b": cells("30 5")}
+    averaged = score_images(truths, found, rng=rng)
+    pooled = score_images(truths, found, rng=rng, variant="pooled")
+    assert averaged.mean.estimate == pytest.approx(0.5)
+    assert pooled.mean.estimate == pytest.approx(9 / 11)
+
+
+def test_a_missing_image_counts_as_without_prediction_and_is_named(tmp_path):
+    truth = {"a": ("cort", cells("1 5")), "b": ("astro", cells("1 5"))}
+    score = score_submission(*files(tmp_path, truth, {"a": cells("1 5")}))
+    assert score.mean.estimate == 0.5
+    assert score.remarks == ("1 truth images have no row and are counted as without prediction: b",)
+    covered = score_submission(*files(tmp_path, truth, {"a": cells("1 5")}), covered_only=True)
+    assert covered.mean.estimate == 1
+    assert covered.remarks == ("1 truth images have no row and are left out: b",)
+
+
+def test_unknown_images_are_left_out_and_named(tmp_path):
+    truth = {"a": ("cort", cells("1 5"))}
+    score = score_submission(*files(tmp_path, truth, {"a": cells("1 5"), "z": cells("1 5")}))
+    assert score.remarks == ("1 images are not in the truth and are left out: z",)
+
+
+def test_a_submission_of_other_images_is_an_error(tmp_path):
+    truth = {"a": ("cort", cells("1 5"))}
+    with pytest.raises(SubmissionError, match="none of its 1 images is in"):
+        score_submission(*files(tmp_path, truth, {"z": cells("1 5")}))
+
+
+def test_cell_types_have_their_own_scores(rng):
+    truths = {name: cells("1 5") for name in "abc"}
+    found = {"a": cells("1 5"), "b": cells("1 5"), "c": CellMasks.empty(SHAPE)}
+    score = score_images(truths, found, rng=rng, cell_types={"a": "x", "b": "x", "c": None})
+    assert list(score.per_cell_type) == ["x"]
+    assert score.per_cell_type["x"].n_images == 2
+    assert score.per_cell_type["x"].mean.estimate == 1
+    assert score.overall.per_threshold == pytest.approx(np.full(10, 2 / 3))
+    assert (score.overall.n_truths, score.overall.n_predicted) == (3, 2)
+
+
+def test_the_table_states_both_empty_cases_and_json_is_plain(rng):
+    score = score_images({"a": cells("1 5")}, {}, rng=rng, cell_types={"a": "cort"})
+    assert "neither truth nor prediction counts 1, with only one of them 0" in score.table()
+    assert json.loads(json.dumps(score.to_dict()))["overall"]["mean"] == 0
+
+
+def test_nothing_to_score_is_an_error(rng):
+    with pytest.raises(DataError, match="no image to score"):
+        score_images({}, {}, rng=rng)
+
+
+@pytest.mark.real_data
+def test_real_predictions_score_by_cell_type_as_published(real_data):
+    root = real_data / "sartorius"
+    score = score_submission(
+        root / "train.csv", root / "predictions/mask_rcnn.csv", covered_only=True
+    )
+    assert score.overall.n_images == 30
+    found = {kind: one.mean.estimate for kind, one in score.per_cell_type.items()}
+    assert found == pytest.approx({"cort": 0.518, "astro": 0.233, "shsy5y": 0.172}, abs=6e-4)
+    assert score.mean.low < 0.38647 < score.mean.high
