@@ -31,7 +31,7 @@ SCENES = {
 
 
 def draw_labels(scene: Scene, seed: int = 0) -> NDArray[np.int32]:
-    """Draw wobbly ellipses on a jittered grid; later cells cover earlier ones, as annotators' do."""
+    """Draw wobbly ellipses on a jittered grid; later cells cover earlier ones."""
     rng = np.random.default_rng(seed)
     height, width = scene.shape
     labels = np.zeros(scene.shape, np.int32)

@@ -1,0 +1,66 @@
+"""Two functions timed in turns, so that a busy machine slows both.
+
+Import this first: it keeps torch's threads, which Cellpose uses for small operations, from spinning
+while another program holds a core. That favours Cellpose.
+"""
+
+import gc
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Medians in milliseconds: what the clock says, and what all threads together computed."""
+
+    wall: float
+    processor: float
+
+
+def in_turns(
+    theirs: Callable[[], Any], ours: Callable[[], Any], n_theirs: int = 5, n_ours: int = 5
+) -> tuple[Timing, Timing]:
+    """Time both, after one untimed call each.
+
+    Each of `n_theirs` rounds times theirs once and ours `n_ours` times.
+    """
+    theirs()
+    ours()
+    times: tuple[list[Timing], list[Timing]] = [], []
+    gc.disable()
+    for _ in range(n_theirs):
+        times[0].append(_time(theirs))
+        times[1].extend(_time(ours) for _ in range(n_ours))
+    gc.enable()
+    return _median(times[0]), _median(times[1])
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Give a table in Markdown; numbers with three digits that matter."""
+    lines = [header, ["---"] * len(header), *([_text(cell) for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _time(function: Callable[[], Any]) -> Timing:
+    wall, processor = time.perf_counter(), time.process_time()
+    function()
+    return Timing((time.perf_counter() - wall) * 1e3, (time.process_time() - processor) * 1e3)
+
+
+def _median(times: list[Timing]) -> Timing:
+    return Timing(
+        statistics.median(timing.wall for timing in times),
+        statistics.median(timing.processor for timing in times),
+    )
+
+
+def _text(cell: object) -> str:
+    if not isinstance(cell, float):
+        return str(cell)
+    return f"{cell:.0f}" if cell >= 100 else f"{cell:.3g}" if cell < 0.9 else f"{cell:.4g}"
