@@ -27,6 +27,9 @@ from cellflow.training.validation import Validator
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 """What a killed run loses at most, unless a single step takes longer."""
 
+NEWS = 0.1
+"""A plan that changes by less is followed without a word."""
+
 
 class Session:
     """Trains, validates, saves, and in the end writes the model folder.
@@ -68,6 +71,7 @@ class Session:
         self._clock, self._zero, self._saved_at = clock, started, clock()
         self._key = materials.run_key(config)
         self._last_score: tuple[int, Score] | None = None
+        self._told_epochs = 0
         interrupt = InterruptFlag()
         self._run = self._make_run(report, interrupt)
         self._validator = Validator(
@@ -207,8 +211,9 @@ class Session:
         current = Plan(n_epochs=position.n_epochs, validate_every=position.validate_every)
         epochs_done = position.epoch + steps_done / run.source.steps_per_epoch
         plan = run.pace.plan(run.clock(), epochs_done, current)
-        if plan != current:
-            position.n_epochs, position.validate_every = plan.n_epochs, plan.validate_every
+        position.n_epochs, position.validate_every = plan.n_epochs, plan.validate_every
+        if abs(plan.n_epochs - self._told_epochs) > NEWS * self._told_epochs:
+            self._told_epochs = plan.n_epochs
             self.say(
                 f"plan: {plan.n_epochs} epochs in {self.config.training.max_minutes:g} min "
                 f"({run.pace.step_seconds:.2g} s a step), validated every "
@@ -247,6 +252,9 @@ class Session:
             record=record,
             card=write_card(record, self.materials.diameter, score),
         )
+        honest = "selected on these images" if kept == "best" else "not used for any choice"
+        shown = "no held-out images" if score is None else f"held-out mAP {score.mean}, {honest}"
+        self.say(f"done in {self._run.clock() / 60:.1f} min: weights of epoch {epoch}, {shown}")
 
     def _score_of(self, epoch: int) -> Score | None:
         if not self._validator.entries:
