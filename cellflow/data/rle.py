@@ -42,6 +42,10 @@ class CellRleError(RleError):
         self.cell = cell
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type["CellRleError"], tuple[int, str]]:
+        """Let the error travel from a loader process."""
+        return CellRleError, (self.cell, self.reason)
+
 
 def rle_to_masks(runs: Sequence[str], shape: Shape) -> CellMasks:
     """Read the run-length texts of one image's cells.

@@ -48,6 +48,12 @@ def test_a_table_survives_writing_and_reading(tmp_path):
     assert again.cell_type == "astro"
 
 
+def test_an_image_without_cells_has_one_row_with_an_empty_annotation(tmp_path):
+    write_train_csv(tmp_path / "t.csv", [KaggleImage(name="a", masks=rle_to_masks([], (3, 4)))])
+    image = read_train_csv(tmp_path / "t.csv")["a"]
+    assert (len(image.masks), image.masks.shape) == (0, (3, 4))
+
+
 @pytest.mark.parametrize("ends", ["\r\n", "\n", "\r"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_any_line_ends_and_a_byte_order_mark_are_read(tmp_path, ends, mark):
@@ -72,11 +78,15 @@ def test_images_may_differ_in_size(tmp_path):
         (f"{HEADER}\n", DataError, "no rows below the header"),
         (f"{HEADER}\n{ROW}\n{ROW.replace('1 2', '1')}\n", RleError, "line 3: an odd count"),
         (f"{HEADER}\n{ROW.replace('1 2', '12 2')}\n", RleError, "line 2: run 12.2 ends outside"),
-        (f"{HEADER}\n{ROW.replace('1 2', '')}\n", RleError, "line 2: the run-length text is empty"),
+        (f"{HEADER}\n{ROW}\n{ROW.replace('1 2', '')}\n", RleError, "line 3: the run-length text"),
+        (f"{HEADER}\n{ROW}\n{ROW.replace(',cort,', ',astro,')}\n", DataError,
+         "line 3: image 12e4 is 'astro' here and 'cort' above"),
+        (f"{HEADER}\n{ROW[4:]}\n", DataError, "line 2: the id is empty"),
         (f"{HEADER}\n{ROW}\n{ROW.replace(',4,3', ',5,3')}\n", DataError,
          "line 3: image 12e4 is 5x3 here and 4x3 above"),
         (f"{HEADER}\n{ROW.replace(',4,3', ',,3')}\n", DataError, "expected a width and height"),
-        (f"{HEADER}\n12e4,1 2\n", DataError, "line 2: expected a width and height"),
+        (f"{HEADER}\n12e4,1 2\n", DataError, "line 2: expected 9 fields, found fewer"),
+        (f"{HEADER}\n{ROW},x\n", DataError, "line 2: expected 9 fields, found more than 9"),
     ],
 )  # fmt: skip
 def test_a_broken_table_is_refused_with_file_and_line(tmp_path, text, error, message):
@@ -127,6 +137,29 @@ def test_ids_without_an_image_are_named(tmp_path):
     table(tmp_path, f"{HEADER}\n{ROW}\n")
     with pytest.raises(DataError, match="none of the 1 ids"):
         open_kaggle(tmp_path)
+
+
+def test_two_images_of_one_id_are_refused(tmp_path):
+    folder(tmp_path, ["a"])
+    (tmp_path / "train" / "a.jpg").write_bytes(b"")
+    table(tmp_path, f"{HEADER}\n{ROW.replace('12e4', 'a')}\n")
+    with pytest.raises(DataError, match=r"a\.jpg and a\.png are both one id"):
+        open_kaggle(tmp_path)
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    (tmp_path / "train").mkdir()
+    table(tmp_path, f"{HEADER}\n{ROW}\n")
+    with pytest.raises(DataError, match="no images"):
+        open_kaggle(tmp_path)
+
+
+def test_ten_thousand_images_open(tmp_path):
+    (tmp_path / "train").mkdir()
+    for number in range(10_000):
+        (tmp_path / "train" / f"{number}.png").touch()
+    table(tmp_path, f"{HEADER}\n{ROW.replace('12e4', '77')}\n")
+    assert len(open_kaggle(tmp_path)) == 10_000
 
 
 def test_a_sample_id_of_another_form_has_no_group():
