@@ -213,7 +213,7 @@ def _decode(codes, counts):  # type: ignore[no-untyped-def]
             code = np.int64(codes[position]) - 48
             if code < 0 or code > 63:
                 return -(position + 1)
-            number |= (code & 31) << shift
+            number |= int((code & 31) << shift)
             more = (code & 32) != 0
             position += 1
             shift += 5

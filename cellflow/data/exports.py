@@ -133,6 +133,8 @@ def write_rois(path: Path, labels: NDArray[np.int32]) -> None:
                 outline = trace_outline(labels[box] == label)
                 corner = np.array([box[1].start, box[0].start])
                 region = ImagejRoi.frompoints(outline[:, ::-1] + corner, name=f"cell-{label:04d}")
+                # The corners are edges of pixels: the region ends where the last one lies.
+                region.right, region.bottom = box[1].stop, box[0].stop
                 archive.writestr(f"cell-{label:04d}.roi", region.tobytes())
 
 
@@ -182,7 +184,8 @@ def trace_outline(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     steps = ((0, 1), (1, 0), (0, -1), (-1, 0))
     corners: list[tuple[int, int]] = []
     # Walk with the mask on the right hand: turn left where the pixel ahead on the left is set.
-    while not corners or (y, x, heading) != (start_y, start_x, 0):
+    # No pixel lies above or left of the first one, so that its corner is passed only once.
+    while not corners or (y, x) != (start_y, start_x):
         ahead_left, ahead_right = _pixels_ahead(padded, y, x, heading)
         if ahead_left:
             turn = -1

@@ -58,7 +58,7 @@ def read_seg_labels(path: Path | str) -> NDArray[np.int32]:
             if version == (1, 0)
             else npy_format.read_array_header_2_0
         )
-        read_header(content)
+        read_header(content)  # type: ignore[no-untyped-call]
         stored = _ArraysOnly(content).load()
         masks = np.asarray(stored.item()["masks"])
     except OSError as error:

@@ -49,8 +49,7 @@ def gather_in_sinks(
     """
     height, width = shape
     counts = np.zeros((height + 2 * REACH, width + 2 * REACH), np.int32)
-    count_ends(end_points, counts)
-    peaks = list_peaks(counts)
+    peaks = list_peaks(counts, count_ends(end_points, counts))
     peaks = peaks[np.argsort(counts[peaks[:, 0], peaks[:, 1]], kind="stable")]
     sinks = np.zeros_like(counts)
     grow_sinks(counts, peaks, sinks)
@@ -62,26 +61,42 @@ def gather_in_sinks(
 
 
 @njit(cache=True, nogil=True)
-def count_ends(end_points: NDArray[np.float32], counts: NDArray[np.int32]) -> None:
-    """Add the end points to the histogram `counts`, which has a margin of 5 on each side."""
+def count_ends(end_points: NDArray[np.float32], counts: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Count the end points of each pixel; give the pixels with more than 10.
+
+    Parameters
+    ----------
+    end_points : (2, P) float32
+    counts : (H + 10, W + 10) int32, changed
+        Preset to 0. Has a margin of 5 on each side.
+
+    Returns
+    -------
+    (M,) int64
+        Flat index into `counts`, in the order in which they passed 10.
+    """
+    width = counts.shape[1]
+    crowded = np.empty(1 + end_points.shape[1] // (MIN_PEAK + 1), np.int64)
+    n = 0
     for j in range(end_points.shape[1]):
-        y, x = np.int32(end_points[0, j]), np.int32(end_points[1, j])
-        counts[y + REACH, x + REACH] += 1
+        y, x = np.int32(end_points[0, j]) + REACH, np.int32(end_points[1, j]) + REACH
+        counts[y, x] += 1
+        if counts[y, x] == MIN_PEAK + 1:
+            crowded[n] = np.int64(y) * width + x
+            n += 1
+    return crowded[:n]
 
 
 @njit(cache=True, nogil=True)
-def list_peaks(counts: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Give row and column of every peak, in raster order, (N, 2) int64; `counts` has a margin."""
-    peaks = np.empty((256, 2), np.int64)
+def list_peaks(counts: NDArray[np.int32], crowded: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give row and column of the crowded pixels that are peaks, in raster order, (N, 2) int64."""
+    peaks = np.empty((crowded.size, 2), np.int64)
     n = 0
-    for y in range(REACH, counts.shape[0] - REACH):
-        row = counts[y]
-        for x in range(REACH, counts.shape[1] - REACH):
-            if row[x] > MIN_PEAK and is_largest_around(counts, y, x):
-                if n == len(peaks):
-                    peaks = np.concatenate((peaks, np.empty_like(peaks)))
-                peaks[n, 0], peaks[n, 1] = y, x
-                n += 1
+    for place in np.sort(crowded):
+        y, x = place // counts.shape[1], place % counts.shape[1]
+        if is_largest_around(counts, y, x):
+            peaks[n, 0], peaks[n, 1] = y, x
+            n += 1
     return peaks[:n]
 
 

@@ -3,11 +3,11 @@
 import numpy as np
 
 from cellflow.synth.litter import add_blurred, add_dead_cells, add_specks, add_stray_neurites
-from cellflow.synth.scene import Cell, Scene
+from cellflow.synth.scene import Cell, Look, Scene
 from cellflow.synth.shapes import Outline, cell_outline, draw_arms, neurite_path
 
 MEAN_COUNT, COUNT_SPREAD = 92, 0.5
-MEDIAN_AREA, AREA_SPREAD = 780.0, 0.66
+MEDIAN_AREA, AREA_SPREAD = 840.0, 0.78
 SMALLEST, LARGEST = 60.0, 13000.0
 
 
@@ -48,20 +48,10 @@ def _add_cell(
     outline, height, rim = _draw_body(rng, area)
     # The larger a cell, the flatter it has spread.
     height *= contrast * min((median_area / area) ** 0.3, 1.4)
-    for _ in range(30):
-        together = len(scene.cells) > 1 and rng.random() < clumping
-        centre = scene.anywhere(rng, 15.0)
-        if together:
-            centre = scene.beside(rng, outline, (0.5, 0.95))
-        if scene.try_cell(
-            outline,
-            centre,
-            height=height,
-            rim=rim,
-            texture=rng.uniform(0.025, 0.08) * contrast,
-            most_covered=0.4,
-        ):
-            return
+    look = Look(height=height, rim=rim, texture=rng.uniform(0.025, 0.08) * contrast)
+    scene.settle(
+        rng, outline, look, together=clumping, most_shared=rng.exponential(0.06), margin=15.0
+    )
 
 
 def _draw_body(rng: np.random.Generator, area: float) -> tuple[Outline, float, float]:
@@ -92,7 +82,7 @@ def _draw_body(rng: np.random.Generator, area: float) -> tuple[Outline, float, f
 
 def _add_granules(rng: np.random.Generator, scene: Scene, cell: Cell) -> None:
     """Put a few dark or bright grains around the middle of a cell."""
-    area = cell.inside.sum()
+    area = cell.area
     n_grains = int(rng.poisson(1.5 + 0.004 * area))
     centres = cell.centre + rng.normal(0, 0.25 * np.sqrt(area), (n_grains, 2))
     scene.discs.append((centres, rng.uniform(0.8, 1.6, n_grains), rng.normal(0.25, 0.4, n_grains)))
@@ -102,17 +92,17 @@ def _add_fibres(rng: np.random.Generator, scene: Scene, cell: Cell) -> None:
     """Let thin processes go on from the tips, and faint fibres run along the cell."""
     away = cell.outline - cell.centre
     distance = np.hypot(away[:, 0], away[:, 1])
-    radius = float(np.sqrt(cell.inside.sum() / np.pi))
+    radius = float(np.sqrt(cell.area / np.pi))
     for _ in range(int(rng.integers(1, 5))):
         tip = int(rng.choice(len(distance), p=distance**8 / (distance**8).sum()))
         angle = float(np.arctan2(away[tip, 0], away[tip, 1])) + rng.normal(0, 0.2)
         start, length = cell.centre + 0.75 * away[tip], radius * rng.lognormal(0.9, 0.5)
         path = neurite_path(rng, start, angle, length, wander=0.07)
-        phase = min(cell.height, 0.8) * rng.uniform(0.5, 1.0)
+        phase = min(cell.look.height, 0.8) * rng.uniform(0.5, 1.0)
         scene.add_line(path, (rng.uniform(0.9, 1.7), 0.6), (phase, 0.2 * phase))
     main = float(np.arctan2(*away[int(np.argmax(distance))]))
     for _ in range(int(rng.poisson(min(radius / 4, 8)))):
         start = cell.centre + rng.normal(0, 0.4 * radius, 2)
         path = neurite_path(rng, start, main + rng.normal(0, 0.12), 1.5 * radius, wander=0.03)
-        phase = 0.1 + 0.4 * cell.height * rng.uniform(0.3, 1.0)
+        phase = 0.1 + 0.4 * cell.look.height * rng.uniform(0.3, 1.0)
         scene.add_line(path, (0.7, 0.6), (phase, 0.3 * phase))

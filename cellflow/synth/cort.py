@@ -10,7 +10,7 @@ from cellflow.synth.litter import (
     add_specks,
     add_stray_neurites,
 )
-from cellflow.synth.scene import Scene
+from cellflow.synth.scene import Look, Scene
 from cellflow.synth.shapes import cell_outline, draw_arms, neurite_path
 
 MEAN_COUNT, COUNT_SPREAD = 37, 0.45
@@ -28,12 +28,12 @@ def compose_cort(rng: np.random.Generator) -> Scene:
     scene = Scene()
     spread = COUNT_SPREAD
     n_cells = int(np.clip(MEAN_COUNT * rng.lognormal(-spread * spread / 2, spread), 4, 110))
-    clumping = rng.uniform(0.1, 0.45)
+    clumping = rng.uniform(0.1, 0.38)
     density = rng.lognormal(0.45, 0.85)
     for _ in range(n_cells):
         _add_cell(rng, scene, clumping)
     for cell in list(scene.cells):
-        _add_neurites(rng, scene, cell.centre, cell.height, density)
+        _add_neurites(rng, scene, cell.centre, density)
     add_stray_neurites(
         rng,
         scene,
@@ -62,28 +62,19 @@ def _add_cell(rng: np.random.Generator, scene: Scene, clumping: float) -> None:
         arms=draw_arms(rng, n_arms, (0.1, 1.0), (2.5, 5.0)),
         warp=0.12,
     )
-    for _ in range(8):
-        together = len(scene.cells) > 0 and rng.random() < clumping
-        centre = scene.anywhere(rng)
-        if together:
-            centre = scene.beside(rng, outline, (0.8, 1.15))
-        if scene.try_cell(
-            outline,
-            centre,
-            # A third has rounded up and stands bright; the others lie flat.
-            height=rng.uniform(1.6, 3.0) if rng.random() < 0.4 else rng.uniform(0.5, 1.3),
-            rim=rng.uniform(1.2, 3.0),
-            texture=rng.uniform(0.15, 0.45),
-            most_covered=0.2,
-        ):
-            return
+    look = Look(
+        # Some have rounded up and stand bright; the others lie flat.
+        height=rng.uniform(1.6, 3.0) if rng.random() < 0.4 else rng.uniform(0.5, 1.3),
+        rim=rng.uniform(1.2, 3.0),
+        texture=rng.uniform(0.15, 0.45),
+    )
+    scene.settle(rng, outline, look, together=clumping, most_shared=rng.exponential(0.05))
 
 
 def _add_neurites(
     rng: np.random.Generator,
     scene: Scene,
     centre: NDArray[np.float64],
-    height: float,
     density: float,
 ) -> None:
     """Let a bunch of neurites leave a cell: few long ones, and some short spikes."""

@@ -56,7 +56,7 @@ def _phase_map(scene: Scene, rng: np.random.Generator) -> NDArray[np.float32]:
     grain = 0.7 * fine + 0.7 * coarse
     for cell in scene.cells:
         cover, body = _body(cell)
-        phase[cell.window] += body + cell.texture * cover * grain[cell.window]
+        phase[cell.window] += body + cell.look.texture * cover * grain[cell.window]
     lines = np.zeros(scene.shape, np.float32)
     if scene.lines:
         points, radii, heights = (np.concatenate(part) for part in zip(*scene.lines, strict=True))
@@ -78,7 +78,7 @@ def _body(cell: Cell) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         2 * cell.outline + 0.5, 2 * cell.top, 2 * cell.left, (2 * height, 2 * width)
     )
     depth = distance_transform_edt(np.pad(fine, 1))[1:-1, 1:-1].astype(np.float32) / 2
-    body = cell.height * (1 - np.exp(-depth / np.float32(cell.rim)))
+    body = cell.look.height * (1 - np.exp(-depth / np.float32(cell.look.rim)))
     return _halve(fine.astype(np.float32)), _halve(body)
 
 

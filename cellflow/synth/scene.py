@@ -11,6 +11,29 @@ from cellflow.synth.shapes import Outline, place, reach
 
 IMAGE_SHAPE: Shape = (520, 704)
 """Height and width of the competition's images, px."""
+SMALLEST = 20
+"""Cells with fewer pixels inside the image are not there, px."""
+STEP = 1.5
+"""How exactly small cells are pushed up against each other, px."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a cell looks like inside its outline.
+
+    Parameters
+    ----------
+    height : float
+        Phase in the cell's middle, radians.
+    rim : float
+        Width over which the phase rises from the edge, px.
+    texture : float
+        Spread of the phase inside, radians.
+    """
+
+    height: float
+    rim: float
+    texture: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,12 +50,9 @@ class Cell:
         Image position of the window's first pixel.
     inside : (h, w) bool
         The window, clipped to the image.
-    height : float
-        Phase in the cell's middle, radians.
-    rim : float
-        Width over which the phase rises from the edge, px.
-    texture : float
-        Spread of the phase inside, radians.
+    area : int
+        Pixels inside the image.
+    look : Look
     """
 
     outline: Outline
@@ -40,9 +60,8 @@ class Cell:
     top: int
     left: int
     inside: NDArray[np.bool_]
-    height: float
-    rim: float
-    texture: float
+    area: int
+    look: Look
 
     @property
     def window(self) -> tuple[slice, slice]:
@@ -66,8 +85,8 @@ class Scene:
         Debris, dead cells and granules in focus.
     blurred : list of the same
         Out of focus.
-    cover : (H, W) uint8
-        How many cells lie over each pixel.
+    owner : (H, W) int32
+        0 where there is no cell, else 1 + index of the cell that came last.
     """
 
     shape: Shape = IMAGE_SHAPE
@@ -75,22 +94,66 @@ class Scene:
     lines: list[tuple[NDArray[np.float64], ...]] = field(default_factory=list)
     discs: list[tuple[NDArray[np.float64], ...]] = field(default_factory=list)
     blurred: list[tuple[NDArray[np.float64], ...]] = field(default_factory=list)
-    cover: NDArray[np.uint8] = field(init=False)
+    owner: NDArray[np.int32] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.cover = np.zeros(self.shape, np.uint8)
+        self.owner = np.zeros(self.shape, np.int32)
+
+    def settle(
+        self,
+        rng: np.random.Generator,
+        outline: Outline,
+        look: Look,
+        *,
+        together: float,
+        most_shared: float,
+        margin: float = 4.0,
+        n_tries: int = 20,
+    ) -> bool:
+        """Find a place for one cell: alone somewhere, or pushed up against another.
+
+        Parameters
+        ----------
+        outline : (K, 2) float64
+            Around the origin.
+        together : float
+            Chance that it seeks the company of a random cell that is there already.
+        most_shared : float
+            Largest share of its pixels, or of any other cell's, that may lie in both.
+        margin : float
+            How far outside the image its centre may lie, px.
+
+        Returns
+        -------
+        bool
+            Whether a place was found.
+        """
+        for _ in range(n_tries):
+            if self.cells and rng.random() < together:
+                if self._push_up(rng, outline, look, most_shared):
+                    return True
+            elif self.try_cell(outline, self.anywhere(rng, margin), look, most_shared):
+                return True
+        return False
+
+    def _push_up(
+        self, rng: np.random.Generator, outline: Outline, look: Look, most_shared: float
+    ) -> bool:
+        """Put a cell as near to another as `most_shared` allows, in a random direction."""
+        cell = self.cells[int(rng.integers(len(self.cells)))]
+        angle = rng.uniform(0, 2 * np.pi)
+        direction = np.array([np.sin(angle), np.cos(angle)])
+        farthest = reach(cell.outline - cell.centre, direction) + reach(outline, -direction)
+        step = max(STEP, 0.04 * farthest)
+        for distance in np.arange(0.5 * farthest, 1.2 * farthest + step, step):
+            if self.try_cell(outline, cell.centre + distance * direction, look, most_shared):
+                return True
+        return False
 
     def try_cell(
-        self,
-        outline: Outline,
-        centre: NDArray[np.float64],
-        *,
-        height: float,
-        rim: float,
-        texture: float,
-        most_covered: float,
+        self, outline: Outline, centre: NDArray[np.float64], look: Look, most_shared: float
     ) -> bool:
-        """Add a cell unless too much of it lies over others, or nearly all outside the image.
+        """Add a cell unless it shares too much with others, or lies nearly outside the image.
 
         Parameters
         ----------
@@ -98,8 +161,8 @@ class Scene:
             Around the origin.
         centre : (2,) float64
             (y, x), px.
-        most_covered : float
-            Largest share of its pixels over other cells.
+        most_shared : float
+            As in `settle`.
 
         Returns
         -------
@@ -112,40 +175,32 @@ class Scene:
         if (high - low < 4).any():
             return False
         inside = fill_outline(placed, low[0], low[1], (high[0] - low[0], high[1] - low[1]))
-        n_pixels = int(inside.sum())
-        cover = self.cover[low[0] : high[0], low[1] : high[1]]
-        if n_pixels < 20 or (cover[inside] > 0).mean() > most_covered:
+        owner = self.owner[low[0] : high[0], low[1] : high[1]]
+        area = int(inside.sum())
+        if area < SMALLEST or self._shares_more(owner[inside], most_shared):
             return False
-        cover += inside
-        cell = Cell(
-            outline=placed,
-            centre=np.asarray(centre, np.float64),
-            top=int(low[0]),
-            left=int(low[1]),
-            inside=inside,
-            height=height,
-            rim=rim,
-            texture=texture,
+        owner[inside] = len(self.cells) + 1
+        self.cells.append(
+            Cell(
+                outline=placed,
+                centre=np.asarray(centre, np.float64),
+                top=int(low[0]),
+                left=int(low[1]),
+                inside=inside,
+                area=area,
+                look=look,
+            )
         )
-        self.cells.append(cell)
         return True
 
-    def beside(
-        self, rng: np.random.Generator, outline: Outline, closeness: tuple[float, float]
-    ) -> NDArray[np.float64]:
-        """Give a centre at which `outline` about touches a random cell that is there already.
-
-        Parameters
-        ----------
-        closeness : (low, high)
-            Distance as a share of that at which the two just touch.
-        """
-        cell = self.cells[int(rng.integers(len(self.cells)))]
-        angle = rng.uniform(0, 2 * np.pi)
-        direction = np.array([np.sin(angle), np.cos(angle)])
-        gap = reach(cell.outline - cell.centre, direction) + reach(outline, -direction)
-        centre: NDArray[np.float64] = cell.centre + direction * gap * rng.uniform(*closeness)
-        return centre
+    def _shares_more(self, owners: NDArray[np.int32], share: float) -> bool:
+        """Tell whether the new cell, or one of those beneath, has more than `share` in common."""
+        taken = owners[owners > 0]
+        if len(taken) > share * len(owners):
+            return True
+        others, n_pixels = np.unique(taken, return_counts=True)
+        areas = [self.cells[other - 1].area for other in others]
+        return any(shared > share * area for shared, area in zip(n_pixels, areas, strict=True))
 
     def anywhere(self, rng: np.random.Generator, margin: float = 4.0) -> NDArray[np.float64]:
         """Give a random place, at most `margin` px outside the image."""

@@ -3,11 +3,11 @@
 import numpy as np
 
 from cellflow.synth.litter import add_blurred, add_dead_cells, add_specks, add_stray_neurites
-from cellflow.synth.scene import Cell, Scene
+from cellflow.synth.scene import Cell, Look, Scene
 from cellflow.synth.shapes import Outline, bridge_path, cell_outline, draw_arms, neurite_path
 
 MEAN_COUNT, COUNT_SPREAD = 400, 0.5
-MEDIAN_DIAMETER, DIAMETER_SPREAD = 16.8, 0.17
+MEDIAN_DIAMETER, DIAMETER_SPREAD = 17.2, 0.22
 MOST_CELLS = 790
 
 
@@ -66,20 +66,12 @@ def _draw_body(rng: np.random.Generator, diameter: float) -> Outline:
 
 def _add_cell(rng: np.random.Generator, scene: Scene, diameter: float, clumping: float) -> None:
     outline = _draw_body(rng, diameter)
-    for _ in range(25):
-        together = len(scene.cells) > 3 and rng.random() < clumping
-        centre = scene.anywhere(rng)
-        if together:
-            centre = scene.beside(rng, outline, (0.75, 1.1))
-        if scene.try_cell(
-            outline,
-            centre,
-            height=rng.uniform(0.3, 1.2) * (1.8 if rng.random() < 0.08 else 1.0),
-            rim=rng.uniform(1.2, 4.5),
-            texture=rng.uniform(0.04, 0.14),
-            most_covered=0.35,
-        ):
-            return
+    look = Look(
+        height=rng.uniform(0.3, 1.2) * (1.8 if rng.random() < 0.08 else 1.0),
+        rim=rng.uniform(1.2, 4.5),
+        texture=rng.uniform(0.04, 0.14),
+    )
+    scene.settle(rng, outline, look, together=clumping, most_shared=rng.exponential(0.07))
 
 
 def _add_bridges(rng: np.random.Generator, scene: Scene) -> None:
@@ -105,5 +97,5 @@ def _add_processes(rng: np.random.Generator, scene: Scene, cell: Cell) -> None:
         # Starts inside, so that body and process join without a gap.
         start = cell.centre + 0.8 * away[corner]
         path = neurite_path(rng, start, angle, rng.lognormal(2.9, 0.6), wander=0.08)
-        phase = 0.75 * min(cell.height, 0.8)
+        phase = 0.75 * min(cell.look.height, 0.8)
         scene.add_line(path, (rng.uniform(1.0, 1.8), 0.6), (phase, 0.2 * phase))

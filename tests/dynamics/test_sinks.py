@@ -63,11 +63,15 @@ def test_no_ends_no_cells():
 
 @pytest.mark.needs_jit
 def test_the_kernels_do_what_their_python_does(rng):
-    counts = np.zeros((40, 40), np.int32)
-    counts[5:-5, 5:-5] = rng.poisson(2, (30, 30)) ** 2
-    peaks = sinks.list_peaks(counts)
-    np.testing.assert_array_equal(peaks, sinks.list_peaks.py_func(counts))
-    grown = [np.zeros_like(counts) for _ in range(2)]
-    sinks.grow_sinks(counts, peaks, grown[0])
-    sinks.grow_sinks.py_func(counts, peaks, grown[1])
+    ends = rng.normal(15, 4, (2, 4000)).clip(0, 29).astype(np.float32)
+    counts = [np.zeros((40, 40), np.int32) for _ in range(2)]
+    crowded = sinks.count_ends(ends, counts[0])
+    np.testing.assert_array_equal(crowded, sinks.count_ends.py_func(ends, counts[1]))
+    np.testing.assert_array_equal(*counts)
+    peaks = sinks.list_peaks(counts[0], crowded)
+    assert len(peaks) >= 3
+    np.testing.assert_array_equal(peaks, sinks.list_peaks.py_func(counts[0], crowded))
+    grown = [np.zeros_like(counts[0]) for _ in range(2)]
+    sinks.grow_sinks(counts[0], peaks, grown[0])
+    sinks.grow_sinks.py_func(counts[0], peaks, grown[1])
     np.testing.assert_array_equal(*grown)

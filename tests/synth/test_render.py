@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from cellflow.synth.render import GROUND, render
-from cellflow.synth.scene import Scene
+from cellflow.synth.scene import Look, Scene
 from cellflow.synth.shapes import cell_outline
 
-LOOK = {"height": 0.8, "rim": 2.5, "texture": 0.0}
+LOOK = Look(height=0.8, rim=2.5, texture=0.0)
 
 
 def test_an_empty_field_is_grey_ground_with_little_noise(rng):
@@ -19,7 +19,7 @@ def test_an_empty_field_is_grey_ground_with_little_noise(rng):
 def test_a_cell_is_dark_inside_with_a_bright_halo(rng):
     scene = Scene(shape=(60, 60))
     outline = cell_outline(rng, 400, roughness=0)
-    scene.try_cell(outline, np.array([30.0, 30.0]), most_covered=0, **LOOK)
+    scene.try_cell(outline, np.array([30.0, 30.0]), LOOK, most_shared=0)
     image = render(scene, rng).astype(float)
     y, x = np.mgrid[:60, :60] - 30
     distance = np.hypot(y, x)
@@ -43,5 +43,5 @@ def test_a_dot_looks_as_in_the_competitions_pictures(rng):
 def test_the_middle_of_a_large_flat_cell_is_as_grey_as_the_ground(rng):
     scene = Scene(shape=(200, 200))
     outline = cell_outline(rng, 12_000, roughness=0)
-    scene.try_cell(outline, np.array([100.0, 100.0]), most_covered=0, **LOOK)
+    scene.try_cell(outline, np.array([100.0, 100.0]), LOOK, most_shared=0)
     assert render(scene, rng)[90:110, 90:110].mean() == pytest.approx(GROUND, abs=1)

@@ -34,6 +34,20 @@ def test_the_centre_is_the_pixel_nearest_the_mean_and_the_first_of_equals():
     assert diffusion.place_cell(square, 1, np.array([0, 0, 2, 2]), np.empty(13)) == 1 * 3 + 1
 
 
+def test_the_centre_of_any_shape_is_its_pixel_nearest_the_mean(rng):
+    for _ in range(60):
+        labels = (rng.random(rng.integers(1, 8, 2)) < rng.uniform(0.2, 1)).astype(np.int32)
+        labels[0, rng.integers(labels.shape[1])] = labels[-1, -1] = labels[
+            rng.integers(len(labels)), 0
+        ] = 1
+        y, x = np.nonzero(labels)
+        expected = np.argmin((x - x.mean()) ** 2 + (y - y.mean()) ** 2)
+        height, width = labels.shape
+        weights = np.empty((height + 2) * (width + 1) + 1, np.float32)
+        centre = diffusion.place_cell(labels, 1, np.array([0, 0, height, width]), weights)
+        assert divmod(centre, width + 1) == (y[expected] + 1, x[expected] + 1)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_heat_spreads_by_the_3x3_mean(dtype, rng):
     labels = (rng.random((7, 9)) < 0.8).astype(np.int32)

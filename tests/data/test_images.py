@@ -1,0 +1,124 @@
+"""Pictures come back as they were written, at full depth; broken ones are named."""
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from cellflow.data.images import (
+    find_images,
+    list_images,
+    read_image,
+    read_label_image,
+    write_label_tiff,
+    write_png,
+)
+from cellflow.errors import ImageError, LabelError
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3)])
+def test_png_keeps_depth_and_channels(tmp_path, rng, dtype, shape):
+    pixels = rng.integers(0, np.iinfo(dtype).max, shape, dtype)
+    path = tmp_path / "ä b.png"
+    path.write_bytes(imagecodecs.png_encode(pixels))
+    expected = pixels if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
+    assert (read_image(path) == expected).all()
+
+
+def test_alpha_is_dropped(tmp_path, rng):
+    pixels = rng.integers(0, 255, (5, 7, 4), np.uint8)
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(pixels))
+    assert read_image(tmp_path / "a.png").shape == (3, 5, 7)
+    Image.fromarray(pixels[..., :2].copy(), mode="LA").save(tmp_path / "g.png")
+    assert (read_image(tmp_path / "g.png") == pixels[..., 0]).all()
+
+
+def test_compressed_tiff_and_jpeg_are_read(tmp_path, rng):
+    pixels = rng.integers(0, 60000, (20, 30), np.uint16)
+    tifffile.imwrite(tmp_path / "a.TIF", pixels, compression="lzw")
+    assert (read_image(tmp_path / "a.TIF") == pixels).all()
+    (tmp_path / "a.jpg").write_bytes(imagecodecs.jpeg_encode((pixels // 256).astype(np.uint8)))
+    assert read_image(tmp_path / "a.jpg").shape == (20, 30)
+
+
+def test_a_stack_of_planes_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "z.tif", np.zeros((9, 8, 7), np.uint8))
+    with pytest.raises(ImageError, match=r"z\.tif: expected at most 4 channels, found 9"):
+        read_image(tmp_path / "z.tif")
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg"])
+def test_truncated_missing_and_foreign_files_are_named(tmp_path, rng, suffix):
+    pixels = rng.integers(0, 255, (64, 64), np.uint8)
+    encode = {"png": imagecodecs.png_encode, "jpg": imagecodecs.jpeg_encode}
+    path = tmp_path / f"broken.{suffix}"
+    if suffix == "tif":
+        tifffile.imwrite(path, pixels, compression="zlib")
+    else:
+        path.write_bytes(encode[suffix](pixels))
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(ImageError, match=rf"broken\.{suffix}"):
+        read_image(path)
+    path.write_bytes(b"hello")
+    with pytest.raises(ImageError, match=rf"broken\.{suffix}"):
+        read_image(path)
+    with pytest.raises(ImageError, match="No such file"):
+        read_image(tmp_path / f"none.{suffix}")
+
+
+def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(ImageError, match=r"unknown kind of image; known: .*\.png"):
+        read_image(tmp_path / "a.czi")
+
+
+def test_label_images_keep_more_than_255_cells(tmp_path):
+    labels = np.arange(800, dtype=np.int32).reshape(20, 40)
+    write_label_tiff(tmp_path / "l.tif", labels)
+    assert tifffile.imread(tmp_path / "l.tif").dtype == np.uint16
+    assert (read_label_image(tmp_path / "l.tif") == labels).all()
+    write_label_tiff(tmp_path / "l.tif", labels * 100)
+    assert (read_label_image(tmp_path / "l.tif") == labels * 100).all()
+
+
+def test_the_indices_of_a_palette_are_the_labels(tmp_path):
+    picture = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8), mode="P")
+    picture.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    picture.save(tmp_path / "p.png")
+    assert read_label_image(tmp_path / "p.png").tolist() == [[0, 1], [2, 1]]
+
+
+def test_colours_fractions_and_negatives_are_no_labels(tmp_path):
+    write_png(tmp_path / "c.png", np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(LabelError, match="one channel, found 3"):
+        read_label_image(tmp_path / "c.png")
+    tifffile.imwrite(tmp_path / "f.tif", np.zeros((4, 4), np.float32))
+    with pytest.raises(LabelError, match="whole numbers"):
+        read_label_image(tmp_path / "f.tif")
+    tifffile.imwrite(tmp_path / "n.tif", np.full((4, 4), -1, np.int16))
+    with pytest.raises(LabelError, match="between 0 and"):
+        read_label_image(tmp_path / "n.tif")
+
+
+def test_images_are_listed_in_natural_order(tmp_path):
+    for name in ("a10.png", "a2.png", ".hidden.png", "notes.txt", "B1.TIF"):
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in list_images(tmp_path)] == ["B1.TIF", "a2.png", "a10.png"]
+
+
+def test_a_folder_without_images_is_an_error(tmp_path):
+    with pytest.raises(ImageError, match="no images; looked for"):
+        list_images(tmp_path)
+    with pytest.raises(ImageError, match="no such folder"):
+        list_images(tmp_path / "none")
+
+
+def test_the_competitions_folder_stands_for_its_test_images(tmp_path):
+    (tmp_path / "test").mkdir()
+    (tmp_path / "train.csv").write_text("")
+    (tmp_path / "test" / "a.png").write_bytes(b"")
+    assert find_images([tmp_path, tmp_path / "x.png"]) == [
+        tmp_path / "test" / "a.png",
+        tmp_path / "x.png",
+    ]

@@ -1,0 +1,122 @@
+"""Many images: resumed, shared out, and not stopped by a broken one."""
+
+import numpy as np
+import pytest
+import torch
+
+from cellflow.config import Config, DynamicsConfig, InferenceConfig, NetworkConfig
+from cellflow.data.images import write_png
+from cellflow.data.submission import read_submission
+from cellflow.errors import ConfigError, DataError, ModelError
+from cellflow.inference.folder import partial_folder, predict_folder
+from cellflow.inference.predict import Model
+from cellflow.network.cpnet import build_network
+
+CONFIG = Config(
+    network=NetworkConfig(channels_per_level=(4, 8), diam_mean=17.0),
+    inference=InferenceConfig(tile_size=64, precision="float32"),
+    dynamics=DynamicsConfig(flow_threshold=0.0, min_size=1),
+)
+
+
+def make_model(diameter=17.0):
+    network = build_network(CONFIG.network, torch.Generator().manual_seed(0))
+    return Model.from_network(network, CONFIG, diameter=diameter, device=torch.device("cpu"))
+
+
+@pytest.fixture
+def model():
+    return make_model()
+
+
+@pytest.fixture
+def images(tmp_path, rng):
+    paths = [tmp_path / "in ä" / f"i{k}.png" for k in range(4)]
+    for path in paths:
+        write_png(path, rng.integers(0, 255, (40, 50), np.uint8))
+    return paths
+
+
+def test_every_image_has_its_row_and_nothing_is_left_over(tmp_path, model, images):
+    out = tmp_path / "out é.csv"
+    result = predict_folder(model, images, [out, tmp_path / "lab"], cells=tmp_path / "c.csv")
+    assert (result.n_images, result.failures) == (4, ())
+    found = read_submission(out, (40, 50))
+    assert list(found) == ["i0", "i1", "i2", "i3"]
+    assert sum(map(len, found.values())) == result.n_cells
+    assert len(list((tmp_path / "lab").iterdir())) == 4
+    assert not partial_folder(out).exists()
+
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(tmp_path, model, images):
+    predict_folder(model, images, [tmp_path / "whole.csv"])
+    seen = []
+
+    def stop(step, numbers):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_folder(model, images, [tmp_path / "s.csv"], report=stop)
+    assert not (tmp_path / "s.csv").exists()
+    result = predict_folder(
+        model, images, [tmp_path / "s.csv"], report=lambda step, numbers: seen.append(step)
+    )
+    assert result.n_resumed == 3
+    assert seen == [1, 2, 3, 4]
+    assert (tmp_path / "s.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_another_model_is_not_mixed_in_unless_restarted(tmp_path, model, images):
+    def stop(step, numbers):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_folder(model, images, [tmp_path / "s.csv"], report=stop)
+    with pytest.raises(ModelError, match="another model or other settings; --restart"):
+        predict_folder(make_model(25.0), images, [tmp_path / "s.csv"])
+    result = predict_folder(make_model(25.0), images, [tmp_path / "s.csv"], restart=True)
+    assert result.n_resumed == 0
+
+
+def test_a_broken_image_is_named_and_the_rest_is_written(tmp_path, model, images):
+    images[1].write_bytes(images[1].read_bytes()[:50])
+    result = predict_folder(model, images, [tmp_path / "s.csv"])
+    assert len(result.failures) == 1
+    assert "i1.png" in result.failures[0]
+    assert list(read_submission(tmp_path / "s.csv", (40, 50))) == ["i0", "i2", "i3"]
+
+
+def test_when_every_image_is_broken_nothing_is_written(tmp_path, model, images):
+    for path in images:
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"no image could be read: .*i0\.png"):
+        predict_folder(model, images, [tmp_path / "s.csv"])
+    assert not (tmp_path / "s.csv").exists()
+
+
+def test_no_images_and_equal_names_are_refused(tmp_path, model, images):
+    with pytest.raises(DataError, match="no images to predict"):
+        predict_folder(model, [], [tmp_path / "s.csv"])
+    with pytest.raises(DataError, match="have the same id 'i0'"):
+        predict_folder(model, [images[0], tmp_path / "i0.tif"], [tmp_path / "s.csv"])
+
+
+def test_an_unwritable_output_is_refused_before_any_work(tmp_path, model, images):
+    with pytest.raises(ConfigError, match="a zip holds the regions of one image"):
+        predict_folder(model, images, [tmp_path / "r.zip"])
+
+
+def test_the_time_is_told_after_the_first_images_and_overlays_are_drawn(tmp_path, model, images):
+    said = []
+    predict_folder(
+        model, images, [tmp_path / "s.csv"], overlays=tmp_path / "pictures", say=said.append
+    )
+    assert said[0].startswith("4 images, about ")
+    assert len(list((tmp_path / "pictures").glob("*.png"))) == 4
+
+
+def test_an_estimated_diameter_is_said_for_each_image(tmp_path, images):
+    said = []
+    predict_folder(make_model(None), images[:1], [tmp_path / "s.csv"], say=said.append)
+    assert said[0].startswith("i0.png: estimated diameter ")

@@ -1,0 +1,52 @@
+"""Tiles cover the image, and joining undoes cutting."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cellflow.inference.tiles import cut_tiles, join_tiles, padding, plan_tiles, taper_mask
+
+SIDES = st.integers(1, 200)
+
+
+@settings(max_examples=40, deadline=None)
+@given(SIDES, SIDES, st.sampled_from([32, 48, 96]), st.floats(0, 0.5))
+def test_joining_undoes_cutting(height, width, tile_size, overlap):
+    image = torch.rand(2, height, width, generator=torch.Generator().manual_seed(0))
+    grid = plan_tiles((height, width), tile_size, overlap)
+    assert torch.allclose(join_tiles(cut_tiles(image, grid), grid), image, atol=1e-5)
+
+
+def test_an_image_smaller_than_a_tile_is_one_tile():
+    assert plan_tiles((100, 80), 224, 0.1).corners == ((0, 0),)
+
+
+def test_padding_reaches_a_multiple_of_16_with_a_margin():
+    assert padding(16) == (8, 8)
+    assert padding(17) == (15, 16)
+    assert all((side + sum(padding(side))) % 16 == 0 for side in range(1, 70))
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("shape", [(300, 240), (224, 224), (225, 100), (536, 720), (1000, 90)])
+def test_grid_taper_and_average_are_cellposes(shape, rng):
+    transforms = pytest.importorskip("cellpose.transforms")
+    image = rng.random((2, *shape)).astype(np.float32)
+    expected, ysub, xsub, ly, lx = transforms.make_tiles(image, bsize=224, tile_overlap=0.1)
+    grid = plan_tiles(shape, 224, 0.1)
+    assert [(y[0], x[0]) for y, x in zip(ysub, xsub, strict=True)] == list(grid.corners)
+    tiles = cut_tiles(torch.from_numpy(image), grid)
+    assert (tiles.numpy() == expected.reshape(tiles.shape)).all()
+    assert taper_mask(grid.tile) == pytest.approx(transforms._taper_mask(*grid.tile), abs=1e-6)
+    noise = rng.random(tiles.shape).astype(np.float32)
+    averaged = transforms.average_tiles(noise, ysub, xsub, ly, lx)
+    assert join_tiles(torch.from_numpy(noise), grid).numpy() == pytest.approx(averaged, abs=1e-5)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("side", [15, 16, 17, 300, 520, 704])
+def test_padding_is_cellposes(side):
+    transforms = pytest.importorskip("cellpose.transforms")
+    assert padding(side) == tuple(transforms.get_pad_yx(side, side)[:2])

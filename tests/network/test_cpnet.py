@@ -1,0 +1,117 @@
+"""The U-Net and its files, both ways between here and Cellpose."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from cellflow.config import NetworkConfig
+from cellflow.errors import ModelError
+from cellflow.network.cpnet import (
+    FLOW_SCALE,
+    build_network,
+    fetch_pretrained,
+    find_pretrained,
+    load_weights,
+    save_cellpose_file,
+    weights_terms,
+)
+
+TINY = NetworkConfig(channels_per_level=(4, 8), diam_mean=17.0)
+
+
+def network(seed=0, config=TINY):
+    return build_network(config, torch.Generator().manual_seed(seed))
+
+
+def same(first, second):
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_weights_depend_on_the_generator_alone_and_leave_the_global_one():
+    before = torch.random.get_rng_state()
+    torch.rand(3)
+    assert same(network(1), network(1))
+    assert not same(network(1), network(2))
+    torch.random.set_rng_state(before)
+    expected = torch.rand(1)
+    torch.random.set_rng_state(before)
+    network(3)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_the_default_network_is_the_size_of_cellposes():
+    count = sum(p.numel() for p in network(config=NetworkConfig()).parameters())
+    # The published 6,600,843 numbers of cyto3 hold the batch norms as scale and shift.
+    assert abs(count - 6_600_843) < 5000
+
+
+def test_a_file_gives_the_network_back_with_its_sizes_and_diameters(tmp_path):
+    saved = network()
+    saved.diam_labels.data.fill_(18.5)
+    save_cellpose_file(saved, tmp_path / "modèle 1")
+    loaded = load_weights(tmp_path / "modèle 1")
+    assert same(saved, loaded)
+    assert (float(loaded.diam_mean), float(loaded.diam_labels)) == (17.0, 18.5)
+    assert [path.name for path in tmp_path.iterdir()] == ["modèle 1"]
+
+
+def test_missing_broken_and_foreign_files_are_named(tmp_path):
+    with pytest.raises(ModelError, match="cannot read the model"):
+        load_weights(tmp_path / "none")
+    (tmp_path / "broken").write_bytes(b"PK\x03\x04 no")
+    with pytest.raises(ModelError, match="broken, or no Cellpose model"):
+        load_weights(tmp_path / "broken")
+    torch.save({"W2": torch.zeros(2)}, tmp_path / "cp4")
+    with pytest.raises(ModelError, match="Cellpose 4"):
+        load_weights(tmp_path / "cp4")
+    torch.save([1, 2], tmp_path / "list")
+    with pytest.raises(ModelError, match="expected named tensors"):
+        load_weights(tmp_path / "list")
+    state = network().state_dict()
+    del state["output.2.bias"]
+    torch.save(state, tmp_path / "part")
+    with pytest.raises(ModelError, match=r"tensors missing \['output\.2\.bias'\]"):
+        load_weights(tmp_path / "part")
+
+
+def test_weights_that_are_nowhere_are_one_clear_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path))
+    with pytest.raises(ModelError, match="no weights of cyto3 at"):
+        find_pretrained("cyto3")
+    import cellpose.models
+
+    def offline(name):
+        raise OSError("no network")
+
+    monkeypatch.setattr(cellpose.models, "model_path", offline)
+    with pytest.raises(ModelError, match=r"put the file cyto3 .* --init scratch") as caught:
+        fetch_pretrained("cyto3")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ModelError, match="unknown pretrained model 'cyto9'; known: cyto3"):
+        fetch_pretrained("cyto9")
+
+
+def test_cached_weights_are_taken_without_a_download(tmp_path, monkeypatch):
+    monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path))
+    (tmp_path / "cyto2torch_0").write_bytes(b"x")
+    assert fetch_pretrained("cyto2") == tmp_path / "cyto2torch_0"
+
+
+def test_only_pretrained_weights_come_with_terms():
+    assert "non-commercial" in weights_terms("cyto3")
+    assert weights_terms("runs/mine") is None
+
+
+def test_the_slow_part_of_cellpose_is_not_imported():
+    code = (
+        "import sys, cellflow.inference.predict, cellflow.training.fine_tune;"
+        "sys.exit('cellpose.models' in sys.modules or 'cellpose.dynamics' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_flow_scale_is_cellposes():
+    assert FLOW_SCALE == 5.0

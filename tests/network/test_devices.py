@@ -1,0 +1,47 @@
+"""A device is there and has its reason, or is refused in a sentence."""
+
+import pytest
+import torch
+
+from cellflow.errors import ConfigError
+from cellflow.network.devices import choose_device
+from cellflow.network.precision import autocast, choose_precision, has_native_bfloat16
+
+CPU = torch.device("cpu")
+
+
+def test_the_processor_always_works():
+    assert choose_device("cpu").device == CPU
+    assert "threads" in str(choose_device("cpu"))
+
+
+def test_auto_says_why():
+    assert choose_device("auto").reason
+
+
+@pytest.mark.parametrize("text", ["gpu", "cuda:99", "tpu"])
+def test_what_is_not_there_is_refused_with_a_way_out(text):
+    with pytest.raises(ConfigError, match=r"device"):
+        choose_device(text)
+
+
+def test_a_request_is_followed_and_auto_never_emulates():
+    assert choose_precision("float32", CPU).dtype is torch.float32
+    assert choose_precision("bfloat16", CPU).dtype is torch.bfloat16
+    expected = torch.bfloat16 if has_native_bfloat16(CPU) else torch.float32
+    assert choose_precision("auto", CPU).dtype is expected
+
+
+def test_autocast_changes_convolutions_only_when_asked():
+    convolution, image = torch.nn.Conv2d(1, 1, 3), torch.zeros(1, 1, 8, 8)
+    with autocast(CPU, torch.float32):
+        assert convolution(image).dtype is torch.float32
+    with autocast(CPU, torch.bfloat16):
+        assert convolution(image).dtype is torch.bfloat16
+
+
+@pytest.mark.gpu
+def test_the_first_gpu_is_taken_by_itself():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    assert choose_device("auto").device == torch.device("cuda:0")

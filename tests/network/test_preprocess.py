@@ -1,0 +1,60 @@
+"""The network's input is the one that Cellpose makes."""
+
+import numpy as np
+import pytest
+import torch
+
+from cellflow.config import DataConfig
+from cellflow.errors import ImageError
+from cellflow.network.preprocess import prepare_image, resize_image
+
+
+def test_percentiles_become_zero_and_one_and_the_second_channel_is_empty(rng):
+    image = rng.integers(0, 4000, (40, 50), np.uint16)
+    prepared = prepare_image(image, DataConfig())
+    assert prepared.dtype == np.float32
+    assert np.percentile(prepared[0], [1, 99]) == pytest.approx([0, 1], abs=1e-5)
+    assert not prepared[1].any()
+
+
+def test_a_flat_image_becomes_zero():
+    assert not prepare_image(np.full((5, 6), 200, np.uint8), DataConfig()).any()
+
+
+def test_grey_of_a_coloured_image_is_its_mean(rng):
+    image = rng.random((3, 9, 9))
+    grey = prepare_image(image, DataConfig())[0]
+    assert grey == pytest.approx(prepare_image(image.mean(axis=0), DataConfig())[0], abs=1e-6)
+
+
+def test_channels_are_chosen_in_cellposes_meaning(rng):
+    image = rng.random((3, 9, 9))
+    prepared = prepare_image(image, DataConfig(channels=(2, 3)))
+    assert prepared[0] == pytest.approx(prepare_image(image[1], DataConfig())[0])
+    assert prepared[1] == pytest.approx(prepare_image(image[2], DataConfig())[0])
+
+
+def test_an_absent_channel_and_infinity_are_refused():
+    with pytest.raises(ImageError, match="channel 2 is asked for, but the image has 1"):
+        prepare_image(np.zeros((5, 5)), DataConfig(channels=(2, 0)))
+    with pytest.raises(ImageError, match="NaN or infinity"):
+        prepare_image(np.array([[0.0, np.inf]]), DataConfig())
+
+
+@pytest.mark.reference
+def test_grey_levels_are_normalised_as_in_cellpose(rng):
+    transforms = pytest.importorskip("cellpose.transforms")
+    image = rng.integers(0, 255, (64, 70)).astype(np.uint8)
+    expected = transforms.normalize99(image.astype(np.float32))
+    assert prepare_image(image, DataConfig())[0] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("shape", [(23, 61), (80, 40), (31, 31)])
+def test_resizing_is_cellposes(rng, shape):
+    transforms = pytest.importorskip("cellpose.transforms")
+    image = rng.random((31, 31, 2)).astype(np.float32)
+    expected = transforms.resize_image(image, Ly=shape[0], Lx=shape[1])
+    tensor = torch.from_numpy(image.transpose(2, 0, 1))[None]
+    found = resize_image(tensor, shape)[0].numpy().transpose(1, 2, 0)
+    assert found == pytest.approx(expected, abs=1e-5)
