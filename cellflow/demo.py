@@ -31,9 +31,6 @@ N_TRAIN, N_TEST = 40, 24
 N_TUNED = 10
 """Training images that the baseline is tuned on: a minute is enough for something this simple."""
 
-TRAINING_MINUTES = 4.5
-"""Leaves the rest of eight minutes on two processor cores to everything else."""
-
 N_PICTURES = 6
 
 
@@ -93,7 +90,7 @@ def run_demo(
     out: Path | str,
     *,
     seed: int = 0,
-    minutes: float = TRAINING_MINUTES,
+    minutes: float = 4.5,
     device: str = "auto",
     report: Report = lambda step, numbers: None,
     say: Say = lambda text: None,
@@ -107,7 +104,8 @@ def run_demo(
     seed : int
         Of images, weights and crops.
     minutes : float
-        Wall-clock budget of the training.
+        Wall-clock budget of the training; the default leaves the rest of eight minutes on two
+        processor cores to everything else.
     device : str
         As for `choose_device`.
     report, say : callable

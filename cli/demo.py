@@ -10,7 +10,7 @@ from .options import PATH, device_option, json_option
 @click.command()
 @click.option("--out", type=PATH, default="runs/demo", show_default=True, help="A new folder.")
 @click.option("--seed", default=0, show_default=True, help="Of images, weights and crops.")
-@click.option("--minutes", default=4.0, show_default=True, help="Of training.")
+@click.option("--minutes", default=4.5, show_default=True, help="Of training.")
 @device_option
 @json_option
 def command(out: Path, seed: int, minutes: float, device: str, as_json: bool) -> None:

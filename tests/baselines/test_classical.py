@@ -21,7 +21,7 @@ def dark_discs(rng):
 
 def test_separate_discs_are_found(rng):
     sample = dark_discs(rng)
-    labels = segment_classical(sample.image, ClassicalConfig(signal="dark", threshold=8, halo=0))
+    labels = segment_classical(sample.image, ClassicalConfig(signal="dark", smoothing=2, halo=0))
     assert np.unique(labels).tolist() == [0, 1, 2, 3, 4]
     assert average_precision(sample.masks, labels).precision[0] == 1
 
