@@ -20,8 +20,9 @@ def dark_discs(rng):
 
 
 def test_separate_discs_are_found(rng):
+    config = ClassicalConfig(signal="dark", smoothing=2, threshold=8, halo=0)
     sample = dark_discs(rng)
-    labels = segment_classical(sample.image, ClassicalConfig(signal="dark", smoothing=2, halo=0))
+    labels = segment_classical(sample.image, config)
     assert np.unique(labels).tolist() == [0, 1, 2, 3, 4]
     assert average_precision(sample.masks, labels).precision[0] == 1
 
