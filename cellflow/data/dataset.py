@@ -56,7 +56,7 @@ class Dataset:
     ----------
     root : Path
     layout : str
-        Name of the recognised layout: kaggle, coco, cellpose, folders, dsb2018 or images.
+        Name of the recognised layout, for instance kaggle; `cellflow.data.entrance` has all.
     entries : tuple of Entry
         Sorted by name.
     remarks : tuple of str

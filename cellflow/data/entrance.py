@@ -11,6 +11,7 @@ from cellflow.data.folders import (
     open_dsb2018,
     open_image_mask_folders,
     open_images,
+    open_usiigaci,
 )
 from cellflow.data.kaggle import open_kaggle
 from cellflow.errors import ConfigError, DataError
@@ -20,6 +21,7 @@ NEEDS = {
     "coco": "a COCO .json with the images beneath the folder",
     "folders": "images/x.png and masks/x.png",
     "dsb2018": "<id>/images/*.png and <id>/masks/*.png",
+    "usiigaci": "<set>/raw.tif and <set>/instances_ids.png",
     "cellpose": "x.tif and x_masks.tif, or x_seg.npy",
     "images": "images alone, without truth",
 }
@@ -98,6 +100,7 @@ _OPENERS: dict[str, Callable[[Path], Dataset | None]] = {
     "coco": open_coco,
     "folders": _folder_only(open_image_mask_folders),
     "dsb2018": _folder_only(open_dsb2018),
+    "usiigaci": _folder_only(open_usiigaci),
     "cellpose": _folder_only(open_cellpose_pairs),
     "images": _folder_only(open_images),
 }

@@ -1,4 +1,4 @@
-"""Folders of images and label images: Cellpose pairs, ``images/`` + ``masks/``, DSB2018.
+"""Folders of images and label images: Cellpose pairs, ``images/`` + ``masks/``, DSB2018, Usiigaci.
 
 Every opener gives None when the folder is not of its layout.
 """
@@ -93,6 +93,19 @@ def open_dsb2018(folder: Path) -> Dataset | None:
     if not any(entry.read_masks for entry in entries):
         return None
     return _dataset(folder, "dsb2018", entries)
+
+
+def open_usiigaci(folder: Path) -> Dataset | None:
+    """Open ``<set>/raw.tif`` + ``<set>/instances_ids.png``, in `folder` or one level below."""
+    entries = []
+    for picture in sorted([*folder.glob("*/raw.tif"), *folder.glob("*/*/raw.tif")]):
+        truth = picture.with_name("instances_ids.png")
+        name = "_".join(picture.parent.relative_to(folder).parts)
+        read = partial(read_label_masks, truth) if truth.exists() else None
+        entries.append(Entry(name=name, image_path=picture, read_masks=read))
+    if not any(entry.read_masks for entry in entries):
+        return None
+    return _dataset(folder, "usiigaci", entries)
 
 
 def open_images(folder: Path) -> Dataset | None:

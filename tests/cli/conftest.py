@@ -1,0 +1,60 @@
+"""The command line in this process, and a small competition to run it on."""
+
+import numpy as np
+import pytest
+from cellflow_cli import main
+
+from cellflow.data.images import write_png
+from cellflow.data.kaggle import KaggleImage, write_train_csv
+from cellflow.data.rle import dense_to_masks
+
+
+class Done:
+    """What a command left behind: exit code, stdout, stderr."""
+
+    def __init__(self, code, output):
+        self.code, self.out, self.err = code, output.out, output.err
+
+    @property
+    def errors(self):
+        """The lines that say what was wrong."""
+        return [line for line in self.err.splitlines() if line.startswith("error: ")]
+
+
+@pytest.fixture
+def cellflow(monkeypatch, capsys):
+    """Run `cellflow` with arguments, through the function that turns errors into exit codes."""
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["cellflow", *map(str, arguments)])
+        monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        return Done(code, capsys.readouterr())
+
+    return run
+
+
+def discs(shape, centres, radius=4):
+    """Draw one mask a centre, (N, H, W) bool."""
+    y, x = np.indices(shape)
+    return np.array([np.hypot(y - cy, x - cx) < radius for cy, cx in centres]).reshape(-1, *shape)
+
+
+@pytest.fixture
+def competition(tmp_path):
+    """A folder of four 40x120 images with three cells each, `ä b` in one's name."""
+    rng = np.random.default_rng(7)
+    folder, images = tmp_path / "competition é", []
+    for number, name in enumerate(("a", "ä b", "c", "d")):
+        centres = [(10, 10 + number), (28, 22), (17 + number, 45)]
+        masks = discs((40, 120), centres)
+        picture = rng.normal(128, 4, (40, 120)) - 60 * masks.any(axis=0)
+        write_png(folder / "train" / f"{name}.png", picture.clip(0, 255).astype(np.uint8))
+        metadata = {"cell_type": "cort" if number % 2 else "astro"}
+        images.append(KaggleImage(name=name, masks=dense_to_masks(masks), metadata=metadata))
+    write_train_csv(folder / "train.csv", images)
+    return folder

@@ -1,0 +1,145 @@
+"""`cellflow score` and `compare`: numbers on stdout, faults on stderr."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cellflow.data.kaggle import read_train_csv
+from cellflow.data.rle import rle_to_masks
+from cellflow.data.submission import write_submission
+
+
+@pytest.fixture
+def truth(competition):
+    return competition / "train.csv"
+
+
+@pytest.fixture
+def perfect(truth, tmp_path):
+    path = tmp_path / "perfect ä.csv"
+    images = read_train_csv(truth).values()
+    write_submission(path, [(image.name, image.masks) for image in images])
+    return path
+
+
+@pytest.fixture
+def half(truth, tmp_path):
+    """Two images whole, two without a cell."""
+    path = tmp_path / "half.csv"
+    none = rle_to_masks([], (40, 120))
+    images = list(read_train_csv(truth).values())
+    write_submission(path, [(i.name, i.masks if n < 2 else none) for n, i in enumerate(images)])
+    return path
+
+
+def test_a_perfect_submission_scores_one(cellflow, truth, perfect):
+    done = cellflow("score", perfect, "--truth", truth)
+    assert done.code == 0
+    row = next(line.split() for line in done.out.splitlines() if line.startswith("all"))
+    assert row[:5] == ["all", "4", "12", "12", "1.000"]
+
+
+def test_json_has_the_mean_its_interval_and_each_image(cellflow, truth, half):
+    done = cellflow("score", half, "--truth", truth, "--json")
+    content = json.loads(done.out)
+    overall = content["overall"]
+    assert overall["mean"] == 0.5
+    assert 0 <= overall["low"] < 0.5 < overall["high"] <= 1
+    assert {name: image["score"] for name, image in content["images"].items()} == {
+        "a": 1, "ä b": 1, "c": 0, "d": 0,
+    }  # fmt: skip
+
+
+def test_missing_images_count_zero_and_are_named_or_left_out_on_request(
+    cellflow, truth, perfect, tmp_path
+):
+    rows = perfect.read_text().splitlines()
+    some = tmp_path / "some.csv"
+    some.write_text("\n".join(row for row in rows if not row.startswith("d,")) + "\n")
+    done = cellflow("score", some, "--truth", truth)
+    assert "0.750" in done.out
+    assert "d" in done.out.split("without a row")[-1] or "d" in done.err
+    done = cellflow("score", some, "--truth", truth, "--covered-only")
+    assert "1.000" in done.out
+    assert "0.750" not in done.out
+
+
+@pytest.mark.parametrize(
+    "variant", ["report", "pooled", "at-least-one", "exactly-one", "hungarian-ge"]
+)
+def test_every_variant_is_named_in_its_result(cellflow, truth, half, variant):
+    done = cellflow("score", half, "--truth", truth, "--variant", variant)
+    assert done.code == 0
+    assert f"Variant {variant}" in done.out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "missing column"),
+        ("id,mask\na,1 2\n", "missing column predicted"),
+        ("id,predicted\nzz,1 2\n", "none of its 1 images is in"),
+        ("id,predicted\na,1 2 3\n", "line 2: image a: an odd count of numbers (3)"),
+        ("id,predicted\na,0 2\n", "line 2"),
+        ("id,predicted\na,-4 2\n", "line 2"),
+        ("id,predicted\na,5 2 1 2\n", "line 2"),
+        ("id,predicted\na,4800 2\n", "line 2: image a: run 4800+2 ends outside a 120x40 image"),
+        ("id,predicted\na,x y\n", "line 2"),
+    ],
+)
+def test_a_broken_submission_is_one_line_with_file_and_line(
+    cellflow, truth, tmp_path, text, message
+):
+    path = tmp_path / "broken ü.csv"
+    path.write_text(text)
+    done = cellflow("score", path, "--truth", truth)
+    assert (done.code, done.out) == (1, "")
+    (line,) = done.errors
+    assert "broken ü.csv" in line
+    assert message in line
+
+
+@pytest.mark.parametrize("ends", ["\r\n", "\n"])
+def test_a_byte_order_mark_and_windows_line_ends_change_nothing(cellflow, truth, perfect, ends):
+    perfect.write_bytes(
+        b"\xef\xbb\xbf" + perfect.read_text(encoding="utf-8").replace("\n", ends).encode()
+    )
+    done = cellflow("score", perfect, "--truth", truth, "--json")
+    assert json.loads(done.out)["overall"]["mean"] == 1
+
+
+def test_a_file_that_is_not_there_is_wrong_usage(cellflow, truth, tmp_path):
+    assert cellflow("score", tmp_path / "none.csv", "--truth", truth).code == 2
+
+
+def test_two_submissions_are_compared_with_an_interval(cellflow, truth, perfect, half):
+    done = cellflow("compare", perfect, half, "--truth", truth)
+    assert done.code == 0
+    assert "difference +0.500" in done.out
+    content = json.loads(cellflow("compare", perfect, half, "--truth", truth, "--json").out)
+    (pair,) = content["pairs"]
+    assert pair["difference"]["mean"] == 0.5
+
+
+def test_one_submission_alone_is_not_a_comparison(cellflow, truth, perfect):
+    done = cellflow("compare", perfect, "--truth", truth)
+    assert done.code in (1, 2)
+    assert "two" in done.err
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("name", "mean", "ap50"),
+    [("mask_rcnn", 0.38647, 0.68189), ("cellpose_finetuned", 0.33082, 0.62485)],
+)
+def test_the_published_numbers_of_real_submissions(cellflow, real_data, name, mean, ap50):
+    folder = real_data / "sartorius"
+    submission = folder / "predictions" / f"{name}.csv"
+    done = cellflow(
+        "score", submission, "--truth", folder / "train.csv", "--covered-only", "--json"
+    )
+    overall = json.loads(done.out)["overall"]
+    assert overall["mean"] == pytest.approx(mean, abs=5e-6)
+    assert overall["per_threshold"][0] == pytest.approx(ap50, abs=5e-6)
+    assert np.all(np.diff(overall["per_threshold"]) <= 0)

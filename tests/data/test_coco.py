@@ -1,0 +1,150 @@
+"""COCO and LIVECell: polygons, run lengths in both writings, and back."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cellflow.data.coco import open_coco, write_coco
+from cellflow.data.coco_rle import decode_counts, encode_counts
+from cellflow.data.images import write_png
+from cellflow.data.rle import dense_to_masks, masks_to_dense
+from cellflow.errors import DataError, LabelError, RleError
+from cellflow.records import Sample
+
+SQUARE = [1, 1, 4, 1, 4, 3, 1, 3]
+
+
+def coco(tmp_path, *segmentations, images=("a.png",), name="c.json", **more):
+    """A folder with pictures of 5 x 6 pixels and a COCO file; annotations are of the first."""
+    for picture in images:
+        write_png(tmp_path / "images" / picture, np.zeros((5, 6), np.uint8))
+    content = {
+        "images": [
+            {"id": n, "file_name": picture, "height": 5, "width": 6}
+            for n, picture in enumerate(images)
+        ],
+        "annotations": [
+            {"id": n, "image_id": 0, "category_id": 1, "segmentation": one, "iscrowd": 0, **more}
+            for n, one in enumerate(segmentations)
+        ],
+        "categories": [{"id": 1, "name": "cell"}],
+    }
+    path = tmp_path / name
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def masks_of(dataset):
+    return masks_to_dense(dataset.entries[0].load().masks)
+
+
+def test_polygons_with_several_parts_are_one_cell(tmp_path):
+    (cell,) = masks_of(
+        open_coco(coco(tmp_path, [[0, 0, 2, 0, 2, 2, 0, 2], [4, 3, 6, 3, 6, 5, 4, 5]]))
+    )
+    assert np.argwhere(cell).tolist() == [
+        [0, 0], [0, 1], [1, 0], [1, 1], [3, 4], [3, 5], [4, 4], [4, 5],
+    ]  # fmt: skip
+
+
+def test_run_lengths_are_column_major_in_both_writings(tmp_path):
+    mask = np.zeros((5, 6), bool)
+    mask[1:4, 2] = mask[2, 3:5] = True
+    # Down the columns: 11 off, 3 on, 3 off, 1 on, 4 off, 1 on, 7 off.
+    counts = [11, 3, 3, 1, 4, 1, 7]
+    plain = {"size": [5, 6], "counts": counts}
+    packed = {"size": [5, 6], "counts": encode_counts(np.array(counts))}
+    for cell in masks_of(open_coco(coco(tmp_path, plain, packed))):
+        assert (cell == mask).all()
+
+
+def test_counts_survive_packing(rng):
+    counts = rng.integers(0, 100_000, 300)
+    assert (decode_counts(encode_counts(counts)) == counts).all()
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "error", "message"),
+    [
+        ({"size": [6, 5], "counts": [30]}, LabelError, r"annotation 0: is for \[6, 5\]"),
+        ({"size": [5, 6], "counts": [31]}, RleError, "annotation 0"),
+        ({"size": [5, 6], "counts": [5, -1, 26]}, RleError, "annotation 0"),
+        ({"size": [5, 6], "counts": "\x10"}, RleError, "annotation 0"),
+        ([[1, 1, 4]], LabelError, "expected polygons as lists of x, y pairs"),
+    ],
+)
+def test_a_broken_segmentation_is_named(tmp_path, segmentation, error, message):
+    with pytest.raises(error, match=message):
+        open_coco(coco(tmp_path, segmentation))
+
+
+def test_crowds_and_empty_annotations_are_left_out_and_told(tmp_path):
+    dataset = open_coco(coco(tmp_path, [SQUARE], iscrowd=1))
+    assert len(masks_of(dataset)) == 0
+    assert dataset.remarks == ("c.json: 1 crowd annotations are left out",)
+    dataset = open_coco(coco(tmp_path, [SQUARE], []))
+    assert len(masks_of(dataset)) == 1
+    assert dataset.remarks == ("c.json: 1 annotations without a pixel are left out",)
+
+
+def test_missing_pictures_are_told_and_none_at_all_is_an_error(tmp_path):
+    path = coco(tmp_path, [SQUARE], images=("a.png", "b.png"))
+    (tmp_path / "images/b.png").unlink()
+    assert open_coco(path).remarks == ("1 images of the COCO files are not there: b, …",)
+    (tmp_path / "images/a.png").unlink()
+    with pytest.raises(DataError, match="none of the 2 images"):
+        open_coco(path)
+
+
+def test_an_image_in_two_files_is_refused(tmp_path):
+    coco(tmp_path, [SQUARE])
+    coco(tmp_path, [SQUARE], name="d.json")
+    with pytest.raises(DataError, match="image a is in two COCO files"):
+        open_coco(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not valid JSON"),
+        ('{"images": [{"id": 1}], "annotations": []}', "not a COCO file: missing"),
+        ('{"images": [], "annotations": [{"image_id": 3, "id": 7}]}', "annotation 7 is of the unk"),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path, text, message):
+    (tmp_path / "c.json").write_text(text)
+    with pytest.raises(DataError, match=message) as error:
+        open_coco(tmp_path / "c.json")
+    assert "c.json" in str(error.value)
+
+
+def test_other_json_files_are_not_coco(tmp_path):
+    (tmp_path / "settings.json").write_text('{"a": 1}')
+    assert open_coco(tmp_path) is None
+
+
+def test_what_is_written_opens_again_with_overlaps_and_types(tmp_path, rng):
+    stack = rng.random((3, 5, 6)) < 0.4
+    sample = Sample(
+        name="é 1", image=np.zeros((5, 6)), masks=dense_to_masks(stack), cell_type="astro"
+    )
+    write_png(tmp_path / "é 1.png", np.zeros((5, 6), np.uint8))
+    write_coco(tmp_path / "c.json", [("é 1.png", sample)])
+    dataset = open_coco(tmp_path)
+    assert (masks_of(dataset) == stack).all()
+    assert dataset.entries[0].cell_type == "astro"
+    content = json.loads((tmp_path / "c.json").read_text())
+    assert [category["name"] for category in content["categories"]] == ["shsy5y", "astro", "cort"]
+    for annotation, mask in zip(content["annotations"], stack, strict=True):
+        y, x = np.nonzero(mask)
+        box = [x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1]
+        assert annotation["bbox"] == [int(number) for number in box]
+        assert annotation["area"] == mask.sum()
+
+
+@pytest.mark.real_data
+def test_livecell_opens_with_its_cell_types(real_data):
+    dataset = open_coco(real_data / "livecell")
+    assert sum(len(entry.read_masks()) for entry in dataset) == 3489
+    assert all(entry.cell_type for entry in dataset)

@@ -1,0 +1,161 @@
+"""Folds: every image held out once, wells and copies together, the same for all models."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cellflow.data.coco import open_coco
+from cellflow.data.dataset import Dataset, Entry
+from cellflow.data.folds import (
+    Fold,
+    Folds,
+    describe_folds,
+    export_folds,
+    leak_report,
+    make_folds,
+    make_holdout,
+    read_folds,
+    write_folds,
+)
+from cellflow.data.images import write_png
+from cellflow.data.rle import dense_to_masks
+from cellflow.errors import ConfigError, DataError
+
+
+def masks():
+    stack = np.zeros((2, 4, 5), bool)
+    stack[0, 1:3, 1:4] = stack[1, 2:, 3:] = True
+    return dense_to_masks(stack)
+
+
+def dataset(folder, kinds, groups=None, pixels=None):
+    """One image an element; `pixels` tells which images are copies of each other."""
+    entries = []
+    for number, kind in enumerate(kinds):
+        value = number if pixels is None else pixels[number]
+        path = folder / f"i{number:03d}.png"
+        write_png(path, np.full((4, 5), value, np.uint8))
+        group = None if groups is None else groups[number]
+        entries.append(
+            Entry(
+                name=path.stem, image_path=path, read_masks=masks, cell_type=kind,
+                group=None if group is None else str(group),
+            )
+        )  # fmt: skip
+    return Dataset(root=folder, layout="kaggle", entries=tuple(entries))
+
+
+def test_each_image_is_held_out_once_and_types_are_spread(tmp_path):
+    data = dataset(tmp_path, ["cort"] * 10 + ["astro"] * 5)
+    folds = make_folds(data, 5, seed=0)
+    assert sorted(n for fold in folds.folds for n in fold.validation) == [e.name for e in data]
+    kinds = {entry.name: entry.cell_type for entry in data}
+    for fold in folds.folds:
+        assert Counter(kinds[name] for name in fold.validation) == {"cort": 2, "astro": 1}
+        assert not set(fold.train) & set(fold.validation)
+        assert len(fold.train) + len(fold.validation) == 15
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    groups=st.lists(st.one_of(st.none(), st.integers(0, 5)), min_size=8, max_size=14),
+    pixels=st.lists(st.integers(0, 9), min_size=14, max_size=14),
+    seed=st.integers(0, 5),
+)
+def test_wells_and_copies_never_lie_on_both_sides(tmp_path_factory, groups, pixels, seed):
+    data = dataset(tmp_path_factory.mktemp("d"), ["cort"] * len(groups), groups, pixels)
+    try:
+        folds = make_folds(data, 2, seed)
+    except DataError:
+        # All hang together.
+        return
+    assert leak_report(data, folds) == []
+    assert leak_report(data, make_holdout(data, 0.3, seed)) == []
+
+
+def test_leaks_of_folds_from_elsewhere_are_told(tmp_path):
+    data = dataset(tmp_path, ["cort"] * 4, [1, 1, 2, 3], [0, 1, 2, 2])
+    fold = Fold(train=("i000", "i002"), validation=("i001", "i003"))
+    folds = Folds(how="by hand", seed=0, data_hash="", folds=(fold,))
+    assert leak_report(data, folds) == [
+        "fold 0: i001 is of the same plate and well as i000 (1)",
+        "fold 0: i003 has the same pixels as i002",
+    ]
+
+
+def test_the_seed_decides_and_the_order_of_files_does_not(tmp_path):
+    data = dataset(tmp_path, ["cort", "astro"] * 8)
+    assert make_folds(data, 4, 1) == make_folds(data, 4, 1)
+    assert make_folds(data, 4, 1).folds != make_folds(data, 4, 2).folds
+
+
+def test_a_share_is_held_out_of_every_type(tmp_path):
+    data = dataset(tmp_path, ["cort"] * 10 + ["astro"] * 3 + ["shsy5y"])
+    (fold,) = make_holdout(data, 0.2, seed=3).folds
+    kinds = {entry.name: entry.cell_type for entry in data}
+    # The only image of a type stays in training.
+    assert Counter(kinds[name] for name in fold.validation) == {"cort": 2, "astro": 1}
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.2, 1.5])
+def test_a_share_is_between_0_and_1(tmp_path, share):
+    with pytest.raises(ConfigError, match="expected a share between 0 and 1"):
+        make_holdout(dataset(tmp_path, ["cort"] * 3), share, 0)
+
+
+def test_too_many_folds_are_refused(tmp_path):
+    data = dataset(tmp_path, ["cort"] * 4, [1, 1, 2, 2])
+    with pytest.raises(DataError, match="2 independent groups of images cannot make 3 folds"):
+        make_folds(data, 3, 0)
+    with pytest.raises(ConfigError, match="two folds or more, found 1"):
+        make_folds(data, 1, 0)
+
+
+def test_a_file_of_folds_is_for_its_own_images_only(tmp_path):
+    data = dataset(tmp_path / "a", ["cort"] * 6)
+    folds = make_folds(data, 3, 0)
+    write_folds(tmp_path / "f.json", folds)
+    assert read_folds(tmp_path / "f.json", data) == folds
+    other = dataset(tmp_path / "b", ["cort"] * 6, pixels=[9, 8, 7, 6, 5, 4])
+    with pytest.raises(DataError, match=r"f\.json was made for other images than those in"):
+        read_folds(tmp_path / "f.json", other)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"folds": 3}'])
+def test_a_broken_file_of_folds_is_named(tmp_path, text):
+    (tmp_path / "f.json").write_text(text)
+    with pytest.raises(DataError, match=r"f\.json: not a folds file"):
+        read_folds(tmp_path / "f.json")
+    with pytest.raises(DataError, match="cannot read"):
+        read_folds(tmp_path / "none.json")
+
+
+def test_each_side_is_exported_with_overlaps_and_three_categories(tmp_path):
+    data = dataset(tmp_path, ["cort", "astro"] * 3)
+    folds = make_folds(data, 2, 0)
+    paths = export_folds(data, folds, tmp_path / "out")
+    assert [path.name for path in paths] == [
+        "fold0_train.json", "fold0_validation.json", "fold1_train.json", "fold1_validation.json",
+    ]  # fmt: skip
+    content = json.loads(paths[1].read_text())
+    assert [image["id"] for image in content["images"]] == list(folds.folds[0].validation)
+    assert len(content["categories"]) == 3
+    # Beside the pictures it opens as any COCO file does.
+    (tmp_path / "again.json").write_bytes(paths[1].read_bytes())
+    again = open_coco(tmp_path / "again.json")
+    assert [entry.name for entry in again] == list(folds.folds[0].validation)
+    assert again.entries[0].load().masks.areas.tolist() == masks().areas.tolist()
+
+
+def test_the_description_counts_types(tmp_path):
+    data = dataset(tmp_path, ["cort", "astro"] * 2, [1, 2, 3, 4])
+    lines = describe_folds(data, make_folds(data, 2, 5))
+    assert lines[0] == (
+        "2 folds, stratified by cell type, plate + well kept together, "
+        "identical images kept together, seed 5"
+    )
+    assert lines[1] == "fold 0: 2 training, 2 validation (1 astro, 1 cort)"
