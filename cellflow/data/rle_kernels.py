@@ -17,12 +17,12 @@ def parse_numbers(text, numbers, cell_ends):  # type: ignore[no-untyped-def]
     """Read whole numbers from `text`; `cell_ends[k]` is the count of numbers up to line k."""
     n_numbers, cell, value, digits, sign = 0, 0, 0, 0, 1
     for index in range(len(text) + 1):
-        code = text[index] if index < len(text) else _NEWLINE
+        code = np.int64(text[index]) if index < len(text) else np.int64(_NEWLINE)
         if _ZERO <= code <= _NINE:
-            value = value * 10 + (code - _ZERO)
             digits += 1
             if digits > 18:
                 return NOT_A_NUMBER, cell
+            value = value * 10 + (code - _ZERO)
             continue
         if code == _MINUS and digits == 0 and sign == 1:
             sign = -1
