@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 DEMO_OUT ?= runs/demo
 
-.PHONY: demo test lint bench golden clean
+.PHONY: demo test lint bench clean
 
 demo: .venv/.installed
 	$(BIN)/cellflow demo --out $(DEMO_OUT)
@@ -22,6 +22,9 @@ lint: .venv/.installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[test]'
 	touch $@
+
+bench: .venv/.installed
+	$(BIN)/python benchmarks/everything.py
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -10,14 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from cellflow.data.dataset import Dataset, Entry
-from cellflow.data.images import SUFFIXES, read_image, read_label_image
+from cellflow.data.images import MASK_ENDINGS, SUFFIXES, read_image, read_label_image
 from cellflow.data.rle import dense_to_masks, labels_to_masks
 from cellflow.data.seg_files import read_seg_labels
 from cellflow.errors import LabelError
 from cellflow.records import CellMasks
-
-MASK_ENDINGS = ("_masks", "_mask", "_cp_masks", "_label", "_labels")
-"""What a label image's name has more than its picture's."""
 
 IMAGE_ENDING = "_img"
 """What Cellpose's own data sets add to a picture's name."""

@@ -17,6 +17,8 @@ from cellflow.errors import ImageError, LabelError
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg"}) | TIFF_SUFFIXES
 """File names that count as images, lower case."""
+MASK_ENDINGS = ("_masks", "_mask", "_cp_masks", "_label", "_labels")
+"""What a label image's name has more than its picture's."""
 
 _MOST_CHANNELS = 4
 _UNNAMED = "QI"
@@ -133,6 +135,7 @@ def find_images(sources: Sequence[Path]) -> list[Path]:
     ----------
     sources : sequence of path
         Image files, folders of images, or the competition's folder, of which ``test/`` is meant.
+        Of a folder the label images that lie beside their pictures are left out.
 
     Raises
     ------
@@ -146,8 +149,18 @@ def find_images(sources: Sequence[Path]) -> list[Path]:
         elif (source / "train.csv").exists() and (source / "test").is_dir():
             found += list_images(source / "test")
         else:
-            found += list_images(source)
+            found += _without_masks(list_images(source))
     return found
+
+
+def _without_masks(paths: list[Path]) -> list[Path]:
+    pictures = {path.stem for path in paths}
+    return [path for path in paths if not _picture_of(path.stem) & pictures]
+
+
+def _picture_of(stem: str) -> set[str]:
+    """Give the names that the picture of a label image could have."""
+    return {stem.removesuffix(ending) for ending in MASK_ENDINGS if stem.endswith(ending)}
 
 
 def write_png(path: Path | str, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:

@@ -22,7 +22,7 @@ def parse_numbers(text, numbers, cell_ends):  # type: ignore[no-untyped-def]
             digits += 1
             if digits > 18:
                 return NOT_A_NUMBER, cell
-            value = value * 10 + (code - _ZERO)
+            value = value * 10 + int(code - _ZERO)
             continue
         if code == _MINUS and digits == 0 and sign == 1:
             sign = -1

@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from cellflow.data.folders import MASK_ENDINGS, read_label_masks, read_seg_masks
-from cellflow.data.images import list_images
+from cellflow.data.folders import read_label_masks, read_seg_masks
+from cellflow.data.images import MASK_ENDINGS, list_images
 from cellflow.data.kaggle import REQUIRED, open_table, read_train_csv
 from cellflow.data.submission import COLUMNS, read_submission
 from cellflow.errors import DataError

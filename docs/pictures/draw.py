@@ -1,7 +1,7 @@
 """Draw the README's picture: synthetic image, truth and, where there is one, prediction.
 
-    cellflow synth --out demo --images 1 --test-images 4
-    python docs/pictures/draw.py demo docs/pictures/synthetic.png [submission.csv]
+    cellflow demo --out runs/demo
+    python docs/pictures/draw.py runs/demo/data docs/pictures/demo.png runs/demo/submission.csv
 
 Takes the first test image of each cell type and shows its densest window. Only synthetic images
 belong into this repository.

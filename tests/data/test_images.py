@@ -122,3 +122,9 @@ def test_the_competitions_folder_stands_for_its_test_images(tmp_path):
         tmp_path / "test" / "a.png",
         tmp_path / "x.png",
     ]
+
+
+def test_label_images_beside_their_pictures_are_not_pictures(tmp_path):
+    for name in ("x.tif", "x_masks.tif", "y_cp_masks.png", "y.png", "z_masks.png"):
+        (tmp_path / name).touch()
+    assert [path.name for path in find_images([tmp_path])] == ["x.tif", "y.png", "z_masks.png"]
