@@ -1,0 +1,55 @@
+"""Run every benchmark and write `benchmarks/RESULTS.md`: machine, versions, commit, tables.
+
+    make bench
+
+Takes about fifteen minutes on two processor cores; nothing else should run meanwhile.
+"""
+
+import datetime
+import subprocess
+import sys
+from pathlib import Path
+
+from cellflow.atomic import write_text
+from cellflow.doctor import machine_report
+
+HERE = Path(__file__).parent
+SCRIPTS = ("targets", "dynamics", "rle", "read_kaggle", "score", "training")
+
+
+def main() -> None:
+    """Run the scripts one after the other, each in a fresh process."""
+    report = machine_report()
+    facts = {key: report[key] for key in report if not key.startswith(("weights", "kernel"))}
+    facts["python"] = facts["python"].split()[0]
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    lines = [
+        "# Benchmark results",
+        "",
+        f"{datetime.date.today()}, commit {commit}. Written by `make bench`.",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in facts.items()),
+    ]
+    for name in SCRIPTS:
+        print(name, file=sys.stderr)
+        done = subprocess.run(
+            [sys.executable, HERE / f"{name}.py"], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            sys.exit(f"{name}.py failed:\n{done.stderr}")
+        block = done.stdout.rstrip()
+        tabular = block if "\n| " in block else f"```\n{block}\n```"
+        lines += ["", f"## {name}", "", tabular]
+    write_text(HERE / "RESULTS.md", "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
