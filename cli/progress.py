@@ -33,10 +33,14 @@ class Progress:
         )
         self._title, self._unit, self.total = title, unit, total
         self._started = self._last_line = time.monotonic()
+        self._first: int | None = None
 
     def __call__(self, step: int, numbers: Mapping[str, float]) -> None:
         """Show that `step` steps are done, with a few numbers beside."""
         total = int(numbers.get("total", self.total or 0)) or None
+        if self._first is None:
+            # A continued run does not begin at 0; what was done before took none of this time.
+            self._first = self._bar.initial = step - 1
         shown = {key: f"{value:.4g}" for key, value in numbers.items() if key != "total"}
         if not self._bar.disable:
             self._bar.total = total
@@ -52,7 +56,8 @@ class Progress:
     def _line(self, step: int, total: int | None, now: float, text: str) -> str:
         elapsed = now - self._started
         of = f"/{total}" if total else ""
-        left = f", {elapsed / step * (total - step):.0f} s left" if total and step else ""
+        done = step - (self._first or 0)
+        left = f", {elapsed / done * (total - step):.0f} s left" if total and done > 0 else ""
         return f"{self._title}: {self._unit} {step}{of}, {elapsed:.0f} s{left}  {text}".rstrip()
 
     def __enter__(self) -> Self:

@@ -1,0 +1,38 @@
+"""Lines of progress where there is no terminal."""
+
+import pytest
+from cellflow_cli import progress
+from cellflow_cli.progress import Progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_line_every_ten_seconds_and_at_the_end(clock, capsys):
+    with Progress("job", total=4, unit="image") as report:
+        for step in range(1, 5):
+            clock[0] += 6
+            report(step, {"loss": 0.12345})
+    assert capsys.readouterr().err.splitlines() == [
+        "job: image 2/4, 12 s, 12 s left  loss 0.1235",
+        "job: image 4/4, 24 s, 0 s left  loss 0.1235",
+    ]
+
+
+def test_a_continued_run_counts_only_its_own_steps(clock, capsys):
+    report = Progress("job")
+    for step in (91, 92):
+        clock[0] += 10
+        report(step, {"total": 100})
+    assert capsys.readouterr().err.splitlines()[-1] == "job: step 92/100, 20 s, 80 s left"
+
+
+def test_without_a_total_no_end_is_promised(clock, capsys):
+    report = Progress("job")
+    clock[0] += 20
+    report(3, {})
+    assert capsys.readouterr().err == "job: step 3, 20 s\n"
