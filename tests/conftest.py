@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The first call of a kernel compiles it; a deadline would measure the compiler.
+settings.register_profile("cellflow", deadline=None)
+settings.load_profile("cellflow")
 
 DATA = Path(os.environ.get("CELLFLOW_DATA", "../shared/data"))
 

@@ -45,7 +45,7 @@ def test_an_unknown_policy_is_refused_with_the_known_ones():
         flatten(CellMasks.empty((2, 3)), "biggest_on_top")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(arrays(np.bool_, st.tuples(st.integers(1, 4), st.integers(1, 6), st.integers(1, 6))))
 def test_every_policy_labels_covered_pixels_by_a_cell_that_covers_them(stack):
     stack = stack[stack.any(axis=(1, 2))]

@@ -60,7 +60,7 @@ def test_each_image_is_held_out_once_and_types_are_spread(tmp_path):
         assert len(fold.train) + len(fold.validation) == 15
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     groups=st.lists(st.one_of(st.none(), st.integers(0, 5)), min_size=8, max_size=14),
     pixels=st.lists(st.integers(0, 9), min_size=14, max_size=14),

@@ -11,7 +11,7 @@ from cellflow.inference.tiles import cut_tiles, join_tiles, padding, plan_tiles,
 SIDES = st.integers(1, 200)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SIDES, SIDES, st.sampled_from([32, 48, 96]), st.floats(0, 0.5))
 def test_joining_undoes_cutting(height, width, tile_size, overlap):
     image = torch.rand(2, height, width, generator=torch.Generator().manual_seed(0))

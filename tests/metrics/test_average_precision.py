@@ -67,7 +67,7 @@ def test_the_best_pairing_is_found_where_the_greedy_one_is_not():
     assert average_precision(truth, predicted).counts.tp[0] == 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(STACKS, STACKS)
 def test_one_to_one_counts_equal_brute_force(truths, predictions):
     truths, predictions = (s[s.any(axis=(1, 2))] for s in (truths, predictions))
@@ -88,7 +88,7 @@ def most_pairs(truths, predictions, percent):
     return max(sum(fits[i][j] for i, j in enumerate(order)) for order in orders)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(LABELS, LABELS, st.permutations(range(1, 6)))
 def test_numbers_order_and_orientation_of_labels_do_not_matter(truth, predicted, order):
     renumbered = np.array([0, *order])[predicted]

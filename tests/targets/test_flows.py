@@ -88,7 +88,7 @@ def test_layout_and_dtype_change_nothing(rng):
 
 
 @given(small_labels)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_flows_are_unit_or_zero_inside_and_zero_outside(labels):
     length = np.hypot(*labels_to_flows(labels))
     assert (length[labels == 0] == 0).all()
@@ -96,7 +96,7 @@ def test_flows_are_unit_or_zero_inside_and_zero_outside(labels):
 
 
 @given(small_labels)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_mirrored_image_has_mirrored_flows_where_the_centre_is_unique(labels):
     labels = np.pad((labels > 0).astype(int), 1, constant_values=1)
     labels = np.concatenate([labels[:, ::-1], labels[:, 1:]], axis=1)

@@ -69,7 +69,7 @@ def test_turning_the_flows_gives_the_flows_of_the_turned_labels(labels, flip, n_
     assert np.mean(cosine) > 0.97
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     flip=st.booleans(),
     angle=st.floats(0, 2 * np.pi),
