@@ -48,7 +48,7 @@ def main() -> None:
         block = done.stdout.rstrip()
         tabular = block if "\n| " in block else f"```\n{block}\n```"
         lines += ["", f"## {name}", "", tabular]
-    write_text(HERE / "RESULTS.md", "\n".join(lines) + "\n")
+        write_text(HERE / "RESULTS.md", "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

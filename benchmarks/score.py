@@ -81,7 +81,7 @@ def whole_training_set(folder: Path) -> None:
     seconds = time.perf_counter() - started
     n_cells = sum(len(image.masks) for image in images)
     print(f"\n{N_IMAGES} images, {n_cells} cells, from both files to the score with its interval: ")
-    print(f"{seconds:.2f} s (mAP {score.overall.mean:.3f})")
+    print(f"{seconds:.2f} s (mAP {score.overall.mean.estimate:.3f})")
 
 
 if __name__ == "__main__":
