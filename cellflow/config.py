@@ -4,10 +4,14 @@ Kernels take plain numbers; the front of a room takes its own section.
 `configfile` reads and writes these as TOML and JSON.
 """
 
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+import math
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Literal, get_args
 
 from cellflow.errors import ConfigError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 FlattenPolicy = Literal["small_on_top", "nearest_centre", "last_wins", "drop_overlap"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -20,6 +24,13 @@ Keep = Literal["last", "best"]
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ConfigError(message)
+
+
+def _require_finite(section: str, settings: "DataclassInstance") -> None:
+    for each in fields(settings):
+        value = getattr(settings, each.name)
+        finite = not isinstance(value, float) or math.isfinite(value)
+        _require(finite, f"{section}.{each.name}: expected a finite number, found {value}")
 
 
 def _require_choice(name: str, value: str, choices: object) -> None:
@@ -42,6 +53,7 @@ class DataConfig:
     """Grey level that becomes 1, percent; Cellpose's default."""
 
     def __post_init__(self) -> None:
+        _require_finite("data", self)
         _require_choice("data.flatten", self.flatten, FlattenPolicy)
         _require(
             len(self.channels) == 2 and all(0 <= channel <= 3 for channel in self.channels),
@@ -64,6 +76,7 @@ class NetworkConfig:
     """Feature maps of the U-Net's levels, Cellpose's `nbase` without its first number."""
 
     def __post_init__(self) -> None:
+        _require_finite("network", self)
         _require(self.diam_mean > 0, f"network.diam_mean: expected > 0 px, found {self.diam_mean}")
         _require(
             len(self.channels_per_level) >= 2 and min(self.channels_per_level) > 0,
@@ -88,6 +101,7 @@ class DynamicsConfig:
     """A pixel has arrived when its step is shorter, pixels; 0 = follow to the exact end."""
 
     def __post_init__(self) -> None:
+        _require_finite("dynamics", self)
         _require(self.flow_threshold >= 0, "dynamics.flow_threshold: expected >= 0 (0 = no check)")
         _require(self.min_size >= 0, "dynamics.min_size: expected >= 0 px")
         _require(self.n_steps is None or self.n_steps > 0, "dynamics.n_steps: expected > 0")
@@ -110,6 +124,7 @@ class InferenceConfig:
     """auto = bfloat16 where the device computes it natively, else float32."""
 
     def __post_init__(self) -> None:
+        _require_finite("inference", self)
         _require(self.diameter is None or self.diameter > 0, "inference.diameter: expected > 0 px")
         _require(
             self.tile_size >= 32 and self.tile_size % 16 == 0,
@@ -165,6 +180,7 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _require_finite("training", self)
         for name in ("n_epochs", "batch_size", "learning_rate", "validate_every"):
             value = getattr(self, name)
             _require(value > 0, f"training.{name}: expected > 0, found {value}")
@@ -186,6 +202,7 @@ class TrainingConfig:
         _require(0 <= self.scale_range < 2, "training.scale_range: expected 0 to 2")
         _require(0 <= self.momentum < 1, "training.momentum: expected 0 to 1")
         _require(self.max_minutes is None or self.max_minutes > 0, "training.max_minutes: > 0")
+        _require(self.seed < 2**63, f"training.seed: expected < 2**63, found {self.seed}")
         _require(
             self.images_per_epoch is None or self.images_per_epoch > 0,
             "training.images_per_epoch: expected > 0",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .options import EXISTING, json_option
+from .options import EXISTING, SEED, json_option
 
 
 @click.command()
@@ -14,7 +14,7 @@ from .options import EXISTING, json_option
 @click.option(
     "--all-truth", is_flag=True, help="Count truth images that no submission has as zero."
 )
-@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the bootstrap.")
 @json_option
 def command(
     submissions: tuple[Path, ...],

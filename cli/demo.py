@@ -4,12 +4,14 @@ from pathlib import Path
 
 import click
 
-from .options import PATH, device_option, json_option
+from .options import PATH, SEED, device_option, json_option
 
 
 @click.command()
 @click.option("--out", type=PATH, default="runs/demo", show_default=True, help="A new folder.")
-@click.option("--seed", default=0, show_default=True, help="Of images, weights and crops.")
+@click.option(
+    "--seed", type=SEED, default=0, show_default=True, help="Of images, weights and crops."
+)
 @click.option("--minutes", default=4.5, show_default=True, help="Of training.")
 @device_option
 @json_option

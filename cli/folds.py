@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .options import EXISTING, PATH
+from .options import EXISTING, PATH, SEED
 
 
 @click.command()
@@ -12,7 +12,7 @@ from .options import EXISTING, PATH
 @click.option("--out", type=PATH, default="folds.json", show_default=True)
 @click.option("--n-folds", default=5, show_default=True, help="Each image is held out once.")
 @click.option("--share", type=float, help="Hold out one share only, for instance 0.2.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
 @click.option(
     "--export", "export_format", type=click.Choice(["coco"]), help="Also write each side so."

@@ -13,6 +13,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 PATH = click.Path(path_type=Path)
 EXISTING = click.Path(exists=True, path_type=Path)
+SEED = click.IntRange(0, 2**63 - 1)
 
 device_option = click.option(
     "--device",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .options import EXISTING, json_option
+from .options import EXISTING, SEED, json_option
 
 VARIANTS = ["competition", "report", "pooled", "at-least-one", "exactly-one", "hungarian-ge"]
 
@@ -22,7 +22,7 @@ VARIANTS = ["competition", "report", "pooled", "at-least-one", "exactly-one", "h
 @click.option(
     "--covered-only", is_flag=True, help="Leave out truth images that the submission lacks."
 )
-@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the bootstrap.")
 @json_option
 def command(
     submission: Path, truth: Path, variant: str, covered_only: bool, seed: int, as_json: bool

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from .options import PATH
+from .options import PATH, SEED
 
 
 @click.command()
 @click.option("--out", type=PATH, required=True, help="A new folder.")
 @click.option("--images", default=40, show_default=True, help="Annotated images for training.")
 @click.option("--test-images", default=3, show_default=True, help="Images of the test set.")
-@click.option("--seed", default=0, show_default=True, help="Same seed, same images.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Same seed, same images.")
 def command(out: Path, images: int, test_images: int, seed: int) -> None:
     """Make synthetic phase-contrast images, laid out like the competition's folder.
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from .options import EXISTING, PATH, config_from, config_options, device_option
+from .options import EXISTING, PATH, SEED, config_from, config_options, device_option
 from .progress import Progress
 
 SETTING = "training__"
@@ -29,17 +29,15 @@ SETTING = "training__"
     "--init",
     "--pretrained_model",
     "init",
-    default="cyto3",
-    show_default=True,
     metavar="cyto3|cyto2|livecell_cp3|PATH|scratch",
-    help="Weights to start from.",
+    help="Weights to start from.  [default: cyto3]",
 )
 @click.option(
     "--epochs", "--n-epochs", "--n_epochs", "training__n_epochs", type=int, help="At most so many."
 )
 @click.option("--batch-size", "--batch_size", "training__batch_size", type=int)
 @click.option("--learning-rate", "--learning_rate", "training__learning_rate", type=float)
-@click.option("--seed", "training__seed", type=int, help="Of weights, order and crops.")
+@click.option("--seed", "training__seed", type=SEED, help="Of weights, order and crops.")
 @click.option(
     "--max-minutes",
     "training__max_minutes",
@@ -47,7 +45,9 @@ SETTING = "training__"
     help="Time budget: after the first steps as many epochs are planned as fit.",
 )
 @click.option("--folds", "folds_file", type=EXISTING, help="Folds file of `cellflow folds`.")
-@click.option("--fold", type=int, default=0, show_default=True, help="Which one is held out.")
+@click.option(
+    "--fold", type=click.IntRange(min=0), help="Which one of the file is held out.  [default: 0]"
+)
 @click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out, or the newest one.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
@@ -65,10 +65,11 @@ def command(
     cellflow train --train-dir DATA --init scratch --max-minutes 30
     cellflow train --train-dir DATA --out runs/train-001 --resume
     """
-    from cellflow.training.fine_tune import fine_tune
+    from cellflow.training.fine_tune import fine_tune, recorded_config
 
     settings = {name: options.pop(name) for name in list(options) if name.startswith(SETTING)}
-    config = config_from(config_file, assignments, **settings)
+    base = recorded_config(options["out"]) if options["resume"] else None
+    config = config_from(config_file, assignments, base=base, **settings)
     say = partial(tqdm.write, file=sys.stderr)
     with Progress("training") as progress:
         folder = fine_tune(train_dir, config=config, report=progress, say=say, **options)

@@ -1,7 +1,8 @@
 """COCO and LIVECell JSON: polygons and run lengths to `CellMasks`, and data sets to COCO."""
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from cellflow.records import CellMasks, Sample, Shape
 CELL_TYPES = ("shsy5y", "astro", "cort")
 """The competition's three, in the order of their COCO category numbers 1, 2, 3."""
 
+_LIVECELL_NAME = re.compile(r"(?P<type>\w+?)_Phase_(?P<well>[A-Z]\d+)_")
+
 GENERIC_CATEGORIES = frozenset({"cell", "cells", "object", "nucleus"})
 """Category names that say nothing about the cell type."""
 
@@ -29,14 +32,15 @@ def open_coco(path: Path) -> Dataset | None:
     Parameters
     ----------
     path : path
-        A JSON file, or a folder with one or several. Images are looked for anywhere beneath the
-        folder by their file name.
+        A JSON file, or a folder with one or several; JSON of other kinds is passed over. An
+        image lies where ``file_name`` says, seen from the folder, or else anywhere beneath it
+        under the last part of that name, when there is only one such file.
 
     Raises
     ------
     DataError
-        A file is not valid JSON or lacks a part of COCO, an image is in two files, or none of
-        the images is there.
+        A file is not valid JSON or lacks a part of COCO, an image is in two files, it could be
+        several files, or none of the images is there.
     LabelError, RleError
         A segmentation is broken; names the annotation.
     """
@@ -45,7 +49,10 @@ def open_coco(path: Path) -> Dataset | None:
     contents = {file: content for file in files if (content := _read(file)) is not None}
     if not contents:
         return None
-    pictures = {p.name: p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES}
+    pictures: dict[str, list[Path]] = {}
+    for picture in sorted(root.rglob("*")):
+        if picture.suffix.lower() in SUFFIXES:
+            pictures.setdefault(picture.name, []).append(picture)
     entries: dict[str, Entry] = {}
     missing, remarks = [], []
     for file, content in contents.items():
@@ -54,17 +61,18 @@ def open_coco(path: Path) -> Dataset | None:
         kinds = _cell_types(content)
         for image in content["images"]:
             name = Path(image["file_name"]).stem
-            picture = pictures.get(Path(image["file_name"]).name)
-            if picture is None:
+            found = _find_picture(root, image["file_name"], pictures, file)
+            if found is None:
                 missing.append(name)
                 continue
             if name in entries:
                 raise DataError(f"image {name} is in two COCO files, the second is {file.name}")
             entries[name] = Entry(
                 name=name,
-                image_path=picture,
+                image_path=found,
                 read_masks=partial(_known, masks[str(image["id"])]),
                 cell_type=kinds.get(str(image["id"])) or _type_in_name(name),
+                group=_well_in_name(name),
             )
     if not entries:
         raise DataError(f"{path}: none of the {len(missing)} images of the COCO files is there")
@@ -101,10 +109,11 @@ def read_annotations(
         A segmentation is broken; names the annotation.
     """
     try:
-        shapes = {
-            str(image["id"]): (int(image["height"]), int(image["width"]))
-            for image in content["images"]
-        }
+        shapes = {}
+        for image in content["images"]:
+            if not isinstance(image["file_name"], str):
+                raise TypeError(f"expected a text as file_name, found {image['file_name']!r}")
+            shapes[str(image["id"])] = int(image["height"]), int(image["width"])
         cells: dict[str, list[Runs]] = {image: [] for image in shapes}
         n_crowds = n_empty = 0
         for annotation in _annotations(content):
@@ -113,7 +122,7 @@ def read_annotations(
                 raise DataError(
                     f"{source}: annotation {annotation.get('id')} is of the unknown image {image}"
                 )
-            if annotation.get("iscrowd", 0) and not isinstance(annotation["segmentation"], dict):
+            if annotation.get("iscrowd", 0):
                 n_crowds += 1
                 continue
             runs = _runs(annotation, shapes[image], source)
@@ -121,8 +130,10 @@ def read_annotations(
                 n_empty += 1
                 continue
             cells[image].append(runs)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{source}: not a COCO file: missing {error}") from error
+    except KeyError as error:
+        raise DataError(f"{source}: not a COCO file: {error} is missing") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{source}: not a COCO file: {error}") from error
     remarks = []
     if n_crowds:
         remarks.append(f"{source.name}: {n_crowds} crowd annotations are left out")
@@ -138,7 +149,8 @@ def write_coco(path: Path | str, samples: Iterable[tuple[str, Sample]]) -> None:
     ----------
     path : path
     samples : iterable of (file name, Sample)
-        The masks keep their overlaps. Images without a cell type get the category ``cell``.
+        Gone through once, one image in memory. The masks keep their overlaps. Images without a
+        cell type get the category ``cell``.
 
     Notes
     -----
@@ -147,12 +159,9 @@ def write_coco(path: Path | str, samples: Iterable[tuple[str, Sample]]) -> None:
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    held = [(file_name, sample) for file_name, sample in samples]
-    names = {sample.cell_type or "cell" for _, sample in held}
-    extra = sorted(names - set(CELL_TYPES))
-    categories = [*(CELL_TYPES if names & set(CELL_TYPES) else ()), *extra]
-    numbers = {name: number for number, name in enumerate(categories, start=1)}
-    for file_name, sample in held:
+    kinds: set[str] = set()
+    for file_name, sample in samples:
+        kinds.add(sample.cell_type or "cell")
         masks = sample.masks
         if masks is None:
             raise DataError(f"image {sample.name} is not annotated")
@@ -164,13 +173,16 @@ def write_coco(path: Path | str, samples: Iterable[tuple[str, Sample]]) -> None:
                 {
                     "id": len(annotations) + 1,
                     "image_id": sample.name,
-                    "category_id": numbers[sample.cell_type or "cell"],
+                    "category_id": sample.cell_type or "cell",
                     "segmentation": {"size": [height, width], "counts": counts},
                     "area": area,
                     "bbox": box,
                     "iscrowd": 0,
                 }
             )
+    numbers = _category_numbers(kinds)
+    for annotation in annotations:
+        annotation["category_id"] = numbers[annotation["category_id"]]
     content = {
         "images": images,
         "annotations": annotations,
@@ -180,16 +192,40 @@ def write_coco(path: Path | str, samples: Iterable[tuple[str, Sample]]) -> None:
 
 
 def _read(file: Path) -> dict[str, Any] | None:
-    """Give the content of a COCO file, or None for other JSON."""
+    """Give the content of a COCO file, or None for other JSON, even if that is broken."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        text = file.read_bytes()
+        content = json.loads(text.decode("utf-8-sig"))
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror}") from error
     except ValueError as error:
-        raise DataError(f"{file}: not valid JSON: {error}") from error
+        if b'"images"' in text or b'"annotations"' in text:
+            raise DataError(f"{file}: not valid JSON: {error}") from error
+        return None
     if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
         return content
     return None
+
+
+def _find_picture(
+    root: Path, file_name: str, pictures: Mapping[str, Sequence[Path]], source: Path
+) -> Path | None:
+    if (root / file_name).is_file():
+        return root / file_name
+    found = pictures.get(Path(file_name).name, ())
+    if len(found) > 1:
+        raise DataError(
+            f"{source}: image {file_name} could be {found[0]} or {found[1]}; write its folder into "
+            "file_name, or remove the other one"
+        )
+    return found[0] if found else None
+
+
+def _category_numbers(names: Set[str]) -> dict[str, int]:
+    """Give numbers: the competition's three types first when one is there, then the others."""
+    known = CELL_TYPES if names & set(CELL_TYPES) else ()
+    ordered = [*known, *sorted(names - set(CELL_TYPES))]
+    return {name: number for number, name in enumerate(ordered, start=1)}
 
 
 def _annotations(content: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
@@ -221,7 +257,8 @@ def _runs(annotation: Mapping[str, Any], shape: Shape, source: Path) -> Runs:
 
 def _cell_types(content: Mapping[str, Any]) -> dict[str, str]:
     """Give the category's name of each image whose cells all have the same, telling one."""
-    names = {category["id"]: str(category["name"]) for category in content.get("categories", [])}
+    categories = content.get("categories") or []
+    names = {category.get("id"): str(category.get("name", "cell")) for category in categories}
     found: dict[str, set[str]] = {}
     for annotation in _annotations(content):
         name = names.get(annotation.get("category_id"), "cell")
@@ -235,8 +272,14 @@ def _cell_types(content: Mapping[str, Any]) -> dict[str, str]:
 
 def _type_in_name(name: str) -> str | None:
     """Read the cell type off a LIVECell file name, ``SHSY5Y_Phase_C10_1_…``."""
-    kind, _, rest = name.partition("_")
-    return kind.lower() if rest.startswith("Phase") else None
+    match = _LIVECELL_NAME.match(name)
+    return match["type"].lower() if match else None
+
+
+def _well_in_name(name: str) -> str | None:
+    """Read cell type and well, which LIVECell filmed for days, off a file name."""
+    match = _LIVECELL_NAME.match(name)
+    return f"{match['type']}_{match['well']}" if match else None
 
 
 def _boxes(masks: CellMasks) -> list[list[int]]:

@@ -85,7 +85,8 @@ def make_folds(dataset: Dataset, n_folds: int, seed: int) -> Folds:
             f"cannot make {n_folds} folds"
         )
     held_out: list[list[Entry]] = [[] for _ in range(n_folds)]
-    for group in _in_random_order(groups, seed):
+    # Large groups first, since they are the hardest to place.
+    for group in sorted(_shuffled(groups, seed), key=len, reverse=True):
         kind = group[0].cell_type
         # The fold with the fewest of this type, then with the fewest images, then the first.
         target = min(held_out, key=lambda fold: (sum(e.cell_type == kind for e in fold), len(fold)))
@@ -99,8 +100,9 @@ def make_holdout(dataset: Dataset, share: float, seed: int) -> Folds:
     Parameters
     ----------
     share : float
-        Of each cell type's images, above 0 and below 1. At least one group of a type is held out
-        when the type has two.
+        Of each cell type's images, above 0 and below 1: groups of images, in random order, as
+        long as at least half of each fits. At least one group of a type, then the smallest, is
+        held out when the type has two.
     dataset, seed
         As for `make_folds`; so are the rules.
 
@@ -112,17 +114,10 @@ def make_holdout(dataset: Dataset, share: float, seed: int) -> Folds:
     if not 0 < share < 1:
         raise ConfigError(f"expected a share between 0 and 1, found {share}")
     hashes = hash_images(dataset.annotated)
-    groups = _in_random_order(_groups(dataset.annotated, hashes), seed)
-    totals = Counter(group[0].cell_type for group in groups for _ in group)
-    n_groups = Counter(group[0].cell_type for group in groups)
-    taken: Counter[str | None] = Counter()
-    held_out: list[Entry] = []
-    for group in groups:
-        kind = group[0].cell_type
-        fits = taken[kind] + len(group) / 2 <= share * totals[kind]
-        if fits or (taken[kind] == 0 and n_groups[kind] > 1):
-            taken[kind] += len(group)
-            held_out += group
+    of_type: dict[str | None, list[list[Entry]]] = {}
+    for group in _shuffled(_groups(dataset.annotated, hashes), seed):
+        of_type.setdefault(group[0].cell_type, []).append(group)
+    held_out = [entry for groups in of_type.values() for entry in _share_of(groups, share)]
     return _folds(dataset, [held_out], hashes, seed, f"{share:.0%} held out, {_rules(dataset)}")
 
 
@@ -137,11 +132,14 @@ def read_folds(path: Path | str, dataset: Dataset | None = None) -> Folds:
     Raises
     ------
     DataError
-        The file is broken, or the images are not those that the folds were made for.
+        The file is broken or of a newer cellflow, the images are not those that the folds were
+        made for, or an image is on both sides of a fold.
     """
     path = Path(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] > FORMAT:
+            raise DataError(f"{path}: written by a newer cellflow; make the folds anew")
         folds = Folds(
             how=content["how"],
             seed=content["seed"],
@@ -155,6 +153,9 @@ def read_folds(path: Path | str, dataset: Dataset | None = None) -> Folds:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not a folds file: {error}") from error
+    for number, fold in enumerate(folds.folds):
+        if both := sorted(set(fold.train) & set(fold.validation)):
+            raise DataError(f"{path}: fold {number} has {both[0]} on both of its sides")
     if dataset is not None and folds.data_hash != _data_hash(hash_images(dataset.annotated)):
         raise DataError(
             f"{path} was made for other images than those in {dataset.root}; "
@@ -244,6 +245,8 @@ def _data_hash(hashes: dict[str, str]) -> str:
 
 def _groups(entries: Sequence[Entry], hashes: dict[str, str]) -> list[list[Entry]]:
     """Unite images that share a plate + well, or their pixels, directly or through others."""
+    if not entries:
+        raise DataError("no annotated image to split")
     keys: dict[str, int] = {}
     links: list[tuple[int, int]] = []
     for index, entry in enumerate(entries):
@@ -260,10 +263,20 @@ def _groups(entries: Sequence[Entry], hashes: dict[str, str]) -> list[list[Entry
     return sorted(groups, key=lambda group: group[0].name)
 
 
-def _in_random_order(groups: list[list[Entry]], seed: int) -> list[list[Entry]]:
-    """Shuffle, then put large groups first, since they are the hardest to place."""
-    order = np.random.default_rng(seed).permutation(len(groups))
-    return sorted((groups[index] for index in order), key=len, reverse=True)
+def _shuffled(groups: list[list[Entry]], seed: int) -> list[list[Entry]]:
+    return [groups[index] for index in np.random.default_rng(seed).permutation(len(groups))]
+
+
+def _share_of(groups: list[list[Entry]], share: float) -> list[Entry]:
+    """Take groups of one cell type, in their order, as long as at least half of each fits."""
+    total = sum(len(group) for group in groups)
+    taken: list[Entry] = []
+    for group in groups:
+        if len(taken) + len(group) / 2 <= share * total:
+            taken += group
+    if not taken and len(groups) > 1:
+        taken = min(groups, key=len)
+    return taken
 
 
 def _rules(dataset: Dataset) -> str:

@@ -17,7 +17,8 @@ def stretch_contrast(image: NDArray[Any]) -> NDArray[np.uint8]:
     Parameters
     ----------
     image : (H, W) or (C, H, W), any real dtype
-        One channel is grey, two are red and green, three are red, green and blue.
+        One channel is grey, two are red and green, three are red, green and blue; of more the
+        first three are shown.
 
     Returns
     -------
@@ -26,7 +27,7 @@ def stretch_contrast(image: NDArray[Any]) -> NDArray[np.uint8]:
     Raises
     ------
     ImageError
-        Another number of dimensions or channels.
+        Another number of dimensions, or no channel.
 
     Notes
     -----
@@ -40,9 +41,9 @@ def stretch_contrast(image: NDArray[Any]) -> NDArray[np.uint8]:
            [127, 255]], dtype=uint8)
     """
     channels = image[None] if image.ndim == 2 else image
-    if channels.ndim != 3 or not 1 <= len(channels) <= 3:
-        raise ImageError(f"expected an image with 1 to 3 channels, found shape {image.shape}")
-    stretched = [_stretch(channel) for channel in channels]
+    if channels.ndim != 3 or len(channels) == 0:
+        raise ImageError(f"expected an image with channels first, found shape {image.shape}")
+    stretched = [_stretch(channel) for channel in channels[:3]]
     if len(stretched) == 1:
         stretched *= 3
     stretched += [np.zeros_like(stretched[0])] * (3 - len(stretched))

@@ -8,10 +8,11 @@ loaders, one image more per loader while it is prepared, and the batches in flig
 
 import itertools
 import multiprocessing
+import signal
 from collections import OrderedDict
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -189,6 +190,8 @@ def stream_batches(
     ------
     DataError
         An image cannot be read.
+    CellflowError
+        The system ended a loader process.
 
     Notes
     -----
@@ -235,19 +238,30 @@ def _in_processes(source: CropSource, first: int, pin: bool) -> Loaded:
         sampler=steps(),
         num_workers=source.training.n_workers,
         multiprocessing_context=multiprocessing.get_context("spawn"),
-        worker_init_fn=_use_one_thread,
+        worker_init_fn=_settle_in,
         pin_memory=pin,
     )
     batches = iter(loader)
     try:
         yield from batches
+    except (RuntimeError, OSError, EOFError) as error:
+        # The pipe to a process that is gone, or PyTorch's words for it.
+        if isinstance(error, RuntimeError) and "exited unexpectedly" not in str(error):
+            raise
+        raise CellflowError(
+            "a loader process was ended by the system, as when memory runs out; lower "
+            "training.n_workers or training.cache_megabytes, and continue with --resume"
+        ) from error
     finally:
         # A process that is ended while it sends a tensor aborts: let all come to rest first.
         is_stopped = True
-        for _ in batches:
-            pass
+        with suppress(RuntimeError, OSError, EOFError):  # of processes that are gone already
+            for _ in batches:
+                pass
 
 
-def _use_one_thread(worker: int) -> None:
+def _settle_in(worker: int) -> None:
+    # Ctrl-C reaches every process of the terminal; only the training one answers it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # As many loaders as processors would otherwise start as many threads each.
     numba.set_num_threads(1)

@@ -17,7 +17,7 @@ from cellflow.network.cpnet import (
 )
 from cellflow.network.model_folder import read_model_folder
 
-SCRATCH = "scratch"
+SCRATCH, DEFAULT_INIT = "scratch", "cyto3"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 
 from cellflow.config import TrainingConfig
-from cellflow.errors import ModelError
+from cellflow.errors import CellflowError, ModelError
 from cellflow.network.precision import autocast
 from cellflow.training.batches import Batch, CropSource, stream_batches
 from cellflow.training.budget import Pace
@@ -186,12 +186,21 @@ def _step_in_parts(run: Run, batch: Batch) -> torch.Tensor:
 
 def _timed_step(run: Run, batches: Iterator[Batch]) -> None:
     before = run.clock()
-    run.losses += training_step(run, next(batches))
+    run.losses += training_step(run, _next_batch(run, batches))
     run.position.step += 1
     if run.pace.is_limited:
         if _is_cuda(run.device):
             torch.cuda.synchronize(run.device)
         run.pace.add_step(run.clock() - before)
+
+
+def _next_batch(run: Run, batches: Iterator[Batch]) -> Batch:
+    try:
+        return next(batches)
+    except CellflowError:
+        # Ctrl-C reaches the loader processes too, and ends those that have only just begun.
+        run.interrupt.check()
+        raise
 
 
 def _report(run: Run, rate: float) -> None:

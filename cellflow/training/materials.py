@@ -125,7 +125,7 @@ def gather_materials(
             dataset,
             config.training.validation_share,
             choices.get("folds_file"),
-            choices.get("fold", 0),
+            choices.get("fold"),
         )
     facts = survey_images(_named(dataset, split.train))
     enough = tuple(fact for fact in facts if fact.n_cells >= config.training.min_cells)

@@ -6,7 +6,7 @@
     metrics.csv            one line an epoch, as it comes
     loss.png score.png     its curves
     checkpoints/last.pt    to continue from
-    checkpoints/best       the weights of the best validation, as a Cellpose file
+    checkpoints/best-0040  the weights of the best validation, as a Cellpose file
     overlays/              held-out images, truth beside prediction
     config.json …          the model folder, when training is done (see `network.model_folder`)
 """
@@ -44,10 +44,21 @@ class RunFolder:
         """The checkpoint to continue from."""
         return self.path / "checkpoints" / "last.pt"
 
-    @property
-    def best(self) -> Path:
-        """The weights of the best validation."""
-        return self.path / "checkpoints" / "best"
+    def best(self, epoch: int) -> Path:
+        """Give the file of the weights after `epoch` epochs, when they were the best."""
+        return self.path / "checkpoints" / f"best-{epoch:04d}"
+
+    def keep_best(self, epoch: int) -> None:
+        """Remove the weights of validations that were the best before.
+
+        Notes
+        -----
+        To be called when `last` says that `epoch` is the best: a run that is killed before
+        continues from a checkpoint that needs the earlier ones.
+        """
+        for path in self.last.parent.glob("best-*"):
+            if path != self.best(epoch):
+                path.unlink(missing_ok=True)
 
     @property
     def overlays(self) -> Path:

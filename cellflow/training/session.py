@@ -196,7 +196,7 @@ class Session:
         self._last_score = n_done, score
         if score.mean.estimate > position.best_score:
             position.best_score, position.best_epoch = score.mean.estimate, n_done
-            save_cellpose_file(self.network, self.folder.best)
+            save_cellpose_file(self.network, self.folder.best(n_done))
         self.say(f"epoch {n_done}: held-out mAP {score.mean}")
         return score
 
@@ -223,12 +223,17 @@ class Session:
     def _save(self) -> None:
         position = self._run.settle()
         save_checkpoint(self.folder.last, self.network, self._run.optimizer, position, self._key)
+        self.folder.keep_best(position.best_epoch)
         self._saved_at = self._clock()
 
     def _restore(self) -> None:
         run = self._run
         found = load_checkpoint(self.folder.last, self.network, run.optimizer, self._key)
         self._zero -= found.seconds
+        if not run.pace.is_limited:
+            # A budget that is lifted leaves the length that was asked for at first.
+            found.n_epochs = self.config.training.n_epochs
+            found.validate_every = self.config.training.validate_every
         run.continue_from(found)
         self.say(f"continuing in epoch {found.epoch + 1}, after {found.seconds / 60:.1f} min")
 
@@ -238,11 +243,9 @@ class Session:
         epoch = position.epoch
         if kept == "best" and position.best_epoch:
             epoch = position.best_epoch
-            best = load_weights(self.folder.best).state_dict()
+            best = load_weights(self.folder.best(epoch)).state_dict()
             self.network.load_state_dict(best)
         score = self._score_of(epoch)
-        if score is not None:
-            self._validator.draw(self.network, score, self.folder.overlays)
         record = self._record(epoch, score)
         write_model_folder(
             self.folder.path,
@@ -252,6 +255,8 @@ class Session:
             record=record,
             card=write_card(record, self.materials.diameter, score),
         )
+        if score is not None:
+            self._validator.draw(self.network, score, self.folder.overlays)
         honest = "selected on these images" if kept == "best" else "not used for any choice"
         shown = "no held-out images" if score is None else f"held-out mAP {score.mean}, {honest}"
         self.say(f"done in {self._run.clock() / 60:.1f} min: weights of epoch {epoch}, {shown}")

@@ -29,7 +29,7 @@ class Split:
 
 
 def split_dataset(
-    dataset: Dataset, share: float, folds_file: Path | str | None = None, fold: int = 0
+    dataset: Dataset, share: float, folds_file: Path | str | None = None, fold: int | None = None
 ) -> Split:
     """Take a fold of a file, or hold out a share of the annotated images.
 
@@ -40,13 +40,13 @@ def split_dataset(
         Of the images that is held out when there is no file; 0 = none.
     folds_file : path, optional
         Written by ``cellflow folds``.
-    fold : int
-        Which fold of the file is held out, from 0.
+    fold : int, optional
+        Which fold of the file is held out, from 0, the default.
 
     Raises
     ------
     ConfigError
-        The file does not have that fold.
+        The file does not have that fold, or there is a fold without a file.
     DataError
         The file is broken, or for other images.
 
@@ -55,7 +55,9 @@ def split_dataset(
     A data set too small to hold anything out is trained on whole; the reason says so.
     """
     if folds_file is not None:
-        return _of_file(dataset, Path(folds_file), fold)
+        return _of_file(dataset, Path(folds_file), fold or 0)
+    if fold is not None:
+        raise ConfigError(f"--fold {fold}: of which file? give --folds FILE too")
     names = [entry.name for entry in dataset.annotated]
     if share == 0:
         return Split(train=names, validation=[], reason="none asked for")

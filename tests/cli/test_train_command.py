@@ -1,12 +1,16 @@
 """`cellflow train`: options reach the settings, facts go to stderr, the folder to stdout."""
 
 import sys
+from dataclasses import replace
 from importlib.metadata import entry_points
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from cellflow.atomic import write_json
+from cellflow.config import Config, TrainingConfig
+from cellflow.configfile import config_to_dict
 from cellflow.data.images import write_png
 from cellflow.data.kaggle import KaggleImage, write_train_csv
 from cellflow.data.rle import labels_to_masks
@@ -37,7 +41,7 @@ def test_every_option_reaches_its_place(calls, tmp_path):
     result = run(
         "--train-dir", tmp_path, "--out", tmp_path / "run", "--init", "scratch", "--epochs", 7,
         "--batch-size", 3, "--learning-rate", 0.1, "--seed", 5, "--max-minutes", 2,
-        "--fold", 1, "--format", "kaggle", "--resume", "--overwrite", "--device", "cpu",
+        "--folds", tmp_path, "--fold", 1, "--format", "kaggle", "--overwrite", "--device", "cpu",
         "--set", "training.crop_size=64",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
@@ -48,7 +52,8 @@ def test_every_option_reaches_its_place(calls, tmp_path):
     assert (training.n_epochs, training.batch_size, training.learning_rate) == (7, 3, 0.1)
     assert (training.seed, training.max_minutes, training.crop_size) == (5, 2.0, 64)
     assert (options["init"], options["device"], options["layout"]) == ("scratch", "cpu", "kaggle")
-    assert (options["fold"], options["resume"], options["overwrite"]) == (1, True, True)
+    assert (options["fold"], options["resume"], options["overwrite"]) == (1, False, True)
+    assert options["folds_file"] == tmp_path
 
 
 @pytest.mark.parametrize(
@@ -86,6 +91,23 @@ def test_a_run_prints_its_folder_to_stdout_and_all_else_to_stderr(tmp_path):
     assert result.stdout.strip() == str(tmp_path / "run")
     assert "kaggle layout, 1 images with 5 cells" in result.stderr
     assert "training: step 1/1" in result.stderr
+
+
+def test_a_continued_run_keeps_its_settings_but_those_that_are_given(calls, tmp_path):
+    config = Config(training=TrainingConfig(n_epochs=7, max_minutes=30, n_workers=2))
+    write_json(tmp_path / "run" / "run.json", {"config": config_to_dict(config)})
+    given = "--train-dir", tmp_path, "--out", tmp_path / "run", "--resume"
+    assert run(*given).exit_code == 0
+    assert calls[0][1]["config"] == config
+    assert run(*given, "--set", "training.n_workers=0").exit_code == 0
+    assert calls[1][1]["config"].training == replace(config.training, n_workers=0)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_outside_its_range_is_wrong_usage(calls, tmp_path, seed):
+    result = run("--train-dir", tmp_path, "--seed", seed)
+    assert result.exit_code == 2
+    assert "is not in the range" in result.output
 
 
 def test_help_needs_no_torch():

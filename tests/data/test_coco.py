@@ -80,9 +80,10 @@ def test_a_broken_segmentation_is_named(tmp_path, segmentation, error, message):
 
 
 def test_crowds_and_empty_annotations_are_left_out_and_told(tmp_path):
-    dataset = open_coco(coco(tmp_path, [SQUARE], iscrowd=1))
+    runs = {"size": [5, 6], "counts": [11, 3, 16]}
+    dataset = open_coco(coco(tmp_path, [SQUARE], runs, iscrowd=1))
     assert len(masks_of(dataset)) == 0
-    assert dataset.remarks == ("c.json: 1 crowd annotations are left out",)
+    assert dataset.remarks == ("c.json: 2 crowd annotations are left out",)
     dataset = open_coco(coco(tmp_path, [SQUARE], []))
     assert len(masks_of(dataset)) == 1
     assert dataset.remarks == ("c.json: 1 annotations without a pixel are left out",)
@@ -107,8 +108,11 @@ def test_an_image_in_two_files_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "not valid JSON"),
-        ('{"images": [{"id": 1}], "annotations": []}', "not a COCO file: missing"),
+        ('{"images": [', "not valid JSON"),
+        ('{"images": [{"id": 1}], "annotations": []}', "not a COCO file: 'file_name' is missing"),
+        ('{"images": [{"file_name": 3, "id": 1}], "annotations": []}', "not a COCO file"),
+        ('{"images": [{"file_name": "a", "id": 1, "height": "x"}], "annotations": []}', "'x'"),
+        ('{"images": 3, "annotations": []}', "not a COCO file"),
         ('{"images": [], "annotations": [{"image_id": 3, "id": 7}]}', "annotation 7 is of the unk"),
     ],
 )
@@ -121,7 +125,35 @@ def test_a_broken_file_is_named(tmp_path, text, message):
 
 def test_other_json_files_are_not_coco(tmp_path):
     (tmp_path / "settings.json").write_text('{"a": 1}')
+    (tmp_path / "commented.json").write_text('// not JSON\n{"a": 1}')
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
     assert open_coco(tmp_path) is None
+
+
+def test_pictures_of_the_same_name_are_told_apart_by_their_folder(tmp_path):
+    path = coco(tmp_path, [SQUARE])
+    write_png(tmp_path / "other" / "a.png", np.zeros((5, 6), np.uint8))
+    with pytest.raises(DataError, match=r"image a\.png could be .*images/a\.png or .*other/a\.png"):
+        open_coco(path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["images"][0]["file_name"] = "other/a.png"
+    path.write_text(json.dumps(content), encoding="utf-8-sig")
+    assert open_coco(path).entries[0].image_path == tmp_path / "other" / "a.png"
+
+
+def test_missing_categories_are_no_cell_type(tmp_path):
+    path = coco(tmp_path, [SQUARE])
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**content, "categories": None}), encoding="utf-8")
+    assert open_coco(path).entries[0].cell_type is None
+
+
+def test_livecells_file_names_tell_type_and_well(tmp_path):
+    names = ("BV2_Phase_A4_1_00d00h00m_1.tif", "BV2_Phase_A4_2_03d12h00m_4.tif",
+             "SkBr3_Phase_E3_1_00d00h00m_1.tif", "other_A4.png")  # fmt: skip
+    entries = open_coco(coco(tmp_path, [SQUARE], images=names)).entries
+    assert [entry.cell_type for entry in entries] == ["bv2", "bv2", "skbr3", None]
+    assert [entry.group for entry in entries] == ["BV2_A4", "BV2_A4", "SkBr3_E3", None]
 
 
 def test_what_is_written_opens_again_with_overlaps_and_types(tmp_path, rng):

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -101,6 +102,22 @@ def test_a_share_is_held_out_of_every_type(tmp_path):
     assert Counter(kinds[name] for name in fold.validation) == {"cort": 2, "astro": 1}
 
 
+def test_a_share_does_not_favour_large_groups_and_the_seed_decides(tmp_path):
+    groups = [0] * 8 + list(range(1, 33))
+    data = dataset(tmp_path, ["cort"] * 40, groups)
+    chosen = [make_holdout(data, 0.2, seed).folds[0].validation for seed in range(20)]
+    assert {len(names) for names in chosen} <= {8, 9, 10, 11, 12}
+    with_large = sum("i000" in names for names in chosen)
+    assert 0 < with_large < 20
+    assert len(set(chosen)) > 10
+
+
+def test_when_no_group_fits_the_smallest_is_held_out(tmp_path):
+    data = dataset(tmp_path, ["cort"] * 9, [0] * 5 + [1] * 4)
+    for seed in range(4):
+        assert len(make_holdout(data, 0.2, seed).folds[0].validation) == 4
+
+
 @pytest.mark.parametrize("share", [0, 1, -0.2, 1.5])
 def test_a_share_is_between_0_and_1(tmp_path, share):
     with pytest.raises(ConfigError, match="expected a share between 0 and 1"):
@@ -132,6 +149,29 @@ def test_a_broken_file_of_folds_is_named(tmp_path, text):
         read_folds(tmp_path / "f.json")
     with pytest.raises(DataError, match="cannot read"):
         read_folds(tmp_path / "none.json")
+
+
+def test_an_image_on_both_sides_of_a_fold_is_refused(tmp_path):
+    data = dataset(tmp_path, ["cort"] * 4)
+    folds = make_folds(data, 2, 0)
+    both = Fold(train=folds.folds[0].train, validation=folds.folds[0].train[:1])
+    write_folds(tmp_path / "f.json", replace(folds, folds=(folds.folds[1], both)))
+    with pytest.raises(DataError, match=f"fold 1 has {both.validation[0]} on both of its sides"):
+        read_folds(tmp_path / "f.json", data)
+
+
+def test_folds_of_a_newer_version_are_refused(tmp_path):
+    (tmp_path / "f.json").write_text('{"format": 2, "parts": []}')
+    with pytest.raises(DataError, match="written by a newer cellflow"):
+        read_folds(tmp_path / "f.json")
+
+
+def test_a_folder_without_truth_cannot_be_split(tmp_path):
+    data = Dataset(root=tmp_path, layout="images", entries=())
+    with pytest.raises(DataError, match="no annotated image to split"):
+        make_folds(data, 2, 0)
+    with pytest.raises(DataError, match="no annotated image to split"):
+        make_holdout(data, 0.2, 0)
 
 
 def test_each_side_is_exported_with_overlaps_and_three_categories(tmp_path):

@@ -1,5 +1,8 @@
 """Batches: the same whoever loads them, in bounded memory."""
 
+import multiprocessing
+import os
+import signal
 from dataclasses import replace
 from itertools import islice
 
@@ -8,7 +11,7 @@ import pytest
 from drawn_discs import disc_entry
 
 from cellflow.config import DataConfig, TrainingConfig
-from cellflow.errors import DataError
+from cellflow.errors import CellflowError, DataError
 from cellflow.training.batches import CropSource, crop_order, prepare_entry, stream_batches
 
 
@@ -60,6 +63,29 @@ def test_loading_ahead_in_a_thread_changes_nothing(disc_entries):
     source = source_of(disc_entries(3))
     streamed = first_batches(source, 3, first_step=4)
     assert all(equal(batch, source.batch(4 + k)) for k, batch in enumerate(streamed))
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_the_loader_processes_alone(disc_entries):
+    source = source_of(disc_entries(2), n_workers=2)
+    stream = stream_batches(source, 0)
+    next(stream)
+    for process in multiprocessing.active_children():
+        os.kill(process.pid, signal.SIGINT)
+    batches = list(islice(stream, 6))
+    stream.close()
+    assert all(equal(batch, source.batch(k)) for k, batch in enumerate(batches, 1))
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_a_killed_loader_process_is_an_error_in_words(disc_entries):
+    stream = stream_batches(source_of(disc_entries(2), n_workers=1), 0)
+    next(stream)
+    for process in multiprocessing.active_children():
+        process.kill()
+    with pytest.raises(CellflowError, match=r"lower training\.n_workers"):
+        list(islice(stream, 6))
 
 
 @pytest.mark.slow

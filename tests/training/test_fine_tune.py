@@ -3,19 +3,23 @@
 import csv
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from safetensors.torch import load_file
 
 from cellflow.config import Config, NetworkConfig
 from cellflow.data.entrance import open_dataset
 from cellflow.data.folds import make_folds, write_folds
+from cellflow.data.images import read_image
 from cellflow.errors import ConfigError, DataError, ModelError
 from cellflow.inference.predict import load_model
 from cellflow.training import session
-from cellflow.training.fine_tune import fine_tune
+from cellflow.training.fine_tune import fine_tune, recorded_config
+from cellflow.training.validation import Validator
 
 
 @pytest.fixture
@@ -66,7 +70,7 @@ def test_the_model_folder_is_complete_and_predicts(disc_folder, tune):
     out = tune(data, said=said)
     for name in ("config.json", "thresholds.json", "weights.safetensors", "cellpose_model",
                  "README.md", "metrics.csv", "loss.png", "score.png", "run.json",
-                 "checkpoints/last.pt", "checkpoints/best"):  # fmt: skip
+                 "checkpoints/last.pt", "checkpoints/best-0002"):  # fmt: skip
         assert (out / name).is_file(), name
     assert len(list((out / "overlays").glob("*.png"))) == 1
     record = json.loads((out / "config.json").read_text(encoding="utf-8"))
@@ -149,7 +153,88 @@ def test_changed_data_or_settings_are_refused_with_a_sentence(
         tune(disc_folder(3, name="fewer"), resume=True)
     with pytest.raises(ModelError, match="differ from those that the run began with"):
         tune(disc_folder(5, name="others", seed=2), resume=True)
-    tune(data, training={"cache_megabytes": 1}, resume=True)
+    asked = recorded_config(tmp_path / "run")
+    asked = replace(asked, training=replace(asked.training, cache_megabytes=1))
+    tune(data, config=asked, resume=True)
+
+
+def test_a_continued_run_refuses_other_choices(disc_folder, tune, tmp_path, monkeypatch):
+    data = disc_folder(4)
+    folds = make_folds(open_dataset(data), 2, seed=0)
+    write_folds(tmp_path / "folds.json", folds)
+    with pytest.raises(KeyboardInterrupt):
+        tune(data, report=PressedAt(monkeypatch, 1), folds_file=tmp_path / "folds.json", fold=1)
+    again = partial(fine_tune, data, tmp_path / "run", device="cpu", resume=True)
+    with pytest.raises(ConfigError, match="has --init scratch, asked for cyto3"):
+        again(init="cyto3")
+    with pytest.raises(ConfigError, match="has --format kaggle, asked for coco"):
+        again(layout="coco")
+    with pytest.raises(ConfigError, match="holds out other images"):
+        again(folds_file=tmp_path / "folds.json", fold=0)
+    with pytest.raises(ConfigError, match="give one of them"):
+        again(overwrite=True)
+    again(folds_file=tmp_path / "folds.json", fold=1, init="scratch", layout="kaggle")
+
+
+def test_a_fold_without_a_file_is_refused(disc_folder, tune):
+    with pytest.raises(ConfigError, match="give --folds FILE too"):
+        tune(disc_folder(2), fold=1)
+
+
+def test_the_schedule_is_settled_at_the_start_and_a_lifted_budget_gives_the_length_back(
+    disc_folder, tune, tmp_path, monkeypatch
+):
+    training = {"n_epochs": 101, "max_minutes": 0.02, "validate_every": 101}
+    press = PressedAt(monkeypatch, 3)
+    with pytest.raises(KeyboardInterrupt):
+        tune(disc_folder(4), report=press, training=training)
+    recorded = recorded_config(tmp_path / "run")
+    assert recorded.training.schedule == "cosine"
+    unlimited = replace(recorded, training=replace(recorded.training, max_minutes=None))
+    out = tune(tmp_path / "data", config=unlimited, resume=True)
+    record = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    assert record["run"]["n_epochs"] == 101
+    assert record["config"]["training"]["schedule"] == "cosine"
+
+
+def test_a_run_killed_behind_a_better_validation_still_has_the_weights_it_needs(
+    disc_folder, tune, tmp_path, monkeypatch
+):
+    data, training = disc_folder(4), {"n_epochs": 3, "validate_every": 1, "keep": "best"}
+    estimates = iter([0.5, 0.6, 0.1, 0.1, 0.5])
+    scored = Validator.score
+
+    def improving(self, network):
+        score = scored(self, network)
+        better = replace(score.overall, mean=replace(score.mean, estimate=next(estimates)))
+        return replace(score, overall=better)
+
+    monkeypatch.setattr(Validator, "score", improving)
+    monkeypatch.setattr(session, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+
+    def die(step, numbers):
+        if step == 4:  # two steps an epoch: the last checkpoint is that of step 3
+            monkeypatch.setattr(session, "SECONDS_BETWEEN_CHECKPOINTS", 1e9)
+        if step == 5:
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        tune(data, training=training, report=die)
+    kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").glob("best-*"))
+    assert kept == ["best-0001", "best-0002"]
+    out = tune(data, config=recorded_config(tmp_path / "run"), resume=True)
+    record = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    assert record["run"]["kept_epoch"] == 1
+
+
+def test_images_with_four_channels_train_to_the_end(disc_folder, tune):
+    data = disc_folder(3)
+    for path in sorted((data / "train").glob("*.png")):
+        grey = read_image(path)
+        tifffile.imwrite(path.with_suffix(".tif"), np.stack([grey] * 4), photometric="minisblack")
+        path.unlink()
+    out = tune(data)
+    assert len(list((out / "overlays").glob("*.png"))) == 1
 
 
 def test_images_with_too_few_cells_are_left_out_and_named(disc_folder, tune):
