@@ -125,7 +125,9 @@ class InferenceConfig:
 
     def __post_init__(self) -> None:
         _require_finite("inference", self)
-        _require(self.diameter is None or self.diameter > 0, "inference.diameter: expected > 0 px")
+        _require(
+            self.diameter is None or self.diameter >= 1, "inference.diameter: expected >= 1 px"
+        )
         _require(
             self.tile_size >= 32 and self.tile_size % 16 == 0,
             f"inference.tile_size: expected a multiple of 16, 32 or more, found {self.tile_size}",

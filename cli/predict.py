@@ -92,4 +92,4 @@ def command(images: tuple[Path, ...], outputs: tuple[Path, ...], **options: Any)
     where = ", ".join(str(path) for path in outputs)
     click.echo(f"{result.n_cells} cells in {result.n_images} images: {where}")
     if result.failures:
-        raise DataError(f"{len(result.failures)} of {len(paths)} images could not be read")
+        raise DataError(f"{len(result.failures)} of {len(paths)} images could not be done")

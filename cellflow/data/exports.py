@@ -60,7 +60,9 @@ def check_target(path: Path, folder_format: str, n_images: int) -> None:
     ConfigError
         An unknown suffix or format, or regions of several images for one zip file.
     """
-    if path.suffix and path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES and path.exists() and not path.is_dir():
+        raise ConfigError(f"--out {path}: is a file, expected a folder or {', '.join(SUFFIXES)}")
+    if path.suffix and path.suffix.lower() not in SUFFIXES and not path.is_dir():
         raise ConfigError(
             f"--out {path}: expected {', '.join(SUFFIXES)} or a folder, found {path.suffix}"
         )

@@ -15,6 +15,7 @@ from cellflow.atomic import write_json
 from cellflow.data.coco import write_coco
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.errors import ConfigError, DataError
+from cellflow.hashing import hash_file
 
 FORMAT = 1
 
@@ -223,13 +224,7 @@ def hash_images(entries: Iterable[Entry]) -> dict[str, str]:
     DataError
         A file cannot be read.
     """
-    hashes = {}
-    for entry in entries:
-        try:
-            hashes[entry.name] = hashlib.sha256(entry.image_path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise DataError(f"cannot read {entry.image_path}: {error.strerror}") from error
-    return hashes
+    return {entry.name: hash_file(entry.image_path) for entry in entries}
 
 
 def _relative(entry: Entry, dataset: Dataset) -> str:

@@ -1,6 +1,7 @@
 """Pictures and label images: PNG, TIFF and JPEG at their full bit depth."""
 
 import re
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,17 @@ MASK_ENDINGS = ("_masks", "_mask", "_cp_masks", "_label", "_labels")
 _MOST_CHANNELS = 4
 _UNNAMED = "QI"
 """How tifffile calls an axis of which the file does not say what it is."""
+_BROKEN = (
+    ValueError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+    struct.error,
+)
+"""What decoders raise for a truncated or mislabelled file; it differs by codec and by the place."""
 _START_OF_SCAN = 0xDA
 _PNG_PALETTE = b"\x03"
 """Colour type, the 26th byte of a PNG file."""
@@ -65,8 +77,7 @@ def read_image(path: Path | str) -> NDArray[Any]:
         pixels = _channels_first(imagecodecs.jpeg_decode(content))
     except OSError as error:
         raise ImageError(f"{path}: cannot read: {error.strerror or error}") from error
-    except (ValueError, RuntimeError, IndexError, KeyError, TypeError) as error:
-        # What the decoders raise for a truncated or mislabelled file differs by codec.
+    except _BROKEN as error:
         raise ImageError(f"{path}: broken image, or not {suffix[1:].upper()}: {error}") from error
     if not _jpeg_is_whole(content):
         # The decoder fills what is missing with grey and says nothing.

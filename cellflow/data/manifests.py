@@ -1,14 +1,14 @@
 """Manifests: what a downloaded data set must hold, and under which terms."""
 
 import csv
-import hashlib
 import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from cellflow.errors import ManifestError
+from cellflow.errors import DataError, ManifestError
+from cellflow.hashing import hash_file
 
 PACKAGE = "cellflow_data_manifests"
 """Where ``data_manifests/`` is installed."""
@@ -120,7 +120,7 @@ def _differences(path: Path, expected: FileSet) -> list[str]:
         if path.stat().st_size == 0:
             return [f"{path}: empty file"]
         if expected.sha256 is not None:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest = hash_file(path)
             if digest != expected.sha256:
                 return [f"{path}: SHA-256 {digest}, expected {expected.sha256}"]
         if expected.rows is not None:
@@ -128,6 +128,8 @@ def _differences(path: Path, expected: FileSet) -> list[str]:
                 n_rows = sum(1 for _ in csv.reader(file)) - 1
             if n_rows != expected.rows:
                 return [f"{path}: {n_rows} rows, expected {expected.rows}"]
+    except DataError as error:
+        return [str(error)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         return [f"{path}: cannot read: {error}"]
     return []

@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cellflow._version import __version__
 from cellflow.atomic import atomic_path, write_json
 from cellflow.data.exports import FolderFormat, Found, check_target, export, write_cells
 from cellflow.data.images import read_image
 from cellflow.data.rle import labels_to_masks
 from cellflow.errors import DataError, ImageError, ModelError
 from cellflow.inference.predict import Model
+from cellflow.network.devices import is_out_of_memory
 from cellflow.pictures.overlay import save_overlay
 from cellflow.records import Prediction
 
@@ -42,7 +44,7 @@ class FolderResult:
     n_resumed : int
         Images among them that an earlier, interrupted run had found.
     failures : tuple of str
-        One sentence for every image that could not be read.
+        One sentence for every image that could not be read, or not fit into memory.
     """
 
     n_images: int
@@ -88,9 +90,9 @@ def predict_folder(
     Raises
     ------
     DataError
-        There is no image, two have the same name, or none could be read.
+        There is no image, two have the same name, or none could be done.
     ModelError
-        An interrupted run was with another model or other settings.
+        An interrupted run was with another model or other settings, or its state is broken.
 
     Notes
     -----
@@ -125,7 +127,7 @@ def predict_folder(
         report(index + 1, {"total": len(images)})
     done = [path for path in images if store.has(path)]
     if not done:
-        raise DataError("no image could be read: " + "; ".join(failures[:3]))
+        raise DataError("no image could be done: " + "; ".join(failures[:3]))
     for output in outputs:
         export(output, store.load(done), folder_format)
     if cells is not None:
@@ -140,7 +142,8 @@ def predict_folder(
 
 def partial_folder(output: Path) -> Path:
     """Give the folder that keeps what is found until `output` is written."""
-    return output.with_name(output.name + ".partial")
+    whole = output.absolute()
+    return whole.with_name(whole.name + ".partial")
 
 
 def _predict(model: Model, image: NDArray[Any], path: Path, say: Say) -> Prediction:
@@ -152,6 +155,11 @@ def _predict(model: Model, image: NDArray[Any], path: Path, say: Say) -> Predict
         return model.predict(image, path.stem, diameter)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        size = " x ".join(map(str, image.shape))
+        raise ImageError(f"{path}: {size} pixels need more memory than there is") from error
 
 
 def _check_names(images: Sequence[Path]) -> None:
@@ -210,10 +218,9 @@ class _Store:
         folder = partial_folder(output)
         state = _state_of(model)
         if restart and folder.exists():
-            shutil.rmtree(folder)
+            _remove(folder)
         if (folder / STATE).exists():
-            earlier = json.loads((folder / STATE).read_text(encoding="utf-8"))
-            if earlier != state:
+            if _read_state(folder / STATE) != state:
                 raise ModelError(
                     f"{folder} holds an interrupted run with another model or other settings; "
                     "--restart discards it"
@@ -223,9 +230,11 @@ class _Store:
         return cls(folder)
 
     def _file(self, path: Path) -> Path:
-        # Two folders may hold images of the same name, one after the other.
-        key = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
-        return self.folder / f"{key}.npz"
+        # Two folders may hold images of the same name, and an image may change between two runs.
+        described = str(path.resolve())
+        if path.exists():
+            described += f" {path.stat().st_size} {path.stat().st_mtime_ns}"
+        return self.folder / f"{hashlib.sha256(described.encode()).hexdigest()[:16]}.npz"
 
     def has(self, path: Path) -> bool:
         """Tell whether the image is done."""
@@ -259,13 +268,30 @@ class _Store:
 
     def remove(self) -> None:
         """Delete the folder; all is in the outputs."""
-        shutil.rmtree(self.folder)
+        _remove(self.folder)
+
+
+def _remove(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise DataError(f"cannot remove {folder}: {error.strerror or error}") from error
+
+
+def _read_state(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ModelError(f"{path}: broken ({error}); --restart discards what was found") from error
 
 
 def _state_of(model: Model) -> dict[str, object]:
     """Give what predictions depend on, as JSON gives it back."""
     config = model.config
     state = {
+        "cellflow": __version__,
         "model": model.fingerprint or model.name,
         "diameter": model.diameter,
         "data": asdict(config.data),

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from cellflow.config import Config, DynamicsConfig
 from cellflow.dynamics.segment import cell_scores, flows_to_labels
 from cellflow.errors import ModelError
+from cellflow.hashing import hash_file
 from cellflow.inference.diameter import median_diameter
 from cellflow.inference.tiles import cut_tiles, join_tiles, padding, plan_tiles
-from cellflow.network.cpnet import FLOW_SCALE, PRETRAINED, CPnet, fetch_pretrained, load_weights
-from cellflow.network.devices import choose_device
+from cellflow.network.cpnet import FLOW_SCALE, PRETRAINED, CPnet, load_pretrained, load_weights
+from cellflow.network.devices import choose_device, is_out_of_memory
 from cellflow.network.model_folder import CONFIG, read_model_folder
 from cellflow.network.precision import autocast, choose_precision
 from cellflow.network.preprocess import prepare_image, resize_image
@@ -179,19 +180,23 @@ class Model:
         return joined[:, top : top + height, left : left + width], style
 
     def _forward(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Run one batch; when the GPU's memory does not hold it, in two halves."""
+        """Run one batch; when the memory does not hold it, in two halves."""
         try:
             with torch.inference_mode(), autocast(self.device, self.dtype):
                 moved = batch.to(self.device, memory_format=torch.channels_last)
                 output, style, _ = self.network(moved)
             return output.float(), style.float()
-        except torch.OutOfMemoryError:
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
             if len(batch) == 1:
                 raise ModelError(
                     f"a single tile of {batch.shape[-1]} px does not fit into the memory of "
-                    f"{self.device}; use --device cpu"
+                    f"{self.device}; lower inference.tile_size"
                 ) from None
-        torch.cuda.empty_cache()
+        # Outside the except block, whose traceback would keep the tensors alive.
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
         halves = [self._forward(half) for half in torch.split(batch, (len(batch) + 1) // 2)]
         outputs, styles = zip(*halves, strict=True)
         return torch.cat(outputs), torch.cat(styles)
@@ -243,7 +248,7 @@ def load_model(
             fingerprint=folder.fingerprint(),
         )
     if str(source) in PRETRAINED and not path.exists():
-        network = load_weights(fetch_pretrained(str(source)))
+        network, path = load_pretrained(str(source))
         # Cellpose's own models do not know the user's cells.
         diameter = None
     elif path.is_file():
@@ -259,7 +264,12 @@ def load_model(
         replace(config, network=replace(config.network, diam_mean=float(network.diam_mean)))
     )
     return Model.from_network(
-        network, config, diameter=diameter, device=chosen, name=str(source), fingerprint=str(source)
+        network,
+        config,
+        diameter=diameter,
+        device=chosen,
+        name=str(source),
+        fingerprint=hash_file(path),
     )
 
 

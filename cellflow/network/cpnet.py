@@ -7,6 +7,7 @@ seconds, is imported only to download weights.
 import os
 import pickle
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from cellpose.resnet_torch import CPnet
@@ -22,9 +23,11 @@ __all__ = [
     "build_network",
     "fetch_pretrained",
     "find_pretrained",
+    "load_pretrained",
     "load_weights",
     "models_folder",
     "save_cellpose_file",
+    "save_tensors",
     "weights_terms",
 ]
 
@@ -45,8 +48,8 @@ PRETRAINED = {
 }
 """Names that users give, and Cellpose's names for the files."""
 
-NUCLEI_DIAMETER = 17.0
-"""Diameter that the nuclei model was trained at, pixels; all others use 30."""
+PRETRAINED_DIAMETER, NUCLEI_DIAMETER = 30.0, 17.0
+"""Diameters in pixels at which Cellpose's own models, and its one of nuclei, see cells."""
 
 TERMS = (
     "its training images are for non-commercial use (Cellpose data set: academic research; "
@@ -69,16 +72,13 @@ def build_network(config: NetworkConfig, generator: torch.Generator) -> CPnet:
         return _new_network(config.channels_per_level, config.diam_mean)
 
 
-def load_weights(path: Path | str, *, diam_mean: float | None = None) -> CPnet:
+def load_weights(path: Path | str) -> CPnet:
     """Give the U-Net of a file that Cellpose 3 or cellflow wrote.
 
     Parameters
     ----------
     path : path
         A Cellpose model file. Its sizes are read off its tensors.
-    diam_mean : float, optional
-        Diameter that the network was trained at, pixels, for files which do not say it; Cellpose's
-        own pretrained ones do not always.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def load_weights(path: Path | str, *, diam_mean: float | None = None) -> CPnet:
     if "W2" in state or "output.2.weight" not in state:
         raise ModelError(f"{path}: not a Cellpose 3 U-Net (a file of Cellpose 4, or another model)")
     channels = _channels_of(state)
-    network = _new_network(channels, diam_mean or 30.0)
+    network = _new_network(channels, PRETRAINED_DIAMETER)
     state = {name: tensor.float() for name, tensor in state.items() if tensor.is_floating_point()}
     try:
         missing, unexpected = network.load_state_dict(state, strict=False)
@@ -106,11 +106,40 @@ def load_weights(path: Path | str, *, diam_mean: float | None = None) -> CPnet:
     return network
 
 
+def load_pretrained(name: str) -> tuple[CPnet, Path]:
+    """Give a pretrained U-Net, which sees cells at the diameter that Cellpose takes for it.
+
+    Returns
+    -------
+    CPnet
+    Path
+        The file of its weights.
+
+    Raises
+    ------
+    ModelError
+        As `fetch_pretrained` and `load_weights`.
+    """
+    path = fetch_pretrained(name)
+    network = load_weights(path)
+    # As in Cellpose, whatever the file says.
+    network.diam_mean.data.fill_(NUCLEI_DIAMETER if name == "nuclei" else PRETRAINED_DIAMETER)
+    return network, path
+
+
 def save_cellpose_file(network: CPnet, path: Path | str) -> None:
     """Write the plain file that ``CellposeModel(pretrained_model=…)`` and the GUI load."""
     state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        torch.save(state, file)
+        save_tensors(state, file)
+
+
+def save_tensors(content: object, file: BinaryIO) -> None:
+    """Write with ``torch.save``, whose RuntimeError for a full disk becomes an OSError."""
+    try:
+        torch.save(content, file)
+    except RuntimeError as error:
+        raise OSError(0, str(error).splitlines()[0]) from error
 
 
 def models_folder() -> Path:
@@ -176,7 +205,7 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ModelError(f"cannot read the model {path}: {error.strerror or error}") from error
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, LookupError) as error:
         raise ModelError(f"{path}: broken, or no Cellpose model file") from error
     if not isinstance(state, dict) or not all(isinstance(t, torch.Tensor) for t in state.values()):
         raise ModelError(f"{path}: no Cellpose model file: expected named tensors")

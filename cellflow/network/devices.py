@@ -54,6 +54,14 @@ def choose_device(text: str = "auto") -> DeviceChoice:
     raise ConfigError(f"device {text!r} is not available here; --device cpu always works")
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory ran out, on any device."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+
+
 def _choose_cuda(device: torch.device) -> DeviceChoice:
     index, count = device.index or 0, torch.cuda.device_count()
     if index >= count:

@@ -15,6 +15,7 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from cellflow.atomic import atomic_path, write_json, write_text
 from cellflow.config import Config, DynamicsConfig
 from cellflow.configfile import config_from_dict, config_to_dict
 from cellflow.errors import ConfigError, ModelError
+from cellflow.hashing import hash_file
 from cellflow.network.cpnet import CPnet, build_network, save_cellpose_file
 
 FORMAT = 1
@@ -82,9 +84,8 @@ class ModelFolder:
 
     def fingerprint(self) -> str:
         """Give a hash of the weights and thresholds: what predictions depend on."""
-        digest = hashlib.sha256((self.path / WEIGHTS).read_bytes())
-        digest.update((self.path / THRESHOLDS).read_bytes())
-        return digest.hexdigest()
+        parts = (hash_file(self.path / name) for name in (WEIGHTS, THRESHOLDS))
+        return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def write_model_folder(
@@ -115,7 +116,10 @@ def write_model_folder(
     network.diam_labels.data.fill_(diameter)
     state = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
     with atomic_path(folder / WEIGHTS) as temporary:
-        save_file(state, temporary)
+        try:
+            save_file(state, temporary)
+        except SafetensorError as error:  # its word for a full disk
+            raise OSError(0, str(error)) from error
     save_cellpose_file(network, folder / CELLPOSE_FILE)
     write_thresholds(folder, config.dynamics, tuned=False)
     write_text(folder / CARD, card)
@@ -173,18 +177,21 @@ def versions() -> dict[str, str]:
     """Give the versions that a result depends on, and the commit where there is one."""
     found = {"cellflow": __version__, "python": platform.python_version()}
     found |= {name: version(name) for name in ("torch", "cellpose", "numpy", "numba")}
-    here = Path(__file__).parent
+    commit = commit_of(Path(__file__))
+    return {**found, "commit": commit} if commit else found
+
+
+def commit_of(source: Path) -> str | None:
+    """Give the commit of the repository that `source` is a file of; None when there is none."""
+    git = partial(
+        subprocess.run, cwd=source.parent, capture_output=True, text=True, check=True, timeout=5
+    )
     try:
-        commit = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=5,
-        ).stdout.strip()
+        # Installed within a virtual environment it lies in another repository, but not of it.
+        git(["git", "ls-files", "--error-unmatch", source.name])
+        return git(["git", "rev-parse", "HEAD"]).stdout.strip()
     except (OSError, subprocess.SubprocessError):
-        return found
-    return {**found, "commit": commit}
+        return None
 
 
 def _read_json(folder: Path, name: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import torch
 
 from cellflow.atomic import atomic_path
 from cellflow.errors import ModelError
+from cellflow.network.cpnet import save_tensors
 
 FORMAT = 1
 """Raised when the content of the file changes its meaning."""
@@ -85,11 +86,8 @@ def save_checkpoint(
         "network": network.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
-    with atomic_path(path) as temporary:
-        try:
-            torch.save(content, temporary)
-        except RuntimeError as error:  # torch reports a full disk so
-            raise OSError(0, str(error).splitlines()[0]) from error
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        save_tensors(content, file)
 
 
 def load_checkpoint(

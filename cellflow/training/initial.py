@@ -11,7 +11,7 @@ from cellflow.network.cpnet import (
     PRETRAINED,
     CPnet,
     build_network,
-    fetch_pretrained,
+    load_pretrained,
     load_weights,
     weights_terms,
 )
@@ -81,7 +81,7 @@ def initial_weights(init: str | Path, config: NetworkConfig, seed: int) -> Initi
         network = build_network(config, torch.Generator().manual_seed(seed))
         return InitialWeights(network=network, name=SCRATCH, terms=None)
     if text in PRETRAINED and not path.exists():
-        network = load_weights(fetch_pretrained(text))
+        network, _ = load_pretrained(text)
         return InitialWeights(network=network, name=text, terms=weights_terms(text))
     if path.is_dir():
         folder = read_model_folder(path)

@@ -14,6 +14,7 @@ import torch
 
 from cellflow.config import TrainingConfig
 from cellflow.errors import CellflowError, ModelError
+from cellflow.network.devices import is_out_of_memory
 from cellflow.network.precision import autocast
 from cellflow.training.batches import Batch, CropSource, stream_batches
 from cellflow.training.budget import Pace
@@ -161,7 +162,7 @@ def training_step(run: Run, batch: Batch) -> torch.Tensor:
         try:
             return _step_in_parts(run, batch)
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
         # Outside the except block, whose traceback would keep the tensors alive.
         _halve_parts(run, len(batch.image))
@@ -227,13 +228,6 @@ def _require_finite(run: Run) -> None:
             f"epoch {position.epoch + 1}: the loss is no longer finite; lower the learning rate "
             f"(now {run.config.learning_rate:g}) and start again"
         )
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    text = str(error).lower()
-    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
 
 
 def _halve_parts(run: Run, batch_size: int) -> None:

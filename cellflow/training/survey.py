@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cellflow.data.dataset import Entry
 from cellflow.errors import DataError
+from cellflow.hashing import hash_file
 from cellflow.records import CellMasks
 
 SMALLEST_DIAMETER = 5.0
@@ -29,7 +30,7 @@ class ImageFacts:
     cell_diameters : (N,) float64
         Diameter of the disc of each cell's area, pixels.
     content : str
-        SHA-256 of the image file and the truth, hexadecimal.
+        SHA-256 of the image file's and of the truth, hexadecimal.
     """
 
     entry: Entry
@@ -103,11 +104,7 @@ def _survey(entry: Entry) -> ImageFacts:
 
 
 def _content(entry: Entry, masks: CellMasks) -> str:
-    try:
-        with entry.image_path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256")
-    except OSError as error:
-        raise DataError(f"cannot read {entry.image_path}: {error.strerror}") from error
+    digest = hashlib.sha256(hash_file(entry.image_path).encode())
     for array in (masks.starts, masks.lengths, masks.offsets):
         digest.update(np.ascontiguousarray(array).tobytes())
     digest.update(repr(masks.shape).encode())

@@ -1,5 +1,7 @@
 """Many images: resumed, shared out, and not stopped by a broken one."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -79,6 +81,62 @@ def test_another_model_is_not_mixed_in_unless_restarted(tmp_path, model, images)
     assert result.n_resumed == 0
 
 
+def test_an_image_that_changed_since_is_predicted_again(tmp_path, model, images, rng):
+    def stop(step, numbers):
+        if step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_folder(model, images, [tmp_path / "s.csv"], report=stop)
+    write_png(images[0], rng.integers(0, 255, (30, 20), np.uint8))
+    result = predict_folder(model, images, [tmp_path / "s.csv"])
+    assert result.n_resumed == 1
+    assert next(iter(read_submission(tmp_path / "s.csv").values())).shape is not None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, 2"])
+def test_a_broken_state_is_named_and_restart_helps(tmp_path, model, images, content):
+    state = partial_folder(tmp_path / "s.csv") / "state.json"
+    state.parent.mkdir()
+    state.write_text(content)
+    with pytest.raises(ModelError, match=r"state\.json: broken .* --restart discards"):
+        predict_folder(model, images, [tmp_path / "s.csv"])
+    predict_folder(model, images, [tmp_path / "s.csv"], restart=True)
+
+
+def test_an_image_too_large_for_the_memory_is_named_and_the_rest_is_written(
+    tmp_path, model, images, monkeypatch, rng
+):
+    write_png(images[2], rng.integers(0, 255, (41, 50), np.uint8))
+    predict = Model.predict
+
+    def small_memory(self, image, *arguments):
+        if image.shape == (41, 50):
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+        return predict(self, image, *arguments)
+
+    monkeypatch.setattr(Model, "predict", small_memory)
+    (failure,) = predict_folder(model, images, [tmp_path / "s.csv"]).failures
+    assert failure == f"{images[2]}: 41 x 50 pixels need more memory than there is"
+
+
+def test_outputs_go_into_the_working_folder(tmp_path, model, images, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    predict_folder(model, images[:1], [Path()])
+    assert [path.name for path in Path().iterdir()] == ["i0_masks.tif"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "in ä"]
+
+
+def test_an_existing_file_is_no_folder_for_outputs(tmp_path, model, images):
+    (tmp_path / "masks").write_text("mine")
+    with pytest.raises(ConfigError, match=r"masks: is a file, expected a folder"):
+        predict_folder(model, images, [tmp_path / "masks"])
+    (tmp_path / "v1.0").mkdir()
+    predict_folder(model, images[:1], [tmp_path / "v1.0"])
+    assert (tmp_path / "v1.0" / "i0_masks.tif").exists()
+
+
 def test_a_broken_image_is_named_and_the_rest_is_written(tmp_path, model, images):
     images[1].write_bytes(images[1].read_bytes()[:50])
     result = predict_folder(model, images, [tmp_path / "s.csv"])
@@ -90,7 +148,7 @@ def test_a_broken_image_is_named_and_the_rest_is_written(tmp_path, model, images
 def test_when_every_image_is_broken_nothing_is_written(tmp_path, model, images):
     for path in images:
         path.write_bytes(b"")
-    with pytest.raises(DataError, match=r"no image could be read: .*i0\.png"):
+    with pytest.raises(DataError, match=r"no image could be done: .*i0\.png"):
         predict_folder(model, images, [tmp_path / "s.csv"])
     assert not (tmp_path / "s.csv").exists()
 

@@ -11,8 +11,9 @@ from cellflow.errors import ModelError
 from cellflow.inference import predict
 from cellflow.inference.diameter import median_diameter
 from cellflow.inference.predict import Model, default_model, load_model
-from cellflow.network.cpnet import FLOW_SCALE, build_network, save_cellpose_file
+from cellflow.network.cpnet import FLOW_SCALE, PRETRAINED, build_network, save_cellpose_file
 from cellflow.network.model_folder import write_model_folder
+from cellflow.training.initial import initial_weights
 
 TINY = Config(
     network=NetworkConfig(channels_per_level=(4, 8), diam_mean=17.0),
@@ -123,6 +124,27 @@ def test_a_plain_cellpose_file_predicts_at_its_own_diameter(tmp_path):
     save_cellpose_file(network, tmp_path / "cp")
     model = load_model(tmp_path / "cp", device="cpu")
     assert (model.diameter, model.diam_mean) == (21.0, 17.0)
+
+
+def test_another_file_of_the_same_name_is_another_model(tmp_path):
+    path = tmp_path / "mine"
+    prints = []
+    for seed in (0, 1):
+        save_cellpose_file(random_network(seed=seed), path)
+        prints.append(load_model(path, device="cpu").fingerprint)
+    assert prints[0] != prints[1]
+
+
+@pytest.mark.parametrize(("name", "diameter"), [("nuclei", 17.0), ("cyto3", 30.0)])
+def test_pretrained_weights_see_cells_at_the_diameter_that_cellpose_takes(
+    tmp_path, monkeypatch, name, diameter
+):
+    save_cellpose_file(random_network(), tmp_path / PRETRAINED[name])
+    monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path))
+    model = load_model(name, device="cpu")
+    assert (model.diam_mean, model.diameter) == (diameter, None)
+    weights = initial_weights(name, NetworkConfig(), seed=0)
+    assert weights.network_config(NetworkConfig()).diam_mean == diameter
 
 
 def test_a_model_that_is_nowhere_is_refused(tmp_path):

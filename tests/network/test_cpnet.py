@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cellflow.config import NetworkConfig
-from cellflow.errors import ModelError
+from cellflow.errors import DataError, ModelError
 from cellflow.network.cpnet import (
     FLOW_SCALE,
     build_network,
@@ -64,6 +64,9 @@ def test_missing_broken_and_foreign_files_are_named(tmp_path):
     (tmp_path / "broken").write_bytes(b"PK\x03\x04 no")
     with pytest.raises(ModelError, match="broken, or no Cellpose model"):
         load_weights(tmp_path / "broken")
+    (tmp_path / "random").write_bytes(b"\x80\x02u.")
+    with pytest.raises(ModelError, match="broken, or no Cellpose model"):
+        load_weights(tmp_path / "random")
     torch.save({"W2": torch.zeros(2)}, tmp_path / "cp4")
     with pytest.raises(ModelError, match="Cellpose 4"):
         load_weights(tmp_path / "cp4")
@@ -98,6 +101,16 @@ def test_cached_weights_are_taken_without_a_download(tmp_path, monkeypatch):
     monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path))
     (tmp_path / "cyto2torch_0").write_bytes(b"x")
     assert fetch_pretrained("cyto2") == tmp_path / "cyto2torch_0"
+
+
+def test_a_full_disk_is_an_error_of_the_file(tmp_path, monkeypatch):
+    def full(content, file):
+        raise RuntimeError("[enforce fail at inline_container.cc:858] . PytorchStreamWriter failed")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(DataError, match=r"cannot write .*model: \[enforce fail"):
+        save_cellpose_file(network(), tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_pretrained_weights_come_with_terms():

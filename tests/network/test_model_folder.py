@@ -1,14 +1,18 @@
 """A model folder is whole, says what it is, and is refused when it is not."""
 
 import json
+import subprocess
+from functools import partial
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from cellflow.config import Config, DynamicsConfig, NetworkConfig
-from cellflow.errors import ModelError
+from cellflow.errors import DataError, ModelError
+from cellflow.network import model_folder
 from cellflow.network.cpnet import build_network
-from cellflow.network.model_folder import read_model_folder, write_model_folder
+from cellflow.network.model_folder import commit_of, read_model_folder, write_model_folder
 
 CONFIG = Config(
     network=NetworkConfig(channels_per_level=(4, 8)),
@@ -39,6 +43,30 @@ def test_a_folder_holds_everything_that_prediction_needs(folder):
     assert model.record["seed"] == 3
     assert model.record["versions"]["torch"]
     assert float(model.load_network().diam_labels) == 18.5
+
+
+def test_a_full_disk_is_an_error_of_the_file(tmp_path, monkeypatch):
+    def full(state, path):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(model_folder, "save_file", full)
+    network = build_network(CONFIG.network, torch.Generator().manual_seed(0))
+    with pytest.raises(DataError, match=r"cannot write .*weights\.safetensors: I/O error"):
+        write_model_folder(tmp_path, network, CONFIG, diameter=18.5, record={}, card="")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_commit_is_that_of_the_repository_that_the_source_belongs_to(tmp_path):
+    git = partial(subprocess.run, cwd=tmp_path, check=True, capture_output=True, text=True)
+    for name in ("ours.py", "installed.py"):
+        (tmp_path / name).write_text("")
+    assert commit_of(tmp_path / "ours.py") is None
+    git(["git", "init", "-q"])
+    git(["git", "add", "ours.py"])
+    git(["git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "first"])
+    head = git(["git", "rev-parse", "HEAD"]).stdout.strip()
+    assert commit_of(tmp_path / "ours.py") == head
+    assert commit_of(tmp_path / "installed.py") is None
 
 
 def test_thresholds_come_from_their_own_file_and_change_the_fingerprint(folder):

@@ -68,7 +68,7 @@ def test_when_writing_fails_the_old_checkpoint_stays(tmp_path, monkeypatch):
     before = path.read_bytes()
 
     def fill_the_disk(content, target):
-        target.write_bytes(b"half")
+        target.write(b"half")
         raise RuntimeError("PytorchStreamWriter failed writing file: No space left on device")
 
     monkeypatch.setattr(torch, "save", fill_the_disk)
