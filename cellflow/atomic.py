@@ -1,6 +1,5 @@
 """Files that are either whole or absent."""
 
-import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cellflow.errors import DataError
+from cellflow.jsontext import to_json
 
 
 @contextmanager
@@ -64,8 +64,8 @@ def write_text(target: Path | str, text: str) -> None:
 
 
 def write_json(target: Path | str, content: Any) -> None:
-    """Write `content` as indented JSON; see `atomic_path` for the promises."""
-    write_text(target, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    """Write `content` as indented JSON (see `to_json`); `atomic_path` has the promises."""
+    write_text(target, to_json(content) + "\n")
 
 
 def _umask() -> int:

@@ -271,13 +271,18 @@ class ImagePrecision:
 
     Parameters
     ----------
+    n_truths, n_predicted : int
+        Cells on either side.
     counts : MatchCounts
+        In variants that count partners TP + FN need not be the number of truths.
     precision : (T,) float64
         TP / (TP + FP + FN) at each threshold; 1 when the image has neither truth nor prediction.
     mean : float
         Mean over the thresholds: the image's score.
     """
 
+    n_truths: int
+    n_predicted: int
     counts: MatchCounts
     precision: NDArray[np.float64]
     mean: float

@@ -24,10 +24,9 @@ def command(
     cellflow check submission.csv
     cellflow check --manifest sartorius sartorius/
     """
-    import json
-
     from cellflow.diagnosis.inspection import inspect_data, inspect_download, inspect_submission
     from cellflow.errors import DataError
+    from cellflow.jsontext import to_json
 
     if manifest is not None:
         report = inspect_download(manifest, path)
@@ -36,6 +35,6 @@ def command(
     else:
         with Progress("check", unit="image") as progress:
             report = inspect_data(path, layout, progress)
-    click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.text())
+    click.echo(to_json(report.to_dict()) if as_json else report.text())
     if report.problems:
         raise DataError(f"{path}: {len(report.problems)} problems found")

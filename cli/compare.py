@@ -29,11 +29,10 @@ def command(
     \b
     cellflow compare ours.csv mask_rcnn.csv --truth train.csv
     """
-    import json
-
     from cellflow.comparison.compare import compare
+    from cellflow.jsontext import to_json
 
     comparison = compare(
         submissions, truth, common_only=common_only, all_truth=all_truth, seed=seed
     )
-    click.echo(json.dumps(comparison.to_dict(), indent=2) if as_json else comparison.table())
+    click.echo(to_json(comparison.to_dict()) if as_json else comparison.table())

@@ -17,9 +17,8 @@ from .options import PATH, SEED, device_option, json_option
 @json_option
 def command(out: Path, seed: int, minutes: float, device: str, as_json: bool) -> None:
     """Draw a synthetic competition, train on it, predict, score, and compare."""
-    import json
-
     from cellflow.demo import run_demo
+    from cellflow.jsontext import to_json
 
     from .progress import Progress
 
@@ -33,7 +32,7 @@ def command(out: Path, seed: int, minutes: float, device: str, as_json: bool) ->
             say=lambda text: click.echo(text, err=True),
         )
     if as_json:
-        click.echo(json.dumps(result.comparison.to_dict(), indent=2))
+        click.echo(to_json(result.comparison.to_dict()))
         return
     click.echo(f"\n{result.score.table()}\n\n{result.comparison.table()}\n")
     click.echo(f"model {result.model}, pictures {result.pictures}, {result.seconds:.0f} s in all")

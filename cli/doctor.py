@@ -10,16 +10,15 @@ from .options import json_option
 @json_option
 def command(warm: bool, as_json: bool) -> None:
     """Report versions, devices and weights; paste the result into a bug report."""
-    import json
-
     from cellflow.doctor import machine_report, warm_kernels
+    from cellflow.jsontext import to_json
 
     report = machine_report()
     if warm:
         click.echo("compiling kernels (once; about a minute on a new machine)", err=True)
         report["kernels"] = f"compiled or loaded in {warm_kernels():.1f} s"
     if as_json:
-        click.echo(json.dumps(report, indent=2))
+        click.echo(to_json(report))
         return
     width = max(map(len, report))
     for name, value in report.items():

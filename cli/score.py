@@ -32,8 +32,7 @@ def command(
     \b
     cellflow score submission.csv --truth train.csv
     """
-    import json
-
+    from cellflow.jsontext import to_json
     from cellflow.metrics.score import score_submission
 
     score = score_submission(
@@ -43,4 +42,4 @@ def command(
         covered_only=covered_only,
         seed=seed,
     )
-    click.echo(json.dumps(score.to_dict(), indent=2) if as_json else score.table())
+    click.echo(to_json(score.to_dict()) if as_json else score.table())

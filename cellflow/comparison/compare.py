@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cellflow.comparison.tables import comparison_table
 from cellflow.data.kaggle import KaggleImage, read_train_csv
 from cellflow.data.submission import read_submission
-from cellflow.errors import SubmissionError
+from cellflow.errors import ConfigError, SubmissionError
 from cellflow.metrics.average_precision import Variant
 from cellflow.metrics.bootstrap import (
     N_DRAWS,
@@ -21,6 +21,7 @@ from cellflow.metrics.bootstrap import (
     interval_of,
     mean_interval,
     resampled_sums,
+    standard_error,
 )
 from cellflow.metrics.score import Score, score_images
 from cellflow.records import CellMasks, Interval
@@ -52,7 +53,8 @@ class PairedDifference:
     p_value : float
         Two-sided permutation test by flipping the sign of each image's difference.
     smallest_visible : float
-        Difference that this many images would show with 80 % power at the 5 % level, mAP.
+        Difference that this many images would show with 80 % power at the 5 % level, mAP; NaN
+        when there are too few for an interval.
     per_cell_type : dict of str to Interval
         The difference within each cell type.
     """
@@ -118,7 +120,7 @@ def compare(
     truth : path
         The competition's ``train.csv``.
     variant : str
-        As for `average_precision`.
+        As for `average_precision`, but for ``pooled``, which gives an image no score of its own.
     common_only : bool
         Compare on the images that all have, instead of refusing when they differ.
     all_truth : bool
@@ -129,6 +131,8 @@ def compare(
 
     Raises
     ------
+    ConfigError
+        The variant cannot be paired by image.
     DataError, RleError
         `truth` cannot be read.
     SubmissionError
@@ -137,6 +141,8 @@ def compare(
     """
     if len(submissions) < 2:
         raise SubmissionError("a comparison needs two submissions or more")
+    if variant == "pooled":
+        raise ConfigError("variant pooled has no scores of single images to pair; take another")
     images = read_train_csv(truth)
     shapes = {name: image.masks.shape for name, image in images.items()}
     predictions = [read_submission(path, shapes) for path in submissions]
@@ -261,7 +267,7 @@ def _pair(
         difference=interval_of(float(difference.mean()), draws, freedom),
         probability_first_better=float((draws > 0).mean()),
         p_value=sign_flip_p_value(_by_cluster(difference, clusters), rng),
-        smallest_visible=float(POWER_FACTOR * draws.std()),
+        smallest_visible=POWER_FACTOR * standard_error(draws, freedom),
         per_cell_type=per_type,
     )
 

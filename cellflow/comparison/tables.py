@@ -2,7 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cellflow.metrics.score import EMPTY_CASES
+from cellflow.records import Interval
 
 if TYPE_CHECKING:
     from cellflow.comparison.compare import Comparison, PairedDifference
@@ -16,7 +19,7 @@ def comparison_table(comparison: "Comparison") -> str:
     for name, score in zip(comparison.names, comparison.scores, strict=True):
         mean = score.mean
         lines.append(
-            f"{name:<{width}}  {mean.estimate:.3f}  {mean.low:.3f} to {mean.high:.3f}  "
+            f"{name:<{width}}  {mean.estimate:.3f}  {_interval(mean):<14}  "
             f"{score.overall.per_threshold[0]:.3f}  "
             + _columns([f"{score.per_cell_type[kind].mean.estimate:.3f}" for kind in kinds])
         )
@@ -30,6 +33,11 @@ def comparison_table(comparison: "Comparison") -> str:
 
 def _sentences(pair: "PairedDifference") -> list[str]:
     difference = pair.difference
+    if np.isnan(difference.low):
+        return [
+            f"{pair.first} and {pair.second}: difference {difference.estimate:+.3f}; so few images "
+            "give no interval"
+        ]
     if difference.low > 0:
         verdict = f"{pair.first} is better than {pair.second}"
     elif difference.high < 0:
@@ -44,8 +52,13 @@ def _sentences(pair: "PairedDifference") -> list[str]:
         f"{pair.smallest_visible:.3f} or more.",
     ]
     for kind, one in pair.per_cell_type.items():
-        lines.append(f"  {kind:<8} {one.estimate:+.3f}  {one.low:+.3f} to {one.high:+.3f}")
+        interval = "no interval" if np.isnan(one.low) else f"{one.low:+.3f} to {one.high:+.3f}"
+        lines.append(f"  {kind:<8} {one.estimate:+.3f}  {interval}")
     return lines
+
+
+def _interval(mean: Interval) -> str:
+    return "none" if np.isnan(mean.low) else f"{mean.low:.3f} to {mean.high:.3f}"
 
 
 def _p_value(p: float) -> str:

@@ -11,7 +11,6 @@ folder, ``roi``  one ImageJ zip an image
 """
 
 import csv
-import json
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from cellflow.data.images import write_label_tiff
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.submission import write_submission
 from cellflow.errors import ConfigError
+from cellflow.jsontext import to_json
 from cellflow.records import Prediction
 
 FolderFormat = Literal["tif", "seg", "roi"]
@@ -239,7 +239,7 @@ def _write_coco_results(path: Path, found: Iterable[Found]) -> None:
                     "segmentation": {"size": size, "counts": counts},
                     "score": round(float(score), 6),
                 }
-                file.write(separator + json.dumps(entry, ensure_ascii=False))
+                file.write(separator + to_json(entry, indent=None))
                 separator = ",\n"
         file.write("\n]\n")
 

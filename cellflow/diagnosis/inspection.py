@@ -96,7 +96,8 @@ def inspect_submission(path: Path, truth: Path | None = None) -> Inspection:
     ----------
     path : Path
     truth : Path, optional
-        ``train.csv``: the sizes of the images, instead of the competition's 704x520.
+        ``train.csv``: the images that the submission has to cover, and their sizes, instead of
+        the competition's 704x520.
 
     Raises
     ------
@@ -104,9 +105,11 @@ def inspect_submission(path: Path, truth: Path | None = None) -> Inspection:
         A file cannot be read.
     """
     shapes: Shapes = COMPETITION_SHAPE
+    names = None
     if truth is not None:
         shapes = {name: image.masks.shape for name, image in read_train_csv(truth).items()}
-    found = check_submission(path, shapes)
+        names = set(shapes)
+    found = check_submission(path, shapes, names)
     remarks = list(found.remarks)
     if truth is None:
         remarks.append("sizes are taken as 704x520, the competition's; --truth gives others")

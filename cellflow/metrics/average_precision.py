@@ -77,6 +77,8 @@ def average_precision(
     nothing = 0.0 if len(overlap.truth_areas) + len(overlap.predicted_areas) else 1.0
     precision: NDArray[np.float64] = np.where(total > 0, hits / np.maximum(total, 1), nothing)
     return ImagePrecision(
+        n_truths=len(overlap.truth_areas),
+        n_predicted=len(overlap.predicted_areas),
         counts=MatchCounts(thresholds=THRESHOLDS, tp=hits, fp=counts[:, 1], fn=counts[:, 2]),
         precision=precision,
         mean=float(precision.mean()),

@@ -155,6 +155,15 @@ def interval_of(
     return Interval(estimate=estimate, low=float(low), high=float(high), level=level)
 
 
+def standard_error(draws: NDArray[np.float64], freedom: tuple[int, int]) -> float:
+    """Give the standard deviation of bootstrap draws with the small-sample correction.
+
+    Parameters are those of `interval_of`. NaN when nothing can vary.
+    """
+    n_clusters, df = freedom
+    return float(draws.std() * np.sqrt(n_clusters / df)) if df > 0 else float("nan")
+
+
 def _cluster_sums(
     values: NDArray[np.float64], strata: Labels, clusters: Labels
 ) -> tuple[NDArray[np.float64], NDArray[Any]]:

@@ -255,11 +255,10 @@ def _summarize(
     draws = _ratio(sums[: len(shares)], sums[len(shares) :]).mean(axis=0)
     per_threshold = _ratio(shares.sum(axis=1), totals.sum(axis=1))
     freedom = degrees_of_freedom(len(images), strata, clusters)
-    first = [(int(i.counts.tp[0]), int(i.counts.fp[0]), int(i.counts.fn[0])) for i in images]
     return TypeScore(
         n_images=len(images),
-        n_truths=sum(tp + fn for tp, _, fn in first),
-        n_predicted=sum(tp + fp for tp, fp, _ in first),
+        n_truths=sum(image.n_truths for image in images),
+        n_predicted=sum(image.n_predicted for image in images),
         mean=interval_of(float(per_threshold.mean()), draws, freedom),
         per_threshold=per_threshold,
     )

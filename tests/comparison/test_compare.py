@@ -9,7 +9,8 @@ from cellflow.comparison.compare import compare, sign_flip_p_value
 from cellflow.data.kaggle import KaggleImage, write_train_csv
 from cellflow.data.rle import rle_to_masks
 from cellflow.data.submission import write_submission
-from cellflow.errors import SubmissionError
+from cellflow.errors import ConfigError, SubmissionError
+from cellflow.jsontext import to_json
 
 SHAPE = (2, 300)
 
@@ -44,6 +45,33 @@ def test_a_better_submission_is_called_better(tmp_path, truth):
     assert pair.p_value == pytest.approx(2 / 2**8)
     assert "good is better than poor" in result.table()
     assert json.loads(json.dumps(result.to_dict()))["pairs"][0]["first"] == "good"
+
+
+def test_pooled_scores_cannot_be_paired(tmp_path, truth):
+    path = submit(tmp_path, "a.csv", {"i0": cells("1 9")})
+    with pytest.raises(ConfigError, match="no scores of single images to pair"):
+        compare([path, path], truth, variant="pooled")
+
+
+def test_one_image_gives_a_difference_and_no_interval(tmp_path, truth):
+    good = submit(tmp_path, "good.csv", {"i0": cells("1 9", "20 9")})
+    poor = submit(tmp_path, "poor.csv", {"i0": cells("1 9")})
+    result = compare([good, poor], truth)
+    assert "good and poor: difference +0.500; so few images give no interval" in result.table()
+    assert "nan" not in result.table()
+    (pair,) = json.loads(to_json(result.to_dict()), parse_constant=pytest.fail)["pairs"]
+    assert pair["difference"] == {"mean": 0.5, "low": None, "high": None}
+    assert pair["smallest_visible"] is None
+
+
+def test_the_smallest_visible_difference_is_that_of_students_standard_error(tmp_path, truth):
+    hits = [2, 2, 1, 2, 1, 2, 2, 1]
+    found = {f"i{k}": cells(*("1 9", "20 9")[:n]) for k, n in enumerate(hits)}
+    some = submit(tmp_path, "some.csv", found)
+    poor = submit(tmp_path, "poor.csv", {f"i{k}": cells("1 9") for k in range(8)})
+    (pair,) = compare([some, poor], truth).pairs
+    standard_error = np.std([n / 2 for n in hits], ddof=1) / np.sqrt(8)
+    assert pair.smallest_visible == pytest.approx(2.8 * standard_error, rel=0.02)
 
 
 def test_equal_submissions_cannot_be_told_apart(tmp_path, truth):

@@ -50,6 +50,10 @@ def test_a_submission_is_checked_by_the_competitions_rules(competition, tmp_path
     found = inspect_submission(tmp_path / "s.csv", competition / "train.csv")
     assert found.problems == ()
     assert found.headline.endswith("s.csv: 1 cells in 1 images")
+    (tmp_path / "other.csv").write_text("id,predicted\nb,5 3\n")
+    other = inspect_submission(tmp_path / "other.csv", competition / "train.csv")
+    assert "image a has no row" in other.problems
+    assert "image b is not one of the images" in other.problems
     without = inspect_submission(tmp_path / "s.csv")
     assert "sizes are taken as 704x520" in " ".join(without.remarks)
 

@@ -9,6 +9,7 @@ from cellflow.data.kaggle import KaggleImage, write_train_csv
 from cellflow.data.rle import rle_to_masks
 from cellflow.data.submission import write_submission
 from cellflow.errors import DataError, SubmissionError
+from cellflow.metrics.average_precision import VARIANTS
 from cellflow.metrics.score import score_images, score_submission
 from cellflow.records import CellMasks
 
@@ -80,6 +81,15 @@ def test_the_table_states_both_empty_cases_and_json_is_plain(rng):
     score = score_images({"a": cells("1 5")}, {}, rng=rng, cell_types={"a": "cort"})
     assert "neither truth nor prediction counts 1, with only one of them 0" in score.table()
     assert json.loads(json.dumps(score.to_dict()))["overall"]["mean"] == 0
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_cells_are_counted_as_they_are_in_every_variant(rng, variant):
+    truths = {"a": cells("1 9", "20 4"), "b": cells("1 5")}
+    # One truth in two halves, a spurious cell, and an image without any.
+    found = {"a": cells("1 8", "1 6", "9 1", "30 2")}
+    score = score_images(truths, found, rng=rng, variant=variant)
+    assert (score.overall.n_truths, score.overall.n_predicted) == (3, 4)
 
 
 def test_nothing_to_score_is_an_error(rng):
