@@ -61,12 +61,11 @@ def count_matches(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> int
     """
     if len(truth) == 0:
         return 0
-    distinct_truths, truth_index = np.unique(truth, return_inverse=True)
-    distinct_predicted, predicted_index = np.unique(predicted, return_inverse=True)
-    if len(distinct_truths) == len(truth):
-        return len(distinct_predicted)
-    if len(distinct_predicted) == len(predicted):
-        return len(distinct_truths)
-    shape = (len(distinct_truths), len(distinct_predicted))
-    graph = csr_array((np.ones(len(truth), bool), (truth_index, predicted_index)), shape=shape)
+    of_truth, of_predicted = np.bincount(truth), np.bincount(predicted)
+    if of_truth.max() == 1:
+        return int(np.count_nonzero(of_predicted))
+    if of_predicted.max() == 1:
+        return int(np.count_nonzero(of_truth))
+    shape = (len(of_truth), len(of_predicted))
+    graph = csr_array((np.ones(len(truth), bool), (truth, predicted)), shape=shape)
     return int((maximum_bipartite_matching(graph, perm_type="column") >= 0).sum())

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cellflow.data.rle import labels_to_masks
 from cellflow.errors import LabelError
+from cellflow.metrics.label_pairs import pair_labels
 from cellflow.records import CellMasks
 
 Cells = CellMasks | NDArray[Any]
@@ -25,6 +26,8 @@ class Overlap:
         Indices of the cells of each pair, ordered by truth.
     intersection : (P,) int64
         Pixels that both cover.
+    union : (P,) int64
+        Pixels that at least one cell of each pair covers.
     truth_areas : (N,) int64
     predicted_areas : (M,) int64
         Pixels of all cells, with or without a partner.
@@ -33,15 +36,9 @@ class Overlap:
     truth: NDArray[np.int64]
     predicted: NDArray[np.int64]
     intersection: NDArray[np.int64]
+    union: NDArray[np.int64]
     truth_areas: NDArray[np.int64]
     predicted_areas: NDArray[np.int64]
-
-    @property
-    def union(self) -> NDArray[np.int64]:
-        """Pixels that at least one cell of each pair covers, (P,) int64."""
-        both = self.truth_areas[self.truth] + self.predicted_areas[self.predicted]
-        union: NDArray[np.int64] = both - self.intersection
-        return union
 
     @property
     def iou(self) -> NDArray[np.float64]:
@@ -70,15 +67,38 @@ def find_overlap(truth: Cells, predicted: Cells) -> Overlap:
 
     Notes
     -----
-    Cost: every run of `truth` looks up the runs of `predicted` around it by bisection; memory
-    grows with the runs and the pairs, never with N · M. No dense stack is built.
+    Two label images are gone through once, pixel by pixel. Otherwise every run of `truth` looks
+    up the runs of `predicted` around it by bisection. Memory grows with the runs and the pairs,
+    never with N · M. No dense stack is built.
     """
-    truth, predicted = as_masks(truth), as_masks(predicted)
-    if truth.shape != predicted.shape:
+    if truth.shape != predicted.shape and len(truth.shape) == len(predicted.shape) == 2:
         raise LabelError(
             f"truth is for a {truth.shape[0]}x{truth.shape[1]} image, "
             f"the prediction for {predicted.shape[0]}x{predicted.shape[1]}"
         )
+    if _has_small_labels(truth) and _has_small_labels(predicted):
+        return _of_labels(np.asarray(truth), np.asarray(predicted))
+    return _of_masks(as_masks(truth), as_masks(predicted))
+
+
+def _has_small_labels(cells: Cells) -> bool:
+    """Tell whether tables as long as the largest label are no longer than the label image."""
+    if isinstance(cells, CellMasks) or cells.ndim != 2 or cells.dtype.kind not in "iub":
+        return False
+    return cells.size > 0 and cells.min() >= 0 and cells.max() <= cells.size
+
+
+def _of_labels(truth: NDArray[Any], predicted: NDArray[Any]) -> Overlap:
+    """Find the pairs of two label images; cells are numbered by ascending label, without gaps."""
+    flat = (np.ascontiguousarray(each, np.int32).reshape(-1) for each in (truth, predicted))
+    (first, second, shared), *all_areas = pair_labels(*flat)
+    cell_of = [np.cumsum(areas > 0) - 1 for areas in all_areas]
+    return _overlap(
+        cell_of[0][first], cell_of[1][second], shared, *(areas[areas > 0] for areas in all_areas)
+    )
+
+
+def _of_masks(truth: CellMasks, predicted: CellMasks) -> Overlap:
     order = np.argsort(predicted.starts, kind="stable")
     owner = np.repeat(np.arange(len(predicted)), np.diff(predicted.offsets))[order]
     starts = predicted.starts[order]
@@ -93,12 +113,23 @@ def find_overlap(truth: Cells, predicted: Cells) -> Overlap:
         owner,
         len(predicted),
     )
+    return _overlap(first, second, shared, truth.areas, predicted.areas)
+
+
+def _overlap(
+    truth: NDArray[np.int64],
+    predicted: NDArray[np.int64],
+    shared: NDArray[np.int64],
+    truth_areas: NDArray[np.int64],
+    predicted_areas: NDArray[np.int64],
+) -> Overlap:
     return Overlap(
-        truth=first,
-        predicted=second,
+        truth=truth,
+        predicted=predicted,
         intersection=shared,
-        truth_areas=truth.areas,
-        predicted_areas=predicted.areas,
+        union=truth_areas[truth] + predicted_areas[predicted] - shared,
+        truth_areas=truth_areas,
+        predicted_areas=predicted_areas,
     )
 
 

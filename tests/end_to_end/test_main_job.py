@@ -102,7 +102,7 @@ def test_masks_corrected_as_seg_files_are_trained_on(cellflow, tmp_path):
 @pytest.mark.slow
 @pytest.mark.reference
 def test_a_trained_model_finds_the_same_cells_in_cellpose(tmp_path):
-    """Full-size network, trained for two minutes; the cells agree."""
+    """Full-size network, trained for a minute and a half; the cells agree."""
     torch.set_num_threads(2)
     models = pytest.importorskip("cellpose.models")
     from dataclasses import replace
@@ -114,8 +114,8 @@ def test_a_trained_model_finds_the_same_cells_in_cellpose(tmp_path):
     from cellflow.synth.competition import write_competition
     from cellflow.training.fine_tune import fine_tune
 
-    write_competition(tmp_path / "data", 12, 0, n_test_images=2)
-    config = demo_config(0, 2.0)
+    write_competition(tmp_path / "data", 12, 0, n_test_images=6)
+    config = demo_config(0, 1.5)
     exact = replace(
         config,
         inference=replace(config.inference, precision="float32"),
@@ -126,9 +126,13 @@ def test_a_trained_model_finds_the_same_cells_in_cellpose(tmp_path):
     theirs = models.CellposeModel(
         gpu=False, pretrained_model=str(tmp_path / "model/cellpose_model")
     )
+    counts = []
     for path in (tmp_path / "data/test").glob("*.png"):
         image = read_image(path)
         found = ours.predict(image, path.stem).labels
         masks, _, _ = theirs.eval(image, channels=[0, 0], diameter=ours.diameter)
-        assert found.max() > 10
-        assert average_precision(masks.astype(np.int32), found).precision[-1] >= 0.98
+        counts.append(average_precision(masks.astype(np.int32), found).counts)
+    same = sum(int(count.tp[-1]) for count in counts)
+    different = sum(int(count.fp[-1] + count.fn[-1]) for count in counts)
+    assert same > 200
+    assert same / (same + different) >= 0.99
