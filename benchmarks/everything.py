@@ -14,7 +14,7 @@ from cellflow.atomic import write_text
 from cellflow.doctor import machine_report
 
 HERE = Path(__file__).parent
-SCRIPTS = ("targets", "dynamics", "rle", "read_kaggle", "score", "training")
+SCRIPTS = ("targets", "dynamics", "rle", "read_kaggle", "score", "network", "training")
 
 
 def main() -> None:

@@ -1,15 +1,17 @@
-"""Two functions timed in turns, so that a busy machine slows both.
+"""Functions timed in turns, so that a busy machine slows all of them.
 
 Import this first: it keeps torch's threads, which Cellpose uses for small operations, from spinning
 while another program holds a core. That favours Cellpose.
 """
 
 import gc
+import multiprocessing
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -39,6 +41,51 @@ def in_turns(
         times[1].extend(_time(ours) for _ in range(n_ours))
     gc.enable()
     return _median(times[0]), _median(times[1])
+
+
+def in_processes(
+    sides: Mapping[str, Callable[[], Callable[[], Any]]], n_rounds: int = 5
+) -> dict[str, Timing]:
+    """Time several functions in turns, each in a process of its own.
+
+    Parameters
+    ----------
+    sides : mapping of name to function
+        Called in the process to give the function to time; must be picklable. Processes whose
+        name begins with ``cellflow`` are set up as the command ``cellflow`` sets up its own, the
+        others are left as Python makes them.
+    n_rounds : int
+        After one untimed call each.
+    """
+    context = multiprocessing.get_context("spawn")
+    pipes, processes = {}, []
+    for name, setup in sides.items():
+        pipes[name], theirs = context.Pipe()
+        is_ours = name.startswith("cellflow")
+        processes.append(context.Process(target=_serve, args=(theirs, setup, is_ours)))
+        processes[-1].start()
+        pipes[name].recv()
+    times: dict[str, list[Timing]] = {name: [] for name in sides}
+    for _ in range(n_rounds):
+        for name, pipe in pipes.items():
+            pipe.send(True)
+            times[name].append(pipe.recv())
+    for pipe, process in zip(pipes.values(), processes, strict=True):
+        pipe.send(False)
+        process.join()
+    return {name: _median(taken) for name, taken in times.items()}
+
+
+def _serve(pipe: Connection, setup: Callable[[], Callable[[], Any]], is_ours: bool) -> None:
+    if is_ours:
+        from cellflow_cli.process import prepare
+
+        prepare()
+    function = setup()
+    function()
+    pipe.send(None)
+    while pipe.recv():
+        pipe.send(_time(function))
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

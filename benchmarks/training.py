@@ -1,10 +1,10 @@
-"""A training step against Cellpose 3.1's own, in one process on the same images.
+"""A training step against Cellpose 3.1's own, on the same images.
 
-    python benchmarks/training.py [n_rounds [n_threads]]
+    python benchmarks/training.py [n_rounds]
 
-A step is everything that repeats: crops, network, loss, gradient, optimiser. Rounds alternate
-between the sides, so that a busy machine slows all; the medians' ratio is what counts. On a machine
-shared with other work take one thread, or set OMP_WAIT_POLICY=PASSIVE: threads wait for each other.
+A step is everything that repeats: crops, network, loss, gradient, optimiser. Each side has a
+process of its own, as a user would run it; rounds alternate between them, so that a busy machine
+slows all; the medians' ratio is what counts.
 """
 
 import sys
@@ -19,6 +19,7 @@ from cellpose.dynamics import labels_to_flows
 from cellpose.resnet_torch import CPnet
 from cellpose.train import _loss_fn_seg
 from cellpose.transforms import random_rotate_and_resize
+from measure import in_processes, markdown
 from scenes import SCENES, draw_labels
 
 from cellflow.config import DataConfig, NetworkConfig, TrainingConfig
@@ -105,44 +106,39 @@ class CellflowStep:
         return float(training_step(self.run, next(self.batches)).sum())
 
 
-def seconds(function):
-    before = time.perf_counter()
-    function()
-    return time.perf_counter() - before
+def batch_milliseconds(entries, config):
+    """Give the median time to make a batch, without the network."""
+    loader = CropSource(
+        entries=entries, rescales=[1.8, 0.9, 1.8], data=DataConfig(), training=config
+    )
+    loader.batch(0)
+    times = []
+    for step in range(1, 6):
+        before = time.perf_counter()
+        loader.batch(step)
+        times.append(time.perf_counter() - before)
+    return 1e3 * float(np.median(times))
 
 
 def compare(crop_size, n_rounds):
+    """Give the table's rows for one size of crops."""
     config = TrainingConfig(crop_size=crop_size)
     with TemporaryDirectory() as folder:
         entries, labels = make_entries(Path(folder))
         sides = {
-            "cellpose 3.1": CellposeStep(entries, labels, config),
-            "cellflow float32": CellflowStep(entries, config, torch.float32),
-            "cellflow bfloat16": CellflowStep(entries, config, torch.bfloat16),
+            "cellpose 3.1": partial(CellposeStep, entries, labels, config),
+            "cellflow float32": partial(CellflowStep, entries, config, torch.float32),
+            "cellflow bfloat16": partial(CellflowStep, entries, config, torch.bfloat16),
         }
-        times = {name: [] for name in sides}
-        for round_ in range(n_rounds + 1):
-            for name, side in sides.items():
-                took = seconds(side)
-                if round_:
-                    times[name].append(took)
-        loader = CropSource(
-            entries=entries, rescales=[1.8, 0.9, 1.8], data=DataConfig(), training=config
-        )
-        loader.batch(0)
-        loading = np.median([seconds(partial(loader.batch, step)) for step in range(1, 6)])
-    reference = np.median(times["cellpose 3.1"])
-    print(f"batch {config.batch_size} of {crop_size} px, {torch.get_num_threads()} threads")
-    for name, took in times.items():
-        middle = np.median(took)
-        print(f"  {name:<18} {1e3 * middle:8.0f} ms  {reference / middle:5.2f} x")
-    share = loading / np.median(times["cellflow bfloat16"])
-    print(f"  making a batch     {1e3 * loading:8.0f} ms  {share:6.1%} of a bfloat16 step")
+        times = {name: timing.wall for name, timing in in_processes(sides, n_rounds).items()}
+        loading = batch_milliseconds(entries, config)
+    reference = times["cellpose 3.1"]
+    rows = [(crop_size, name, wall, reference / wall) for name, wall in times.items()]
+    return [*rows, (crop_size, "of which the batch is made in", loading, "")]
 
 
 if __name__ == "__main__":
-    n_rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    if len(sys.argv) > 2:
-        torch.set_num_threads(int(sys.argv[2]))
-    for crop_size in (224, 128):
-        compare(crop_size, n_rounds)
+    given_rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    print(f"A training step of 8 crops, {torch.get_num_threads()} threads, medians in turns\n")
+    table = [row for size in (224, 128) for row in compare(size, given_rounds)]
+    print(markdown(("crop px", "side", "ms", "ratio"), table))

@@ -118,8 +118,9 @@ class InferenceConfig:
     """Side of the squares fed to the network, pixels; a multiple of 16; Cellpose's own."""
     tile_overlap: float = 0.1
     """Smallest share of a tile that its neighbour covers too; Cellpose's own."""
-    batch_size: int = 8
-    """Tiles per forward pass; bounds the memory."""
+    batch_size: int | None = None
+    """Tiles per forward pass; bounds the memory. None = 8; on a CPU 4, whose feature maps need
+    less new memory (docs/decisions/0002-freed-memory-is-kept.md)."""
     precision: Precision = "auto"
     """auto = bfloat16 where the device computes it natively, else float32."""
 
@@ -133,7 +134,9 @@ class InferenceConfig:
             f"inference.tile_size: expected a multiple of 16, 32 or more, found {self.tile_size}",
         )
         _require(0 <= self.tile_overlap < 0.5, "inference.tile_overlap: expected 0 to 0.5")
-        _require(self.batch_size > 0, "inference.batch_size: expected > 0")
+        _require(
+            self.batch_size is None or self.batch_size > 0, "inference.batch_size: expected > 0"
+        )
         _require_choice("inference.precision", self.precision, Precision)
 
 

@@ -1,6 +1,5 @@
 """The `cellflow` command: a table of commands, each imported when it is called."""
 
-import os
 import sys
 
 import click
@@ -9,6 +8,7 @@ from cellflow._version import __version__
 from cellflow.errors import CellflowError
 
 from .lazy_group import LazyGroup
+from .process import prepare
 
 COMMANDS = {
     "train": ("cellflow_cli.train", "Train a model on a folder of annotated images."),
@@ -40,9 +40,7 @@ def main() -> None:
     Exit codes: 0 done, 1 refused (one line on stderr), 2 wrong usage, 130 interrupted.
     A traceback means a bug in cellflow.
     """
-    # Before torch loads: OpenMP threads that wait by spinning are up to 70 times slower when
-    # another program uses a core (docs/decisions/0001-openmp-waits-passively.md).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    prepare()
     try:
         cellflow(standalone_mode=False)
     except click.exceptions.Exit as stop:

@@ -26,6 +26,9 @@ from cellflow.records import FlowField, Prediction
 STEPS_AT_MEAN = 200
 """Euler steps for cells of the network's own diameter; larger cells take more (Cellpose)."""
 
+TILES_AT_ONCE = {"cpu": 4, "cuda": 8, "mps": 8}
+"""By kind of device, where the settings do not say."""
+
 DEFAULT_MODEL_VARIABLE = "CELLFLOW_MODEL"
 
 
@@ -170,7 +173,7 @@ class Model:
         grid = plan_tiles(shape, settings.tile_size, settings.tile_overlap)
         tiles = cut_tiles(padded, grid)
         outputs, styles = [], []
-        for batch in torch.split(tiles, settings.batch_size):
+        for batch in torch.split(tiles, settings.batch_size or TILES_AT_ONCE[self.device.type]):
             output, style = self._forward(batch)
             outputs.append(output)
             styles.append(style)

@@ -10,7 +10,10 @@ Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
 def pair_labels(
-    truth: NDArray[np.int32], predicted: NDArray[np.int32]
+    truth: NDArray[np.int32],
+    largest_truth: int,
+    predicted: NDArray[np.int32],
+    largest_predicted: int,
 ) -> tuple[Pairs, NDArray[np.int64], NDArray[np.int64]]:
     """Count the pixels of every label, and of every pair of labels.
 
@@ -18,21 +21,23 @@ def pair_labels(
     ----------
     truth, predicted : (K,) int32
         The pixels of two label images in the same order, 0 = background, none negative.
+    largest_truth, largest_predicted : int
+        The largest label of each, or more.
 
     Returns
     -------
     (truth, predicted, count) : three (P,) int64
         The pairs that share a pixel, by truth, then by predicted label.
     truth_areas, predicted_areas : (L + 1,) int64
-        Pixels of each label up to the largest; that of the background is 0.
+        Pixels of each label from 0 to the largest; that of the background is 0.
 
     Notes
     -----
     Cost: one look at each pixel, and one at the table wherever the pair changes. Memory: the
     table has between two and eight places a pair, or a few a label.
     """
-    truth_areas = np.zeros(int(truth.max(initial=0)) + 1, np.int64)
-    predicted_areas = np.zeros(int(predicted.max(initial=0)) + 1, np.int64)
+    truth_areas = np.zeros(largest_truth + 1, np.int64)
+    predicted_areas = np.zeros(largest_predicted + 1, np.int64)
     n_places = 1 << (2 * (len(truth_areas) + len(predicted_areas))).bit_length()
     while True:
         places = np.zeros((n_places, 3), np.int64)

@@ -76,22 +76,35 @@ def find_overlap(truth: Cells, predicted: Cells) -> Overlap:
             f"truth is for a {truth.shape[0]}x{truth.shape[1]} image, "
             f"the prediction for {predicted.shape[0]}x{predicted.shape[1]}"
         )
-    if _has_small_labels(truth) and _has_small_labels(predicted):
-        return _of_labels(np.asarray(truth), np.asarray(predicted))
+    truth_labels, predicted_labels = _small_labels(truth), _small_labels(predicted)
+    if truth_labels is not None and predicted_labels is not None:
+        return _of_labels(truth_labels, predicted_labels)
     return _of_masks(as_masks(truth), as_masks(predicted))
 
 
-def _has_small_labels(cells: Cells) -> bool:
-    """Tell whether tables as long as the largest label are no longer than the label image."""
+FlatLabels = tuple[NDArray[np.int32], int]
+"""The pixels of a label image, and its largest label."""
+
+
+def _small_labels(cells: Cells) -> FlatLabels | None:
+    """Give the pixels when they are labels, and a table up to the largest is no longer than they.
+
+    Notes
+    -----
+    One pass: read as unsigned, a negative number is a large one.
+    """
     if isinstance(cells, CellMasks) or cells.ndim != 2 or cells.dtype.kind not in "iub":
-        return False
-    return cells.size > 0 and cells.min() >= 0 and cells.max() <= cells.size
+        return None
+    unsigned = cells if cells.dtype == bool else cells.view(f"u{cells.dtype.itemsize}")
+    largest = int(unsigned.max(initial=0))
+    if largest > cells.size:
+        return None
+    return np.ascontiguousarray(cells, np.int32).reshape(-1), largest
 
 
-def _of_labels(truth: NDArray[Any], predicted: NDArray[Any]) -> Overlap:
+def _of_labels(truth: FlatLabels, predicted: FlatLabels) -> Overlap:
     """Find the pairs of two label images; cells are numbered by ascending label, without gaps."""
-    flat = (np.ascontiguousarray(each, np.int32).reshape(-1) for each in (truth, predicted))
-    (first, second, shared), *all_areas = pair_labels(*flat)
+    (first, second, shared), *all_areas = pair_labels(*truth, *predicted)
     cell_of = [np.cumsum(areas > 0) - 1 for areas in all_areas]
     return _overlap(
         cell_of[0][first], cell_of[1][second], shared, *(areas[areas > 0] for areas in all_areas)

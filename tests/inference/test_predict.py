@@ -1,6 +1,7 @@
 """A model's flow fields and cells: shapes, edges, precision, and agreement with Cellpose."""
 
 import socket
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -79,7 +80,9 @@ def test_bfloat16_gives_almost_the_same_field(rng):
     assert correlation > 0.999
 
 
-def test_out_of_memory_halves_the_batch(model, rng, monkeypatch):
+def test_out_of_memory_halves_the_batch(rng, monkeypatch):
+    config = replace(TINY, inference=replace(TINY.inference, batch_size=8))
+    model = Model.from_network(random_network(), config, diameter=17.0, device=CPU)
     image = rng.integers(0, 255, (150, 150), np.uint8)
     expected = model.flow_field(image)
     forward, sizes = model.network.forward, []

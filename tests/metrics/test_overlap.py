@@ -48,7 +48,7 @@ def test_labels_and_masks_give_the_same_pairs(truth, predicted):
 
 @given(LABELS, LABELS)
 def test_every_pixel_of_every_pair_is_counted(truth, predicted):
-    pairs, truth_areas, predicted_areas = pair_labels(truth.ravel(), predicted.ravel())
+    pairs, truth_areas, predicted_areas = pair_labels(truth.ravel(), 40, predicted.ravel(), 40)
     assert [tuple(int(n) for n in pair) for pair in zip(*pairs, strict=True)] == counted(
         truth, predicted
     )
@@ -60,7 +60,7 @@ def test_every_pixel_of_every_pair_is_counted(truth, predicted):
 
 def test_many_more_pairs_than_labels_fit_into_the_table(rng):
     truth, predicted = rng.integers(0, 60, (2, 40_000), np.int32)
-    pairs, *_ = pair_labels(truth, predicted)
+    pairs, *_ = pair_labels(truth, 59, predicted, 59)
     assert len(pairs[0]) == 59 * 59
     assert int(pairs[2].sum()) == int(((truth > 0) & (predicted > 0)).sum())
 

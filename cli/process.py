@@ -1,0 +1,40 @@
+"""Settings of the whole process, which a program may make and a library may not."""
+
+import os
+import sys
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+"""glibc's numbers for `mallopt` (malloc.h)."""
+TOP_PAD = 64 * 2**20
+"""Bytes that are asked of the system at once."""
+
+
+def prepare() -> None:
+    """Let threads wait without spinning, and keep freed memory; to be called before torch loads.
+
+    Notes
+    -----
+    What the user has set in the environment stands. The reasons, measured:
+    ``docs/decisions/0001-openmp-waits-passively.md`` and ``0002-freed-memory-is-kept.md``.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    is_set = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
+    if sys.platform == "linux" and not is_set:
+        keep_freed_memory()
+
+
+def keep_freed_memory() -> bool:
+    """Have glibc reuse the memory of freed arrays instead of giving it back to the system.
+
+    Returns
+    -------
+    bool
+        Whether it will; False where the C library has no such setting.
+    """
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_TOP_PAD, TOP_PAD))
+    return all(mallopt(*setting) == 1 for setting in settings)
