@@ -11,7 +11,6 @@ glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting 
 
 PAGES_CLEARED = """
 import resource
-import numpy as np
 from cellflow_cli.process import prepare
 
 prepare()
@@ -19,10 +18,11 @@ prepare()
 def pages():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
-np.ones(2**23)  # 64 MiB
+size = 2**26
+b"x" * size
 before = pages()
 for _ in range(20):
-    np.ones(2**23)
+    b"x" * size
 print(pages() - before)
 """
 
