@@ -21,6 +21,7 @@ lint: .venv/.installed
 .venv/.installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[test]'
+	$(BIN)/cellflow doctor --warm
 	touch $@
 
 bench: .venv/.installed

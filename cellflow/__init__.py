@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from cellflow._version import __version__
+from cellflow.kernel_cache import ensure_cache_folder
 
 if TYPE_CHECKING:
     from cellflow.comparison.compare import compare
@@ -41,6 +42,9 @@ _HOME = {
     "rle_to_masks": "cellflow.data.rle",
     "score_submission": "cellflow.metrics.score",
 }
+
+
+ensure_cache_folder()
 
 
 def __getattr__(name: str) -> Any:

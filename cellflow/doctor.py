@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -41,27 +42,58 @@ def warm_kernels() -> float:
     Returns
     -------
     float
-        Seconds that it took; about none when the cache was warm.
-    """
-    # Imported here: a report must not wait for compiled kernels to load.
-    from cellflow.data.flatten import flatten
-    from cellflow.data.rle import labels_to_rle, rle_to_masks
-    from cellflow.dynamics.segment import cell_scores, flows_to_labels
-    from cellflow.metrics.average_precision import average_precision
-    from cellflow.targets.flows import labels_to_flows
+        Seconds that it took; a few when the cache was warm.
 
+    Notes
+    -----
+    Runs the main job once, on two synthetic images and with a network of a few weights, in a
+    temporary folder: whatever kernels a command needs, they are compiled for what it gives them.
+    """
     started = time.perf_counter()
-    labels = np.zeros((48, 64), np.int32)
-    labels[8:40, 8:30] = 1
-    labels[10:30, 34:60] = 2
-    masks = rle_to_masks(labels_to_rle(labels), (48, 64))
-    flows = labels_to_flows(flatten(masks))
-    cellprob = np.where(labels > 0, np.float32(5), np.float32(-5))
-    for tolerance in (0.0, 1e-3):
-        found = flows_to_labels(flows, cellprob, tolerance=tolerance)
-    cell_scores(found, flows, cellprob)
-    average_precision(masks, found)
+    with tempfile.TemporaryDirectory() as folder:
+        _run_small_job(Path(folder))
     return time.perf_counter() - started
+
+
+def _run_small_job(folder: Path) -> None:
+    # Imported here: a report must not wait for compiled kernels to load.
+    from cellflow.comparison.compare import compare
+    from cellflow.config import Config, DynamicsConfig, NetworkConfig, TrainingConfig
+    from cellflow.data.coco import open_coco, write_coco
+    from cellflow.data.images import list_images, read_label_image
+    from cellflow.data.kaggle import open_kaggle
+    from cellflow.data.polygons import polygon_to_runs
+    from cellflow.diagnosis.inspection import inspect_data
+    from cellflow.inference.folder import predict_folder
+    from cellflow.inference.predict import load_model
+    from cellflow.metrics.average_precision import average_precision
+    from cellflow.synth.competition import write_competition
+    from cellflow.training.fine_tune import fine_tune
+
+    write_competition(folder / "data", 2, 0, n_test_images=1)
+    inspect_data(folder / "data")
+    config = Config(
+        network=NetworkConfig(channels_per_level=(2, 4)),
+        training=TrainingConfig(n_epochs=1, crop_size=32, batch_size=1, validation_share=0),
+        # Random weights find cells only where nothing is asked of them.
+        dynamics=DynamicsConfig(cellprob_threshold=-9.0, flow_threshold=9.0, min_size=1),
+    )
+    fine_tune(folder / "data", folder / "model", config, init="scratch", device="cpu")
+    found = folder / "found.csv"
+    predict_folder(
+        load_model(folder / "model", device="cpu"),
+        list_images(folder / "data" / "test"),
+        [found, folder / "labels"],
+        cells=folder / "cells.csv",
+        overlays=folder / "pictures",
+    )
+    compare([found, found], folder / "data" / "test.csv", n_draws=10)
+    samples = ((entry.image_path.name, entry.load()) for entry in open_kaggle(folder / "data"))
+    write_coco(folder / "data" / "train" / "coco.json", samples)
+    open_coco(folder / "data" / "train")
+    polygon_to_runs(np.array([[1.0, 1.0], [4.0, 1.0], [4.0, 4.0]]), (8, 8))
+    labels = read_label_image(next((folder / "labels").iterdir()))
+    average_precision(labels, labels)
 
 
 def _usable_processors() -> int:
@@ -104,5 +136,6 @@ def _kernel_cache() -> str:
     from numba import config
 
     folder = Path(config.CACHE_DIR or Path(__file__).parent)
-    state = "writable" if os.access(folder, os.W_OK) else "not writable: Numba uses a user folder"
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    state = "writable" if os.access(there, os.W_OK) else "not writable: Numba uses a user folder"
     return f"{folder} ({state})"

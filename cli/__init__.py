@@ -7,6 +7,7 @@ import click
 from cellflow._version import __version__
 from cellflow.errors import CellflowError
 
+from .compilation import announce_compilation
 from .lazy_group import LazyGroup
 from .process import prepare
 
@@ -27,6 +28,7 @@ COMMANDS = {
 @click.group(
     cls=LazyGroup,
     commands_table=COMMANDS,
+    before=announce_compilation,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="cellflow")

@@ -15,7 +15,6 @@ def command(warm: bool, as_json: bool) -> None:
 
     report = machine_report()
     if warm:
-        click.echo("compiling kernels (once; about a minute on a new machine)", err=True)
         report["kernels"] = f"compiled or loaded in {warm_kernels():.1f} s"
     if as_json:
         click.echo(to_json(report))

@@ -1,6 +1,8 @@
 """A click group that imports a command's module only when that command runs."""
 
+import copy
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -10,12 +12,19 @@ class LazyGroup(click.Group):
     """A group over a table ``{name: (module, one-line help)}``.
 
     Each module offers its click command under the name ``command``. An import error surfaces as
-    itself; it never becomes "no such command".
+    itself; it never becomes "no such command". `before` is called when a command runs, but not for
+    its help or when its options are wrong.
     """
 
-    def __init__(self, *args: Any, commands_table: dict[str, tuple[str, str]], **kwargs: Any):
+    def __init__(
+        self,
+        *args: Any,
+        commands_table: dict[str, tuple[str, str]],
+        before: Callable[[], None],
+        **kwargs: Any,
+    ):
         super().__init__(*args, **kwargs)
-        self._table = commands_table
+        self._table, self._before = commands_table, before
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Give the names in the order of the table, which is the order of use."""
@@ -25,7 +34,16 @@ class LazyGroup(click.Group):
         """Import and give one command, or None when the table does not have it."""
         if cmd_name not in self._table:
             return None
-        command: click.Command = importlib.import_module(self._table[cmd_name][0]).command
+        command: click.Command = copy.copy(
+            importlib.import_module(self._table[cmd_name][0]).command
+        )
+        run = command.callback
+
+        def prepared(*args: Any, **kwargs: Any) -> Any:
+            self._before()
+            return run(*args, **kwargs) if run else None
+
+        command.callback = prepared
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -100,6 +100,6 @@ def test_an_import_error_inside_a_command_surfaces(monkeypatch):
     import cellflow_cli
 
     table = {"broken": ("cellflow_cli.no_such_module", "")}
-    group = cellflow_cli.lazy_group.LazyGroup(name="x", commands_table=table)
+    group = cellflow_cli.lazy_group.LazyGroup(name="x", commands_table=table, before=list)
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
         group.get_command(click.Context(group), "broken")

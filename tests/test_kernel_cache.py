@@ -1,0 +1,68 @@
+"""Kernels find a place, whatever cannot be written to."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cellflow import kernel_cache
+from cellflow.kernel_cache import VARIABLE, ensure_cache_folder
+
+
+@pytest.fixture
+def writable(monkeypatch, tmp_path):
+    """Make all but the folders that are added unwritable."""
+    allowed = set()
+    monkeypatch.setattr(kernel_cache, "_is_writable", lambda folder: folder in allowed)
+    monkeypatch.setattr(kernel_cache.sys, "modules", {})
+    monkeypatch.setattr(kernel_cache.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv(VARIABLE, raising=False)
+    return allowed
+
+
+def test_where_a_folder_can_be_written_to_nothing_changes(writable, monkeypatch, tmp_path):
+    for folder in (Path(kernel_cache.__file__).parent / "__pycache__", tmp_path):
+        monkeypatch.setattr(kernel_cache, "_user_folder", lambda: tmp_path)
+        writable.clear()
+        writable.add(folder)
+        assert ensure_cache_folder() is None
+        assert VARIABLE not in os.environ
+
+
+def test_the_users_own_folder_stands(writable, monkeypatch, tmp_path):
+    monkeypatch.setattr(kernel_cache, "_user_folder", lambda: Path("/none"))
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    writable.add(tmp_path)
+    assert ensure_cache_folder() is None
+    assert os.environ[VARIABLE] == str(tmp_path)
+
+
+def test_without_any_a_temporary_folder_is_made(writable, monkeypatch, tmp_path):
+    monkeypatch.setattr(kernel_cache, "_user_folder", lambda: Path("/none"))
+    folder = ensure_cache_folder()
+    assert folder.parent == tmp_path
+    assert os.environ[VARIABLE] == str(folder)
+
+
+@pytest.mark.needs_jit
+def test_kernels_run_and_leave_nothing_where_no_cache_can_be_written(tmp_path):
+    code = (
+        "from pathlib import Path; from cellflow import kernel_cache as k;"
+        "k._is_writable = lambda folder: False; folder = k.ensure_cache_folder();"
+        "from cellflow import labels_to_rle; import numpy as np;"
+        "print(labels_to_rle(np.ones((1, 2), int)), any(folder.rglob('*.nbc')), folder)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert done.stdout.startswith("['1 2'] True ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_place_of_a_folder_is_not_writable(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert not kernel_cache._is_writable(tmp_path / "file")
+    assert kernel_cache._is_writable(tmp_path / "new" / "folder")
