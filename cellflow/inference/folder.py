@@ -7,7 +7,6 @@ that an interrupted run goes on where it stopped.
 import hashlib
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +30,8 @@ Report = Callable[[int, Mapping[str, float]], None]
 Say = Callable[[str], None]
 
 STATE = "state.json"
+LONG = 10.0
+"""Seconds of work from which its length is told beforehand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,17 +104,20 @@ def predict_folder(
         check_target(output, folder_format, len(images))
     store = _Store.open(outputs[0], model, restart=restart)
     n_resumed, failures = 0, []
-    pace = _Pace(sum(not store.has(path) for path in images), say)
+    n_left = sum(not store.has(path) for path in images)
+    is_told = False
     for index, path in enumerate(images):
         if store.has(path):
             n_resumed += 1
         else:
             try:
                 image = read_image(path)
+                if not is_told:
+                    is_told = True
+                    _tell_time(model, image, n_left, say)
                 prediction = _predict(model, image, path, say)
             except ImageError as error:
                 failures.append(str(error))
-                pace.skip()
             else:
                 store.keep(path, prediction)
                 if overlays is not None:
@@ -123,7 +127,6 @@ def predict_folder(
                         predicted=prediction.labels,
                         title=path.stem,
                     )
-                pace.done()
         report(index + 1, {"total": len(images)})
     done = [path for path in images if store.has(path)]
     if not done:
@@ -172,32 +175,12 @@ def _check_names(images: Sequence[Path]) -> None:
         seen[path.stem] = path
 
 
-@dataclass(slots=True)
-class _Pace:
-    """Says once, after the first images, how long the rest will take."""
-
-    n_left: int
-    say: Say
-    n_done: int = 0
-    started: float = 0.0
-    warm: int = 2
-
-    def done(self) -> None:
-        """Count an image; the first is not timed, since kernels and caches warm up in it."""
-        self.n_done += 1
-        self.n_left -= 1
-        now = time.monotonic()
-        if self.n_done == 1:
-            self.started = now
-        elif self.n_done == self.warm and self.n_left > 0:
-            seconds = (now - self.started) / (self.n_done - 1)
-            self.say(
-                f"{self.n_left + self.n_done} images, about {_duration(seconds * self.n_left)} "
-                f"({seconds:.1f} s each)"
-            )
-
-    def skip(self) -> None:
-        self.n_left -= 1
+def _tell_time(model: Model, image: NDArray[Any], n_images: int, say: Say) -> None:
+    """Say before long work how long it will take, when all images are of the size of the first."""
+    seconds = n_images * model.seconds_per_image((image.shape[-2], image.shape[-1]))
+    if seconds > LONG:
+        plural = "s" if n_images > 1 else ""
+        say(f"{n_images} image{plural}, about {_duration(seconds)}")
 
 
 def _duration(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """A model that gives the flow field, and the cells, of an image."""
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,13 +16,20 @@ from cellflow.dynamics.segment import cell_scores, flows_to_labels
 from cellflow.errors import ModelError
 from cellflow.hashing import hash_file
 from cellflow.inference.diameter import median_diameter
-from cellflow.inference.tiles import cut_tiles, join_tiles, padding, plan_tiles
-from cellflow.network.cpnet import FLOW_SCALE, PRETRAINED, CPnet, load_pretrained, load_weights
+from cellflow.inference.tiles import TileGrid, cut_tiles, join_tiles, padding, plan_tiles
+from cellflow.network.cpnet import (
+    FLOW_SCALE,
+    N_INPUTS,
+    PRETRAINED,
+    CPnet,
+    load_pretrained,
+    load_weights,
+)
 from cellflow.network.devices import choose_device, is_out_of_memory
 from cellflow.network.model_folder import CONFIG, read_model_folder
 from cellflow.network.precision import autocast, choose_precision
 from cellflow.network.preprocess import prepare_image, resize_image
-from cellflow.records import FlowField, Prediction
+from cellflow.records import FlowField, Prediction, Shape
 
 STEPS_AT_MEAN = 200
 """Euler steps for cells of the network's own diameter; larger cells take more (Cellpose)."""
@@ -98,12 +106,9 @@ class Model:
         ImageError
             The image lacks a channel that is asked for, or holds NaN.
         """
-        diameter = diameter or self.diameter or self.diam_mean
-        scale = self.diam_mean / diameter
         prepared = torch.from_numpy(prepare_image(image, self.config.data))
         height, width = prepared.shape[-2:]
-        inner = (max(1, int(height * scale)), max(1, int(width * scale)))
-        resized = resize_image(prepared[None], inner)[0]
+        resized = resize_image(prepared[None], self._shape_seen((height, width), diameter))[0]
         output, style = self._run_tiles(resized)
         field = resize_image(output[None], (height, width))[0].numpy()
         return FlowField(flows=field[:2] / np.float32(FLOW_SCALE), cellprob=field[2], style=style)
@@ -158,22 +163,55 @@ class Model:
             tolerance=dynamics.tolerance,
         )
 
+    def seconds_per_image(self, shape: Shape) -> float:
+        """Tell how long the network will take for one image, from timing one batch of tiles.
+
+        Parameters
+        ----------
+        shape : (H, W)
+            Of the image, pixels.
+
+        Notes
+        -----
+        Where the diameter is estimated, the second pass is taken to cost as much as the first.
+        """
+        height, width = self._shape_seen(shape, None)
+        grid = self._plan((height + sum(padding(height)), width + sum(padding(width))))
+        n_tiles, n_passes = len(grid.corners), 1 if self.diameter else 2
+        batch = torch.zeros(min(n_tiles, self._tiles_at_once), N_INPUTS, *grid.tile)
+        self._forward(batch)
+        started = time.perf_counter()
+        # The copy to the processor waits for a GPU to be done.
+        self._forward(batch)[0].cpu()
+        return (time.perf_counter() - started) / len(batch) * n_tiles * n_passes
+
     @property
     def diam_mean(self) -> float:
         """Diameter at which the network sees cells, pixels."""
         return float(self.network.diam_mean)
+
+    @property
+    def _tiles_at_once(self) -> int:
+        return self.config.inference.batch_size or TILES_AT_ONCE[self.device.type]
+
+    def _shape_seen(self, shape: Shape, diameter: float | None) -> Shape:
+        """Give the size at which the network sees an image."""
+        scale = self.diam_mean / (diameter or self.diameter or self.diam_mean)
+        return max(1, int(shape[0] * scale)), max(1, int(shape[1] * scale))
+
+    def _plan(self, padded: Shape) -> TileGrid:
+        settings = self.config.inference
+        return plan_tiles(padded, settings.tile_size, settings.tile_overlap)
 
     def _run_tiles(self, image: torch.Tensor) -> tuple[torch.Tensor, NDArray[np.float32]]:
         """Give the (3, H, W) output of a (2, H, W) input on the CPU, and the style."""
         height, width = image.shape[-2:]
         (top, bottom), (left, right) = padding(height), padding(width)
         padded = torch.nn.functional.pad(image, (left, right, top, bottom))
-        settings = self.config.inference
-        shape = (padded.shape[-2], padded.shape[-1])
-        grid = plan_tiles(shape, settings.tile_size, settings.tile_overlap)
+        grid = self._plan((padded.shape[-2], padded.shape[-1]))
         tiles = cut_tiles(padded, grid)
         outputs, styles = [], []
-        for batch in torch.split(tiles, settings.batch_size or TILES_AT_ONCE[self.device.type]):
+        for batch in torch.split(tiles, self._tiles_at_once):
             output, style = self._forward(batch)
             outputs.append(output)
             styles.append(style)

@@ -18,6 +18,7 @@ from cellflow.errors import ModelError
 
 __all__ = [
     "FLOW_SCALE",
+    "N_INPUTS",
     "PRETRAINED",
     "CPnet",
     "build_network",

@@ -9,7 +9,7 @@ import torch
 from cellflow.config import Config, DynamicsConfig, InferenceConfig, NetworkConfig
 from cellflow.data.images import write_png
 from cellflow.data.submission import read_submission
-from cellflow.errors import ConfigError, DataError, ModelError
+from cellflow.errors import ConfigError, DataError, ImageError, ModelError
 from cellflow.inference.folder import partial_folder, predict_folder
 from cellflow.inference.predict import Model
 from cellflow.network.cpnet import build_network
@@ -165,12 +165,27 @@ def test_an_unwritable_output_is_refused_before_any_work(tmp_path, model, images
         predict_folder(model, images, [tmp_path / "r.zip"])
 
 
-def test_the_time_is_told_after_the_first_images_and_overlays_are_drawn(tmp_path, model, images):
-    said = []
-    predict_folder(
-        model, images, [tmp_path / "s.csv"], overlays=tmp_path / "pictures", say=said.append
-    )
-    assert said[0].startswith("4 images, about ")
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0.5, None), (5, "20 s"), (100, "7 min"), (3000, "3.3 h")]
+)
+def test_long_work_is_told_before_the_first_image(
+    tmp_path, model, images, monkeypatch, seconds, told
+):
+    events = []
+
+    def refuse(self, image, *arguments):
+        events.append("predict")
+        raise ImageError("no cells today")
+
+    monkeypatch.setattr(Model, "seconds_per_image", lambda self, shape: seconds)
+    monkeypatch.setattr(Model, "predict", refuse)
+    with pytest.raises(DataError, match="no cells today"):
+        predict_folder(model, images, [tmp_path / "s.csv"], say=events.append)
+    assert events == [f"4 images, about {told}"] * (told is not None) + ["predict"] * 4
+
+
+def test_overlays_are_drawn_as_it_goes(tmp_path, model, images):
+    predict_folder(model, images, [tmp_path / "s.csv"], overlays=tmp_path / "pictures")
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 4
 
 

@@ -12,6 +12,7 @@ from cellflow.errors import ModelError
 from cellflow.inference import predict
 from cellflow.inference.diameter import median_diameter
 from cellflow.inference.predict import Model, default_model, load_model
+from cellflow.inference.tiles import plan_tiles
 from cellflow.network.cpnet import FLOW_SCALE, PRETRAINED, build_network, save_cellpose_file
 from cellflow.network.model_folder import write_model_folder
 from cellflow.training.initial import initial_weights
@@ -127,6 +128,22 @@ def test_a_plain_cellpose_file_predicts_at_its_own_diameter(tmp_path):
     save_cellpose_file(network, tmp_path / "cp")
     model = load_model(tmp_path / "cp", device="cpu")
     assert (model.diameter, model.diam_mean) == (21.0, 17.0)
+
+
+def test_the_time_of_an_image_grows_with_its_tiles(model, monkeypatch):
+    clock, batches = iter(range(100)), []
+    monkeypatch.setattr(predict.time, "perf_counter", lambda: next(clock))
+    forward = model.network.forward
+    monkeypatch.setattr(
+        model.network, "forward", lambda batch: batches.append(batch.shape) or forward(batch)
+    )
+    # One second a batch, as the clock ticks; 16 of 24 pixels and more are a tile of 64.
+    assert model.seconds_per_image((24, 24)) == 1
+    assert batches == [(1, 2, 48, 48)] * 2
+    n_tiles = len(plan_tiles((320 + 16, 480 + 16), 64, 0.1).corners)
+    assert model.seconds_per_image((320, 480)) == n_tiles / 4
+    model.diameter = None
+    assert model.seconds_per_image((320, 480)) == 2 * n_tiles / 4
 
 
 def test_another_file_of_the_same_name_is_another_model(tmp_path):
