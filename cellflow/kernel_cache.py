@@ -38,9 +38,12 @@ def ensure_cache_folder() -> Path | None:
 
 
 def _user_folder() -> Path:
-    from numba.misc.appdirs import AppDirs
-
-    return Path(AppDirs(appname="numba", appauthor=False).user_cache_dir)
+    """Give the user's folder of Numba, without importing that: `cellflow --help` is quick."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "numba" / "Cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "numba"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "numba"
 
 
 def _is_writable(folder: Path) -> bool:

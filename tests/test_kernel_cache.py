@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import pytest
 
 from cellflow import kernel_cache
@@ -16,7 +17,8 @@ def writable(monkeypatch, tmp_path):
     """Make all but the folders that are added unwritable."""
     allowed = set()
     monkeypatch.setattr(kernel_cache, "_is_writable", lambda folder: folder in allowed)
-    monkeypatch.setattr(kernel_cache.sys, "modules", {})
+    # Restored afterwards: what is found is told to Numba, which this process has loaded.
+    monkeypatch.setattr(numba.config, "CACHE_DIR", numba.config.CACHE_DIR)
     monkeypatch.setattr(kernel_cache.tempfile, "tempdir", str(tmp_path))
     monkeypatch.delenv(VARIABLE, raising=False)
     return allowed
@@ -43,7 +45,7 @@ def test_without_any_a_temporary_folder_is_made(writable, monkeypatch, tmp_path)
     monkeypatch.setattr(kernel_cache, "_user_folder", lambda: Path("/none"))
     folder = ensure_cache_folder()
     assert folder.parent == tmp_path
-    assert os.environ[VARIABLE] == str(folder)
+    assert os.environ[VARIABLE] == numba.config.CACHE_DIR == str(folder)
 
 
 @pytest.mark.needs_jit
@@ -60,6 +62,13 @@ def test_kernels_run_and_leave_nothing_where_no_cache_can_be_written(tmp_path):
     )  # fmt: skip
     assert done.stdout.startswith("['1 2'] True ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_users_folder_is_that_of_numba():
+    from numba.misc.appdirs import AppDirs
+
+    theirs = AppDirs(appname="numba", appauthor=False).user_cache_dir
+    assert kernel_cache._user_folder() == Path(theirs)
 
 
 def test_a_file_in_the_place_of_a_folder_is_not_writable(tmp_path):
