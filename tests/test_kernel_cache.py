@@ -20,7 +20,8 @@ def writable(monkeypatch, tmp_path):
     # Restored afterwards: what is found is told to Numba, which this process has loaded.
     monkeypatch.setattr(numba.config, "CACHE_DIR", numba.config.CACHE_DIR)
     monkeypatch.setattr(kernel_cache.tempfile, "tempdir", str(tmp_path))
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv(VARIABLE, "")  # so that it is put back as it was
+    monkeypatch.delenv(VARIABLE)
     return allowed
 
 
