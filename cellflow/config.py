@@ -95,6 +95,10 @@ class DynamicsConfig:
     """Largest mean squared flow error of a cell that is kept; 0 switches the check off."""
     min_size: int = 15
     """Smallest cell that is kept, pixels."""
+    score_threshold: float = 0.0
+    """Smallest confidence of a cell that is kept, 0 to 1; 0 keeps all."""
+    boundary_shift: float = 0.0
+    """Pixels that every cell is grown by in the end, negative = shrunk; corrects a model's bias."""
     n_steps: int | None = None
     """Euler steps; None = Cellpose's 200 · diameter / diam_mean."""
     tolerance: float = 1e-3
@@ -104,6 +108,14 @@ class DynamicsConfig:
         _require_finite("dynamics", self)
         _require(self.flow_threshold >= 0, "dynamics.flow_threshold: expected >= 0 (0 = no check)")
         _require(self.min_size >= 0, "dynamics.min_size: expected >= 0 px")
+        _require(
+            0 <= self.score_threshold <= 1,
+            f"dynamics.score_threshold: expected 0 to 1, found {self.score_threshold}",
+        )
+        _require(
+            abs(self.boundary_shift) <= 10,
+            f"dynamics.boundary_shift: expected -10 to 10 px, found {self.boundary_shift}",
+        )
         _require(self.n_steps is None or self.n_steps > 0, "dynamics.n_steps: expected > 0")
         _require(self.tolerance >= 0, "dynamics.tolerance: expected >= 0 px")
 

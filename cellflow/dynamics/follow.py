@@ -149,6 +149,23 @@ def checked_field(
     return flows, cellprob
 
 
+def checked_labels(
+    labels: NDArray[Any], cellprob: NDArray[Any]
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Give a copy of the labels as int32 and the logits as float32, both C-contiguous.
+
+    Raises
+    ------
+    LabelError
+        The shapes do not fit.
+    """
+    if labels.ndim != 2 or labels.shape != cellprob.shape:
+        raise LabelError(
+            f"expected labels and cellprob (H, W), found shapes {labels.shape} and {cellprob.shape}"
+        )
+    return labels.astype(np.int32, order="C"), np.ascontiguousarray(cellprob, np.float32)
+
+
 def masked_field(
     flows: NDArray[np.float32], cellprob: NDArray[np.float32], threshold: float
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:

@@ -279,7 +279,7 @@ def _state_of(model: Model) -> dict[str, object]:
         "diameter": model.diameter,
         "data": asdict(config.data),
         "inference": asdict(config.inference),
-        "dynamics": asdict(config.dynamics),
+        "cells": model.finder.to_dict(),
         "dtype": str(model.dtype),
     }
     plain: dict[str, object] = json.loads(json.dumps(state))

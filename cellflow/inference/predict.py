@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cellflow.config import Config, DynamicsConfig
-from cellflow.dynamics.segment import cell_scores, flows_to_labels
+from cellflow.config import Config
 from cellflow.errors import ModelError
 from cellflow.hashing import hash_file
+from cellflow.inference.cells import CellFinder
 from cellflow.inference.diameter import median_diameter
 from cellflow.inference.tiles import TileGrid, cut_tiles, join_tiles, padding, plan_tiles
 from cellflow.network.cpnet import (
@@ -31,9 +31,6 @@ from cellflow.network.precision import autocast, choose_precision
 from cellflow.network.preprocess import prepare_image, resize_image
 from cellflow.records import FlowField, Prediction, Shape
 
-STEPS_AT_MEAN = 200
-"""Euler steps for cells of the network's own diameter; larger cells take more (Cellpose)."""
-
 TILES_AT_ONCE = {"cpu": 4, "cuda": 8, "mps": 8}
 """By kind of device, where the settings do not say."""
 
@@ -49,7 +46,8 @@ class Model:
     name : str
         Folder or file that it came from, for messages.
     network : CPnet
-    config : Config
+    finder : CellFinder
+        Its settings are the model's.
     diameter : float or None
         Diameter of the cells that it is to find, pixels; None = estimated in each image.
     device : torch.device
@@ -61,7 +59,7 @@ class Model:
 
     name: str
     network: CPnet
-    config: Config
+    finder: CellFinder
     diameter: float | None
     device: torch.device
     dtype: torch.dtype
@@ -71,21 +69,26 @@ class Model:
     def from_network(
         cls,
         network: CPnet,
-        config: Config,
+        config: Config | CellFinder,
         *,
         diameter: float | None,
         device: torch.device,
         name: str = "network",
         fingerprint: str = "",
     ) -> "Model":
-        """Wrap a network; it is moved to `device` and switched to evaluation."""
+        """Wrap a network; it is moved to `device` and switched to evaluation.
+
+        Parameters are those of the class; a bare `config` finds cells of any type alike.
+        """
+        finder = config if isinstance(config, CellFinder) else CellFinder(config=config)
+        settings = finder.config.inference
         network = network.to(device, memory_format=torch.channels_last).eval()
-        dtype = choose_precision(config.inference.precision, device).dtype
+        dtype = choose_precision(settings.precision, device).dtype
         return cls(
             name=name,
             network=network,
-            config=config,
-            diameter=config.inference.diameter or diameter,
+            finder=finder,
+            diameter=settings.diameter or diameter,
             device=device,
             dtype=dtype,
             fingerprint=fingerprint,
@@ -134,9 +137,7 @@ class Model:
         """
         diameter = diameter or self.diameter or self.estimate_diameter(image)
         field = self.flow_field(image, diameter)
-        labels = self.cells_of(field, diameter)
-        scores = cell_scores(labels, field.flows, field.cellprob)
-        return Prediction(name=name, labels=labels, scores=scores)
+        return self.finder.find(field, name, diameter=diameter, diam_mean=self.diam_mean)
 
     def estimate_diameter(self, image: NDArray[Any]) -> float:
         """Give the median diameter of the cells that a first pass finds, pixels.
@@ -151,17 +152,7 @@ class Model:
 
     def cells_of(self, field: FlowField, diameter: float) -> NDArray[np.int32]:
         """Follow a flow field to labels with the model's thresholds; (H, W) int32."""
-        dynamics: DynamicsConfig = self.config.dynamics
-        steps = dynamics.n_steps or max(1, int(STEPS_AT_MEAN * diameter / self.diam_mean))
-        return flows_to_labels(
-            field.flows,
-            field.cellprob,
-            cellprob_threshold=dynamics.cellprob_threshold,
-            flow_threshold=dynamics.flow_threshold,
-            min_size=dynamics.min_size,
-            n_steps=steps,
-            tolerance=dynamics.tolerance,
-        )
+        return self.finder.find_labels(field, diameter=diameter, diam_mean=self.diam_mean)
 
     def seconds_per_image(self, shape: Shape) -> float:
         """Tell how long the network will take for one image, from timing one batch of tiles.
@@ -184,6 +175,11 @@ class Model:
         # The copy to the processor waits for a GPU to be done.
         self._forward(batch)[0].cpu()
         return (time.perf_counter() - started) / len(batch) * n_tiles * n_passes
+
+    @property
+    def config(self) -> Config:
+        """The settings for images of unknown cell type."""
+        return self.finder.config
 
     @property
     def diam_mean(self) -> float:
@@ -279,10 +275,9 @@ def load_model(
     path = Path(source)
     if path.is_dir():
         folder = read_model_folder(path)
-        config = adjust(folder.config)
         return Model.from_network(
             folder.load_network(),
-            config,
+            CellFinder.from_thresholds(folder.config, folder.thresholds, adjust),
             diameter=folder.diameter,
             device=chosen,
             name=str(path),

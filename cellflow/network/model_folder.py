@@ -3,7 +3,7 @@
 ::
 
     config.json            settings, versions, commit, seed, data hash, initial weights
-    thresholds.json        of the dynamics, and whether they were tuned
+    thresholds.json        of the dynamics, by cell type, and how they were tuned
     weights.safetensors    the network
     cellpose_model         the same as the plain file that Cellpose and its GUI load
     README.md              the model card
@@ -14,7 +14,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -26,16 +26,23 @@ from safetensors.torch import load_file, save_file
 
 from cellflow._version import __version__
 from cellflow.atomic import atomic_path, write_json, write_text
-from cellflow.config import Config, DynamicsConfig
+from cellflow.config import Config
 from cellflow.configfile import config_from_dict, config_to_dict
 from cellflow.errors import ConfigError, ModelError
 from cellflow.hashing import hash_file
 from cellflow.network.cpnet import CPnet, build_network, save_cellpose_file
+from cellflow.network.thresholds import (
+    THRESHOLDS,
+    CellSettings,
+    Thresholds,
+    read_thresholds,
+    write_thresholds,
+)
 
 FORMAT = 1
 """Of `config.json`; a reader refuses a newer one."""
 
-CONFIG, THRESHOLDS, WEIGHTS = "config.json", "thresholds.json", "weights.safetensors"
+CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 CELLPOSE_FILE, CARD = "cellpose_model", "README.md"
 
 
@@ -47,11 +54,10 @@ class ModelFolder:
     ----------
     path : Path
     config : Config
-        The settings of the training run, with the dynamics of ``thresholds.json``.
+        The settings of the training run, with the default ones of ``thresholds.json``.
     diameter : float
         Median cell diameter of the training images, pixels.
-    tuned : bool
-        Whether the thresholds were tuned.
+    thresholds : Thresholds
     record : mapping
         The whole of ``config.json``.
     """
@@ -59,7 +65,7 @@ class ModelFolder:
     path: Path
     config: Config
     diameter: float
-    tuned: bool
+    thresholds: Thresholds
     record: Mapping[str, Any]
 
     def load_network(self) -> CPnet:
@@ -104,7 +110,7 @@ def write_model_folder(
     folder : path
     network : CPnet
     config : Config
-        Its dynamics become ``thresholds.json``.
+        Its dynamics become ``thresholds.json``, untuned.
     diameter : float
         Median cell diameter of the training images, pixels.
     record : mapping
@@ -121,7 +127,8 @@ def write_model_folder(
         except SafetensorError as error:  # its word for a full disk
             raise OSError(0, str(error)) from error
     save_cellpose_file(network, folder / CELLPOSE_FILE)
-    write_thresholds(folder, config.dynamics, tuned=False)
+    untuned = Thresholds(default=replace(CellSettings.of(config), diameter=None))
+    write_thresholds(folder, untuned)
     write_text(folder / CARD, card)
     # Last, since a folder without it is no model.
     write_json(
@@ -136,16 +143,6 @@ def write_model_folder(
     )
 
 
-def write_thresholds(folder: Path | str, dynamics: DynamicsConfig, *, tuned: bool) -> None:
-    """Write ``thresholds.json``."""
-    values = {
-        "cellprob_threshold": dynamics.cellprob_threshold,
-        "flow_threshold": dynamics.flow_threshold,
-        "min_size": dynamics.min_size,
-    }
-    write_json(Path(folder) / THRESHOLDS, {"tuned": tuned, "default": values, "per_cell_type": {}})
-
-
 def read_model_folder(folder: Path | str) -> ModelFolder:
     """Read what a model folder says; the weights are loaded by `ModelFolder.load_network`.
 
@@ -158,19 +155,17 @@ def read_model_folder(folder: Path | str) -> ModelFolder:
     record = _read_json(folder, CONFIG)
     if record.get("format", FORMAT + 1) > FORMAT:
         raise ModelError(f"{folder}: written by a newer cellflow; this is {__version__}")
-    thresholds = _read_json(folder, THRESHOLDS)
+    thresholds = read_thresholds(folder)
     try:
-        settings = {**record["config"]}
-        settings["dynamics"] = {**settings.get("dynamics", {}), **thresholds["default"]}
         return ModelFolder(
             path=folder,
-            config=config_from_dict(settings),
+            config=thresholds.default.applied_to(config_from_dict(record["config"])),
             diameter=float(record["diameter"]),
-            tuned=bool(thresholds["tuned"]),
+            thresholds=thresholds,
             record=record,
         )
     except (KeyError, TypeError, ConfigError) as error:
-        raise ModelError(f"{folder}: {CONFIG} or {THRESHOLDS} is broken: {error}") from error
+        raise ModelError(f"{folder}: {CONFIG} is broken: {error}") from error
 
 
 def versions() -> dict[str, str]:

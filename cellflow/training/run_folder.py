@@ -20,7 +20,8 @@ from typing import Any
 
 from cellflow.atomic import write_json
 from cellflow.errors import ConfigError, DataError, ModelError
-from cellflow.network.model_folder import CARD, CELLPOSE_FILE, CONFIG, THRESHOLDS, WEIGHTS
+from cellflow.network.model_folder import CARD, CELLPOSE_FILE, CONFIG, WEIGHTS
+from cellflow.network.thresholds import THRESHOLDS
 
 RUNS = Path("runs")
 _RECORD = "run.json"

@@ -9,7 +9,7 @@ import torch
 
 from cellflow.config import Config, DynamicsConfig, InferenceConfig, NetworkConfig
 from cellflow.errors import ModelError
-from cellflow.inference import predict
+from cellflow.inference import cells, predict
 from cellflow.inference.diameter import median_diameter
 from cellflow.inference.predict import Model, default_model, load_model
 from cellflow.inference.tiles import plan_tiles
@@ -210,7 +210,7 @@ def test_cellpose_makes_the_same_field_and_follows_it_as_far(tmp_path, rng, monk
     told = []
     # Random flows magnify rounding to other cells: what both follow, and how far, is compared.
     monkeypatch.setattr(dynamics, "compute_masks", _note(told))
-    monkeypatch.setattr(predict, "flows_to_labels", _note(told))
+    monkeypatch.setattr(cells, "flows_to_labels", _note(told))
     _, flows, _ = theirs.eval(image, channels=[0, 0], diameter=21.0)
     field = ours.flow_field(image, 21.0)
     ours.cells_of(field, 21.0)

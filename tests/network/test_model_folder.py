@@ -38,7 +38,7 @@ def test_a_folder_holds_everything_that_prediction_needs(folder):
         "weights.safetensors",
     }
     model = read_model_folder(folder)
-    assert (model.diameter, model.tuned) == (18.5, False)
+    assert (model.diameter, model.thresholds.tuned) == (18.5, False)
     assert model.config == CONFIG
     assert model.record["seed"] == 3
     assert model.record["versions"]["torch"]

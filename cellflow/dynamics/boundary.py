@@ -1,0 +1,158 @@
+"""Labels in; labels whose cells are larger or smaller by a fraction of a pixel or more, out."""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from cellflow.dynamics.follow import checked_labels
+
+
+def shift_boundaries(
+    labels: NDArray[Any], cellprob: NDArray[Any], shift: float
+) -> NDArray[np.int32]:
+    """Grow or shrink every cell by `shift` pixels, without overlap and without losing one.
+
+    Parameters
+    ----------
+    labels : (H, W) integer
+        0 background.
+    cellprob : (H, W) float32
+        Logit; decides which pixels a fraction of a ring takes.
+    shift : float
+        Pixels; positive grows, negative shrinks.
+
+    Returns
+    -------
+    (H, W) int32
+        A new array with the same labels.
+
+    Raises
+    ------
+    LabelError
+        The shapes do not fit.
+
+    Notes
+    -----
+    A ring is the background that touches a cell, or the cell's pixels that touch another label;
+    the image's border is no boundary. Rings touch by edges and by corners in turns, so that a disc
+    grows to an octagon. Of a last fraction f every cell takes that share of its ring (rounded to
+    whole pixels): those with the largest `cellprob` when it grows, the smallest when it shrinks;
+    among equals the first in raster order. A background pixel between cells goes to the one that
+    it touches most, of equals to the smallest label. A cell that a ring would remove stays as it
+    is.
+
+    Examples
+    --------
+    >>> labels = np.array([[0, 0, 0, 0], [0, 1, 2, 0], [0, 0, 0, 0]])
+    >>> shift_boundaries(labels, np.zeros((3, 4), np.float32), 1.0)
+    array([[0, 1, 2, 0],
+           [1, 1, 2, 2],
+           [0, 1, 2, 0]], dtype=int32)
+    """
+    shifted, cellprob = checked_labels(labels, cellprob)
+    if shift == 0 or not shifted.any():
+        return shifted
+    n_whole = int(abs(shift))
+    shares = [1.0] * n_whole + ([abs(shift) - n_whole] if abs(shift) > n_whole else [])
+    for turn, share in enumerate(shares):
+        by_corners = turn % 2 == 1
+        if shift > 0:
+            pixels, owners = list_outer_ring(shifted, by_corners)
+            chosen = _best_share(owners, cellprob.ravel()[pixels], share)
+            shifted.ravel()[pixels[chosen]] = owners[chosen]
+        else:
+            pixels = list_inner_ring(shifted, by_corners)
+            owners = shifted.ravel()[pixels]
+            is_lost = np.bincount(owners) == np.bincount(shifted.ravel())[: owners.max() + 1]
+            pixels, owners = pixels[~is_lost[owners]], owners[~is_lost[owners]]
+            chosen = _best_share(owners, -cellprob.ravel()[pixels], share)
+            shifted.ravel()[pixels[chosen]] = 0
+    return shifted
+
+
+def _best_share(
+    owners: NDArray[np.int32], merit: NDArray[np.float32], share: float
+) -> NDArray[np.int64]:
+    """Give the indices of the best `share` of every owner's pixels."""
+    if share == 1:
+        return np.arange(len(owners))
+    order = np.lexsort((-merit, owners))
+    sizes = np.bincount(owners) if len(owners) else np.zeros(0, np.int64)
+    starts = np.cumsum(sizes) - sizes
+    rank = np.arange(len(owners)) - starts[owners[order]]
+    taken: NDArray[np.int64] = order[rank < np.rint(share * sizes)[owners[order]]]
+    return taken
+
+
+@njit(cache=True, nogil=True)
+def list_outer_ring(
+    labels: NDArray[np.int32], by_corners: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Give the background pixels that touch a cell, in raster order, and the cell of each.
+
+    Parameters
+    ----------
+    labels : (H, W) int32, C-contiguous
+    by_corners : bool
+        Whether pixels that share only a corner touch.
+
+    Returns
+    -------
+    pixels : (M,) int64
+        Flat index.
+    owners : (M,) int32
+        The label that most of the touching pixels have, of equals the smallest.
+    """
+    height, width = labels.shape
+    pixels, owners = np.empty(labels.size, np.int64), np.empty(labels.size, np.int32)
+    near, n = np.empty(8, np.int32), 0
+    for y in range(height):
+        for x in range(width):
+            if labels[y, x] != 0:
+                continue
+            n_near = 0
+            for i in range(max(0, y - 1), min(height, y + 2)):
+                for j in range(max(0, x - 1), min(width, x + 2)):
+                    if labels[i, j] != 0 and (by_corners or i == y or j == x):
+                        near[n_near] = labels[i, j]
+                        n_near += 1
+            if n_near:
+                pixels[n], owners[n] = y * width + x, most_frequent(near[:n_near])
+                n += 1
+    return pixels[:n].copy(), owners[:n].copy()
+
+
+@njit(cache=True, nogil=True)
+def most_frequent(values: NDArray[np.int32]) -> int:
+    """Give the most frequent value, of equals the smallest; the array is not empty."""
+    best, best_count = values[0], 0
+    for value in values:
+        count = 0
+        for other in values:
+            count += other == value
+        if count > best_count or (count == best_count and value < best):
+            best, best_count = value, count
+    return int(best)
+
+
+@njit(cache=True, nogil=True)
+def list_inner_ring(labels: NDArray[np.int32], by_corners: bool) -> NDArray[np.int64]:
+    """Give the flat indices of the cells' pixels that touch another label, in raster order.
+
+    Parameters are those of `list_outer_ring`.
+    """
+    height, width = labels.shape
+    pixels, n = np.empty(labels.size, np.int64), 0
+    for y in range(height):
+        for x in range(width):
+            label = labels[y, x]
+            is_edge = False
+            for i in range(max(0, y - 1), min(height, y + 2)):
+                for j in range(max(0, x - 1), min(width, x + 2)):
+                    is_edge |= labels[i, j] != label and (by_corners or i == y or j == x)
+            if label != 0 and is_edge:
+                pixels[n] = y * width + x
+                n += 1
+    return pixels[:n].copy()

@@ -1,0 +1,80 @@
+"""From flow fields to cells by the settings of the cell type."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cellflow.config import Config, DynamicsConfig
+from cellflow.dynamics.segment import cell_scores
+from cellflow.inference.cells import CellFinder
+from cellflow.network.thresholds import CellSettings, Thresholds
+from cellflow.records import FlowField
+from cellflow.targets.flows import labels_to_flows
+
+SIZES = {"diameter": 17.0, "diam_mean": 17.0}
+
+
+@pytest.fixture
+def labels():
+    labels = np.zeros((40, 60), np.int32)
+    labels[3:15, 3:15], labels[3:9, 30:36], labels[25:37, 20:40] = 1, 2, 3
+    return labels
+
+
+@pytest.fixture
+def field(labels):
+    """Perfect flows; the first cell is the least sure."""
+    cellprob = np.where(labels == 1, 0.5, np.where(labels > 0, 6.0, -6.0)).astype(np.float32)
+    return FlowField(
+        flows=labels_to_flows(labels), cellprob=cellprob, style=np.zeros(256, np.float32)
+    )
+
+
+def finder(**settings):
+    return CellFinder(config=Config(dynamics=DynamicsConfig(**settings)))
+
+
+def test_perfect_flows_give_the_cells_with_their_scores(field, labels):
+    found = finder().find(field, "a", **SIZES)
+    assert (found.labels == labels).all()
+    assert found.scores == pytest.approx(cell_scores(labels, field.flows, field.cellprob))
+    assert (found.name, found.cell_type) == ("a", None)
+
+
+def test_unsure_cells_fall_under_the_score_threshold_and_numbers_close_up(field, labels):
+    found = finder(score_threshold=0.8).find(field, "a", **SIZES)
+    assert (found.labels == np.where(labels == 1, 0, np.maximum(labels - 1, 0))).all()
+    assert len(found.scores) == 2
+    assert (found.scores > 0.8).all()
+
+
+def test_the_boundary_moves_after_all_else(field, labels):
+    # 6 x 6 pixels are too few before, and would be enough after growing.
+    found = finder(boundary_shift=1.0, min_size=40).find(field, "a", **SIZES)
+    assert found.labels.max() == 2
+    assert np.bincount(found.labels.ravel())[1:].tolist() == [144 + 48, 240 + 64]
+
+
+def test_a_cell_type_has_its_own_settings(field):
+    thresholds = Thresholds(per_cell_type={"astro": CellSettings(min_size=200)})
+    types = CellFinder.from_thresholds(Config(), thresholds, lambda config: config)
+    n_cells = {
+        kind: len(types.find(field, "a", cell_type=kind, **SIZES).scores)
+        for kind in (None, "astro", "cort")
+    }
+    assert n_cells == {None: 3, "astro": 1, "cort": 3}
+    assert types.find(field, "a", cell_type="astro", **SIZES).cell_type == "astro"
+
+
+def test_what_the_user_sets_wins_for_every_type():
+    thresholds = Thresholds(
+        default=CellSettings(min_size=20), per_cell_type={"astro": CellSettings(min_size=200)}
+    )
+
+    def change(config):
+        return replace(config, dynamics=replace(config.dynamics, min_size=33))
+
+    types = CellFinder.from_thresholds(Config(), thresholds, change)
+    assert {types.config_of(kind).dynamics.min_size for kind in (None, "astro")} == {33}
+    assert types.to_dict()["astro"]["dynamics"]["min_size"] == 33
