@@ -30,7 +30,8 @@ from cellflow.network.cpnet import build_network
 from cellflow.training.batches import CropSource, prepare_entry, stream_batches
 from cellflow.training.budget import Pace, Plan
 from cellflow.training.checkpoint import Position
-from cellflow.training.loop import Run, make_optimizer, training_step
+from cellflow.training.loop import Run, training_step
+from cellflow.training.optimizer import make_optimizer
 
 DIAMETER = {"cort": 17.0, "astro": 32.0, "shsy5y": 17.0}
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 FlattenPolicy = Literal["small_on_top", "nearest_centre", "last_wins", "drop_overlap"]
 Precision = Literal["auto", "float32", "bfloat16"]
-Optimizer = Literal["adamw", "sgd"]
-Schedule = Literal["auto", "cellpose", "cosine"]
+Optimizer = Literal["sgd", "adam", "adamw", "radam"]
+Schedule = Literal["auto", "cellpose", "cosine", "step", "one_cycle"]
 Rescaling = Literal["image", "dataset"]
 Keep = Literal["last", "best"]
 
@@ -165,11 +165,26 @@ class TrainingConfig:
     """AdamW's in Cellpose's API."""
     optimizer: Optimizer = "adamw"
     weight_decay: float = 1e-5
+    """Taken off the weights by adamw; added to the gradient by sgd, adam and radam (PyTorch's)."""
     momentum: float = 0.9
-    """Of SGD only."""
+    """Of sgd only."""
     schedule: Schedule = "auto"
-    """cellpose = Cellpose's, which anneals only beyond 100 epochs; auto = it there, else cosine."""
+    """cellpose = Cellpose's, which anneals only beyond 100 epochs; auto = it there, else cosine.
+    step = times step_gamma every step_every steps from step_start on; one_cycle = PyTorch's."""
     warmup_epochs: int = 10
+    """Epochs in which the rate rises; at most a tenth of the run but in Cellpose's schedule.
+    one_cycle has its own rise instead: the first 30 % of the run."""
+    step_start: int = 2000
+    """Optimiser steps before the first fall of schedule step; the seed report's iterations."""
+    step_every: int = 1000
+    """Optimiser steps between its falls."""
+    step_gamma: float = 0.8
+    """Factor of each of its falls."""
+    gradient_clip: float | None = None
+    """Largest norm of the whole gradient; a longer one is shortened to it. None = as it comes."""
+    ema_decay: float | None = None
+    """Share that the running average of the weights keeps at each step, such as 0.999; the average
+    is then what is validated and kept. None = the weights themselves."""
     crop_size: int = 224
     """Side of the random squares, pixels; a multiple of 16."""
     images_per_epoch: int | None = None
@@ -194,16 +209,23 @@ class TrainingConfig:
     keep: Keep = "last"
     """Which weights the model folder takes: last = of the last epoch, so that the score on the
     held-out fold is unbiased; best = of the best validation, selected on that very fold."""
+    patience: int | None = None
+    """Validations in a row without a better score after which training stops; this lets the
+    held-out fold choose the length, and the model card says so. None = no early stop."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         _require_finite("training", self)
-        for name in ("n_epochs", "batch_size", "learning_rate", "validate_every"):
+        for name in ("n_epochs", "batch_size", "learning_rate", "validate_every", "step_every"):
             value = getattr(self, name)
             _require(value > 0, f"training.{name}: expected > 0, found {value}")
+        for name in ("max_minutes", "images_per_epoch", "gradient_clip", "patience"):
+            value = getattr(self, name)
+            _require(value is None or value > 0, f"training.{name}: expected > 0, found {value}")
         for name in (
             "weight_decay",
             "warmup_epochs",
+            "step_start",
             "n_workers",
             "min_cells",
             "cache_megabytes",
@@ -218,12 +240,12 @@ class TrainingConfig:
         _require(0 <= self.validation_share < 1, "training.validation_share: expected 0 to 1")
         _require(0 <= self.scale_range < 2, "training.scale_range: expected 0 to 2")
         _require(0 <= self.momentum < 1, "training.momentum: expected 0 to 1")
-        _require(self.max_minutes is None or self.max_minutes > 0, "training.max_minutes: > 0")
-        _require(self.seed < 2**63, f"training.seed: expected < 2**63, found {self.seed}")
+        _require(0 < self.step_gamma <= 1, "training.step_gamma: expected above 0, at most 1")
         _require(
-            self.images_per_epoch is None or self.images_per_epoch > 0,
-            "training.images_per_epoch: expected > 0",
+            self.ema_decay is None or 0 < self.ema_decay < 1,
+            f"training.ema_decay: expected between 0 and 1, found {self.ema_decay}",
         )
+        _require(self.seed < 2**63, f"training.seed: expected < 2**63, found {self.seed}")
         _require_choice("training.optimizer", self.optimizer, Optimizer)
         _require_choice("training.schedule", self.schedule, Schedule)
         _require_choice("training.rescaling", self.rescaling, Rescaling)

@@ -14,8 +14,9 @@ import torch
 from cellflow.atomic import atomic_path
 from cellflow.errors import ModelError
 from cellflow.network.cpnet import save_tensors
+from cellflow.training.optimizer import AveragedWeights
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the content of the file changes its meaning."""
 
 
@@ -62,13 +63,14 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     position: Position,
     run_key: str,
+    average: AveragedWeights | None = None,
 ) -> None:
     """Write the state of a run.
 
     Parameters
     ----------
     path : Path
-    network, optimizer
+    network, optimizer, average
         Their state is written as it is, on any device.
     position : Position
     run_key : str
@@ -85,6 +87,7 @@ def save_checkpoint(
         "position": dataclasses.asdict(position),
         "network": network.state_dict(),
         "optimizer": optimizer.state_dict(),
+        "average": None if average is None else average.state_dict(),
     }
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         save_tensors(content, file)
@@ -95,8 +98,9 @@ def load_checkpoint(
     network: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     run_key: str,
+    average: AveragedWeights | None = None,
 ) -> Position:
-    """Read the state of a run into `network` and `optimizer`.
+    """Read the state of a run into `network`, `optimizer` and `average`.
 
     Raises
     ------
@@ -111,6 +115,8 @@ def load_checkpoint(
         )
     network.load_state_dict(content["network"])
     optimizer.load_state_dict(content["optimizer"])
+    if average is not None:
+        average.load_state_dict(content["average"])
     return Position(**content["position"])
 
 

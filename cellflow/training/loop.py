@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 
 from cellflow.config import TrainingConfig
@@ -21,6 +22,7 @@ from cellflow.training.budget import Pace
 from cellflow.training.checkpoint import Position
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.losses import flow_and_cell_loss
+from cellflow.training.optimizer import AveragedWeights
 from cellflow.training.schedule import learning_rates
 
 Report = Callable[[int, Mapping[str, float]], None]
@@ -46,6 +48,8 @@ class Run:
     device : torch.device
     dtype : torch.dtype
         float32, or bfloat16 for the convolutions.
+    average : AveragedWeights, optional
+        Follows the network's weights, when ``config.ema_decay`` asks for it.
     report : callable
         ``report(step, numbers)``, after every step.
     say : callable
@@ -64,6 +68,7 @@ class Run:
     pace: Pace
     device: torch.device
     dtype: torch.dtype = torch.float32
+    average: AveragedWeights | None = None
     report: Report = lambda step, numbers: None
     say: Say = lambda text: None
     interrupt: InterruptFlag = field(default_factory=InterruptFlag)
@@ -86,16 +91,6 @@ class Run:
         return self.position
 
 
-def make_optimizer(network: torch.nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Give AdamW or SGD over all parameters, as Cellpose 3.1 sets them up."""
-    rate, decay = config.learning_rate, config.weight_decay
-    if config.optimizer == "adamw":
-        return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
-    return torch.optim.SGD(
-        network.parameters(), lr=rate, weight_decay=decay, momentum=config.momentum
-    )
-
-
 def train(run: Run, *, after_step: Callable[[], None], end_epoch: Callable[[float], None]) -> None:
     """Train from ``run.position`` to the end of the plan, or of the time.
 
@@ -105,8 +100,9 @@ def train(run: Run, *, after_step: Callable[[], None], end_epoch: Callable[[floa
     after_step : callable
         Called after every step: saves now and then, plans the length.
     end_epoch : callable
-        Called as ``end_epoch(learning_rate)`` when the steps of an epoch are done: validates,
-        writes down. ``position.epoch`` counts the epoch as done only afterwards.
+        Called as ``end_epoch(learning_rate)``, with the rate of the last step, when the steps of an
+        epoch are done: validates, writes down. ``position.epoch`` counts the epoch as done only
+        afterwards.
 
     Raises
     ------
@@ -125,11 +121,9 @@ def train(run: Run, *, after_step: Callable[[], None], end_epoch: Callable[[floa
     first_step = position.epoch * n_steps + position.step
     with closing(stream_batches(run.source, first_step, pin=_is_cuda(run.device))) as batches:
         while position.epoch < position.n_epochs:
-            rate = float(learning_rates(run.config, position.n_epochs)[position.epoch])
-            for group in run.optimizer.param_groups:
-                group["lr"] = rate
             run.network.train()
             while position.step < n_steps:
+                rate = _set_rate(run)
                 _timed_step(run, batches)
                 position.seconds = run.clock()
                 _report(run, rate)
@@ -139,7 +133,7 @@ def train(run: Run, *, after_step: Callable[[], None], end_epoch: Callable[[floa
                     break
                 after_step()
             _require_finite(run)
-            end_epoch(rate)
+            end_epoch(run.optimizer.param_groups[0]["lr"])
             position.epoch, position.step = position.epoch + 1, 0
             position.seconds = run.clock()
             run.losses.zero_()
@@ -181,8 +175,22 @@ def _step_in_parts(run: Run, batch: Batch) -> torch.Tensor:
         share = len(image) / len(batch.image)
         (share * part_losses.sum()).backward()  # type: ignore[no-untyped-call]
         losses += share * part_losses.detach()
+    if run.config.gradient_clip is not None:
+        torch.nn.utils.clip_grad_norm_(run.network.parameters(), run.config.gradient_clip)
     run.optimizer.step()
+    if run.average is not None:
+        run.average.update_parameters(run.network)
     return losses
+
+
+def _set_rate(run: Run) -> float:
+    """Bring the learning rate of the step that comes next into the optimiser."""
+    position, n_steps = run.position, run.source.steps_per_epoch
+    step = np.array([position.epoch * n_steps + position.step])
+    rate = float(learning_rates(run.config, position.n_epochs, n_steps, step)[0])
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate
+    return rate
 
 
 def _timed_step(run: Run, batches: Iterator[Batch]) -> None:

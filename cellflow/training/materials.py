@@ -13,7 +13,7 @@ from cellflow.config import Config
 from cellflow.configfile import config_to_dict
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.entrance import open_dataset
-from cellflow.errors import DataError, ModelError
+from cellflow.errors import ConfigError, DataError, ModelError
 from cellflow.training.split import Split, split_dataset
 from cellflow.training.survey import ImageFacts, fingerprint, median_diameter, survey_images
 
@@ -111,6 +111,8 @@ def gather_materials(
     ------
     DataError
         There is no annotated image, or none with enough cells; or a file is broken.
+    ConfigError
+        Training is to stop by the score of held-out images, and there are none.
     ModelError
         An image of the run that is continued is gone.
     """
@@ -126,6 +128,11 @@ def gather_materials(
             config.training.validation_share,
             choices.get("folds_file"),
             choices.get("fold"),
+        )
+    if config.training.patience is not None and not split.validation:
+        raise ConfigError(
+            f"training.patience: stops by the score of held-out images, but none are held out "
+            f"({split.reason}); leave it out, or hold some out"
         )
     facts = survey_images(_named(dataset, split.train))
     enough = tuple(fact for fact in facts if fact.n_cells >= config.training.min_cells)

@@ -11,6 +11,10 @@ SELECTED = (
     "These weights are of the epoch with the best score **on these very images**, so the score is "
     "too high by an unknown amount."
 )
+STOPPED = (
+    "These weights are of the last epoch, but **these very images decided which one is the last** "
+    "(early stopping), so the score is too high by an unknown amount."
+)
 UNSELECTED = (
     "These weights are of the last epoch. Nothing was chosen by these images: neither the epoch "
     "nor a threshold."
@@ -59,6 +63,7 @@ def _training(record: Mapping[str, Any], diameter: float) -> str:
         f"- **Length**: {run['n_epochs']} epochs, {run['n_steps']} steps of "
         f"{run['batch_size']} crops, {run['seconds'] / 60:.1f} min on {run['device']}, "
         f"{run['precision']}",
+        f"- **Recipe**: {run['recipe']}",
         f"- **Weights kept**: of epoch {run['kept_epoch']} ({run['kept']})",
         f"- **Seed**: {run['seed']}",
     ]
@@ -89,8 +94,13 @@ def _score(record: Mapping[str, Any], score: Score | None) -> str:
             f"| {name} | {one.n_images} | {one.n_truths} | {one.n_predicted} | "
             f"{one.mean.estimate:.3f} | {interval} | {one.per_threshold[0]:.3f} |"
         )
-    selected = SELECTED if record["run"]["kept"] == "best" else UNSELECTED
-    return "\n".join([*lines, "", f"{selected} {EMPTY_CASES}"])
+    return "\n".join([*lines, "", f"{_honesty(record['run'])} {EMPTY_CASES}"])
+
+
+def _honesty(run: Mapping[str, Any]) -> str:
+    if run["kept"] == "best":
+        return SELECTED
+    return UNSELECTED if run["patience"] is None else STOPPED
 
 
 def _use() -> str:

@@ -1,4 +1,4 @@
-"""The learning rate of every epoch, as one array made before the start."""
+"""The learning rate of every optimiser step, a function of the step's number alone."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,6 +7,10 @@ from cellflow.config import Schedule, TrainingConfig
 
 EPOCHS_WITHOUT_ANNEALING = 100
 """Up to this length Cellpose's schedule never lowers the rate; ``auto`` then takes the cosine."""
+
+RISE, FIRST_DIVISOR, LAST_DIVISOR = 0.3, 25.0, 1e4
+"""One-cycle: share of the run in which the rate rises, peak over first rate, first over last rate;
+the defaults of ``torch.optim.lr_scheduler.OneCycleLR``."""
 
 
 def choose_schedule(config: TrainingConfig, n_epochs: int) -> Schedule:
@@ -23,45 +27,84 @@ def choose_schedule(config: TrainingConfig, n_epochs: int) -> Schedule:
     return "cellpose" if anneals else "cosine"
 
 
-def learning_rates(config: TrainingConfig, n_epochs: int) -> NDArray[np.float64]:
-    """Give the learning rate of each epoch.
+def learning_rates(
+    config: TrainingConfig, n_epochs: int, n_steps: int, steps: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Give the learning rate of some steps of a run.
 
     Parameters
     ----------
     config : TrainingConfig
-        Its learning_rate, warmup_epochs and schedule.
+        Its learning_rate is the peak; its schedule and warmup_epochs shape the rest.
     n_epochs : int
         Length of the run, which a time budget may have made shorter than the config's.
+    n_steps : int
+        Optimiser steps of an epoch.
+    steps : (K,) int64
+        Counted from 0 over the whole run, below ``n_epochs * n_steps``.
 
     Returns
     -------
-    (n_epochs,) float64
+    (K,) float64
+
+    Notes
+    -----
+    Cellpose's schedule keeps its rate through an epoch; the others change it at each step.
     """
-    if choose_schedule(config, n_epochs) == "cosine":
-        return _cosine(n_epochs, config.learning_rate, config.warmup_epochs)
-    return _cellpose(n_epochs, config.learning_rate, config.warmup_epochs)
+    schedule, n_all = choose_schedule(config, n_epochs), n_epochs * n_steps
+    n_warmup = min(config.warmup_epochs * n_steps, n_all // 10)
+    factors: NDArray[np.float64]
+    if schedule == "cellpose":
+        factors = _cellpose(n_epochs, config.warmup_epochs)[steps // n_steps]
+    elif schedule == "one_cycle":
+        factors = _one_cycle(steps, n_all)
+    elif schedule == "step":
+        n_falls = np.maximum(0, (steps - config.step_start) // config.step_every + 1)
+        factors = config.step_gamma**n_falls * _rise(steps, n_warmup)
+    else:
+        factors = _cosine(steps, n_all, n_warmup) * _rise(steps, n_warmup)
+    return config.learning_rate * factors
 
 
-def _cellpose(n_epochs: int, peak: float, n_warmup: int) -> NDArray[np.float64]:
+def _rise(steps: NDArray[np.int64], n_warmup: int) -> NDArray[np.float64]:
+    """Linear warm-up over `n_warmup` steps to 1; the first step is above 0."""
+    return np.minimum(1.0, (steps + 1) / (n_warmup + 1))
+
+
+def _cellpose(n_epochs: int, n_warmup: int) -> NDArray[np.float64]:
     """Linear warm-up from 0; then flat; then ten halvings over the last 50 or 100 epochs.
 
     With the ten warm-up epochs that are the default it equals ``cellpose/train.py`` 3.1, whose
     first epoch therefore runs at rate 0 and only settles the batch statistics.
     """
-    rates = np.full(max(n_epochs, n_warmup), peak)
-    rates[:n_warmup] = np.linspace(0, peak, n_warmup)
+    rates = np.ones(max(n_epochs, n_warmup))
+    rates[:n_warmup] = np.linspace(0, 1, n_warmup)
     rates = rates[:n_epochs]
     if n_epochs > EPOCHS_WITHOUT_ANNEALING:
         epochs_per_halving = 10 if n_epochs > 300 else 5
         n_annealed = 10 * epochs_per_halving
-        rates[-n_annealed:] = peak / 2.0 ** (1 + np.arange(n_annealed) // epochs_per_halving)
+        rates[-n_annealed:] = 2.0 ** -(1 + np.arange(n_annealed) // epochs_per_halving)
     return rates
 
 
-def _cosine(n_epochs: int, peak: float, n_warmup: int) -> NDArray[np.float64]:
-    """Linear warm-up, at most a tenth of the run, then half a cosine wave down to a hundredth."""
-    n_warmup = min(n_warmup, n_epochs // 10)
-    warmup = peak * np.arange(1, n_warmup + 1) / (n_warmup + 1)
-    progress = np.arange(n_epochs - n_warmup) / max(1, n_epochs - n_warmup - 1)
-    falling = 0.01 + 0.99 * (1 + np.cos(np.pi * progress)) / 2
-    return np.concatenate([warmup, peak * falling])
+def _cosine(steps: NDArray[np.int64], n_all: int, n_warmup: int) -> NDArray[np.float64]:
+    """Half a cosine wave from 1 down to a hundredth, behind the warm-up."""
+    progress = np.maximum(0, steps - n_warmup) / max(1, n_all - n_warmup - 1)
+    wave: NDArray[np.float64] = (1 + np.cos(np.pi * progress)) / 2
+    return 0.01 + 0.99 * wave
+
+
+def _one_cycle(steps: NDArray[np.int64], n_all: int) -> NDArray[np.float64]:
+    """Half a cosine wave up to 1 and another one down to almost nothing.
+
+    Notes
+    -----
+    The momentum is left alone: PyTorch's own scheduler would swing it the other way.
+    """
+    top, last = max(0.0, RISE * n_all - 1), n_all - 1
+    first = 1 / FIRST_DIVISOR
+    up = (1 - np.cos(np.pi * np.minimum(1.0, steps / max(top, 1e-9)))) / 2
+    down = (1 + np.cos(np.pi * np.maximum(0, steps - top) / max(1e-9, last - top))) / 2
+    rising = first + (1 - first) * up
+    falling = first / LAST_DIVISOR + (1 - first / LAST_DIVISOR) * down
+    return np.where((steps <= top) & (top > 0), rising, falling)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from cellflow.config import Config
 from cellflow.metrics.score import Score
@@ -17,11 +17,12 @@ from cellflow.training.checkpoint import Position, load_checkpoint, save_checkpo
 from cellflow.training.history import EpochRow, History
 from cellflow.training.initial import InitialWeights
 from cellflow.training.interruption import InterruptFlag, StepFinished
-from cellflow.training.loop import Report, Run, Say, make_optimizer, train
+from cellflow.training.loop import Report, Run, Say, train
 from cellflow.training.materials import Materials
 from cellflow.training.model_card import write_card
+from cellflow.training.optimizer import AveragedWeights, make_optimizer
+from cellflow.training.recipe import describe_recipe, role_of_held_out
 from cellflow.training.run_folder import RunFolder
-from cellflow.training.schedule import choose_schedule
 from cellflow.training.validation import Validator
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
@@ -98,6 +99,8 @@ class Session:
         else:
             self._save()
         self._history = History(self.folder.metrics, self._run.position.epoch)
+        if self._is_stale:
+            self._run.position.n_epochs = self._run.position.epoch
         self._announce()
         try:
             with self._run.interrupt:
@@ -113,6 +116,25 @@ class Session:
             )
             raise
 
+    @property
+    def _scored(self) -> CPnet:
+        """The network that is validated and kept: the average of the weights, where there is one.
+
+        Notes
+        -----
+        `AveragedWeights` holds a copy of a `CPnet`, which it types as any module.
+        """
+        average = self._run.average
+        return self.network if average is None else cast(CPnet, average.module)
+
+    @property
+    def _is_stale(self) -> bool:
+        """Whether so many validations were no better that training stops early."""
+        patience, best = self.config.training.patience, self._run.position.best_epoch
+        later = (row for row in self._history.rows if row.epoch > best)
+        n_worse = sum(row.validation is not None for row in later)
+        return patience is not None and n_worse >= patience
+
     def _make_run(self, report: Report, interrupt: InterruptFlag) -> Run:
         training = self.config.training
         source = CropSource(
@@ -122,7 +144,7 @@ class Session:
             training=training,
         )
         wanted = Plan(n_epochs=training.n_epochs, validate_every=training.validate_every)
-        minutes = training.max_minutes
+        minutes, decay = training.max_minutes, training.ema_decay
         return Run(
             network=self.network,
             optimizer=make_optimizer(self.network, training),
@@ -132,6 +154,7 @@ class Session:
             pace=Pace(wanted, source.steps_per_epoch, minutes and 60 * minutes),
             device=self.device.device,
             dtype=self.precision.dtype,
+            average=None if decay is None else AveragedWeights(self.network, decay),
             report=report,
             say=self.say,
             interrupt=interrupt,
@@ -148,10 +171,9 @@ class Session:
         length = f"{training.n_epochs} epochs of {n_steps} steps"
         if training.max_minutes is not None:
             length = f"at most {training.max_minutes:g} min, planned after the first steps"
-        schedule = choose_schedule(training, training.n_epochs)
         self.say(
             f"{length}, {training.batch_size} crops of {training.crop_size} px a step, "
-            f"{training.optimizer} at {training.learning_rate:g}, {schedule} schedule"
+            f"{describe_recipe(training)}"
         )
         self.say(f"writing to {self.folder.path}")
 
@@ -183,6 +205,9 @@ class Session:
                 validation_high=None if score is None else score.mean.high,
             )
         )
+        if score is not None and self._is_stale and not is_last:
+            is_last, position.n_epochs = True, n_done
+            self.say(f"stopping early: no better score since epoch {position.best_epoch}")
         if score is not None or is_last:
             self._history.draw(self.folder.path)
         if run.pace.is_limited and not is_last:
@@ -191,12 +216,12 @@ class Session:
     def _validate(self, n_done: int) -> Score:
         """Score the held-out images; keep the weights when they are the best so far."""
         position, before = self._run.position, self._clock()
-        score = self._validator.score(self.network)
+        score = self._validator.score(self._scored)
         self._run.pace.validation_seconds = self._clock() - before
         self._last_score = n_done, score
         if score.mean.estimate > position.best_score:
             position.best_score, position.best_epoch = score.mean.estimate, n_done
-            save_cellpose_file(self.network, self.folder.best(n_done))
+            save_cellpose_file(self._scored, self.folder.best(n_done))
         self.say(f"epoch {n_done}: held-out mAP {score.mean}")
         return score
 
@@ -221,14 +246,18 @@ class Session:
             )
 
     def _save(self) -> None:
-        position = self._run.settle()
-        save_checkpoint(self.folder.last, self.network, self._run.optimizer, position, self._key)
+        run, position = self._run, self._run.settle()
+        save_checkpoint(
+            self.folder.last, self.network, run.optimizer, position, self._key, run.average
+        )
         self.folder.keep_best(position.best_epoch)
         self._saved_at = self._clock()
 
     def _restore(self) -> None:
         run = self._run
-        found = load_checkpoint(self.folder.last, self.network, run.optimizer, self._key)
+        found = load_checkpoint(
+            self.folder.last, self.network, run.optimizer, self._key, run.average
+        )
         self._zero -= found.seconds
         if not run.pace.is_limited:
             # A budget that is lifted leaves the length that was asked for at first.
@@ -244,20 +273,20 @@ class Session:
         if kept == "best" and position.best_epoch:
             epoch = position.best_epoch
             best = load_weights(self.folder.best(epoch)).state_dict()
-            self.network.load_state_dict(best)
+            self._scored.load_state_dict(best)
         score = self._score_of(epoch)
         record = self._record(epoch, score)
         write_model_folder(
             self.folder.path,
-            self.network.eval(),
+            self._scored.eval(),
             self.config,
             diameter=self.materials.diameter,
             record=record,
             card=write_card(record, self.materials.diameter, score),
         )
         if score is not None:
-            self._validator.draw(self.network, score, self.folder.overlays)
-        honest = "selected on these images" if kept == "best" else "not used for any choice"
+            self._validator.draw(self._scored, score, self.folder.overlays)
+        honest = role_of_held_out(self.config.training)
         shown = "no held-out images" if score is None else f"held-out mAP {score.mean}, {honest}"
         self.say(f"done in {self._run.clock() / 60:.1f} min: weights of epoch {epoch}, {shown}")
 
@@ -266,7 +295,7 @@ class Session:
             return None
         if self._last_score is not None and self._last_score[0] == epoch:
             return self._last_score[1]
-        return self._validator.score(self.network)
+        return self._validator.score(self._scored)
 
     def _record(self, epoch: int, score: Score | None) -> dict[str, Any]:
         """Give what ``config.json`` keeps beside the settings."""
@@ -283,8 +312,10 @@ class Session:
                 "seconds": self._run.clock(),
                 "device": str(self.device),
                 "precision": str(self.precision),
+                "recipe": describe_recipe(self.config.training),
                 "seed": self.config.training.seed,
                 "kept": self.config.training.keep,
+                "patience": self.config.training.patience,
                 "kept_epoch": epoch,
                 "best_epoch": position.best_epoch,
                 "best_score": position.best_score if position.best_epoch else None,

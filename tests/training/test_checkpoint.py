@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from cellflow.config import TrainingConfig
 from cellflow.errors import DataError, ModelError
 from cellflow.training.checkpoint import Position, load_checkpoint, save_checkpoint
+from cellflow.training.optimizer import AveragedWeights, make_optimizer
 
 
 def a_network(seed=0):
@@ -33,6 +35,31 @@ def test_what_is_saved_comes_back_exactly(tmp_path):
     moments = [state["exp_avg"] for state in optimizer.state.values()]
     others = [state["exp_avg"] for state in other_optimizer.state.values()]
     assert all(torch.equal(a, b) for a, b in zip(moments, others, strict=True))
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "radam"])
+def test_training_goes_on_bit_by_bit_with_every_optimiser_and_the_average(tmp_path, name):
+    def start(seed):
+        network, _ = a_network(seed)
+        optimizer = make_optimizer(network, TrainingConfig(optimizer=name))
+        return network, optimizer, AveragedWeights(network, 0.9)
+
+    def go_on(network, optimizer, average):
+        for k in range(3):
+            optimizer.zero_grad()
+            network(torch.full((2, 2, 4, 4), 1.0 + k)).square().sum().backward()
+            optimizer.step()
+            average.update_parameters(network)
+
+    one, other = start(seed=0), start(seed=5)
+    go_on(*one)
+    save_checkpoint(tmp_path / "last.pt", one[0], one[1], POSITION, "key", one[2])
+    go_on(*one)
+    load_checkpoint(tmp_path / "last.pt", other[0], other[1], "key", other[2])
+    go_on(*other)
+    for first, second in ((one[0], other[0]), (one[2], other[2])):
+        tensors = second.state_dict()
+        assert all(torch.equal(value, tensors[key]) for key, value in first.state_dict().items())
 
 
 def test_another_run_is_refused_with_a_reason(tmp_path):

@@ -115,6 +115,91 @@ def test_an_interrupted_run_continues_bit_by_bit(disc_folder, tune, tmp_path, mo
     assert metrics_of(whole) == metrics_of(cut)
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "schedule"),
+    [("sgd", "step"), ("adam", "one_cycle"), ("adamw", "cosine"), ("radam", "cellpose")],
+)
+def test_every_optimiser_with_clipping_and_average_continues_bit_by_bit(
+    disc_folder, tune, tmp_path, monkeypatch, optimizer, schedule
+):
+    data = disc_folder(5)
+    training = {
+        "n_epochs": 3, "optimizer": optimizer, "schedule": schedule, "gradient_clip": 0.5,
+        "ema_decay": 0.9, "step_start": 2, "step_every": 2,
+    }  # fmt: skip
+    whole = tune(data, "whole", training=training)
+    with pytest.raises(KeyboardInterrupt):
+        tune(data, "cut", training=training, report=PressedAt(monkeypatch, 3))
+    cut = fine_tune(data, tmp_path / "cut", device="cpu", resume=True)
+    assert same_weights(whole, cut)
+    assert metrics_of(whole) == metrics_of(cut)
+
+
+def test_the_average_of_the_weights_is_what_is_kept(disc_folder, tune):
+    data = disc_folder(3)
+    plain, averaged = tune(data, "plain"), tune(data, "average", training={"ema_decay": 0.9})
+    state = torch.load(averaged / "checkpoints" / "last.pt", weights_only=True)
+    kept = load_file(averaged / "weights.safetensors")
+    for name, tensor in kept.items():
+        assert torch.equal(tensor, state["average"][f"module.{name}"]), name
+    assert not same_weights(plain, averaged)
+    raw = load_file(plain / "weights.safetensors")
+    assert all(torch.equal(tensor, state["network"][name]) for name, tensor in raw.items())
+    assert "average of the weights with decay 0.9" in (averaged / "README.md").read_text("utf-8")
+
+
+def score_as(monkeypatch, estimates):
+    """Let the validations of a run find these scores, one after the other."""
+    values, scored = iter(estimates), Validator.score
+
+    def pretend(self, network):
+        score = scored(self, network)
+        changed = replace(score.overall, mean=replace(score.mean, estimate=next(values)))
+        return replace(score, overall=changed)
+
+    monkeypatch.setattr(Validator, "score", pretend)
+
+
+def test_training_stops_when_the_score_has_not_risen_and_says_what_that_means(
+    disc_folder, tune, monkeypatch
+):
+    score_as(monkeypatch, [0.1, 0.3, 0.2, 0.3])
+    said = []
+    training = {"n_epochs": 50, "validate_every": 1, "patience": 2}
+    out = tune(disc_folder(4), training=training, said=said)
+    assert len(metrics_of(out)) == 4
+    record = json.loads((out / "config.json").read_text(encoding="utf-8"))["run"]
+    assert (record["n_epochs"], record["kept_epoch"], record["best_epoch"]) == (4, 4, 2)
+    assert "stopping early: no better score since epoch 2" in said
+    assert "too high: these images decided when training ended" in said[-1]
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "these very images decided which one is the last" in card
+    assert "Nothing was chosen by these images" not in card
+
+
+def test_a_run_killed_after_its_early_stop_does_not_train_on(
+    disc_folder, tune, tmp_path, monkeypatch
+):
+    score_as(monkeypatch, [0.3, 0.2, 0.2, 0.2])
+    training = {"n_epochs": 50, "validate_every": 1, "patience": 1}
+    with monkeypatch.context() as patched:
+        patched.setattr(session, "write_model_folder", die_at_once)
+        with pytest.raises(SystemExit):
+            tune(disc_folder(4), training=training)
+    out = fine_tune(tmp_path / "data", tmp_path / "run", device="cpu", resume=True)
+    assert len(metrics_of(out)) == 2
+
+
+def die_at_once(*args, **options):
+    raise SystemExit
+
+
+def test_early_stopping_without_held_out_images_is_refused(disc_folder, tune, tmp_path):
+    with pytest.raises(ConfigError, match=r"training\.patience: stops by the score of held-out"):
+        tune(disc_folder(1), training={"patience": 3})
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_killed_run_continues_from_its_last_checkpoint(disc_folder, tune, tmp_path):
     data, training = disc_folder(5), {"n_epochs": 3, "validate_every": 1}
     whole = tune(data, "whole", training=training)
@@ -201,15 +286,7 @@ def test_a_run_killed_behind_a_better_validation_still_has_the_weights_it_needs(
     disc_folder, tune, tmp_path, monkeypatch
 ):
     data, training = disc_folder(4), {"n_epochs": 3, "validate_every": 1, "keep": "best"}
-    estimates = iter([0.5, 0.6, 0.1, 0.1, 0.5])
-    scored = Validator.score
-
-    def improving(self, network):
-        score = scored(self, network)
-        better = replace(score.overall, mean=replace(score.mean, estimate=next(estimates)))
-        return replace(score, overall=better)
-
-    monkeypatch.setattr(Validator, "score", improving)
+    score_as(monkeypatch, [0.5, 0.6, 0.1, 0.1, 0.5])
     monkeypatch.setattr(session, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
 
     def die(step, numbers):
@@ -273,7 +350,9 @@ def test_the_fold_of_a_file_is_held_out(disc_folder, tune, tmp_path):
 
 
 def test_keeping_the_best_says_that_its_score_is_selected(disc_folder, tune):
-    out = tune(disc_folder(5), training={"n_epochs": 3, "validate_every": 1, "keep": "best"})
+    said, training = [], {"n_epochs": 3, "validate_every": 1, "keep": "best"}
+    out = tune(disc_folder(5), training=training, said=said)
+    assert "too high: the weights were selected on these images" in said[-1]
     record = json.loads((out / "config.json").read_text(encoding="utf-8"))
     assert record["run"]["kept_epoch"] == record["run"]["best_epoch"]
     assert "too high by an unknown amount" in (out / "README.md").read_text(encoding="utf-8")

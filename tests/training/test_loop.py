@@ -13,7 +13,9 @@ from cellflow.training.batches import CropSource
 from cellflow.training.budget import Pace, Plan
 from cellflow.training.checkpoint import Position
 from cellflow.training.interruption import StepFinished
-from cellflow.training.loop import Run, make_optimizer, train, training_step
+from cellflow.training.loop import Run, train, training_step
+from cellflow.training.optimizer import AveragedWeights, make_optimizer
+from cellflow.training.schedule import learning_rates
 
 
 class Losses:
@@ -48,6 +50,7 @@ def make_run(entries, *, max_seconds=None, dtype=torch.float32, channels=(4, 8),
         pace=Pace(wanted, source.steps_per_epoch, max_seconds),
         device=torch.device("cpu"),
         dtype=dtype,
+        average=AveragedWeights(network, config.ema_decay) if config.ema_decay else None,
     )
 
 
@@ -71,7 +74,7 @@ def test_the_loss_on_one_small_image_falls_to_a_third_within_seconds(disc_entrie
     assert np.mean(losses[-5:]) < np.mean(losses[:2]) / 3
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "radam"])
 def test_equal_seeds_give_equal_weights_and_others_do_not(disc_entries, optimizer):
     entries = disc_entries(2)
     runs = [make_run(entries, optimizer=optimizer, seed=seed) for seed in (1, 1, 2)]
@@ -79,6 +82,38 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(disc_entries, optimize
     assert losses[0] == losses[1] != losses[2]
     assert same_weights(weights_of(runs[0]), weights_of(runs[1]))
     assert not same_weights(weights_of(runs[0]), weights_of(runs[2]))
+
+
+def test_every_step_runs_at_the_rate_of_its_number(disc_entries):
+    run = make_run(disc_entries(3), images_per_epoch=12, schedule="one_cycle", n_epochs=2)
+    told = []
+    run.report = lambda step, numbers: told.append(numbers["lr"])
+    train_and_watch(run)
+    np.testing.assert_array_equal(told, learning_rates(run.config, 2, 3, np.arange(6)))
+
+
+def test_a_long_gradient_is_shortened_to_the_norm_that_is_asked_for(disc_entries):
+    entries, gradients = disc_entries(2), []
+    for clip in (None, 0.01):
+        run = make_run(entries, gradient_clip=clip)
+        run.position.n_parts = 2  # the sum over the parts is clipped, not each part
+        run.optimizer.step = lambda: None
+        training_step(run, run.source.batch(0))
+        own = [p.grad.flatten() for p in run.network.parameters() if p.grad is not None]
+        gradients.append(torch.cat(own))
+    whole, clipped = gradients
+    assert float(clipped.norm()) == pytest.approx(0.01, rel=1e-3)
+    torch.testing.assert_close(clipped, whole * (0.01 / whole.norm()), rtol=1e-3, atol=1e-8)
+
+
+def test_the_average_follows_the_weights_after_every_step(disc_entries):
+    run = make_run(disc_entries(1), n_epochs=4, ema_decay=0.5)
+    seen = []
+    train_and_watch(run, after_step=lambda: seen.append(weights_of(run)["output.2.weight"]))
+    expected, decays = seen[0], [2 / 11, 3 / 12, 4 / 13]
+    for decay, latest in zip(decays, seen[1:], strict=True):
+        expected = decay * expected + (1 - decay) * latest
+    torch.testing.assert_close(run.average.module.output[2].weight, expected)
 
 
 def test_bfloat16_trains_too(disc_entries):
