@@ -5,6 +5,7 @@ They have no generated equality, since comparing arrays with ``==`` is ambiguous
 Axes are always (channel, y, x) and vectors (dy, dx).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -94,6 +95,26 @@ class CellMasks:
         runs = np.arange(offsets[-1]) + np.repeat(self.offsets[indices] - offsets[:-1], counts)
         return CellMasks(
             starts=self.starts[runs], lengths=self.lengths[runs], offsets=offsets, shape=self.shape
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["CellMasks"]) -> Self:
+        """Give the cells of one or more, for images of one size, one after the other.
+
+        Raises
+        ------
+        LabelError
+            There is none, or the sizes differ.
+        """
+        if len({part.shape for part in parts}) != 1:
+            found = ", ".join(_by(part.shape) for part in parts) or "nothing"
+            raise LabelError(f"expected masks for images of one size, found {found}")
+        counts = np.concatenate([np.diff(part.offsets) for part in parts])
+        return cls(
+            starts=np.concatenate([part.starts for part in parts]),
+            lengths=np.concatenate([part.lengths for part in parts]),
+            offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            shape=parts[0].shape,
         )
 
     @classmethod

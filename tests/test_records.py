@@ -32,6 +32,17 @@ def test_masks_know_their_number_and_areas():
     assert two.areas.tolist() == [4, 1]
 
 
+def test_masks_of_one_image_can_be_put_one_after_the_other():
+    first, second = masks([[(0, 2), (5, 2)]]), masks([[(19, 1)], [(3, 1)]])
+    both = CellMasks.concatenate([first, CellMasks.empty((4, 5)), second])
+    assert both.areas.tolist() == [4, 1, 1]
+    assert both.select(np.array([2])).starts.tolist() == [3]
+    with pytest.raises(LabelError, match="one size, found 4x5, 5x4"):
+        CellMasks.concatenate([first, masks([], shape=(5, 4))])
+    with pytest.raises(LabelError, match="found nothing"):
+        CellMasks.concatenate([])
+
+
 def test_an_image_without_cells_has_no_masks_and_no_areas():
     none = CellMasks.empty((4, 5))
     assert len(none) == 0

@@ -1,0 +1,220 @@
+"""What each kind of error costs: the score as it is, and as it would be without that kind.
+
+One kind is cured at a time, everything else stays. The gains do not add up: a cell has to be found
+before its outline matters.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+
+from cellflow.data.flatten import flatten
+from cellflow.data.rle import labels_to_masks
+from cellflow.errors import DataError
+from cellflow.metrics.average_precision import average_precision
+from cellflow.metrics.bootstrap import N_DRAWS, Labels, mean_interval
+from cellflow.metrics.cell_errors import KINDS, CellErrors, find_cell_errors
+from cellflow.metrics.overlap import Cells, as_masks
+from cellflow.records import CellMasks, Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ImageErrors:
+    """The errors of one image.
+
+    Parameters
+    ----------
+    cells : CellErrors
+    truth_areas : (N,) int64
+        Pixels of the true cells.
+    score : float
+        Mean average precision.
+    cured : mapping of str to float
+        The score without one kind of error, for each of `KINDS`.
+    """
+
+    cells: CellErrors
+    truth_areas: NDArray[np.int64]
+    score: float
+    cured: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindBudget:
+    """One kind of error over several images.
+
+    Parameters
+    ----------
+    n_truths, n_predicted : int
+        Cells on either side with this error.
+    cured : float
+        Mean score over the images without it.
+    gain : Interval
+        `cured` minus the score, paired by image.
+    """
+
+    n_truths: int
+    n_predicted: int
+    cured: float
+    gain: Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorBudget:
+    """The errors of several images, for instance all of a cell type.
+
+    Parameters
+    ----------
+    n_images, n_truths, n_predicted : int
+    n_found : int
+        Truths that a prediction finds with an IoU above one half.
+    found_iou : float
+        Mean IoU of these; NaN without any.
+    score : Interval
+        Mean average precision over images.
+    kinds : mapping of str to KindBudget
+        For each of `KINDS`.
+    """
+
+    n_images: int
+    n_truths: int
+    n_predicted: int
+    n_found: int
+    found_iou: float
+    score: Interval
+    kinds: Mapping[str, KindBudget]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the budget as plain values, for JSON."""
+        return asdict(self)
+
+
+def image_errors(truth: Cells, predicted: Cells) -> ImageErrors:
+    """Sort the cells of one image by error, and cure each kind in turn.
+
+    Parameters
+    ----------
+    truth, predicted : CellMasks, or (H, W) label image
+        Truth may overlap; predictions that overlap are flattened first, small cells on top.
+
+    Raises
+    ------
+    LabelError
+        The two are for images of different size, or no labels.
+
+    Notes
+    -----
+    The cures: a missed cell is added as it was drawn; a spurious one is removed; the pieces of a
+    split cell become one; a prediction that holds several cells is cut, each pixel going to the
+    smallest truth that covers it, else to the nearest; a cell that was found, or has only a wrong
+    boundary, gets the true outline.
+    """
+    truth = as_masks(truth)
+    labels = flatten(as_masks(predicted))
+    masks = labels_to_masks(labels)
+    cells = find_cell_errors(truth, masks)
+    # Cells that others cover wholly leave gaps.
+    numbers = np.flatnonzero(np.bincount(labels.ravel())[1:]) + 1
+    table = np.zeros(int(numbers.max(initial=0)) + 1, np.int32)
+    table[numbers] = np.arange(1, len(numbers) + 1)
+    labels = table[labels]
+    cured: dict[str, Cells] = {
+        "missed": CellMasks.concatenate([masks, truth.select(cells.truth_kinds == "missed")]),
+        "spurious": masks.select(cells.predicted_kinds != "spurious"),
+        "split": _joined(labels, cells),
+        "merged": _cut(labels, cells, truth),
+        "boundary": _redrawn(masks, cells, truth),
+    }
+    return ImageErrors(
+        cells=cells,
+        truth_areas=truth.areas,
+        score=average_precision(truth, masks).mean,
+        cured={kind: average_precision(truth, cured[kind]).mean for kind in KINDS},
+    )
+
+
+def summarize_errors(
+    images: Sequence[ImageErrors],
+    *,
+    rng: np.random.Generator,
+    strata: Labels = None,
+    clusters: Labels = None,
+    n_draws: int = N_DRAWS,
+) -> ErrorBudget:
+    """Sum the errors of images up.
+
+    Parameters
+    ----------
+    images : sequence of ImageErrors
+        At least one.
+    rng, strata, clusters, n_draws
+        Of the bootstrap, see `mean_interval`.
+
+    Raises
+    ------
+    DataError
+        There is no image.
+    """
+    if not images:
+        raise DataError("no image to sum the errors of")
+    how: dict[str, Any] = {"strata": strata, "clusters": clusters, "n_draws": n_draws}
+    scores = np.array([image.score for image in images])
+    truth_kinds = np.concatenate([image.cells.truth_kinds for image in images])
+    predicted_kinds = np.concatenate([image.cells.predicted_kinds for image in images])
+    found = np.concatenate([i.cells.iou[i.cells.truth_kinds == "found"] for i in images])
+    kinds = {}
+    for kind in KINDS:
+        cured = np.array([image.cured[kind] for image in images])
+        kinds[kind] = KindBudget(
+            n_truths=int((truth_kinds == kind).sum()),
+            n_predicted=int((predicted_kinds == kind).sum()),
+            cured=float(cured.mean()),
+            gain=mean_interval(cured - scores, rng=rng, **how),
+        )
+    return ErrorBudget(
+        n_images=len(images),
+        n_truths=len(truth_kinds),
+        n_predicted=len(predicted_kinds),
+        n_found=len(found),
+        found_iou=float(found.mean()) if len(found) else float("nan"),
+        score=mean_interval(scores, rng=rng, **how),
+        kinds=kinds,
+    )
+
+
+def _joined(labels: NDArray[np.int32], cells: CellErrors) -> NDArray[np.int32]:
+    """Give every piece the number of its truth's partner."""
+    table = np.arange(len(cells.owners) + 1, dtype=np.int32)
+    pieces = np.flatnonzero(cells.predicted_kinds == "split")
+    table[pieces + 1] = cells.partners[cells.owners[pieces]] + 1
+    joined: NDArray[np.int32] = table[labels]
+    return joined
+
+
+def _cut(labels: NDArray[np.int32], cells: CellErrors, truth: CellMasks) -> NDArray[np.int32]:
+    """Cut every prediction that holds a merged truth among the truths in it."""
+    cut, n = labels.copy(), len(cells.owners)
+    for p in np.unique(cells.partners[cells.truth_kinds == "merged"]):
+        held = np.flatnonzero(cells.partners == p)
+        drawn = flatten(truth.select(held))
+        rows, columns = (np.flatnonzero((labels == p + 1).any(axis=axis)) for axis in (1, 0))
+        window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        near = distance_transform_edt(
+            drawn[window] == 0, return_distances=False, return_indices=True
+        )
+        inside = labels[window] == p + 1
+        cut[window][inside] = n + drawn[window][tuple(near)][inside]
+        n += len(held)
+    return cut
+
+
+def _redrawn(masks: CellMasks, cells: CellErrors, truth: CellMasks) -> CellMasks:
+    """Give found cells, and those with a wrong boundary, their true outline."""
+    mended = np.isin(cells.truth_kinds, ["found", "boundary"])
+    kept = np.ones(len(masks), bool)
+    kept[cells.partners[mended]] = False
+    return CellMasks.concatenate([masks.select(kept), truth.select(mended)])
