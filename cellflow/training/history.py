@@ -72,7 +72,7 @@ class History:
 
     def __init__(self, path: Path, epochs_done: int = 0) -> None:
         self.path = path
-        self.rows = [row for row in _read_rows(path) if row.epoch <= epochs_done]
+        self.rows = [row for row in read_rows(path) if row.epoch <= epochs_done]
         write_text(path, "".join(_line(row) for row in (None, *self.rows)))
 
     def add(self, row: EpochRow) -> None:
@@ -127,8 +127,8 @@ def _text(value: float | None) -> str:
     return "" if value is None else repr(value)
 
 
-def _read_rows(path: Path) -> list[EpochRow]:
-    """Read what is whole; a line that a crash cut short ends the reading."""
+def read_rows(path: Path) -> list[EpochRow]:
+    """Read what is whole of a ``metrics.csv``; a line that a crash cut short ends the reading."""
     if not path.is_file():
         return []
     rows = []

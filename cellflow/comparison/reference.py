@@ -1,0 +1,170 @@
+"""Cellpose 3.1's own trainer and ``eval``: what a network of ours is measured against.
+
+Besides `network.cpnet` the only importer of cellpose. Both sides start from the same weights and
+see as many crops of the same images.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cellflow.atomic import write_json
+from cellflow.config import Config
+from cellflow.data.dataset import Entry
+from cellflow.data.flatten import flatten
+from cellflow.errors import ConfigError, DataError, ModelError
+from cellflow.network.cpnet import build_network
+from cellflow.network.devices import choose_device
+from cellflow.network.model_folder import CELLPOSE_FILE
+from cellflow.records import Prediction
+
+FACTS = "reference.json"
+"""Written beside the model when the training is done."""
+
+
+def train_reference(
+    entries: Sequence[Entry], config: Config, folder: Path, device: str = "auto"
+) -> dict[str, Any]:
+    """Train Cellpose's U-Net by ``cellpose.train.train_seg``.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+        The annotated training images.
+    config : Config
+        Of its training section the length, batch size, crop size, rates and optimiser (adamw or
+        sgd), the fewest cells and the seed; of its data section the flatten policy and channels.
+    folder : Path
+        Gets ``cellpose_model`` and ``reference.json``.
+    device : str
+
+    Returns
+    -------
+    dict
+        ``n_steps``, ``n_parameters``, ``seconds``, ``device``: what ``reference.json`` holds.
+
+    Raises
+    ------
+    ConfigError
+        An optimiser that Cellpose does not have.
+    DataError
+        An image has no truth.
+
+    Notes
+    -----
+    An epoch is filled up to whole batches, as ours is, by Cellpose's own drawing with replacement.
+    Cellpose draws from NumPy's global generator, which it seeds itself each epoch; the seed of the
+    run decides the initial weights only. It cannot be continued when it is interrupted.
+    """
+    from cellpose.train import train_seg
+
+    training = config.training
+    if training.optimizer not in ("adamw", "sgd"):
+        raise ConfigError(f"Cellpose has no optimiser {training.optimizer}; expected adamw or sgd")
+    images, labels = zip(*(_annotated(entry, config) for entry in entries), strict=True)
+    chosen = choose_device(device)
+    generator = torch.Generator().manual_seed(training.seed)
+    network = build_network(config.network, generator).to(chosen.device)
+    n_crops = training.images_per_epoch or len(images)
+    steps = -(-n_crops // training.batch_size)
+    started = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    written = train_seg(
+        network,
+        train_data=list(images),
+        train_labels=list(labels),
+        channels=list(config.data.channels),
+        batch_size=training.batch_size,
+        learning_rate=training.learning_rate,
+        n_epochs=training.n_epochs,
+        weight_decay=training.weight_decay,
+        momentum=training.momentum,
+        SGD=training.optimizer == "sgd",
+        nimg_per_epoch=steps * training.batch_size,
+        scale_range=training.scale_range,
+        bsize=training.crop_size,
+        min_train_masks=training.min_cells,
+        save_path=folder,
+    )[0]
+    facts: dict[str, Any] = {
+        "n_steps": steps * training.n_epochs,
+        "n_parameters": sum(tensor.numel() for tensor in network.parameters()),
+        "seconds": time.monotonic() - started,
+        "device": str(chosen),
+    }
+    shutil.move(written, folder / CELLPOSE_FILE)
+    shutil.rmtree(folder / "models")
+    write_json(folder / FACTS, facts)
+    return facts
+
+
+def read_reference(folder: Path) -> dict[str, Any] | None:
+    """Give what a finished training wrote; None when it is not finished.
+
+    Raises
+    ------
+    ModelError
+        The file is broken.
+    """
+    path = folder / FACTS
+    if not path.exists():
+        return None
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: not readable ({error}); delete the folder") from error
+    return facts
+
+
+def predict_reference(
+    folder: Path, entries: Sequence[Entry], config: Config, device: str = "auto"
+) -> Iterator[Prediction]:
+    """Find cells by ``CellposeModel.eval``, at the mean diameter of the training cells.
+
+    Parameters
+    ----------
+    folder : Path
+        That `train_reference` wrote.
+    entries : sequence of Entry
+    config : Config
+        Its inference section's diameter and overlap, its dynamics section's thresholds.
+    device : str
+
+    Yields
+    ------
+    Prediction
+        Every cell with score 1, since Cellpose gives none.
+    """
+    from cellpose.models import CellposeModel
+
+    chosen = choose_device(device).device
+    model = CellposeModel(
+        gpu=chosen.type != "cpu", device=chosen, pretrained_model=str(folder / CELLPOSE_FILE)
+    )
+    for entry in entries:
+        labels = model.eval(
+            entry.load().image,
+            channels=list(config.data.channels),
+            diameter=config.inference.diameter,
+            cellprob_threshold=config.dynamics.cellprob_threshold,
+            flow_threshold=config.dynamics.flow_threshold,
+            min_size=config.dynamics.min_size,
+            tile_overlap=config.inference.tile_overlap,
+        )[0].astype(np.int32)
+        yield Prediction(
+            name=entry.name, labels=labels, scores=np.ones(int(labels.max()), np.float32)
+        )
+
+
+def _annotated(entry: Entry, config: Config) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    sample = entry.load()
+    if sample.masks is None:
+        raise DataError(f"image {entry.name}: has no truth, so it cannot be trained on")
+    return sample.image, flatten(sample.masks, config.data.flatten)

@@ -1,0 +1,138 @@
+"""The result store: one small JSON file for every variant, fold and seed that is done.
+
+::
+
+    STORE/store.json             which data it is for
+    STORE/folds-….json           the folds that all share
+    STORE/rows/KEY.json          one result
+    STORE/predictions/KEY.csv    the cells that were found, as a submission
+    STORE/models/KEY/            the trained model; may be deleted when all its results are there
+
+A key is a hash of all that the result depends on, so experiments share what they have in common,
+and an experiment file that changes only computes what is new.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from cellflow.atomic import write_json
+from cellflow.errors import DataError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """The result of one variant on one fold with one seed.
+
+    Parameters
+    ----------
+    variant : str
+        Its name in the experiment that computed it; `key` says what it was.
+    key : str
+    fold, seed : int
+    settings : mapping
+        The whole configuration, the family and its options.
+    images : mapping of name to (cell_type, group, score, n_truths, n_predicted, precision)
+        Of the held-out images.
+    curve : tuple of (step, seconds, mAP)
+        Validations on the way.
+    facts : mapping
+        minutes of training and prediction, peak memory, parameters, steps, device, versions.
+    """
+
+    variant: str
+    key: str
+    fold: int
+    seed: int
+    settings: Mapping[str, Any]
+    images: Mapping[str, Mapping[str, Any]]
+    curve: tuple[tuple[int, float, float], ...]
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """A folder of results for one data set."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: Path | str, data_hash: str) -> Self:
+        """Open a store, or begin one.
+
+        Raises
+        ------
+        DataError
+            The store is of other images or other truth, or is broken.
+        """
+        store = cls(folder=Path(folder))
+        path = store.folder / "store.json"
+        if not path.exists():
+            write_json(path, {"format": FORMAT, "data_hash": data_hash})
+        found = _read(path)
+        if found.get("format") != FORMAT:
+            raise DataError(f"{path}: not a result store of this version of cellflow")
+        if found.get("data_hash") != data_hash:
+            raise DataError(
+                f"{store.folder}: holds results on other images or other truth; give the data that "
+                "it was begun with, or another store"
+            )
+        return store
+
+    def model(self, key: str) -> Path:
+        """Give the folder of a model."""
+        return self.folder / "models" / key
+
+    def predictions(self, key: str) -> Path:
+        """Give the submission file of a result."""
+        return self.folder / "predictions" / f"{key}.csv"
+
+    def find(self, key: str) -> Row | None:
+        """Give a result, or None when it is not there yet.
+
+        Raises
+        ------
+        DataError
+            Its file is broken.
+        """
+        path = self._row(key)
+        if not path.exists():
+            return None
+        content = _read(path)
+        try:
+            curve = tuple((int(s), float(t), float(m)) for s, t, m in content.pop("curve"))
+            return Row(**content, curve=curve)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path}: not a result ({error}); delete it to compute it anew") from (
+                error
+            )
+
+    def add(self, row: Row) -> None:
+        """Write a result; an earlier one of the same key is replaced."""
+        write_json(self._row(row.key), asdict(row))
+
+    def _row(self, key: str) -> Path:
+        return self.folder / "rows" / f"{key}.json"
+
+
+def make_key(content: Any) -> str:
+    """Give 16 hexadecimal digits that stand for plain values."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: broken JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: expected a JSON object")
+    return content

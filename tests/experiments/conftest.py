@@ -1,0 +1,105 @@
+"""A family that trains in no time, and an experiment of two of its variants."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cellflow.data.images import write_png
+from cellflow.data.kaggle import KaggleImage, write_train_csv
+from cellflow.data.rle import labels_to_masks
+from cellflow.experiments import families
+from cellflow.experiments.families import Trained, changed
+from cellflow.experiments.plan import read_experiment
+from cellflow.experiments.run import open_bench
+from cellflow.records import Prediction
+
+
+class ThresholdFamily:
+    """Cells are what is brighter than ``dynamics.cellprob_threshold``; training notes its seed."""
+
+    OPTIONS = ("fails_on_fold",)
+
+    def __init__(self):
+        self.trained, self.predicted = [], []
+
+    def train(self, job, report, say):
+        if job.options.get("fails_on_fold") == job.fold:
+            raise KeyboardInterrupt
+        done = job.folder / "done.json"
+        if not done.exists():
+            self.trained.append((job.config.training.seed, job.fold))
+            job.folder.mkdir(parents=True)
+            done.write_text(json.dumps([entry.name for entry in job.train_entries]))
+        curve = ((5, 1.0, 0.2), (10, 2.0, 0.4))
+        return Trained(
+            n_steps=10, n_parameters=1, seconds=6.0, device="cpu", curve=curve, versions={}
+        )
+
+    def predict(self, job, changes, entries):
+        threshold = changed(job.config, changes).dynamics.cellprob_threshold
+        for entry in entries:
+            assert entry.name not in json.loads((job.folder / "done.json").read_text())
+            self.predicted.append(entry.name)
+            labels = (entry.load().image > threshold).astype(np.int32)
+            scores = np.ones(int(labels.max()), np.float32)
+            yield Prediction(name=entry.name, labels=labels, scores=scores)
+
+
+@pytest.fixture
+def family(monkeypatch):
+    made = ThresholdFamily()
+    monkeypatch.setitem(families.FAMILIES, "threshold", made)
+    return made
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Six images of one bright square each, three of either cell type."""
+    rows = []
+    for k in range(6):
+        labels = np.zeros((12, 12), np.int32)
+        labels[2:8, 2 : 5 + k] = 1
+        (tmp_path / "data" / "train").mkdir(parents=True, exist_ok=True)
+        image = (100 * labels + 20).astype(np.uint8)
+        image[10, k] = 60
+        write_png(tmp_path / "data" / "train" / f"im{k}.png", image)
+        metadata = {"cell_type": "cort" if k % 2 else "astro"}
+        rows.append(KaggleImage(name=f"im{k}", masks=labels_to_masks(labels), metadata=metadata))
+    write_train_csv(tmp_path / "data" / "train.csv", rows)
+    return tmp_path / "data"
+
+
+TWO_VARIANTS = """
+name = "thresholds"
+folds = 3
+seeds = {seeds}
+[base]
+family = "threshold"
+[[variant]]
+name = "between"
+[variant.predict.dynamics]
+cellprob_threshold = 80.0
+[[variant]]
+name = "too low"
+[variant.predict.dynamics]
+cellprob_threshold = 50.0
+"""
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """Write the file for some seeds: ``experiment([0, 1])``."""
+
+    def make(seeds, text=TWO_VARIANTS):
+        path = tmp_path / "thresholds.toml"
+        path.write_text(text.replace("{seeds}", str(list(seeds))))
+        return read_experiment(path)
+
+    return make
+
+
+@pytest.fixture
+def bench(tmp_path, data):
+    """Open data and store: ``bench(experiment)``."""
+    return lambda experiment: open_bench(experiment, data, tmp_path / "store")
