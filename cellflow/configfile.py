@@ -75,6 +75,21 @@ def config_to_dict(config: Config) -> dict[str, dict[str, Any]]:
     return dataclasses.asdict(config)
 
 
+def changes_from_default(config: Config) -> dict[str, dict[str, Any]]:
+    """Give the settings that differ from the defaults, ``{section: {key: value}}``.
+
+    Notes
+    -----
+    A setting that a later version adds is not in it, so that a hash of it stays the same.
+    """
+    default = config_to_dict(Config())
+    return {
+        section: changed
+        for section, values in config_to_dict(config).items()
+        if (changed := {k: v for k, v in values.items() if v != default[section][k]})
+    }
+
+
 def _section(section: type, name: str, values: Mapping[str, Any]) -> Any:
     hints = typing.get_type_hints(section)
     known = {field.name: hints[field.name] for field in dataclasses.fields(section)}

@@ -14,6 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from cellflow.atomic import write_json
 from cellflow.data.coco import write_coco
 from cellflow.data.dataset import Dataset, Entry
+from cellflow.data.near_duplicates import MOST_IMAGES, find_near_duplicates
 from cellflow.errors import ConfigError, DataError
 from cellflow.hashing import hash_file
 
@@ -73,8 +74,9 @@ def make_folds(dataset: Dataset, n_folds: int, seed: int) -> Folds:
 
     Notes
     -----
-    Stratified by cell type. Images of one group (plate + well) or with the same pixels stay in
-    one fold. The result depends on names, types, groups, pixels and the seed only.
+    Stratified by cell type. Images of one group (plate + well), with the same pixels, or, where
+    groups are unknown, of the same field (`find_near_duplicates`) stay in one fold. The result
+    depends on names, types, groups, pixels and the seed only.
     """
     if n_folds < 2:
         raise ConfigError(f"expected two folds or more, found {n_folds}")
@@ -169,6 +171,7 @@ def leak_report(dataset: Dataset, folds: Folds) -> list[str]:
     """Give one sentence for everything that training and validation share; [] when nothing."""
     entries = {entry.name: entry for entry in dataset.annotated}
     hashes = hash_images(dataset.annotated)
+    same_field = [{dataset.annotated[i].name for i in p} for p in _same_field(dataset.annotated)]
     leaks = []
     for number, fold in enumerate(folds.folds):
         train = [entries[name] for name in fold.train]
@@ -177,6 +180,8 @@ def leak_report(dataset: Dataset, folds: Folds) -> list[str]:
             for entry in train:
                 if hashes[entry.name] == hashes[name]:
                     leaks.append(f"fold {number}: {name} has the same pixels as {entry.name}")
+                elif {entry.name, name} in same_field:
+                    leaks.append(f"fold {number}: {name} shows the same field as {entry.name}")
                 elif entry.group is not None and entry.group == other.group:
                     leaks.append(
                         f"fold {number}: {name} is of the same plate and well as "
@@ -238,8 +243,21 @@ def _data_hash(hashes: dict[str, str]) -> str:
     return digest.hexdigest()
 
 
+def _ungrouped(entries: Sequence[Entry]) -> list[int]:
+    return [index for index, entry in enumerate(entries) if entry.group is None]
+
+
+def _same_field(entries: Sequence[Entry]) -> list[tuple[int, int]]:
+    """Give the pairs of images without plate + well that show the same field."""
+    chosen = _ungrouped(entries)
+    if len(chosen) > MOST_IMAGES:
+        return []
+    pairs = find_near_duplicates([entries[index] for index in chosen])
+    return [(chosen[first], chosen[second]) for first, second in pairs]
+
+
 def _groups(entries: Sequence[Entry], hashes: dict[str, str]) -> list[list[Entry]]:
-    """Unite images that share a plate + well, or their pixels, directly or through others."""
+    """Unite images that share a plate + well, pixels or field, directly or through others."""
     if not entries:
         raise DataError("no annotated image to split")
     keys: dict[str, int] = {}
@@ -249,6 +267,9 @@ def _groups(entries: Sequence[Entry], hashes: dict[str, str]) -> list[list[Entry
         if entry.group is not None:
             shared.append(f"group {entry.group}")
         links += [(index, keys.setdefault(key, len(keys))) for key in shared]
+    for number, pair in enumerate(_same_field(entries)):
+        key = keys.setdefault(f"field {number}", len(keys))
+        links += [(index, key) for index in pair]
     rows, columns = np.array(links).T
     # A graph whose nodes are the images and, behind them, what they can share.
     n_nodes = len(entries) + len(keys)
@@ -277,7 +298,14 @@ def _share_of(groups: list[list[Entry]], share: float) -> list[Entry]:
 def _rules(dataset: Dataset) -> str:
     grouped = any(entry.group is not None for entry in dataset.annotated)
     wells = "plate + well kept together" if grouped else "plate + well unknown"
-    return f"stratified by cell type, {wells}, identical images kept together"
+    n_ungrouped = len(_ungrouped(dataset.annotated))
+    if n_ungrouped == 0:
+        kept = "identical images"
+    elif n_ungrouped <= MOST_IMAGES:
+        kept = "identical images and those of the same field"
+    else:
+        kept = f"identical images (over {MOST_IMAGES}, too many to look for the same field)"
+    return f"stratified by cell type, {wells}, {kept} kept together"
 
 
 def _folds(

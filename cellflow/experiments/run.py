@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cellflow.config import Config
-from cellflow.configfile import config_to_dict
+from cellflow.configfile import changes_from_default, config_to_dict
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.entrance import open_dataset
 from cellflow.data.folds import Folds, make_folds, read_folds, write_folds
@@ -144,7 +144,7 @@ def run_experiment(
     rows = []
     tasks = plan_tasks(experiment, bench)
     for number, task in enumerate(tasks, 1):
-        row = bench.store.find(task.key)
+        row = _find(bench.store, task)
         if row is None:
             say(f"{number}/{len(tasks)}: {task.variant.name}, fold {task.fold}, seed {task.seed}")
             row = _compute(task, bench, device, report, say)
@@ -155,19 +155,19 @@ def run_experiment(
 
 def finished_rows(experiment: Experiment, bench: Bench) -> list[Row]:
     """Give what the store has of an experiment, named as the experiment names its variants."""
-    found = [(task, bench.store.find(task.key)) for task in plan_tasks(experiment, bench)]
+    found = [(task, _find(bench.store, task)) for task in plan_tasks(experiment, bench)]
     return [replace(row, variant=task.variant.name) for task, row in found if row is not None]
 
 
 def _task(variant: Variant, fold: int, seed: int, folds: Folds) -> Task:
     config = replace(variant.config, training=replace(variant.config.training, seed=seed))
-    settings = config_to_dict(config)
+    settings = changes_from_default(config)
     for name in HARMLESS:
-        settings["training"].pop(name, None)
+        settings.get("training", {}).pop(name, None)
     sides = asdict(folds.folds[fold])
     model_key = make_key([variant.family, dict(variant.options), settings, sides])
-    predicted = config_to_dict(changed(config, variant.predict))
-    asked = {name: predicted[name] for name in PREDICT_SECTIONS}
+    predicted = changes_from_default(changed(config, variant.predict))
+    asked = [predicted.get(name, {}) for name in PREDICT_SECTIONS]
     return Task(
         variant=replace(variant, config=config),
         fold=fold,
@@ -175,6 +175,10 @@ def _task(variant: Variant, fold: int, seed: int, folds: Folds) -> Task:
         model_key=model_key,
         key=make_key([model_key, asked]),
     )
+
+
+def _find(store: Store, task: Task) -> Row | None:
+    return store.find(task.key, config_to_dict(changed(task.variant.config, task.variant.predict)))
 
 
 def _compute(task: Task, bench: Bench, device: str, report: Report, say: Say) -> Row:
@@ -191,6 +195,7 @@ def _compute(task: Task, bench: Bench, device: str, report: Report, say: Say) ->
         folder=bench.store.model(task.model_key),
         device=device,
     )
+    bench.store.claim_model(task.model_key, config_to_dict(task.variant.config))
     reset_peak()
     trained = family.train(job, report, say)
     started = time.monotonic()

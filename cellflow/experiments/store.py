@@ -7,9 +7,12 @@
     STORE/rows/KEY.json          one result
     STORE/predictions/KEY.csv    the cells that were found, as a submission
     STORE/models/KEY/            the trained model; may be deleted when all its results are there
+    STORE/models/KEY.json        its settings
 
-A key is a hash of all that the result depends on, so experiments share what they have in common,
-and an experiment file that changes only computes what is new.
+A key is a hash of data sides, seed and the settings that differ from the defaults, so experiments
+share what they have in common, a file that changes only computes what is new, and a setting that a
+later version adds does not make results old. A default that changes does: it is found out by
+comparing the settings that are kept beside each result, and refused.
 """
 
 import hashlib
@@ -21,8 +24,12 @@ from typing import Any, Self
 
 from cellflow.atomic import write_json
 from cellflow.errors import DataError
+from cellflow.training.materials import HARMLESS
 
 FORMAT = 1
+
+Tree = Mapping[str, Mapping[str, Any]]
+"""Settings: ``{section: {key: value}}``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +99,33 @@ class Store:
         """Give the submission file of a result."""
         return self.folder / "predictions" / f"{key}.csv"
 
-    def find(self, key: str) -> Row | None:
-        """Give a result, or None when it is not there yet.
+    def claim_model(self, key: str, config: Tree) -> None:
+        """Note the settings of a model before it is trained, or check those of an earlier one.
 
         Raises
         ------
         DataError
-            Its file is broken.
+            A model of this key was trained when a default was another.
+        """
+        path = self.folder / "models" / f"{key}.json"
+        if path.exists():
+            _require_same_defaults(path, _read(path), config)
+        else:
+            write_json(path, config)
+
+    def find(self, key: str, config: Tree) -> Row | None:
+        """Give a result, or None when it is not there yet.
+
+        Parameters
+        ----------
+        key : str
+        config : mapping of section to (mapping of key to any)
+            What the result should be of.
+
+        Raises
+        ------
+        DataError
+            Its file is broken, or it was computed when a default was another.
         """
         path = self._row(key)
         if not path.exists():
@@ -106,11 +133,14 @@ class Store:
         content = _read(path)
         try:
             curve = tuple((int(s), float(t), float(m)) for s, t, m in content.pop("curve"))
-            return Row(**content, curve=curve)
+            row = Row(**content, curve=curve)
+            recorded = row.settings["config"]
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path}: not a result ({error}); delete it to compute it anew") from (
-                error
-            )
+            raise DataError(
+                f"{path}: not a result ({error}); delete it to compute it anew"
+            ) from error
+        _require_same_defaults(path, recorded, config)
+        return row
 
     def add(self, row: Row) -> None:
         """Write a result; an earlier one of the same key is replaced."""
@@ -118,6 +148,21 @@ class Store:
 
     def _row(self, key: str) -> Path:
         return self.folder / "rows" / f"{key}.json"
+
+
+def _require_same_defaults(path: Path, recorded: Tree, config: Tree) -> None:
+    asked = json.loads(json.dumps(config))  # tuples as lists
+    for section, values in recorded.items():
+        for name, value in values.items():
+            # A training that may take longer is the same training.
+            if name in HARMLESS or name not in asked.get(section, {}):
+                continue
+            if asked[section][name] != value:
+                raise DataError(
+                    f"{path}: computed when the default of {section}.{name} was {value!r}, now "
+                    f"{asked[section][name]!r}; set it in the experiment's file, or delete the "
+                    "result to compute it anew"
+                )
 
 
 def make_key(content: Any) -> str:

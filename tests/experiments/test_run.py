@@ -120,3 +120,20 @@ def test_a_table_without_the_first_variant_is_refused(family, experiment, bench)
     plan = experiment([0])
     with pytest.raises(DataError, match="no result of 'between' yet"):
         summarize(finished_rows(plan, bench(plan)), ["between", "too low"], "last")
+
+
+def test_a_result_from_before_a_default_changed_is_refused(family, experiment, bench, tmp_path):
+    plan = experiment([0])
+    run_experiment(plan, bench(plan))
+    path = next((tmp_path / "store" / "rows").iterdir())
+    path.write_text(path.read_text().replace('"min_size": 15', '"min_size": 20'))
+    with pytest.raises(DataError, match=r"the default of dynamics.min_size was 20, now 15"):
+        finished_rows(plan, bench(plan))
+
+
+def test_a_result_from_before_a_setting_existed_still_counts(family, experiment, bench, tmp_path):
+    plan = experiment([0])
+    run_experiment(plan, bench(plan))
+    for path in (tmp_path / "store" / "rows").iterdir():
+        path.write_text(path.read_text().replace('"min_size": 15,', ""))
+    assert len(finished_rows(plan, bench(plan))) == 6
