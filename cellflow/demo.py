@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cellflow.baselines.classical import ClassicalConfig, segment_classical, tune_classical
-from cellflow.comparison.compare import Comparison, compare
+from cellflow.comparison.compare import compare
+from cellflow.comparison.result import Comparison
 from cellflow.config import Config, InferenceConfig, NetworkConfig, TrainingConfig
 from cellflow.data.dataset import Dataset
 from cellflow.data.images import list_images, read_image

@@ -1,5 +1,9 @@
-"""A comparison as text tables."""
+"""A comparison as text of at most 100 columns: first the answer, then the tables."""
 
+import itertools
+import string
+import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,62 +12,202 @@ from cellflow.metrics.score import EMPTY_CASES
 from cellflow.records import Interval
 
 if TYPE_CHECKING:
-    from cellflow.comparison.compare import Comparison, PairedDifference
+    from cellflow.comparison.result import Breakdown, Comparison, PairedDifference, Slice
+
+WIDTH = 100
+WIDEST_NAME = 30
+"""Columns that a method's name may take; the middle of a longer one is left out."""
+
+
+def answer(comparison: "Comparison") -> str:
+    """Say which method is best and how sure that is, in a sentence."""
+    best, second = comparison.ranking.order[:2]
+    score = dict(zip(comparison.names, comparison.scores, strict=True))
+    sign, pair = _between(comparison.pairs, best, second)
+    n_images = comparison.scores[0].overall.n_images
+    plural = "images" if n_images > 1 else "image"
+    means = f"{score[best].mean.estimate:.3f} against {score[second].mean.estimate:.3f}"
+    if np.isnan(pair.difference.low):
+        return (
+            f"Nothing follows from {n_images} {plural}: {best} {means} of {second}, without an "
+            "interval."
+        )
+    difference = _signed(_times(sign, pair.difference))
+    evidence = f"difference {difference}, p {_p_value(pair.p_value)}, {n_images} {plural}"
+    if pair.difference.low > 0 or pair.difference.high < 0:
+        return f"{best} is better than {second}: {means}; {evidence}."
+    return (
+        f"{best} and {second} cannot be told apart: {means}; {evidence}. So many images show a "
+        f"difference of {pair.smallest_visible:.3f} or more."
+    )
 
 
 def comparison_table(comparison: "Comparison") -> str:
-    """Give every score with its interval, then every paired difference in a sentence."""
-    kinds = list(comparison.scores[0].per_cell_type)
-    width = max(10, *map(len, comparison.names))
-    lines = [f"{'submission':<{width}}    mAP  95 % interval     AP50  " + _columns(kinds)]
-    for name, score in zip(comparison.names, comparison.scores, strict=True):
-        mean = score.mean
-        lines.append(
-            f"{name:<{width}}  {mean.estimate:.3f}  {_interval(mean):<14}  "
-            f"{score.overall.per_threshold[0]:.3f}  "
-            + _columns([f"{score.per_cell_type[kind].mean.estimate:.3f}" for kind in kinds])
-        )
-    for pair in comparison.pairs:
-        lines += ["", *_sentences(pair)]
-    n_images = comparison.scores[0].overall.n_images
-    lines += ["", f"{n_images} images, variant {comparison.scores[0].variant}. {EMPTY_CASES}"]
-    lines += [f"{remark}." for remark in comparison.remarks]
-    return "\n".join(lines)
-
-
-def _sentences(pair: "PairedDifference") -> list[str]:
-    difference = pair.difference
-    if np.isnan(difference.low):
-        return [
-            f"{pair.first} and {pair.second}: difference {difference.estimate:+.3f}; so few images "
-            "give no interval"
-        ]
-    if difference.low > 0:
-        verdict = f"{pair.first} is better than {pair.second}"
-    elif difference.high < 0:
-        verdict = f"{pair.second} is better than {pair.first}"
-    else:
-        verdict = f"{pair.first} and {pair.second} cannot be told apart here"
-    lines = [
-        f"{verdict}: difference {difference.estimate:+.3f}, 95 % interval {difference.low:+.3f} "
-        f"to {difference.high:+.3f}, paired by image;",
-        f"  permutation p {_p_value(pair.p_value)}, {pair.probability_first_better:.1%} of the "
-        f"draws favour {pair.first}; these images show a difference of "
-        f"{pair.smallest_visible:.3f} or more.",
+    """Give the answer, what must be known of it, and all tables."""
+    blocks = [
+        _wrapped([answer(comparison), *(f"Note: {remark}." for remark in comparison.remarks)]),
+        _scores(comparison),
+        _differences(comparison),
+        *(_breakdown(comparison, one) for one in comparison.breakdowns),
+        _found(comparison),
+        _power(comparison),
+        [f"Variant {comparison.scores[0].variant}. {EMPTY_CASES}"],
     ]
-    for kind, one in pair.per_cell_type.items():
-        interval = "no interval" if np.isnan(one.low) else f"{one.low:+.3f} to {one.high:+.3f}"
-        lines.append(f"  {kind:<8} {one.estimate:+.3f}  {interval}")
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def _wrapped(sentences: Sequence[str]) -> list[str]:
+    return [
+        line
+        for sentence in sentences
+        for line in textwrap.wrap(sentence, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    ]
+
+
+def _scores(comparison: "Comparison") -> list[str]:
+    ranking = comparison.ranking
+    width = max(6, *(len(_short(name)) for name in comparison.names))
+    up_to = f"<= {ranking.up_to:.2f}"
+    lines = [f"   {'method':<{width}}  cells    mAP  95 % interval    AP50   AP75  {up_to}"]
+    for letter, method, score, lower in zip(
+        _letters(comparison),
+        comparison.methods,
+        comparison.scores,
+        ranking.scores_up_to,
+        strict=True,
+    ):
+        ap50, ap75 = score.overall.per_threshold[0], score.overall.per_threshold[5]
+        lines.append(
+            f"{letter}  {_short(method.name):<{width}}  {score.overall.n_predicted:5d}  "
+            f"{score.mean.estimate:.3f}  {_bounds(score.mean):<14}  {ap50:.3f}  {ap75:.3f}  "
+            f"{lower.estimate:>{len(up_to)}.3f}"
+        )
+    same = "changes the ranking to" if ranking.changes else "keeps the ranking"
+    order = ", ".join(ranking.order_up_to) if ranking.changes else ""
+    lines.append(f"Leaving out the IoU thresholds above {ranking.up_to:.2f} {same} {order}".strip())
     return lines
 
 
-def _interval(mean: Interval) -> str:
-    return "none" if np.isnan(mean.low) else f"{mean.low:.3f} to {mean.high:.3f}"
+def _differences(comparison: "Comparison") -> list[str]:
+    lines = ["paired difference   95 % interval          p   first better   with <= 0.80"]
+    letter_pairs = itertools.combinations(_letters(comparison), 2)
+    lower = comparison.ranking.differences_up_to
+    for letters, pair, low in zip(letter_pairs, comparison.pairs, lower, strict=True):
+        better = f"{pair.probability_first_better:.1%}"
+        lines.append(
+            f"{letters[0]} - {letters[1]}      {pair.difference.estimate:+.3f}   "
+            f"{_bounds(pair.difference, signed=True):<16}  {_p_value(pair.p_value):>7}   "
+            f"{better:>12}   {_signed(low)}"
+        )
+    tests = {"exact" if pair.p_is_exact else "10,000 random flips" for pair in comparison.pairs}
+    lines.append(f"p: flipping signs of the images' differences ({' or '.join(sorted(tests))})")
+    return lines
+
+
+def _breakdown(comparison: "Comparison", breakdown: "Breakdown") -> list[str]:
+    if not breakdown.slices:
+        return []
+    letters = dict(zip(comparison.names, _letters(comparison), strict=True))
+    best, second = comparison.ranking.order[:2]
+    row = comparison.pairs.index(_between(comparison.pairs, best, second)[1])
+    pair = comparison.pairs[row]
+    width = max(len(one.label) for one in breakdown.slices) + 2
+    columns = "".join(f"{letter:>7}" for letter in letters.values())
+    lines = [
+        *_wrapped([f"by {breakdown.by}: {breakdown.note}"]),
+        f"{'':<{width}}images   cells{columns}   {letters[pair.first]} - {letters[pair.second]}",
+    ]
+    return lines + [f"{one.label:<{width}}{_slice(one, row)}" for one in breakdown.slices]
+
+
+def _slice(one: "Slice", row: int) -> str:
+    scores = "".join(f"{score.estimate:7.3f}" for score in one.scores)
+    return f"{one.n_images:6d}  {one.n_truths:6d}{scores}   {_signed(one.differences[row])}"
+
+
+def _found(comparison: "Comparison") -> list[str]:
+    lines = []
+    letter_pairs = itertools.combinations(_letters(comparison), 2)
+    for (a, b), pair in zip(letter_pairs, comparison.pairs, strict=True):
+        heads = ("both", f"only {a}", f"only {b}", "neither")
+        lines.append("true cells found   IoU >" + "".join(f"{head:>9}" for head in heads))
+        for kind, counts in pair.found_by.items():
+            for one in counts:
+                cells = (one.both, one.only_first, one.only_second, one.neither)
+                lines.append(
+                    f"{kind:<17}   {one.iou:.2f}" + "".join(f"{count:9d}" for count in cells)
+                )
+        lines.append(
+            f"Oracle of {a} and {b}: {pair.oracle.per_image:.3f} with the better one on each "
+            f"image, {pair.oracle.per_cell:.3f} with every cell that either finds"
+        )
+    return lines
+
+
+def _power(comparison: "Comparison") -> list[str]:
+    counts = list(comparison.pairs[0].smallest_visible_with)
+    lines = [
+        "smallest visible difference with"
+        + "".join(f"{count:7d}" for count in counts)
+        + " images   order flips"
+    ]
+    letter_pairs = itertools.combinations(_letters(comparison), 2)
+    for (a, b), pair in zip(letter_pairs, comparison.pairs, strict=True):
+        if np.isnan(pair.smallest_visible):
+            continue
+        visible = "".join(f"{value:7.3f}" for value in pair.smallest_visible_with.values())
+        lines.append(f"{f'{a} - {b}':<32}{visible}          {pair.flip_chance:10.1%}")
+    return lines if len(lines) > 1 else []
+
+
+def _letters(comparison: "Comparison") -> list[str]:
+    n_methods = len(comparison.methods)
+    letters = list(string.ascii_uppercase)
+    return letters[:n_methods] if n_methods <= len(letters) else [str(i) for i in range(n_methods)]
+
+
+def _between(
+    pairs: Sequence["PairedDifference"], best: str, second: str
+) -> tuple[int, "PairedDifference"]:
+    """Give the pair of two methods, and -1 when it is the other way round."""
+    for pair in pairs:
+        if (pair.first, pair.second) == (best, second):
+            return 1, pair
+        if (pair.first, pair.second) == (second, best):
+            return -1, pair
+    raise AssertionError("every two methods are a pair")
+
+
+def _times(sign: int, interval: Interval) -> Interval:
+    if sign > 0:
+        return interval
+    return Interval(
+        estimate=-interval.estimate,
+        low=-interval.high,
+        high=-interval.low,
+        level=interval.level,
+    )
+
+
+def _short(name: str) -> str:
+    if len(name) <= WIDEST_NAME:
+        return name
+    half = (WIDEST_NAME - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"
+
+
+def _bounds(interval: Interval, *, signed: bool = False) -> str:
+    if np.isnan(interval.low):
+        return "none"
+    sign = "+" if signed else ""
+    return f"{interval.low:{sign}.3f} to {interval.high:{sign}.3f}"
+
+
+def _signed(interval: Interval) -> str:
+    if np.isnan(interval.low):
+        return f"{interval.estimate:+.3f} (no interval)"
+    return f"{interval.estimate:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
 
 
 def _p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _columns(cells: list[str]) -> str:
-    return "  ".join(f"{cell:>7}" for cell in cells)

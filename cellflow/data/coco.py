@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,55 @@ def open_coco(path: Path) -> Dataset | None:
         remarks.append(f"{len(missing)} images of the COCO files are not there: {missing[0]}, …")
     ordered = tuple(entries[name] for name in sorted(entries))
     return Dataset(root=root, layout="coco", entries=ordered, remarks=tuple(remarks))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CocoImage:
+    """One image of a COCO file, without its picture.
+
+    Parameters
+    ----------
+    masks : CellMasks
+    cell_type, group : str or None
+        From the categories, or a LIVECell file name.
+    """
+
+    masks: CellMasks
+    cell_type: str | None
+    group: str | None
+
+
+def read_coco_truth(path: Path) -> dict[str, CocoImage]:
+    """Read the annotations of a COCO file; its pictures need not be there.
+
+    Returns
+    -------
+    dict of image name to CocoImage
+        The name is ``file_name`` without folder and suffix.
+
+    Raises
+    ------
+    DataError
+        Not a COCO file, or two images have one name.
+    LabelError, RleError
+        A segmentation is broken; names the annotation.
+    """
+    content = _read(path)
+    if content is None:
+        raise DataError(f"{path}: not a COCO file: expected images and annotations")
+    masks, _ = read_annotations(content, path)
+    kinds = _cell_types(content)
+    found: dict[str, CocoImage] = {}
+    for image in content["images"]:
+        name, number = Path(image["file_name"]).stem, str(image["id"])
+        if name in found:
+            raise DataError(f"{path}: two images are called {name}")
+        found[name] = CocoImage(
+            masks=masks[number],
+            cell_type=kinds.get(number) or _type_in_name(name),
+            group=_well_in_name(name),
+        )
+    return found
 
 
 def read_annotations(

@@ -2,6 +2,20 @@
 
 Resampling is of whole clusters within each stratum; an image without a cluster is its own. All
 rows of one call share the resamples, so that differences of their sums are paired.
+
+How it works: of the n clusters of a stratum n - 1 are drawn with replacement and weighted by
+n / (n - 1), so that the draws spread as far as the truth does, however few clusters there are;
+percentiles are taken further out, as Student's distribution is wider than the normal one.
+`benchmarks/coverage.py` simulates how often such an interval holds what it is to hold.
+
+References
+----------
+J. N. K. Rao & C. F. J. Wu, "Resampling Inference With Complex Survey Data", Journal of the
+American Statistical Association 83 (1988).
+T. Hesterberg, "What Teachers Should Know About the Bootstrap", The American Statistician 69
+(2015), section 5.3 (percentiles further out).
+F. E. Satterthwaite, "An Approximate Distribution of Estimates of Variance Components", Biometrics
+Bulletin 2 (1946).
 """
 
 from collections.abc import Sequence
@@ -16,6 +30,9 @@ from cellflow.records import Interval
 
 N_DRAWS = 10_000
 """Resamples; the bounds then move by less than 0.001 between seeds."""
+
+_MOST_COUNTS = 2**22
+"""Counts of drawn clusters held in memory at once, 8 bytes each."""
 
 Labels = Sequence[str | None] | None
 
@@ -43,15 +60,21 @@ def resampled_sums(
     Returns
     -------
     (K, n_draws) float64
+
+    Notes
+    -----
+    The variance of the draws is the unbiased estimate of the sums' variance. A stratum with a
+    single cluster, of which nothing is known about its spread, is joined to the next one in
+    alphabetical order. With one cluster in all, every draw is the sum itself.
     """
-    cluster_sums, cluster_strata = _cluster_sums(values, strata, clusters)
+    cluster_sums, stratum = _cluster_sums(values, strata, clusters)
     sums = np.zeros((len(values), n_draws))
-    for stratum in np.unique(cluster_strata):
-        members = cluster_sums[:, cluster_strata == stratum]
-        # Counts of each member suffice, and are drawn at once.
+    for members in (cluster_sums[:, stratum == number] for number in np.unique(stratum)):
         size = members.shape[1]
-        counts = rng.multinomial(size, np.full(size, 1 / size), size=n_draws)
-        sums += members @ counts.T
+        at_once = max(1, _MOST_COUNTS // size)
+        for first in range(0, n_draws, at_once):
+            block = sums[:, first : first + at_once]
+            block += members @ _draw_weights(size, block.shape[1], rng).T
     return sums
 
 
@@ -78,7 +101,7 @@ def mean_interval(
     Returns
     -------
     Interval
-        The bounds are NaN when no stratum has two clusters, since nothing can vary then.
+        The bounds are NaN when there is only one cluster, since nothing can vary then.
 
     Raises
     ------
@@ -91,9 +114,10 @@ def mean_interval(
     """
     if len(values) == 0:
         raise DataError("no image to take a mean over")
-    rows = np.stack([np.asarray(values, np.float64), np.ones(len(values))])
+    values = np.asarray(values, np.float64)
+    rows = np.stack([values, np.ones(len(values))])
     sums = resampled_sums(rows, rng=rng, strata=strata, clusters=clusters, n_draws=n_draws)
-    freedom = degrees_of_freedom(len(values), strata, clusters)
+    freedom = degrees_of_freedom(values - values.mean(), strata, clusters)
     return interval_of(float(np.mean(values)), sums[0] / sums[1], freedom, level)
 
 
@@ -117,57 +141,89 @@ def paired_difference(
     )
 
 
-def degrees_of_freedom(n_images: int, strata: Labels, clusters: Labels) -> tuple[int, int]:
-    """Give the number of clusters, and that number less one for every stratum."""
-    _, cluster_strata = _cluster_sums(np.ones((1, n_images)), strata, clusters)
-    return len(cluster_strata), len(cluster_strata) - len(np.unique(cluster_strata))
+def degrees_of_freedom(
+    residuals: NDArray[np.float64], strata: Labels = None, clusters: Labels = None
+) -> float:
+    """Give how many independent values the spread of a mean rests on.
+
+    Parameters
+    ----------
+    residuals : (N,) float64
+        What each image adds to the deviation of the estimate: its score less the mean, or, for a
+        ratio of sums, its numerator less the ratio times its denominator.
+    strata, clusters
+        As for `resampled_sums`.
+
+    Returns
+    -------
+    float
+        Satterthwaite's: at least the smallest stratum's clusters less one, at most all clusters
+        less one a stratum (also when nothing varies). 0 with a single cluster.
+
+    Examples
+    --------
+    >>> degrees_of_freedom(np.array([1.0, -1.0, 2.0, -2.0]))
+    3.0
+    """
+    sums, stratum = _cluster_sums(residuals[None], strata, clusters)
+    members = [sums[0, stratum == number] for number in np.unique(stratum)]
+    if len(members) == 1 and len(members[0]) == 1:
+        return 0.0
+    freedom = np.array([len(one) - 1 for one in members])
+    variances = np.array([len(one) * one.var(ddof=1) for one in members])
+    if variances.sum() == 0:
+        return float(freedom.sum())
+    return float(variances.sum() ** 2 / (variances**2 / freedom).sum())
 
 
 def interval_of(
-    estimate: float, draws: NDArray[np.float64], freedom: tuple[int, int], level: float = 0.95
+    estimate: float, draws: NDArray[np.float64], freedom: float, level: float = 0.95
 ) -> Interval:
-    """Turn bootstrap draws into an interval with the small-sample correction.
+    """Turn bootstrap draws into an interval.
 
     Parameters
     ----------
     estimate : float
     draws : (D,) float64
-    freedom : (clusters, degrees of freedom)
+        From `resampled_sums`. NaN ones, for instance of a share of nothing, are passed over.
+    freedom : float
         From `degrees_of_freedom`.
     level : float
 
     Notes
     -----
-    Resampling n values understates their spread by sqrt(df / n) and the normal tail understates
-    Student's. Both are mended by taking percentiles further out ("expanded percentiles").
-
-    References
-    ----------
-    T. Hesterberg, "What Teachers Should Know About the Bootstrap", The American Statistician 69
-    (2015), section 5.3.
+    Student's percentiles in the place of the normal ones ("expanded percentiles"): with 9 degrees
+    of freedom the 95 % interval goes from the 1.2th to the 98.8th percentile.
     """
-    n_clusters, df = freedom
-    if df < 1:
+    valid = draws[~np.isnan(draws)]
+    if freedom <= 0 or len(valid) == 0:
         return Interval(estimate=estimate, low=float("nan"), high=float("nan"), level=level)
-    reach = stats.t.ppf((1 + level) / 2, df) * np.sqrt(n_clusters / df)
-    tail = float(stats.norm.cdf(-reach))
-    low, high = np.quantile(draws, [tail, 1 - tail])
+    tail = float(stats.norm.cdf(-stats.t.ppf((1 + level) / 2, freedom)))
+    low, high = np.quantile(valid, [tail, 1 - tail])
     return Interval(estimate=estimate, low=float(low), high=float(high), level=level)
 
 
-def standard_error(draws: NDArray[np.float64], freedom: tuple[int, int]) -> float:
-    """Give the standard deviation of bootstrap draws with the small-sample correction.
+def standard_error(draws: NDArray[np.float64], freedom: float) -> float:
+    """Give the standard deviation of bootstrap draws; NaN when nothing can vary.
 
-    Parameters are those of `interval_of`. NaN when nothing can vary.
+    Parameters are those of `interval_of`.
     """
-    n_clusters, df = freedom
-    return float(draws.std() * np.sqrt(n_clusters / df)) if df > 0 else float("nan")
+    return float(np.nanstd(draws)) if freedom > 0 else float("nan")
+
+
+def _draw_weights(size: int, n_draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Give the weight of each of `size` clusters in each draw, (n_draws, size)."""
+    n_drawn = max(size - 1, 1)
+    drawn = rng.integers(0, size, (n_draws, n_drawn)) + size * np.arange(n_draws)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=n_draws * size).reshape(n_draws, size)
+    weights: NDArray[np.float64] = counts * (size / n_drawn)
+    return weights
 
 
 def _cluster_sums(
     values: NDArray[np.float64], strata: Labels, clusters: Labels
-) -> tuple[NDArray[np.float64], NDArray[Any]]:
-    """Sum the columns of each cluster; give also each cluster's stratum."""
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Sum the columns of each cluster; give also the number of each cluster's stratum."""
     n_images = values.shape[1]
     names = clusters if clusters is not None else [None] * n_images
     keys = [(0, str(i)) if name is None else (1, name) for i, name in enumerate(names)]
@@ -178,4 +234,16 @@ def _cluster_sums(
         np.add.at(row, index, column)
     stratum = np.array([str(name) for name in (strata if strata is not None else [""] * n_images)])
     first_image = np.unique(index, return_index=True)[1]
-    return sums, stratum[first_image]
+    return sums, _without_single(np.unique(stratum[first_image], return_inverse=True)[1])
+
+
+def _without_single(stratum: NDArray[Any]) -> NDArray[np.int64]:
+    """Join strata of one cluster to the next stratum, the last one to the one before it."""
+    joined = stratum.astype(np.int64)
+    for number in range(int(joined.max())):
+        if (joined == number).sum() == 1:
+            joined[joined == number] = number + 1
+    last = int(joined.max())
+    if (joined == last).sum() == 1 and len(joined) > 1:
+        joined[joined == last] = joined[joined < last].max()
+    return joined

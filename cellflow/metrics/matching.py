@@ -1,4 +1,4 @@
-"""How many truths and predictions belong together at an IoU threshold."""
+"""Which truths and predictions belong together at an IoU threshold, and how many."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,3 +69,46 @@ def count_matches(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> int
     shape = (len(of_truth), len(of_predicted))
     graph = csr_array((np.ones(len(truth), bool), (truth, predicted)), shape=shape)
     return int((maximum_bipartite_matching(graph, perm_type="column") >= 0).sum())
+
+
+def assign_matches(
+    truth: NDArray[np.int64], predicted: NDArray[np.int64], iou: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Choose as many pairs as can be formed when every cell may be used once.
+
+    Parameters
+    ----------
+    truth, predicted : (P,) int64
+        The pairs that are allowed.
+    iou : (P,) float64
+        Of each pair.
+
+    Returns
+    -------
+    (Q,) int64
+        Indices of the chosen pairs, ascending; Q is what `count_matches` gives.
+
+    Notes
+    -----
+    Where only one side has several partners, it takes the one with the largest IoU, the first
+    among equals. Where both have, the choice is scipy's Hopcroft–Karp's: a largest one, which
+    need not have the largest IoUs.
+
+    Examples
+    --------
+    >>> assign_matches(np.array([0, 1, 2]), np.array([0, 0, 1]), np.array([0.6, 0.7, 0.9]))
+    array([1, 2])
+    """
+    if len(truth) == 0:
+        return np.zeros(0, np.int64)
+    n_truths, n_predicted = int(truth.max()) + 1, int(predicted.max()) + 1
+    if np.bincount(truth).max() == 1 or np.bincount(predicted).max() == 1:
+        several = predicted if np.bincount(truth).max() == 1 else truth
+        order = np.lexsort((np.arange(len(iou)), -iou, several))
+        first = np.unique(several[order], return_index=True)[1]
+        return np.sort(order[first])
+    # Indices are stored one higher, since a sparse 0 is no entry.
+    pairs = csr_array((np.arange(1, len(truth) + 1), (truth, predicted)), (n_truths, n_predicted))
+    column = maximum_bipartite_matching(pairs, perm_type="column")
+    rows = np.flatnonzero(column >= 0)
+    return np.sort(np.asarray(pairs[rows, column[rows]]).ravel().astype(np.int64) - 1)

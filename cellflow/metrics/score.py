@@ -254,7 +254,9 @@ def _summarize(
     )
     draws = _ratio(sums[: len(shares)], sums[len(shares) :]).mean(axis=0)
     per_threshold = _ratio(shares.sum(axis=1), totals.sum(axis=1))
-    freedom = degrees_of_freedom(len(images), strata, clusters)
+    weights = np.maximum(totals.sum(axis=1, keepdims=True), 1)
+    residuals = ((shares - per_threshold[:, None] * totals) / weights).mean(axis=0)
+    freedom = degrees_of_freedom(residuals, strata, clusters)
     return TypeScore(
         n_images=len(images),
         n_truths=sum(image.n_truths for image in images),

@@ -119,7 +119,7 @@ def test_two_submissions_are_compared_with_an_interval(cellflow, truth, perfect,
     assert "difference +0.500" in done.out
     content = json.loads(cellflow("compare", perfect, half, "--truth", truth, "--json").out)
     (pair,) = content["pairs"]
-    assert pair["difference"]["mean"] == 0.5
+    assert pair["difference"]["estimate"] == 0.5
 
 
 def test_one_submission_alone_is_not_a_comparison(cellflow, truth, perfect):

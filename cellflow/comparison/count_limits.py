@@ -1,0 +1,65 @@
+"""Detectors that stop at a largest number of objects: noticed by equal counts on many images."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+USUAL_LIMITS = frozenset({100, 200, 256, 300, 500, 1000})
+"""What detectors are set to by default: 100 Detectron2, mmdet, torchvision and COCO; 300
+Ultralytics …"""
+
+FEWEST_IMAGES, FEWEST_CELLS = 3, 50
+"""A limit is suspected when so many images have exactly the largest count, and that is at least so
+many cells; one image less is enough at a usual limit."""
+
+
+def count_limit_remarks(
+    name: str, counts: Mapping[str, int], cell_types: Mapping[str, str | None]
+) -> list[str]:
+    """Warn when a method has exactly the same, largest number of cells on many images.
+
+    Parameters
+    ----------
+    name : str
+        The method's.
+    counts : mapping of image name to int
+        Its cells on each image.
+    cell_types : mapping of image name to str or None
+
+    Returns
+    -------
+    list of str
+        Empty, or a sentence on the limit and one on each cell type of which nothing follows:
+        those where it is reached on half of the images or more.
+
+    Examples
+    --------
+    >>> counts = {"a": 100, "b": 100, "c": 100, "d": 31}
+    >>> for remark in count_limit_remarks("rcnn", counts, dict.fromkeys(counts, "shsy5y")):
+    ...     print(remark)
+    rcnn has exactly 100 cells on 3 images (3 of shsy5y): a limit of its detector, not a finding
+    nothing about shsy5y follows from 4 images when rcnn stops at exactly 100 cells on 3 of them
+    """
+    most = max(counts.values(), default=0)
+    at_limit = [image for image, count in counts.items() if count == most]
+    fewest = FEWEST_IMAGES - (most in USUAL_LIMITS)
+    if len(at_limit) < fewest or most < FEWEST_CELLS:
+        return []
+    all_of = Counter(cell_types.get(image) or "unknown" for image in counts)
+    limited = Counter(cell_types.get(image) or "unknown" for image in at_limit)
+    where = ", ".join(f"{count} of {kind}" for kind, count in sorted(limited.items()))
+    remarks = [
+        f"{name} has exactly {most} cells on {len(at_limit)} images ({where}): a limit of its "
+        "detector, not a finding"
+    ]
+    for kind, count in sorted(limited.items()):
+        what = "dense images" if kind == "unknown" else kind
+        if 2 * count >= all_of[kind]:
+            remarks.append(
+                f"nothing about {what} follows from {_images(all_of[kind])} when {name} stops at "
+                f"exactly {most} cells on {count} of them"
+            )
+    return remarks
+
+
+def _images(count: int) -> str:
+    return f"{count} images" if count > 1 else "1 image"

@@ -1,0 +1,90 @@
+"""Which images are compared: those that every method covers, or a refusal that names the others."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from cellflow.errors import ConfigError, SubmissionError
+
+NAMED = 5
+"""Images that a message names before it only counts."""
+
+
+def compared_images(
+    truth: Sequence[str],
+    covered: Mapping[str, Collection[str]],
+    *,
+    common_only: bool = False,
+    all_truth: bool = False,
+) -> tuple[list[str], list[str]]:
+    """Choose the images of a comparison.
+
+    Parameters
+    ----------
+    truth : sequence of str
+        The images of which the truth is known.
+    covered : mapping of method to collection of image names
+        Those that the method was run on, with or without cells.
+    common_only : bool
+        Take the images that all have, instead of refusing when they differ.
+    all_truth : bool
+        Take all images of the truth; those that no method covers are without prediction.
+
+    Returns
+    -------
+    list of str
+        In the order of the truth.
+    list of str
+        What was left out or counted as zero, and why: one sentence each.
+
+    Raises
+    ------
+    ConfigError
+        Both options are asked for.
+    SubmissionError
+        The methods cover different images, or none in common.
+    """
+    if common_only and all_truth:
+        raise ConfigError("common-only and all-truth exclude each other")
+    known = set(truth)
+    covered_truth = {name: known & set(images) for name, images in covered.items()}
+    by_any = set[str]().union(*covered_truth.values())
+    remarks = []
+    for name, images in covered.items():
+        if unknown := [image for image in images if image not in known]:
+            remarks.append(
+                f"{name}: {len(unknown)} images are not in the truth and are left out: "
+                f"{some(unknown)}"
+            )
+        missing = [image for image in truth if image in by_any - covered_truth[name]]
+        if missing and not common_only:
+            raise SubmissionError(
+                f"{name} lacks {len(missing)} images that others have ({some(missing)}); "
+                "--common-only compares on the images that all have"
+            )
+        if missing:
+            remarks.append(
+                f"{name} lacks {len(missing)} images that others have, left out for all: "
+                f"{some(missing)}"
+            )
+    common = set.intersection(*covered_truth.values())
+    if not common:
+        raise SubmissionError("no image of the truth is covered by all: " + _examples(covered))
+    uncovered = [image for image in truth if image not in by_any]
+    if uncovered:
+        fate = "counted as without prediction" if all_truth else "left out"
+        remarks.append(
+            f"{len(uncovered)} images of the truth are in no entry, {fate}: {some(uncovered)}"
+        )
+    return [image for image in truth if all_truth or image in common], remarks
+
+
+def some(names: Sequence[str]) -> str:
+    """Give the first names, and how many more there are."""
+    rest = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _examples(covered: Mapping[str, Collection[str]]) -> str:
+    return "; ".join(
+        f"{name} has {len(images)} images, the first {next(iter(images), 'none')!r}"
+        for name, images in covered.items()
+    )

@@ -1,0 +1,121 @@
+"""What a number of images can show, and what the luck of a split can hide."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from cellflow.errors import ConfigError
+
+POWER_FACTOR = 2.8
+"""Standard errors that a difference must measure to be seen with 80 % power at the 5 % level:
+1.96 + 0.84."""
+
+IMAGE_COUNTS = (30, 119, 240, 606)
+"""Numbers of images for which the smallest visible difference is told: the images at hand, a fifth
+of the competition's training images, its hidden test images, all of its training images."""
+
+HIDDEN_IMAGES, PUBLIC_SHARE = 240, 1 / 3
+"""The competition's hidden test set, and the share of it that the public leaderboard shows, as
+assumed by `flip_chance`."""
+
+N_FLIPS = 10_000
+EXACT_UP_TO = 14
+"""Images (or clusters) up to which all 2^n sign flips are tried."""
+
+
+def smallest_visible(
+    standard_error: float, n_images: int, counts: Sequence[int] = IMAGE_COUNTS
+) -> dict[int, float]:
+    """Give the difference that so many images would show with 80 % power at the 5 % level.
+
+    Parameters
+    ----------
+    standard_error : float
+        Of the paired difference on `n_images` images.
+    n_images : int
+    counts : sequence of int
+        Numbers of images of the same kind, with the same shares of cell types and as many images
+        a cluster.
+
+    Examples
+    --------
+    >>> smallest_visible(0.125, 100, [100, 400])
+    {100: 0.35, 400: 0.175}
+    """
+    return {
+        count: float(POWER_FACTOR * standard_error * np.sqrt(n_images / count)) for count in counts
+    }
+
+
+def flip_chance(
+    difference: float,
+    standard_error: float,
+    n_images: int,
+    *,
+    n_hidden: int = HIDDEN_IMAGES,
+    public_share: float = PUBLIC_SHARE,
+) -> float:
+    """Give the chance that public and private part of a hidden test set disagree on the order.
+
+    Parameters
+    ----------
+    difference, standard_error : float
+        Paired difference on `n_images` images, taken for the true one.
+    n_images, n_hidden : int
+    public_share : float
+        Of the hidden images, above 0 and below 1.
+
+    Notes
+    -----
+    The mean differences of the two parts are normal and independent, around the same value; their
+    standard errors are those of so many images. The chance for methods that are equal is 0.5.
+
+    Raises
+    ------
+    ConfigError
+        `public_share` is not between 0 and 1.
+    """
+    if not 0 < public_share < 1:
+        raise ConfigError(f"public share: expected a number between 0 and 1, found {public_share}")
+    if np.isnan(standard_error):
+        return float("nan")
+    if standard_error == 0:
+        return 0.0 if difference else 0.5
+    sizes = np.array([public_share * n_hidden, (1 - public_share) * n_hidden])
+    public, private = stats.norm.cdf(difference / (standard_error * np.sqrt(n_images / sizes)))
+    return float(public * (1 - private) + private * (1 - public))
+
+
+def sign_flip_p_value(
+    differences: NDArray[np.float64], rng: np.random.Generator, n_draws: int = N_FLIPS
+) -> tuple[float, bool]:
+    """Give the two-sided p that differences as far from 0 arise by chance.
+
+    Parameters
+    ----------
+    differences : (N,) float64
+        One an image, or one sum a cluster.
+    rng : numpy.random.Generator
+    n_draws : int
+        Random flips, where all 2^N are too many.
+
+    Returns
+    -------
+    p : float
+    is_exact : bool
+        Whether all flips were tried.
+
+    Notes
+    -----
+    Exact up to `EXACT_UP_TO` values. Beyond, the observed arrangement counts as one of the
+    draws, so that p is never 0.
+    """
+    n = len(differences)
+    observed = abs(differences.sum()) - 1e-12
+    if n <= EXACT_UP_TO:
+        bits = np.arange(2**n)[:, None] >> np.arange(n) & 1
+        return float((np.abs((1 - 2 * bits) @ differences) >= observed).mean()), True
+    signs = rng.integers(0, 2, size=(n_draws, n), dtype=np.int8) * 2 - 1
+    return float((1 + (np.abs(signs @ differences) >= observed).sum()) / (1 + n_draws)), False

@@ -1,0 +1,75 @@
+"""What methods are compared against: annotated images from a table, a COCO file or a folder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cellflow.data.coco import read_coco_truth
+from cellflow.data.entrance import open_dataset
+from cellflow.data.kaggle import read_train_csv
+from cellflow.errors import DataError
+from cellflow.records import CellMasks, Shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrueImage:
+    """The truth of one image.
+
+    Parameters
+    ----------
+    masks : CellMasks
+        As annotated; they may overlap.
+    cell_type, group : str or None
+        As in `Sample`.
+    """
+
+    masks: CellMasks
+    cell_type: str | None = None
+    group: str | None = None
+
+
+Truth = Mapping[str, TrueImage]
+"""By image name."""
+
+
+def read_truth(path: Path | str) -> dict[str, TrueImage]:
+    """Read the truth; pictures are not needed, but where the truth lies in a folder.
+
+    Parameters
+    ----------
+    path : path
+        A ``train.csv``, a COCO ``.json``, or a folder that `open_dataset` knows.
+
+    Raises
+    ------
+    DataError, LabelError, RleError
+        It cannot be read, or no image in it is annotated.
+    """
+    path = Path(path)
+    if path.is_dir():
+        dataset = open_dataset(path)
+        truth = {
+            entry.name: TrueImage(
+                masks=entry.read_masks(), cell_type=entry.cell_type, group=entry.group
+            )
+            for entry in dataset
+            if entry.read_masks is not None
+        }
+    elif path.suffix.lower() == ".json":
+        truth = {
+            name: TrueImage(masks=image.masks, cell_type=image.cell_type, group=image.group)
+            for name, image in read_coco_truth(path).items()
+        }
+    else:
+        truth = {
+            name: TrueImage(masks=image.masks, cell_type=image.cell_type, group=image.group)
+            for name, image in read_train_csv(path).items()
+        }
+    if not truth:
+        raise DataError(f"{path}: no annotated image")
+    return truth
+
+
+def shapes_of(truth: Truth) -> dict[str, Shape]:
+    """Give the size of each image."""
+    return {name: image.masks.shape for name, image in truth.items()}

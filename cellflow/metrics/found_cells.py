@@ -1,0 +1,88 @@
+"""Which true cells are found and which predicted ones are hits, at every IoU threshold."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.metrics.matching import PERCENT, assign_matches, passing_pairs
+from cellflow.metrics.overlap import Cells, find_overlap
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FoundCells:
+    """One image, cell by cell, at the T thresholds 0.50, 0.55 … 0.95.
+
+    Parameters
+    ----------
+    found : (T, N) bool
+        Whether each true cell is matched with IoU above the threshold.
+    hits : (T, M) bool
+        Whether each predicted cell is.
+    best_iou : (N,) float64
+        Largest IoU of each true cell with any predicted one, 0 without.
+    truth_areas : (N,) int64
+    predicted_areas : (M,) int64
+        Pixels.
+    """
+
+    found: NDArray[np.bool_]
+    hits: NDArray[np.bool_]
+    best_iou: NDArray[np.float64]
+    truth_areas: NDArray[np.int64]
+    predicted_areas: NDArray[np.int64]
+
+    @property
+    def precision(self) -> NDArray[np.float64]:
+        """The competition's TP / (TP + FP + FN) at each threshold, (T,); 1 without any cell."""
+        n_hits = self.found.sum(axis=1)
+        total = self.found.shape[1] + self.hits.shape[1] - n_hits
+        precision: NDArray[np.float64] = np.where(total > 0, n_hits / np.maximum(total, 1), 1.0)
+        return precision
+
+
+def find_cells(truth: Cells, predicted: Cells) -> FoundCells:
+    """Tell which cells of an image are matched, one to one, by the competition's rule.
+
+    Parameters
+    ----------
+    truth, predicted : CellMasks, or (H, W) label image
+
+    Raises
+    ------
+    LabelError
+        The two are for images of different size, or no labels.
+
+    Notes
+    -----
+    At each threshold as many cells as possible are matched, so the numbers are those of
+    `average_precision`; which of several equal choices is taken, `assign_matches` says.
+
+    Examples
+    --------
+    >>> truth = np.array([[1, 1, 1, 0, 2]])
+    >>> find_cells(truth, np.array([[1, 1, 0, 0, 0]])).found[:5]
+    array([[ True, False],
+           [ True, False],
+           [ True, False],
+           [ True, False],
+           [False, False]])
+    """
+    overlap = find_overlap(truth, predicted)
+    found = np.zeros((len(PERCENT), len(overlap.truth_areas)), bool)
+    hits = np.zeros((len(PERCENT), len(overlap.predicted_areas)), bool)
+    iou = overlap.iou
+    for row, percent in enumerate(PERCENT.tolist()):
+        pairs = np.flatnonzero(passing_pairs(overlap, percent))
+        chosen = pairs[assign_matches(overlap.truth[pairs], overlap.predicted[pairs], iou[pairs])]
+        found[row, overlap.truth[chosen]] = True
+        hits[row, overlap.predicted[chosen]] = True
+    best_iou = np.zeros(len(overlap.truth_areas))
+    np.maximum.at(best_iou, overlap.truth, iou)
+    return FoundCells(
+        found=found,
+        hits=hits,
+        best_iou=best_iou,
+        truth_areas=overlap.truth_areas,
+        predicted_areas=overlap.predicted_areas,
+    )
