@@ -5,11 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cellflow.dynamics.cell_features import cell_features
 from cellflow.dynamics.cleanup import drop_bad_cells
 from cellflow.dynamics.follow import checked_field, find_traps, follow_flows, masked_field, walk
 from cellflow.dynamics.sinks import gather_in_sinks
-from cellflow.targets.centers import find_cells
-from cellflow.targets.flows import flow_errors
 
 __all__ = ["cell_scores", "flows_to_labels", "follow_flows"]
 
@@ -104,12 +103,9 @@ def cell_scores(
     ------
     LabelError
         The labels cannot be used, or the shapes do not fit.
+
+    See Also
+    --------
+    cellflow.network.confidence : The same calibrated to a probability.
     """
-    flows, cellprob = checked_field(flows, cellprob)
-    errors = flow_errors(labels, flows)
-    cells = find_cells(labels)
-    probability = 1 / (1 + np.exp(-cellprob.astype(np.float64)))
-    flat = cells.labels.ravel()
-    sums = np.bincount(flat, probability.ravel(), minlength=1)[cells.values]
-    scores: NDArray[np.float64] = sums / cells.areas * np.exp(-errors)
-    return scores.astype(np.float32)
+    return cell_features(labels, flows, cellprob).scores.astype(np.float32)

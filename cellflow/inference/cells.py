@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 
 from cellflow.config import Config
 from cellflow.dynamics.boundary import shift_boundaries
+from cellflow.dynamics.cell_features import cell_features
 from cellflow.dynamics.cleanup import renumber
-from cellflow.dynamics.segment import cell_scores, flows_to_labels
-from cellflow.network.thresholds import Thresholds
+from cellflow.dynamics.segment import flows_to_labels
+from cellflow.inference.confidence import Confidence, read_confidence
+from cellflow.network.cell_type_head import CellTypeHead
+from cellflow.network.model_folder import ModelFolder
 from cellflow.records import FlowField, Prediction
 
 STEPS_AT_MEAN = 200
@@ -28,36 +31,53 @@ class CellFinder:
         For images of unknown cell type.
     per_cell_type : mapping of str to Config
         For the types that have settings of their own.
+    cell_type_head : CellTypeHead or None
+        Tells the type of an image that is not given.
+    confidence : Confidence or None
+        Calibrates the scores.
     """
 
     config: Config
     per_cell_type: Mapping[str, Config] = field(default_factory=dict)
+    cell_type_head: CellTypeHead | None = None
+    confidence: Confidence | None = None
 
     @classmethod
-    def from_thresholds(
-        cls, config: Config, thresholds: Thresholds, change: Callable[[Config], Config]
-    ) -> "CellFinder":
-        """Combine a model's thresholds with the user's own settings, which win for every type.
+    def from_folder(cls, folder: ModelFolder, change: Callable[[Config], Config]) -> "CellFinder":
+        """Combine what a model folder says with the user's own settings, which win for every type.
 
         Parameters
         ----------
-        config : Config
-            The model's.
-        thresholds : Thresholds
+        folder : ModelFolder
         change : callable
             Gets settings and gives those to use.
         """
+        per_cell_type = folder.thresholds.per_cell_type
         return cls(
-            config=change(thresholds.default.applied_to(config)),
+            config=change(folder.config),
             per_cell_type={
-                kind: change(settings.applied_to(config))
-                for kind, settings in thresholds.per_cell_type.items()
+                kind: change(settings.applied_to(folder.config))
+                for kind, settings in per_cell_type.items()
             },
+            cell_type_head=folder.cell_type_head,
+            confidence=read_confidence(folder.path),
         )
 
     def config_of(self, cell_type: str | None) -> Config:
         """Give the settings for a cell type; None or an unknown one = the default."""
         return self.config if cell_type is None else self.per_cell_type.get(cell_type, self.config)
+
+    def classify(self, style: NDArray[np.float32]) -> tuple[str | None, float | None]:
+        """Give the cell type of an image by its style, and its probability.
+
+        Returns
+        -------
+        cell_type : str or None
+            None when the head is unsure, or there is none.
+        probability : float or None
+            Of the most probable type; None without a head.
+        """
+        return (None, None) if self.cell_type_head is None else self.cell_type_head.classify(style)
 
     def find_labels(
         self,
@@ -101,22 +121,49 @@ class CellFinder:
         diam_mean: float,
         cell_type: str | None = None,
     ) -> Prediction:
-        """Give the cells of an image; the other parameters are those of `find_labels`.
+        """Give the cells of an image.
+
+        Parameters
+        ----------
+        flow_field, diameter, diam_mean
+            See `find_labels`.
+        name : str
+            The image's id.
+        cell_type : str, optional
+            When known; else `classify` tells it, or abstains.
 
         Notes
         -----
         Scores are of the cells as the flows draw them. The boundary is shifted last.
         """
+        probability: float | None = 1.0
+        if cell_type is None:
+            cell_type, probability = self.classify(flow_field.style)
         dynamics = self.config_of(cell_type).dynamics
         labels = self.find_labels(
             flow_field, diameter=diameter, diam_mean=diam_mean, cell_type=cell_type
         )
-        scores = cell_scores(labels, flow_field.flows, flow_field.cellprob)
+        scores = self.score_cells(labels, flow_field, diameter)
         keep = scores >= dynamics.score_threshold
         renumber(labels, np.concatenate([[True], keep]))
         if dynamics.boundary_shift:
             labels = shift_boundaries(labels, flow_field.cellprob, dynamics.boundary_shift)
-        return Prediction(name=name, labels=labels, scores=scores[keep], cell_type=cell_type)
+        return Prediction(
+            name=name,
+            labels=labels,
+            scores=scores[keep],
+            cell_type=cell_type,
+            cell_type_probability=probability,
+        )
+
+    def score_cells(
+        self, labels: NDArray[np.int32], flow_field: FlowField, diameter: float
+    ) -> NDArray[np.float32]:
+        """Give the confidence of each cell, calibrated where the model is; (N,) float32."""
+        features = cell_features(labels, flow_field.flows, flow_field.cellprob)
+        if self.confidence is None:
+            return features.scores.astype(np.float32)
+        return self.confidence(features, diameter)
 
     def to_dict(self) -> dict[str, Any]:
         """Give all that the cells depend on as plain values: what a resumed run must share."""

@@ -277,7 +277,7 @@ def load_model(
         folder = read_model_folder(path)
         return Model.from_network(
             folder.load_network(),
-            CellFinder.from_thresholds(folder.config, folder.thresholds, adjust),
+            CellFinder.from_folder(folder, adjust),
             diameter=folder.diameter,
             device=chosen,
             name=str(path),

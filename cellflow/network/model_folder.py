@@ -4,6 +4,8 @@
 
     config.json            settings, versions, commit, seed, data hash, initial weights
     thresholds.json        of the dynamics, by cell type, and how they were tuned
+    cell_types.json        tells the cell type of an image (with two types or more)
+    confidence.json        calibrates the score of a cell (after `cellflow tune`)
     weights.safetensors    the network
     cellpose_model         the same as the plain file that Cellpose and its GUI load
     README.md              the model card
@@ -30,6 +32,7 @@ from cellflow.config import Config
 from cellflow.configfile import config_from_dict, config_to_dict
 from cellflow.errors import ConfigError, ModelError
 from cellflow.hashing import hash_file
+from cellflow.network.cell_type_head import CELL_TYPES, CellTypeHead, read_cell_type_head
 from cellflow.network.cpnet import CPnet, build_network, save_cellpose_file
 from cellflow.network.thresholds import (
     THRESHOLDS,
@@ -44,6 +47,8 @@ FORMAT = 1
 
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 CELLPOSE_FILE, CARD = "cellpose_model", "README.md"
+CONFIDENCE = "confidence.json"
+"""Read and written by `inference.confidence`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +63,7 @@ class ModelFolder:
     diameter : float
         Median cell diameter of the training images, pixels.
     thresholds : Thresholds
+    cell_type_head : CellTypeHead or None
     record : mapping
         The whole of ``config.json``.
     """
@@ -66,6 +72,7 @@ class ModelFolder:
     config: Config
     diameter: float
     thresholds: Thresholds
+    cell_type_head: CellTypeHead | None
     record: Mapping[str, Any]
 
     def load_network(self) -> CPnet:
@@ -90,7 +97,8 @@ class ModelFolder:
 
     def fingerprint(self) -> str:
         """Give a hash of the weights and thresholds: what predictions depend on."""
-        parts = (hash_file(self.path / name) for name in (WEIGHTS, THRESHOLDS))
+        paths = [self.path / name for name in (WEIGHTS, THRESHOLDS, CELL_TYPES, CONFIDENCE)]
+        parts = (hash_file(path) for path in paths if path.exists())
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
@@ -162,6 +170,7 @@ def read_model_folder(folder: Path | str) -> ModelFolder:
             config=thresholds.default.applied_to(config_from_dict(record["config"])),
             diameter=float(record["diameter"]),
             thresholds=thresholds,
+            cell_type_head=read_cell_type_head(folder),
             record=record,
         )
     except (KeyError, TypeError, ConfigError) as error:

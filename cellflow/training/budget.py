@@ -70,6 +70,9 @@ def plan_epochs(seconds_left: float, costs: Costs, *, epochs_done: float, wanted
 class Pace:
     """Watches how long steps and validations take, and plans by it.
 
+    `validation_seconds` and `closing_seconds` (what follows the last validation) are set by who
+    measures them.
+
     Parameters
     ----------
     wanted : Plan
@@ -84,6 +87,7 @@ class Pace:
         self.wanted, self.n_steps = wanted, n_steps
         self.max_seconds = math.inf if max_seconds is None else max_seconds
         self.validation_seconds = 0.0
+        self.closing_seconds = 0.0
         self._n_seen = 0
         self._steps: deque[float] = deque(maxlen=50)
 
@@ -110,8 +114,9 @@ class Pace:
         return sum(self._steps) / max(1, len(self._steps))
 
     def is_over(self, seconds: float) -> bool:
-        """Tell whether only the last validation still fits, after so many seconds."""
-        return seconds * 1.01 + self.validation_seconds >= self.max_seconds
+        """Tell whether only the last validation and what follows it still fit, after `seconds`."""
+        last = self.validation_seconds + self.closing_seconds
+        return seconds * 1.01 + last >= self.max_seconds
 
     def plan(self, seconds: float, epochs_done: float, current: Plan) -> Plan:
         """Give the plan after so many seconds and epochs: shorter at need, longer if early."""
@@ -119,7 +124,7 @@ class Pace:
             epoch=max(1e-6, self.step_seconds * self.n_steps),
             validation=self.validation_seconds,
         )
-        seconds_left = self.max_seconds - seconds
+        seconds_left = self.max_seconds - self.closing_seconds - seconds
         plan = plan_epochs(seconds_left, costs, epochs_done=epochs_done, wanted=self.wanted)
         is_early = epochs_done < current.n_epochs / 2
         if plan.n_epochs > current.n_epochs and not (

@@ -67,11 +67,23 @@ def _training(record: Mapping[str, Any], diameter: float) -> str:
         f"- **Weights kept**: of epoch {run['kept_epoch']} ({run['kept']})",
         f"- **Seed**: {run['seed']}",
     ]
+    if record.get("cell_type_head"):
+        lines.append(f"- **Cell types**: {_cell_types(record['cell_type_head'])}")
     if data["left_out"]:
         lines.append(f"- **Left out** for too few cells: {', '.join(data['left_out'])}")
     if weights["terms"]:
         lines += ["", f"> **Terms of the initial weights**: {weights['terms']}."]
     return "\n".join(lines)
+
+
+def _cell_types(head: Mapping[str, Any]) -> str:
+    kinds = ", ".join(f"{kind} ({n} images)" for kind, n in head["images"].items())
+    shares = head["cross_validation"]
+    return (
+        f"prediction tells {kinds} from the image; in cross-validation on training images "
+        f"{shares['right']:.0%} right, {shares['wrong']:.0%} wrong, {shares['abstained']:.0%} "
+        "left open, which get the default thresholds"
+    )
 
 
 def _score(record: Mapping[str, Any], score: Score | None) -> str:

@@ -20,13 +20,15 @@ from typing import Any
 
 from cellflow.atomic import write_json
 from cellflow.errors import ConfigError, DataError, ModelError
-from cellflow.network.model_folder import CARD, CELLPOSE_FILE, CONFIG, WEIGHTS
+from cellflow.network.cell_type_head import CELL_TYPES
+from cellflow.network.model_folder import CARD, CELLPOSE_FILE, CONFIDENCE, CONFIG, WEIGHTS
 from cellflow.network.thresholds import THRESHOLDS
 
 RUNS = Path("runs")
 _RECORD = "run.json"
 _FOLDERS = ("checkpoints", "overlays")
-_FILES = ("metrics.csv", "loss.png", "score.png", CONFIG, THRESHOLDS, WEIGHTS, CELLPOSE_FILE, CARD)
+_MODEL_FILES = (CONFIG, THRESHOLDS, WEIGHTS, CELLPOSE_FILE, CARD, CELL_TYPES, CONFIDENCE)
+_FILES = ("metrics.csv", "loss.png", "score.png", *_MODEL_FILES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

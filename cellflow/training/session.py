@@ -7,12 +7,14 @@ from typing import Any, cast
 
 from cellflow.config import Config
 from cellflow.metrics.score import Score
+from cellflow.network.cell_type_head import write_cell_type_head
 from cellflow.network.cpnet import CPnet, load_weights, save_cellpose_file
 from cellflow.network.devices import DeviceChoice
 from cellflow.network.model_folder import versions, write_model_folder
 from cellflow.network.precision import PrecisionChoice, choose_precision
 from cellflow.training.batches import CropSource
 from cellflow.training.budget import Pace, Plan
+from cellflow.training.cell_types import choose_images, learn_cell_types
 from cellflow.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from cellflow.training.history import EpochRow, History
 from cellflow.training.initial import InitialWeights
@@ -82,6 +84,7 @@ class Session:
             device.device,
             between_images=interrupt.check,
         )
+        self._typed = choose_images([fact.entry for fact in materials.train])
 
     def run(self, *, resume: bool) -> None:
         """Do the sitting.
@@ -217,7 +220,7 @@ class Session:
         """Score the held-out images; keep the weights when they are the best so far."""
         position, before = self._run.position, self._clock()
         score = self._validator.score(self._scored)
-        self._run.pace.validation_seconds = self._clock() - before
+        self._note_validation(self._clock() - before)
         self._last_score = n_done, score
         if score.mean.estimate > position.best_score:
             position.best_score, position.best_epoch = score.mean.estimate, n_done
@@ -225,13 +228,17 @@ class Session:
         self.say(f"epoch {n_done}: held-out mAP {score.mean}")
         return score
 
+    def _note_validation(self, seconds: float) -> None:
+        """Tell the pace how long a validation takes, and what comes after the last one."""
+        pace, n_images = self._run.pace, len(self._validator.entries)
+        pace.validation_seconds = seconds
+        pace.closing_seconds = len(self._typed) * seconds / max(1, n_images)
+
     def _plan(self, steps_done: int) -> None:
         """Fit the number of epochs and validations into the time budget."""
         run, position = self._run, self._run.position
         if not run.pace.validation_seconds:
-            run.pace.validation_seconds = self._validator.estimate_seconds(
-                self.network, self._clock
-            )
+            self._note_validation(self._validator.estimate_seconds(self.network, self._clock))
             self.network.train()
         current = Plan(n_epochs=position.n_epochs, validate_every=position.validate_every)
         epochs_done = position.epoch + steps_done / run.source.steps_per_epoch
@@ -275,7 +282,15 @@ class Session:
             best = load_weights(self.folder.best(epoch)).state_dict()
             self._scored.load_state_dict(best)
         score = self._score_of(epoch)
-        record = self._record(epoch, score)
+        head = learn_cell_types(
+            self._validator.model(self._scored), self._typed, self._run.interrupt.check
+        )
+        if head is not None:
+            write_cell_type_head(self.folder.path, head)
+        record = {
+            **self._record(epoch, score),
+            "cell_type_head": None if head is None else {**head.record},
+        }
         write_model_folder(
             self.folder.path,
             self._scored.eval(),

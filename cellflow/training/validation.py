@@ -59,7 +59,7 @@ class Validator:
         -----
         Leaves the network in evaluation mode.
         """
-        model = self._model(network)
+        model = self.model(network)
         truths: dict[str, CellMasks] = {}
         found: dict[str, Cells] = {}
         for entry in self.entries:
@@ -84,7 +84,7 @@ class Validator:
         """
         if not self.entries:
             return 0.0
-        model, entry = self._model(network), self.entries[0]
+        model, entry = self.model(network), self.entries[0]
         _predict(model, entry)
         before = clock()
         _predict(model, entry)
@@ -92,7 +92,7 @@ class Validator:
 
     def draw(self, network: CPnet, score: Score, folder: Path) -> None:
         """Write overlays of a few images, spread from the worst score to the best."""
-        model = self._model(network)
+        model = self.model(network)
         by_score = np.argsort(score.image_scores, kind="stable")
         n_drawn = min(N_OVERLAYS, len(by_score))
         ranks = np.unique(np.linspace(0, len(by_score) - 1, n_drawn).round().astype(int))
@@ -109,7 +109,8 @@ class Validator:
                 colouring="matches",
             )
 
-    def _model(self, network: CPnet) -> Model:
+    def model(self, network: CPnet) -> Model:
+        """Wrap a network for prediction; it is switched to evaluation mode."""
         return Model.from_network(
             network, self._config, diameter=self._diameter, device=self._device
         )

@@ -8,6 +8,10 @@ import pytest
 from cellflow.config import Config, DynamicsConfig
 from cellflow.dynamics.segment import cell_scores
 from cellflow.inference.cells import CellFinder
+from cellflow.inference.confidence import Confidence
+from cellflow.network.cell_type_head import CellTypeHead
+from cellflow.network.logistic import Logistic
+from cellflow.network.model_folder import ModelFolder
 from cellflow.network.thresholds import CellSettings, Thresholds
 from cellflow.records import FlowField
 from cellflow.targets.flows import labels_to_flows
@@ -56,9 +60,20 @@ def test_the_boundary_moves_after_all_else(field, labels):
     assert np.bincount(found.labels.ravel())[1:].tolist() == [144 + 48, 240 + 64]
 
 
-def test_a_cell_type_has_its_own_settings(field):
+def model_folder(path, thresholds, head=None):
+    return ModelFolder(
+        path=path,
+        config=thresholds.default.applied_to(Config()),
+        diameter=17.0,
+        thresholds=thresholds,
+        cell_type_head=head,
+        record={},
+    )
+
+
+def test_a_cell_type_has_its_own_settings(field, tmp_path):
     thresholds = Thresholds(per_cell_type={"astro": CellSettings(min_size=200)})
-    types = CellFinder.from_thresholds(Config(), thresholds, lambda config: config)
+    types = CellFinder.from_folder(model_folder(tmp_path, thresholds), lambda config: config)
     n_cells = {
         kind: len(types.find(field, "a", cell_type=kind, **SIZES).scores)
         for kind in (None, "astro", "cort")
@@ -67,7 +82,38 @@ def test_a_cell_type_has_its_own_settings(field):
     assert types.find(field, "a", cell_type="astro", **SIZES).cell_type == "astro"
 
 
-def test_what_the_user_sets_wins_for_every_type():
+def test_the_style_tells_the_type_unless_the_head_is_unsure(field, tmp_path):
+    weights = np.zeros((2, 256))
+    weights[0, 0], weights[1, 1] = 4.0, 4.0
+    head = CellTypeHead(
+        cell_types=("astro", "cort"),
+        logistic=Logistic(weights=weights, bias=np.zeros(2)),
+        threshold=0.9,
+    )
+    thresholds = Thresholds(per_cell_type={"astro": CellSettings(min_size=200)})
+    types = CellFinder.from_folder(model_folder(tmp_path, thresholds, head), lambda config: config)
+    found = {}
+    for name, (first, second) in {"sure": (1, 0), "unsure": (0.6, 0.8), "cort": (0, 1)}.items():
+        style = np.zeros(256, np.float32)
+        style[:2] = first, second
+        found[name] = types.find(replace(field, style=style), name, **SIZES)
+    assert {name: one.cell_type for name, one in found.items()} == {
+        "sure": "astro", "unsure": None, "cort": "cort",
+    }  # fmt: skip
+    assert {name: len(one.scores) for name, one in found.items()} == {
+        "sure": 1, "unsure": 3, "cort": 3,
+    }  # fmt: skip
+    assert found["sure"].cell_type_probability == pytest.approx(1 / (1 + np.exp(-4)))
+    assert found["unsure"].cell_type_probability == pytest.approx(1 / (1 + np.exp(-0.8)))
+
+
+def test_scores_are_calibrated_where_the_model_is(field):
+    confidence = Confidence(weights=np.array([0, 1.0, 0, 0, 0]), bias=-2.0, spread=0.0)
+    found = replace(finder(), confidence=confidence).find(field, "a", **SIZES)
+    assert found.scores == pytest.approx(1 / (1 + np.exp([1.5, -4, -4])), rel=1e-5)
+
+
+def test_what_the_user_sets_wins_for_every_type(tmp_path):
     thresholds = Thresholds(
         default=CellSettings(min_size=20), per_cell_type={"astro": CellSettings(min_size=200)}
     )
@@ -75,6 +121,6 @@ def test_what_the_user_sets_wins_for_every_type():
     def change(config):
         return replace(config, dynamics=replace(config.dynamics, min_size=33))
 
-    types = CellFinder.from_thresholds(Config(), thresholds, change)
+    types = CellFinder.from_folder(model_folder(tmp_path, thresholds), change)
     assert {types.config_of(kind).dynamics.min_size for kind in (None, "astro")} == {33}
     assert types.to_dict()["astro"]["dynamics"]["min_size"] == 33

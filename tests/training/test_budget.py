@@ -84,9 +84,19 @@ def test_a_run_grows_only_early_and_by_more_than_a_little():
     assert made.plan(30, 30, Plan(n_epochs=50, validate_every=10)).n_epochs == 50
 
 
+def test_what_follows_the_last_validation_has_its_time():
+    made = pace(100, 0.1)
+    longest = made.plan(10, 1, WANTED).n_epochs
+    made.closing_seconds = 45.0
+    assert made.plan(10, 1, WANTED).n_epochs == pytest.approx(longest / 2, abs=2)
+
+
 def test_time_is_over_when_only_the_last_validation_still_fits():
     made = pace(100, 0.1)
     assert not made.is_over(95)
     made.validation_seconds = 10.0
     assert made.is_over(95)
+    assert not made.is_over(80)
+    made.closing_seconds = 15.0
+    assert made.is_over(80)
     assert not Pace(WANTED, 10).is_over(1e9)

@@ -1,0 +1,161 @@
+"""How sure a cell is: the probability that it is one, learnt from held-out images.
+
+The uncalibrated score of a cell (mean probability times ``exp(-flow_error)``) ranks the cells of
+one image well, but 0.8 of it means something else in each model. The calibrated one is the
+probability that the cell matches a true cell with an IoU above one half.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.atomic import write_json
+from cellflow.dynamics.cell_features import CellFeatures
+from cellflow.errors import ModelError
+from cellflow.network.logistic import fit_logistic
+from cellflow.network.model_folder import CONFIDENCE
+
+FORMAT = 1
+"""Of the file; a reader refuses a newer one."""
+
+COLUMNS = ("flow_error", "cellprob", "log_diameter", "log_diameter_squared", "spread")
+"""What the probability is made of; diameters are relative to the one that cells are seen at."""
+PENALTY = 1e-3
+"""Mild: thousands of cells, five weights."""
+LARGEST_ERROR, LARGEST_LOGIT = 2.0, 10.0
+"""Beyond these nothing more is learnt from a flow error or a logit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Confidence:
+    """A calibration.
+
+    Parameters
+    ----------
+    weights : (5,) float64
+        Of `COLUMNS`.
+    bias : float
+    spread : float
+        Mean over the cells that it was fitted on; stands for cells without one. 0 when none had.
+    record : mapping
+        How it was fitted, and its reliability on cells that it was not fitted on.
+    """
+
+    weights: NDArray[np.float64]
+    bias: float
+    spread: float
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, features: CellFeatures, diameter: float) -> NDArray[np.float32]:
+        """Give the probability that each cell is one, (N,) float32.
+
+        Parameters
+        ----------
+        features : CellFeatures
+        diameter : float
+            At which cells are seen in the image, pixels.
+        """
+        logit = _columns(features, diameter, self.spread) @ self.weights + self.bias
+        probability: NDArray[np.float32] = (1 / (1 + np.exp(-logit))).astype(np.float32)
+        return probability
+
+
+def fit_confidence(
+    features: list[CellFeatures],
+    diameters: list[float],
+    is_right: list[NDArray[np.bool_]],
+    record: Mapping[str, Any],
+) -> Confidence | None:
+    """Fit a calibration to the cells of several images.
+
+    Parameters
+    ----------
+    features : list of CellFeatures
+        One an image.
+    diameters : list of float
+        At which the cells of each image were seen, pixels.
+    is_right : list of (N,) bool
+        Whether each cell matches a true one with an IoU above one half.
+    record : mapping
+        Kept with the result.
+
+    Returns
+    -------
+    Confidence or None
+        None when all cells are right, or all wrong, or there are none.
+    """
+    wanted = np.concatenate([np.zeros(0, bool), *is_right])
+    if wanted.all() or not wanted.any():
+        return None
+    known = [one.spread for one in features if one.spread is not None and len(one)]
+    spread = float(np.concatenate(known).mean()) if known else 0.0
+    columns = np.concatenate(
+        [_columns(one, d, spread) for one, d in zip(features, diameters, strict=True)]
+    )
+    fitted = fit_logistic(columns, wanted.astype(np.int64), 2, PENALTY)
+    return Confidence(
+        weights=fitted.weights[1] - fitted.weights[0],
+        bias=float(fitted.bias[1] - fitted.bias[0]),
+        spread=spread,
+        record=record,
+    )
+
+
+def write_confidence(folder: Path | str, confidence: Confidence) -> None:
+    """Write ``confidence.json`` into a model folder."""
+    content = {
+        "format": FORMAT,
+        "weights": dict(zip(COLUMNS, confidence.weights.tolist(), strict=True)),
+        "bias": confidence.bias,
+        "spread": confidence.spread,
+        "record": confidence.record,
+    }
+    write_json(Path(folder) / CONFIDENCE, content)
+
+
+def read_confidence(folder: Path | str) -> Confidence | None:
+    """Read ``confidence.json`` of a model folder; None when there is none.
+
+    Raises
+    ------
+    ModelError
+        The file is broken, or a newer cellflow wrote it.
+    """
+    path = Path(folder) / CONFIDENCE
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] > FORMAT:
+            raise ModelError(f"{path}: written by a newer cellflow")
+        if set(content["weights"]) != set(COLUMNS):
+            raise ValueError(f"expected weights of {', '.join(COLUMNS)}")
+        weights = np.array([content["weights"][name] for name in COLUMNS], np.float64)
+        bias, spread = float(content["bias"]), float(content["spread"])
+        if not np.isfinite([*weights, bias, spread]).all():
+            raise ValueError("weights must be finite numbers")
+        return Confidence(weights=weights, bias=bias, spread=spread, record=content["record"])
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path}: broken: {error}") from error
+
+
+def _columns(features: CellFeatures, diameter: float, spread: float) -> NDArray[np.float64]:
+    """Give the (N, 5) numbers of `COLUMNS`."""
+    relative = np.log(2 * np.sqrt(np.maximum(features.areas, 1) / np.pi) / diameter)
+    spreads = np.full(len(features), spread) if features.spread is None else features.spread
+    return np.column_stack(
+        [
+            np.minimum(features.flow_errors, LARGEST_ERROR),
+            np.clip(features.cellprob, -LARGEST_LOGIT, LARGEST_LOGIT),
+            relative,
+            relative**2,
+            spreads,
+        ]
+    )

@@ -1,0 +1,79 @@
+"""At the end of a training with several cell types the model learns to tell them."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+from drawn_discs import draw_discs
+
+from cellflow.data.dataset import Entry
+from cellflow.data.images import write_png
+from cellflow.data.kaggle import KaggleImage, write_train_csv
+from cellflow.data.rle import labels_to_masks
+from cellflow.inference.predict import load_model
+from cellflow.network.model_folder import read_model_folder
+from cellflow.training.cell_types import MOST_PER_TYPE, choose_images
+from cellflow.training.fine_tune import fine_tune
+
+
+def two_types(folder, n):
+    """Sparse discs on a dark ground, and many on a bright one."""
+    rng = np.random.default_rng(3)
+    rows = []
+    for k in range(n):
+        kind = ["astro", "cort"][k % 2]
+        image, labels = draw_discs(rng, n_cells=6 if kind == "astro" else 16)
+        image = image if kind == "astro" else 255 - image
+        write_png(folder / "train" / f"i{k:02d}.png", image)
+        masks = labels_to_masks(labels)
+        rows.append(KaggleImage(name=f"i{k:02d}", masks=masks, metadata={"cell_type": kind}))
+    write_train_csv(folder / "train.csv", rows)
+    return folder
+
+
+def entries(kinds):
+    return [Entry(name=f"{k:03d}", image_path="x", cell_type=kind) for k, kind in enumerate(kinds)]
+
+
+def test_only_data_of_two_types_or_more_is_looked_at_and_not_all_of_it():
+    assert choose_images(entries(["a"] * 9)) == ()
+    assert choose_images(entries(["a"] * 9 + ["b"] * 2)) == ()
+    assert choose_images(entries([None] * 9)) == ()
+    chosen = choose_images(entries(["a"] * 100 + ["b"] * 5 + [None]))
+    kinds = [entry.cell_type for entry in chosen]
+    assert (kinds.count("a"), kinds.count("b"), len(chosen)) == (
+        MOST_PER_TYPE,
+        5,
+        MOST_PER_TYPE + 5,
+    )
+
+
+def test_a_trained_model_tells_the_type_of_new_images(tmp_path, small_config):
+    data = two_types(tmp_path / "data", 16)
+    config = small_config(n_epochs=6)
+    out = fine_tune(data, tmp_path / "run", config, init="scratch", device="cpu")
+    folder = read_model_folder(out)
+    assert folder.cell_type_head.record["images"] == {"astro": 6, "cort": 6}
+    assert folder.record["cell_type_head"]["images"] == {"astro": 6, "cort": 6}
+    assert "prediction tells astro (6 images)" in (out / "README.md").read_text()
+    model = load_model(out, device="cpu")
+    rng = np.random.default_rng(8)
+    image, _ = draw_discs(rng, n_cells=6)
+    found = model.predict(image)
+    assert found.cell_type_probability is not None
+    told = {kind: model.predict(one).cell_type for kind, one in
+            {"astro": image, "cort": 255 - draw_discs(rng, n_cells=16)[0]}.items()}  # fmt: skip
+    assert told == {"astro": "astro", "cort": "cort"}
+    before = folder.fingerprint()
+    head = json.loads((out / "cell_types.json").read_text())
+    (out / "cell_types.json").write_text(json.dumps({**head, "threshold": 1.5}))
+    assert read_model_folder(out).fingerprint() != before
+    assert load_model(out, device="cpu").predict(image).cell_type is None
+
+
+def test_one_type_gives_no_head(disc_folder, tmp_path, small_config):
+    config = replace(small_config(n_epochs=1))
+    out = fine_tune(disc_folder(6), tmp_path / "run", config, init="scratch", device="cpu")
+    assert not (out / "cell_types.json").exists()
+    assert read_model_folder(out).record["cell_type_head"] is None
+    assert "Cell types" not in (out / "README.md").read_text()
