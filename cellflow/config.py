@@ -5,6 +5,7 @@ Kernels take plain numbers; the front of a room takes its own section.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -17,7 +18,8 @@ FlattenPolicy = Literal["small_on_top", "nearest_centre", "last_wins", "drop_ove
 Precision = Literal["auto", "float32", "bfloat16"]
 Optimizer = Literal["sgd", "adam", "adamw", "radam"]
 Schedule = Literal["auto", "cellpose", "cosine", "step", "one_cycle"]
-Rescaling = Literal["image", "dataset"]
+AugmentLevel = Literal["none", "flip+resize", "report", "cellpose", "full"]
+Rescaling = Literal["image", "cell_type", "dataset"]
 Keep = Literal["last", "best"]
 
 
@@ -189,10 +191,9 @@ class TrainingConfig:
     """Side of the random squares, pixels; a multiple of 16."""
     images_per_epoch: int | None = None
     """Crops drawn an epoch; None = one of every training image."""
-    scale_range: float = 0.5
-    """Width of the random zoom around 1: 0.5 = 0.75 to 1.25."""
     rescaling: Rescaling = "image"
-    """image = each image to diam_mean by its own diameter (Cellpose); dataset = all by one."""
+    """image = each image to diam_mean by its own diameter (Cellpose); cell_type = by the diameter
+    of its cell type; dataset = all by one."""
     min_cells: int = 5
     """Images with fewer cells are left out of training, as Cellpose's min_train_masks does."""
     validation_share: float = 0.2
@@ -238,7 +239,6 @@ class TrainingConfig:
             f"training.crop_size: expected a multiple of 16, 32 or more, found {self.crop_size}",
         )
         _require(0 <= self.validation_share < 1, "training.validation_share: expected 0 to 1")
-        _require(0 <= self.scale_range < 2, "training.scale_range: expected 0 to 2")
         _require(0 <= self.momentum < 1, "training.momentum: expected 0 to 1")
         _require(0 < self.step_gamma <= 1, "training.step_gamma: expected above 0, at most 1")
         _require(
@@ -254,11 +254,73 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AugmentConfig:
+    """How training crops are varied. None = as the level says; `training.levels` has the table."""
+
+    level: AugmentLevel = "cellpose"
+    """none < flip+resize < report (the seed report's) < full; cellpose = Cellpose's geometry."""
+    horizontal_flip: float | None = None
+    """Chance of mirroring left and right."""
+    vertical_flip: float | None = None
+    """Chance of mirroring top and bottom."""
+    quarter_turns: bool | None = None
+    """Whether to turn by 0, 90, 180 or 270 degrees, each as likely."""
+    rotation: float | None = None
+    """Largest free turn to either side, degrees; 180 = any."""
+    scale_range: float | None = None
+    """Width of the random zoom around 1: 0.5 = 0.75 to 1.25."""
+    scale_range_by_type: Mapping[str, float] = field(default_factory=dict)
+    """The same for images of a cell type, such as {astro = 0.8}; others take scale_range."""
+    brightness: float | None = None
+    """Largest offset to either side; 1 = from the 1st to the 99th percentile of the image."""
+    contrast: float | None = None
+    """Largest stretch about the mean to either side: 0.2 = 0.8 to 1.2."""
+    gamma: float | None = None
+    """Largest exponent less 1, on the crop's own range: 0.25 = 0.8 to 1.25."""
+    illumination: float | None = None
+    """Largest ramp across the crop, from its middle to its edge, as brightness."""
+    blur: float | None = None
+    """Largest standard deviation of the Gaussian, crop pixels."""
+    noise: float | None = None
+    """Largest standard deviation of the Gaussian noise, as brightness."""
+    cutout: float | None = None
+    """Largest side of the hole, share of the crop's; the loss leaves the hole out."""
+    mosaic: float | None = None
+    """Chance that a crop is made of four fields of different images."""
+    probability: float = 0.5
+    """Chance that brightness, contrast, gamma, illumination, blur, noise or cut-out touches a
+    crop, each for itself."""
+
+    def __post_init__(self) -> None:
+        _require_finite("augment", self)
+        _require_choice("augment.level", self.level, AugmentLevel)
+        for name, least, most in (
+            *((name, 0, 1) for name in ("horizontal_flip", "vertical_flip", "mosaic")),
+            *((name, 0, 1) for name in ("probability", "cutout", "contrast")),
+            ("rotation", 0, 180),
+            ("scale_range", 0, 1.9),
+            *((name, 0, 10) for name in ("brightness", "gamma", "illumination", "noise")),
+            ("blur", 0, 50),
+        ):
+            value = getattr(self, name)
+            _require(
+                value is None or least <= value <= most,
+                f"augment.{name}: expected {least} to {most:g}, found {value}",
+            )
+        for kind, value in self.scale_range_by_type.items():
+            _require(
+                0 <= value <= 1.9,
+                f"augment.scale_range_by_type.{kind}: expected 0 to 1.9, found {value}",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """All sections together: what a run file holds and a model folder records."""
 
     data: DataConfig = field(default_factory=DataConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)

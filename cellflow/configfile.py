@@ -11,6 +11,9 @@ from typing import Any
 from cellflow.config import Config
 from cellflow.errors import ConfigError
 
+MOVED = {("training", "scale_range"): ("augment", "scale_range")}
+"""Settings of earlier versions, whose model folders and files are still read: (section, key)."""
+
 
 def read_config(
     path: Path | str | None = None,
@@ -67,6 +70,7 @@ def config_from_dict(tree: Mapping[str, Mapping[str, Any]]) -> Config:
             raise ConfigError(f"unknown section {name!r}; known: {', '.join(sections)}")
         if not isinstance(tree[name], Mapping):
             raise ConfigError(f"{name} is a section; write {name}.KEY = VALUE")
+    tree = _moved(tree)
     return Config(**{name: _section(hints[name], name, tree[name]) for name in tree})
 
 
@@ -90,6 +94,16 @@ def changes_from_default(config: Config) -> dict[str, dict[str, Any]]:
     }
 
 
+def _moved(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Give `tree` with the settings of earlier versions where they are now."""
+    moved = {section: dict(values) for section, values in tree.items()}
+    for (section, key), (new_section, new_key) in MOVED.items():
+        if key in moved.get(section, {}):
+            value = moved[section].pop(key)
+            moved.setdefault(new_section, {}).setdefault(new_key, value)
+    return moved
+
+
 def _section(section: type, name: str, values: Mapping[str, Any]) -> Any:
     hints = typing.get_type_hints(section)
     known = {field.name: hints[field.name] for field in dataclasses.fields(section)}
@@ -111,6 +125,10 @@ def _convert(key: str, value: Any, hint: Any) -> Any:
         item = typing.get_args(hint)[0]
         if isinstance(value, list | tuple):
             return tuple(_convert(key, entry, item) for entry in value)
+    elif typing.get_origin(hint) is Mapping:
+        item = typing.get_args(hint)[1]
+        if isinstance(value, Mapping):
+            return {name: _convert(f"{key}.{name}", one, item) for name, one in value.items()}
     elif typing.get_origin(hint) is typing.Literal:
         if isinstance(value, str):
             return value

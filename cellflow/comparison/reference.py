@@ -8,6 +8,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from cellflow.network.cpnet import build_network
 from cellflow.network.devices import choose_device
 from cellflow.network.model_folder import CELLPOSE_FILE
 from cellflow.records import Prediction
+from cellflow.training.levels import LEVELS, choose_levers, describe_levers
 
 FACTS = "reference.json"
 """Written beside the model when the training is done."""
@@ -53,7 +55,7 @@ def train_reference(
     Raises
     ------
     ConfigError
-        An optimiser that Cellpose does not have.
+        An optimiser or an augmentation that Cellpose does not have.
     DataError
         An image has no truth.
 
@@ -66,8 +68,7 @@ def train_reference(
     from cellpose.train import train_seg
 
     training = config.training
-    if training.optimizer not in ("adamw", "sgd"):
-        raise ConfigError(f"Cellpose has no optimiser {training.optimizer}; expected adamw or sgd")
+    _require_possible(config)
     images, labels = zip(*(_annotated(entry, config) for entry in entries), strict=True)
     chosen = choose_device(device)
     generator = torch.Generator().manual_seed(training.seed)
@@ -88,7 +89,7 @@ def train_reference(
         momentum=training.momentum,
         SGD=training.optimizer == "sgd",
         nimg_per_epoch=steps * training.batch_size,
-        scale_range=training.scale_range,
+        scale_range=choose_levers(config.augment).scale_range,
         bsize=training.crop_size,
         min_train_masks=training.min_cells,
         save_path=folder,
@@ -103,6 +104,18 @@ def train_reference(
     shutil.rmtree(folder / "models")
     write_json(folder / FACTS, facts)
     return facts
+
+
+def _require_possible(config: Config) -> None:
+    optimizer, levers = config.training.optimizer, choose_levers(config.augment)
+    if optimizer not in ("adamw", "sgd"):
+        raise ConfigError(f"Cellpose has no optimiser {optimizer}; expected adamw or sgd")
+    own = LEVELS["cellpose"]
+    if replace(levers, scale_range=own.scale_range) != own:
+        raise ConfigError(
+            "Cellpose has its own augmentation, of which only augment.scale_range can be set; "
+            f"found {describe_levers(config.augment)}"
+        )
 
 
 def read_reference(folder: Path) -> dict[str, Any] | None:

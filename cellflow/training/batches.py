@@ -22,16 +22,28 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from cellflow.config import DataConfig, TrainingConfig
+from cellflow.config import AugmentConfig, DataConfig, TrainingConfig
 from cellflow.data.dataset import Entry
 from cellflow.data.flatten import flatten
 from cellflow.errors import CellflowError, DataError, ImageError
 from cellflow.network.preprocess import prepare_image
 from cellflow.targets.flows import labels_to_target
-from cellflow.training.augment import Crop, PreparedImage, crop_image, draw_warp
+from cellflow.training.augment import (
+    Crop,
+    PreparedImage,
+    Warp,
+    crop_image,
+    crop_labels,
+    draw_warp,
+)
+from cellflow.training.cutout import cut_hole, draw_hole
+from cellflow.training.levels import Levers, choose_levers
+from cellflow.training.mosaic import draw_fields, join_fields
+from cellflow.training.photometry import apply_photometry, draw_photometry
 
-_ORDER, _CROP = 0, 1
-"""First word of the two kinds of random streams, so that they never meet."""
+_ORDER, _CROP, _LIGHT, _MOSAIC, _FIELD = range(5)
+"""First word of each kind of random streams, so that they never meet: a lever that is switched on
+leaves the draws of the others as they are."""
 
 
 class Batch(NamedTuple):
@@ -44,15 +56,25 @@ class Batch(NamedTuple):
         Target vectors (dy, dx), length at most 1.
     cells : (B, S, S) float32 tensor
         1 in cells, else 0.
+    weights : (B, S, S) float32 tensor
+        What each pixel counts in the loss; 0 leaves it out.
     """
 
     image: torch.Tensor
     flows: torch.Tensor
     cells: torch.Tensor
+    weights: torch.Tensor
 
 
-def prepare_entry(entry: Entry, config: DataConfig) -> PreparedImage:
+def prepare_entry(entry: Entry, config: DataConfig, *, keep_labels: bool = False) -> PreparedImage:
     """Read one image with its truth and compute network input and target.
+
+    Parameters
+    ----------
+    entry : Entry
+    config : DataConfig
+    keep_labels : bool
+        Whether to keep the labels too, as mosaics need them.
 
     Raises
     ------
@@ -66,7 +88,8 @@ def prepare_entry(entry: Entry, config: DataConfig) -> PreparedImage:
         image = prepare_image(sample.image, config)
     except ImageError as error:
         raise ImageError(f"image {entry.name}: {error}") from error
-    return PreparedImage.pack(image, labels_to_target(flatten(sample.masks, config.flatten)))
+    labels = flatten(sample.masks, config.flatten)
+    return PreparedImage.pack(image, labels_to_target(labels), labels if keep_labels else None)
 
 
 def crop_order(n_images: int, n_crops: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -94,6 +117,7 @@ class CropSource(Dataset[Batch | CellflowError]):
         Crop pixels per image pixel of each entry, before the random zoom.
     data : DataConfig
     training : TrainingConfig
+    augment : AugmentConfig
 
     Notes
     -----
@@ -105,7 +129,12 @@ class CropSource(Dataset[Batch | CellflowError]):
     rescales: Sequence[float]
     data: DataConfig
     training: TrainingConfig
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    levers: Levers = field(init=False)
     _cache: OrderedDict[int, PreparedImage] = field(default_factory=OrderedDict, init=False)
+
+    def __post_init__(self) -> None:
+        self.levers = choose_levers(self.augment)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -130,12 +159,9 @@ class CropSource(Dataset[Batch | CellflowError]):
         size, seed = self.training.batch_size, self.training.seed
         order = crop_order(len(self.entries), self.steps_per_epoch * size, seed, epoch)
         slots = range(step_in_epoch * size, (step_in_epoch + 1) * size)
-        crops = [self._crop(int(order[slot]), (_CROP, seed, epoch, slot)) for slot in slots]
-        return Batch(
-            torch.from_numpy(np.stack([crop.image for crop in crops])),
-            torch.from_numpy(np.stack([crop.flows for crop in crops])),
-            torch.from_numpy(np.stack([crop.cells for crop in crops])),
-        )
+        crops = [self._crop(int(order[slot]), (seed, epoch, slot)) for slot in slots]
+        parts = ([getattr(crop, name) for crop in crops] for name in Batch._fields)
+        return Batch(*(torch.from_numpy(np.stack(part)) for part in parts))
 
     def __getitem__(self, step: int) -> Batch | CellflowError:
         """Give `batch`, or its error as a value: an error from a process would lose its words."""
@@ -148,23 +174,54 @@ class CropSource(Dataset[Batch | CellflowError]):
         # Loader processes start with an empty cache instead of a copy of this one.
         return {**self.__dict__, "_cache": OrderedDict()}
 
-    def _crop(self, index: int, stream: tuple[int, ...]) -> Crop:
-        prepared = self._prepared(index)
-        height, width = prepared.cells.shape
+    def _crop(self, index: int, slot: tuple[int, int, int]) -> Crop:
+        """Give the crop of a slot, (seed, epoch, number), in which `index` is the first image."""
+        rng, size = np.random.default_rng((_MOSAIC, *slot)), self.training.crop_size
+        if rng.random() < self.levers.mosaic:
+            crop = self._mosaic(index, slot, rng)
+        else:
+            crop = crop_image(*self._drawn(index, (_CROP, *slot), (size, size)))
+        rng = np.random.default_rng((_LIGHT, *slot))
+        apply_photometry(crop, draw_photometry(rng, self.levers), rng)
+        hole = draw_hole(rng, (size, size), self.levers)
+        if hole is not None:
+            cut_hole(crop, hole)
+        return crop
+
+    def _mosaic(self, index: int, slot: tuple[int, ...], rng: np.random.Generator) -> Crop:
+        """Give four fields in one crop, the first of image `index`, the others of any."""
+        size = self.training.crop_size
+        fields = draw_fields(rng, size)
+        indices = [index, *rng.integers(len(self.entries), size=3).tolist()]
+        drawn = [
+            self._drawn(image, (_FIELD, *slot, k), field.shape)
+            for k, (image, field) in enumerate(zip(indices, fields, strict=True))
+        ]
+        crops = [crop_image(prepared, warp) for prepared, warp in drawn]
+        labels = [crop_labels(prepared, warp) for prepared, warp in drawn]
+        return join_fields(fields, crops, labels, size)
+
+    def _drawn(
+        self, index: int, stream: tuple[int, ...], size: tuple[int, int]
+    ) -> tuple[PreparedImage, Warp]:
+        """Give an image, and which piece of it is cut."""
+        prepared, kind = self._prepared(index), self.entries[index].cell_type
         warp = draw_warp(
             np.random.default_rng(stream),
-            (height, width),
-            self.training.crop_size,
+            prepared.shape,
+            size,
+            levers=self.levers,
             rescale=self.rescales[index],
-            scale_range=self.training.scale_range,
+            scale_range=self.levers.scale_range_by_type.get(str(kind)),
         )
-        return crop_image(prepared, warp)
+        return prepared, warp
 
     def _prepared(self, index: int) -> PreparedImage:
         if index in self._cache:
             self._cache.move_to_end(index)
             return self._cache[index]
-        prepared = prepare_entry(self.entries[index], self.data)
+        keep_labels = self.levers.mosaic > 0
+        prepared = prepare_entry(self.entries[index], self.data, keep_labels=keep_labels)
         self._cache[index] = prepared
         limit = self.training.cache_megabytes * 2**20 / max(1, self.training.n_workers)
         while self.cached_bytes > limit:

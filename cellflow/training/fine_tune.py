@@ -10,6 +10,7 @@ from cellflow.configfile import config_from_dict, config_to_dict
 from cellflow.errors import ConfigError, ModelError
 from cellflow.network.devices import choose_device
 from cellflow.training.initial import DEFAULT_INIT, SCRATCH, InitialWeights, initial_weights
+from cellflow.training.levels import settle_levels
 from cellflow.training.loop import Report, Say
 from cellflow.training.materials import HARMLESS, Materials, gather_materials
 from cellflow.training.run_folder import RunFolder, existing_run_folder, new_run_folder
@@ -147,12 +148,13 @@ class _Asked:
 
 
 def _settled(config: Config, weights: InitialWeights) -> Config:
-    """Put the sizes of pretrained weights, and the schedule that ``auto`` stands for, in."""
+    """Put in the sizes of pretrained weights, and what ``auto`` and the level stand for."""
     schedule = choose_schedule(config.training, config.training.n_epochs)
     return replace(
         config,
         network=weights.network_config(config.network),
         training=replace(config.training, schedule=schedule),
+        augment=settle_levels(config.augment),
     )
 
 
@@ -231,7 +233,10 @@ def _same_or_refuse(folder: RunFolder, recorded: Config, asked: Config | None) -
     if asked is None:
         return recorded
     had, wanted = config_to_dict(recorded), config_to_dict(asked)
-    # What the start has settled: the sizes of pretrained weights, and what auto stands for.
+    # What the start has settled: sizes of pretrained weights, what auto and the level stand for.
+    wanted["augment"] = config_to_dict(replace(asked, augment=settle_levels(asked.augment)))[
+        "augment"
+    ]
     if asked.network == NetworkConfig():
         wanted["network"] = had["network"]
     if asked.training.schedule == "auto":

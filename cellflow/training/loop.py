@@ -168,10 +168,10 @@ def _step_in_parts(run: Run, batch: Batch) -> torch.Tensor:
     losses = torch.zeros(2, device=run.device)
     n_parts = min(run.position.n_parts, len(batch.image))
     for part in zip(*(tensor.tensor_split(n_parts) for tensor in batch), strict=True):
-        image, flows, cells = (tensor.to(run.device, non_blocking=True) for tensor in part)
+        image, *target = (tensor.to(run.device, non_blocking=True) for tensor in part)
         with autocast(run.device, run.dtype):
             output = run.network(image.contiguous(memory_format=torch.channels_last))[0]
-        part_losses = torch.stack(flow_and_cell_loss(output, flows, cells))
+        part_losses = torch.stack(flow_and_cell_loss(output, *target))
         share = len(image) / len(batch.image)
         (share * part_losses.sum()).backward()  # type: ignore[no-untyped-call]
         losses += share * part_losses.detach()

@@ -21,6 +21,13 @@ HARMLESS = ("max_minutes", "n_workers", "cache_megabytes")
 """Training settings that may differ between the sittings of one run."""
 
 
+_RESCALED = {
+    "image": "each image by its own",
+    "cell_type": "each by the median of its cell type",
+    "dataset": "all by that",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Materials:
     """The data side of a run.
@@ -85,7 +92,7 @@ class Materials:
         if self.left_out:
             few = config.training.min_cells
             lines.append(f"left out, fewer than {few} cells: {', '.join(self.left_out)}")
-        each = "each image by its own" if config.training.rescaling == "image" else "all by that"
+        each = _RESCALED[config.training.rescaling]
         lines.append(
             f"cell diameter {self.diameter:.1f} px, the median in the training images; "
             f"the network sees cells at {self.diam_mean:g} px, {each}"
@@ -112,7 +119,8 @@ def gather_materials(
     DataError
         There is no annotated image, or none with enough cells; or a file is broken.
     ConfigError
-        Training is to stop by the score of held-out images, and there are none.
+        Training is to stop by the score of held-out images, and there are none; or a setting names
+        a cell type that does not occur.
     ModelError
         An image of the run that is continued is gone.
     """
@@ -135,6 +143,7 @@ def gather_materials(
             f"({split.reason}); leave it out, or hold some out"
         )
     facts = survey_images(_named(dataset, split.train))
+    _require_known_types(facts, config)
     enough = tuple(fact for fact in facts if fact.n_cells >= config.training.min_cells)
     if not enough:
         raise DataError(
@@ -167,8 +176,29 @@ def _named(dataset: Dataset, names: Sequence[str]) -> list[Entry]:
     return [known[name] for name in names]
 
 
+def _require_known_types(facts: Sequence[ImageFacts], config: Config) -> None:
+    known = {str(fact.entry.cell_type) for fact in facts}
+    for name in config.augment.scale_range_by_type:
+        if name not in known:
+            raise ConfigError(
+                f"augment.scale_range_by_type.{name}: no training image is of that cell type; "
+                f"there are {', '.join(sorted(known))}"
+            )
+
+
 def _rescales(facts: Sequence[ImageFacts], config: Config, diameter: float) -> tuple[float, ...]:
-    if config.training.rescaling == "dataset":
-        return (config.network.diam_mean / diameter,) * len(facts)
-    own = [diameter if math.isnan(fact.diameter) else fact.diameter for fact in facts]
-    return tuple(config.network.diam_mean / each for each in own)
+    """Give the crop pixels per image pixel of each image; without cells, by the data set's."""
+    rescaling = config.training.rescaling
+    own = [fact.diameter for fact in facts]
+    if rescaling == "dataset":
+        own = [diameter for _ in facts]
+    elif rescaling == "cell_type":
+        kinds = {fact.entry.cell_type for fact in facts}
+        of_kind = {
+            kind: median_diameter(
+                [fact for fact in facts if fact.entry.cell_type == kind], per_image=False
+            )
+            for kind in kinds
+        }
+        own = [of_kind[fact.entry.cell_type] for fact in facts]
+    return tuple(config.network.diam_mean / (diameter if math.isnan(d) else d) for d in own)

@@ -1,28 +1,34 @@
 """A run's settings in words, for the start of the run and for the model card."""
 
-from cellflow.config import TrainingConfig
+from cellflow.config import Config, TrainingConfig
+from cellflow.training.levels import describe_levers
 from cellflow.training.schedule import choose_schedule
 
 
-def describe_recipe(config: TrainingConfig) -> str:
+def describe_recipe(config: Config) -> str:
     """Give optimiser, rate, schedule, and every lever that is switched on.
 
     Examples
     --------
-    >>> describe_recipe(TrainingConfig(n_epochs=500, ema_decay=0.999))
-    'adamw at 0.005, cellpose schedule, average of the weights with decay 0.999'
-    """
-    schedule: str = choose_schedule(config, config.n_epochs)
+    >>> from cellflow.config import AugmentConfig
+    >>> training = TrainingConfig(n_epochs=500, ema_decay=0.999)
+    >>> describe_recipe(Config(training=training, augment=AugmentConfig(level="none")))
+    'adamw at 0.005, cellpose schedule, average of the weights with decay 0.999; augmentation: level none (nothing but the place of the crop)'
+    """  # noqa: E501
+    training = config.training
+    schedule: str = choose_schedule(training, training.n_epochs)
     if schedule == "step":
-        schedule = f"x {config.step_gamma:g} each {config.step_every} from step {config.step_start}"
-    parts = [f"{config.optimizer} at {config.learning_rate:g}", f"{schedule} schedule"]
-    if config.gradient_clip is not None:
-        parts.append(f"gradient clipped at norm {config.gradient_clip:g}")
-    if config.ema_decay is not None:
-        parts.append(f"average of the weights with decay {config.ema_decay:g}")
-    if config.patience is not None:
-        parts.append(f"stops after {config.patience} validations without a better score")
-    return ", ".join(parts)
+        schedule = (
+            f"x {training.step_gamma:g} each {training.step_every} from step {training.step_start}"
+        )
+    parts = [f"{training.optimizer} at {training.learning_rate:g}", f"{schedule} schedule"]
+    if training.gradient_clip is not None:
+        parts.append(f"gradient clipped at norm {training.gradient_clip:g}")
+    if training.ema_decay is not None:
+        parts.append(f"average of the weights with decay {training.ema_decay:g}")
+    if training.patience is not None:
+        parts.append(f"stops after {training.patience} validations without a better score")
+    return f"{', '.join(parts)}; augmentation: {describe_levers(config.augment)}"
 
 
 def role_of_held_out(config: TrainingConfig) -> str:

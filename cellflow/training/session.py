@@ -145,6 +145,7 @@ class Session:
             rescales=self.materials.rescales,
             data=self.config.data,
             training=training,
+            augment=self.config.augment,
         )
         wanted = Plan(n_epochs=training.n_epochs, validate_every=training.validate_every)
         minutes, decay = training.max_minutes, training.ema_decay
@@ -176,7 +177,7 @@ class Session:
             length = f"at most {training.max_minutes:g} min, planned after the first steps"
         self.say(
             f"{length}, {training.batch_size} crops of {training.crop_size} px a step, "
-            f"{describe_recipe(training)}"
+            f"{describe_recipe(self.config)}"
         )
         self.say(f"writing to {self.folder.path}")
 
@@ -327,7 +328,7 @@ class Session:
                 "seconds": self._run.clock(),
                 "device": str(self.device),
                 "precision": str(self.precision),
-                "recipe": describe_recipe(self.config.training),
+                "recipe": describe_recipe(self.config),
                 "seed": self.config.training.seed,
                 "kept": self.config.training.keep,
                 "patience": self.config.training.patience,

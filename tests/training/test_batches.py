@@ -10,19 +10,23 @@ import numpy as np
 import pytest
 from drawn_discs import disc_entry
 
-from cellflow.config import DataConfig, TrainingConfig
+from cellflow.config import AugmentConfig, DataConfig, TrainingConfig
 from cellflow.errors import CellflowError, DataError
 from cellflow.training.batches import CropSource, crop_order, prepare_entry, stream_batches
 
 
-def source_of(entries, **training):
+def source_of(entries, augment=None, **training):
     chosen = {"batch_size": 2, "crop_size": 32, **training}
     return CropSource(
         entries=entries,
         rescales=[1.0] * len(entries),
         data=DataConfig(),
         training=TrainingConfig(**chosen),
+        augment=augment or AugmentConfig(),
     )
+
+
+FULL = AugmentConfig(level="full", mosaic=0.5)
 
 
 def equal(first, second):
@@ -50,17 +54,61 @@ def test_epochs_and_seeds_differ_in_their_order():
     assert len(set(orders)) == 4
 
 
-def test_a_batch_depends_on_seed_and_step_alone(disc_entries):
+@pytest.mark.parametrize("augment", [AugmentConfig(), FULL])
+def test_a_batch_depends_on_seed_and_step_alone(disc_entries, augment):
     entries = disc_entries(3)
-    one, other = source_of(entries), source_of(entries)
+    one, other = source_of(entries, augment), source_of(entries, augment)
     other.batch(7)
     assert equal(one.batch(2), other.batch(2))
     assert not equal(one.batch(2), one.batch(3))
     assert not equal(one.batch(2), source_of(entries, seed=1).batch(2))
 
 
-def test_loading_ahead_in_a_thread_changes_nothing(disc_entries):
-    source = source_of(disc_entries(3))
+def crops_that_differ(first, second, n_batches=20):
+    """Count for each part of a batch the crops in which two sources differ."""
+    pairs = [(first.batch(k), second.batch(k)) for k in range(n_batches)]
+    return {
+        name: sum(
+            int((getattr(a, name) != getattr(b, name)).flatten(1).any(1).sum()) for a, b in pairs
+        )
+        for name in ("image", "flows", "cells", "weights")
+    }
+
+
+def test_photometry_changes_pictures_and_nothing_else(disc_entries):
+    entries = disc_entries(3)
+    levers = AugmentConfig(brightness=0.2, contrast=0.2, gamma=0.2, noise=0.1, blur=1.0)
+    differing = crops_that_differ(source_of(entries), source_of(entries, levers))
+    assert differing["image"] > 30
+    assert (differing["flows"], differing["cells"], differing["weights"]) == (0, 0, 0)
+
+
+def test_cut_out_takes_weight_from_half_of_the_crops_and_leaves_their_targets(disc_entries):
+    entries = disc_entries(3)
+    differing = crops_that_differ(source_of(entries), source_of(entries, AugmentConfig(cutout=0.4)))
+    assert 10 < differing["weights"] < 30
+    assert (differing["flows"], differing["cells"]) == (0, 0)
+
+
+def test_as_many_crops_become_mosaics_as_the_chance_says_and_the_others_stay(disc_entries):
+    entries = disc_entries(3)
+    differing = crops_that_differ(source_of(entries), source_of(entries, AugmentConfig(mosaic=0.5)))
+    assert 10 < differing["image"] < 30
+
+
+def test_a_cell_type_may_have_a_zoom_of_its_own(disc_entries):
+    entries = [replace(e, cell_type=k) for e, k in zip(disc_entries(2), "ab", strict=True)]
+    wide = AugmentConfig(scale_range_by_type={"b": 1.5})
+    one, other = source_of(entries), source_of(entries, wide)
+    for step in range(6):
+        order = crop_order(2, 2, 0, step)
+        same = (one.batch(step).image == other.batch(step).image).flatten(1).all(1)
+        assert same.tolist() == [kind == 0 for kind in order]
+
+
+@pytest.mark.parametrize("augment", [AugmentConfig(), FULL])
+def test_loading_ahead_in_a_thread_changes_nothing(disc_entries, augment):
+    source = source_of(disc_entries(3), augment)
     streamed = first_batches(source, 3, first_step=4)
     assert all(equal(batch, source.batch(4 + k)) for k, batch in enumerate(streamed))
 
@@ -91,8 +139,8 @@ def test_a_killed_loader_process_is_an_error_in_words(disc_entries):
 @pytest.mark.slow
 def test_loading_in_spawned_processes_changes_nothing(disc_entries):
     entries = disc_entries(3)
-    streamed = first_batches(source_of(entries, n_workers=2), 5)
-    source = source_of(entries)
+    streamed = first_batches(source_of(entries, FULL, n_workers=2), 5)
+    source = source_of(entries, FULL)
     assert all(equal(batch, source.batch(k)) for k, batch in enumerate(streamed))
 
 
@@ -117,7 +165,7 @@ def test_a_data_set_smaller_than_a_batch_still_fills_it(disc_entries):
     batch = source.batch(0)
     assert batch.image.shape == (8, 2, 32, 32)
     assert batch.flows.shape == (8, 2, 32, 32)
-    assert batch.cells.shape == (8, 32, 32)
+    assert batch.cells.shape == batch.weights.shape == (8, 32, 32)
     assert not (batch.image[0] == batch.image[1]).all()
 
 

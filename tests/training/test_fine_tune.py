@@ -11,7 +11,7 @@ import tifffile
 import torch
 from safetensors.torch import load_file
 
-from cellflow.config import Config, NetworkConfig
+from cellflow.config import AugmentConfig, Config, NetworkConfig
 from cellflow.data.entrance import open_dataset
 from cellflow.data.folds import make_folds, write_folds
 from cellflow.data.images import read_image
@@ -19,6 +19,7 @@ from cellflow.errors import ConfigError, DataError, ModelError
 from cellflow.inference.predict import load_model
 from cellflow.training import session
 from cellflow.training.fine_tune import fine_tune, recorded_config
+from cellflow.training.levels import LEVELS
 from cellflow.training.validation import Validator
 
 
@@ -133,6 +134,28 @@ def test_every_optimiser_with_clipping_and_average_continues_bit_by_bit(
     cut = fine_tune(data, tmp_path / "cut", device="cpu", resume=True)
     assert same_weights(whole, cut)
     assert metrics_of(whole) == metrics_of(cut)
+
+
+def test_full_augmentation_continues_bit_by_bit_and_its_levers_are_recorded(
+    disc_folder, tune, tmp_path, monkeypatch, small_config
+):
+    data = disc_folder(4)
+    config = replace(small_config(n_epochs=3), augment=AugmentConfig(level="full", mosaic=0.4))
+    whole = tune(data, "whole", config=config)
+    with pytest.raises(KeyboardInterrupt):
+        tune(data, "cut", config=config, report=PressedAt(monkeypatch, 3))
+    cut = tune(data, "cut", config=config, resume=True)
+    assert same_weights(whole, cut)
+    record = json.loads((cut / "config.json").read_text(encoding="utf-8"))
+    assert record["config"]["augment"]["noise"] == LEVELS["full"].noise
+    assert record["config"]["augment"]["mosaic"] == 0.4
+    assert "augmentation: level full" in (cut / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_zoom_for_a_cell_type_that_does_not_occur_is_refused(disc_folder, tune, small_config):
+    config = replace(small_config(), augment=AugmentConfig(scale_range_by_type={"astro": 1.0}))
+    with pytest.raises(ConfigError, match=r"by_type\.astro: no training image .* there are cort"):
+        tune(disc_folder(2), config=config)
 
 
 def test_the_average_of_the_weights_is_what_is_kept(disc_folder, tune):
