@@ -27,6 +27,7 @@ def command(
     from cellflow.diagnosis.inspection import inspect_data, inspect_download, inspect_submission
     from cellflow.errors import DataError
     from cellflow.jsontext import to_json
+    from cellflow.wording import counted
 
     if manifest is not None:
         report = inspect_download(manifest, path)
@@ -37,4 +38,4 @@ def command(
             report = inspect_data(path, layout, progress)
     click.echo(to_json(report.to_dict()) if as_json else report.text())
     if report.problems:
-        raise DataError(f"{path}: {len(report.problems)} problems found")
+        raise DataError(f"{path}: {counted(len(report.problems), 'problem')} found")

@@ -63,6 +63,7 @@ def command(images: tuple[Path, ...], outputs: tuple[Path, ...], **options: Any)
     from cellflow.errors import DataError
     from cellflow.inference.folder import predict_folder
     from cellflow.inference.predict import load_model
+    from cellflow.wording import counted
 
     paths = find_images(images)
     named = {key: options.pop(key.split("__")[1]) for key in SETTINGS}
@@ -90,6 +91,9 @@ def command(images: tuple[Path, ...], outputs: tuple[Path, ...], **options: Any)
     for failure in result.failures:
         click.echo(f"error: {failure}", err=True)
     where = ", ".join(str(path) for path in outputs)
-    click.echo(f"{result.n_cells} cells in {result.n_images} images: {where}")
+    found = f"{counted(result.n_cells, 'cell')} in {counted(result.n_images, 'image')}"
+    click.echo(f"{found}: {where}")
     if result.failures:
-        raise DataError(f"{len(result.failures)} of {len(paths)} images could not be done")
+        raise DataError(
+            f"{len(result.failures)} of {counted(len(paths), 'image')} could not be done"
+        )

@@ -30,6 +30,7 @@ def command(
     """
     from cellflow.errors import DataError
     from cellflow.pictures.show import show_images
+    from cellflow.wording import counted
 
     from .progress import Progress
 
@@ -40,6 +41,7 @@ def command(
         )
     for text in [*result.remarks, *(f"error: {failure}" for failure in result.failures)]:
         click.echo(text, err=True)
-    click.echo(f"{out}: {result.n_pictures} pictures, {result.n_sheets} sheets")
+    drawn = f"{counted(result.n_pictures, 'picture')}, {counted(result.n_sheets, 'sheet')}"
+    click.echo(f"{out}: {drawn}")
     if result.failures:
-        raise DataError(f"{len(result.failures)} images could not be drawn")
+        raise DataError(f"{counted(len(result.failures), 'image')} could not be drawn")

@@ -1,7 +1,7 @@
 """What is wrong, or worth knowing, in a data set before anything is trained on it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.folds import hash_images
 from cellflow.errors import DataError
 from cellflow.records import CellMasks, Sample
+from cellflow.wording import counted
 
 Report = Callable[[int, Mapping[str, float]], None]
 
@@ -72,7 +73,7 @@ class DataReport:
         """Give the facts as a table for reading."""
         lines = [
             "cell type  images  cells   most  area px: mean (min to max)  diameter  overlap  holes"
-            "  parts"
+            "  parts  tiny"
         ]
         for kind, facts in self.per_cell_type.items():
             lines.append(_row(kind, facts))
@@ -101,7 +102,11 @@ class DataReport:
         }
 
 
-def check_dataset(dataset: Dataset, report: Report = lambda step, numbers: None) -> DataReport:
+def check_dataset(
+    dataset: Dataset,
+    report: Report = lambda step, numbers: None,
+    faults: Iterable[str] = (),
+) -> DataReport:
     """Read every image and mask once, and say what is wrong.
 
     Parameters
@@ -109,12 +114,14 @@ def check_dataset(dataset: Dataset, report: Report = lambda step, numbers: None)
     dataset : Dataset
     report : callable
         Called with the number of images done.
+    faults : iterable of str
+        Broken annotations that were left out when the data set was opened.
 
     Notes
     -----
     A broken image or mask file is a problem that is listed; the others are still checked.
     """
-    problems: list[str] = []
+    problems = list(faults)
     oddities: list[str] = []
     facts: defaultdict[str, TypeFacts] = defaultdict(TypeFacts)
     sizes: Counter[tuple[int, ...]] = Counter()
@@ -155,10 +162,11 @@ def _examine(sample: Sample, masks: CellMasks, facts: TypeFacts) -> list[str]:
         facts.n_holes += bool((ndimage.binary_fill_holes(mask) != mask).any())
     oddities = []
     if duplicates:
-        oddities.append(f"image {sample.name}: {duplicates} masks are drawn twice")
+        oddities.append(f"image {sample.name}: drawn twice: {counted(duplicates, 'mask')}")
     if huge:
         oddities.append(
-            f"image {sample.name}: {huge} cells cover more than {HUGE_SHARE:.0%} of the image"
+            f"image {sample.name}: larger than {HUGE_SHARE:.0%} of the image: "
+            + counted(huge, "cell")
         )
     return oddities
 
@@ -225,5 +233,6 @@ def _row(kind: str, facts: TypeFacts) -> str:
     shares = [facts.n_overlapping / n_cells, facts.n_holes / n_cells, facts.n_parts / n_cells]
     return (
         f"{kind:<9}  {facts.n_images:6d}  {n_cells:5d}  {facts.most_cells:5d}  {spread:<26}  "
-        f"{diameter:5.1f} px  {shares[0]:7.1%}  {shares[1]:5.1%}  {shares[2]:5.1%}"
+        f"{diameter:5.1f} px  {shares[0]:7.1%}  {shares[1]:5.1%}  {shares[2]:5.1%}  "
+        f"{facts.n_tiny:4d}"
     )

@@ -17,6 +17,7 @@ from cellflow.data.images import SUFFIXES
 from cellflow.data.polygons import polygon_to_runs
 from cellflow.errors import DataError, LabelError, RleError
 from cellflow.records import CellMasks, Sample, Shape
+from cellflow.wording import counted
 
 CELL_TYPES = ("shsy5y", "astro", "cort")
 """The competition's three, in the order of their COCO category numbers 1, 2, 3."""
@@ -27,7 +28,7 @@ GENERIC_CATEGORIES = frozenset({"cell", "cells", "object", "nucleus"})
 """Category names that say nothing about the cell type."""
 
 
-def open_coco(path: Path) -> Dataset | None:
+def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
     """Open a COCO file, or the only COCO files of a folder; None when there is none.
 
     Parameters
@@ -36,6 +37,9 @@ def open_coco(path: Path) -> Dataset | None:
         A JSON file, or a folder with one or several; JSON of other kinds is passed over. An
         image lies where ``file_name`` says, seen from the folder, or else anywhere beneath it
         under the last part of that name, when there is only one such file.
+    faults : list of str, optional
+        Takes a sentence for every broken segmentation, which is then left out; without it the
+        first one is raised.
 
     Raises
     ------
@@ -57,7 +61,7 @@ def open_coco(path: Path) -> Dataset | None:
     entries: dict[str, Entry] = {}
     missing, remarks = [], []
     for file, content in contents.items():
-        masks, skipped = read_annotations(content, file)
+        masks, skipped = read_annotations(content, file, faults)
         remarks += skipped
         kinds = _cell_types(content)
         for image in content["images"]:
@@ -76,9 +80,13 @@ def open_coco(path: Path) -> Dataset | None:
                 group=_well_in_name(name),
             )
     if not entries:
-        raise DataError(f"{path}: none of the {len(missing)} images of the COCO files is there")
+        raise DataError(
+            f"{path}: of {counted(len(missing), 'image')} of the COCO files none is there"
+        )
     if missing:
-        remarks.append(f"{len(missing)} images of the COCO files are not there: {missing[0]}, …")
+        remarks.append(
+            f"{counted(len(missing), 'image')} of the COCO files not there: {missing[0]}, …"
+        )
     ordered = tuple(entries[name] for name in sorted(entries))
     return Dataset(root=root, layout="coco", entries=ordered, remarks=tuple(remarks))
 
@@ -133,7 +141,7 @@ def read_coco_truth(path: Path) -> dict[str, CocoImage]:
 
 
 def read_annotations(
-    content: Mapping[str, Any], source: Path
+    content: Mapping[str, Any], source: Path, faults: list[str] | None = None
 ) -> tuple[dict[str, CellMasks], list[str]]:
     """Give the masks of every image of a COCO file.
 
@@ -143,6 +151,8 @@ def read_annotations(
         With ``images`` and ``annotations``.
     source : path
         For messages.
+    faults : list of str, optional
+        As for `open_coco`.
 
     Returns
     -------
@@ -175,7 +185,13 @@ def read_annotations(
             if annotation.get("iscrowd", 0):
                 n_crowds += 1
                 continue
-            runs = _runs(annotation, shapes[image], source)
+            try:
+                runs = _runs(annotation, shapes[image], source)
+            except (LabelError, RleError) as error:
+                if faults is None:
+                    raise
+                faults.append(str(error))
+                continue
             if len(runs[0]) == 0:
                 n_empty += 1
                 continue
@@ -186,9 +202,9 @@ def read_annotations(
         raise DataError(f"{source}: not a COCO file: {error}") from error
     remarks = []
     if n_crowds:
-        remarks.append(f"{source.name}: {n_crowds} crowd annotations are left out")
+        remarks.append(f"{source.name}: left out: {counted(n_crowds, 'crowd annotation')}")
     if n_empty:
-        remarks.append(f"{source.name}: {n_empty} annotations without a pixel are left out")
+        remarks.append(f"{source.name}: left out: {counted(n_empty, 'annotation')} without a pixel")
     return {image: runs_to_masks(runs, shapes[image]) for image, runs in cells.items()}, remarks
 
 

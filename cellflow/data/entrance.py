@@ -15,6 +15,9 @@ from cellflow.data.folders import (
 )
 from cellflow.data.kaggle import open_kaggle
 from cellflow.errors import ConfigError, DataError
+from cellflow.wording import counted
+
+Opener = Callable[[Path, list[str] | None], Dataset | None]
 
 NEEDS = {
     "kaggle": "train.csv and train/*.png",
@@ -28,7 +31,9 @@ NEEDS = {
 """Every layout and what makes it, in the order in which they are tried."""
 
 
-def open_dataset(path: Path | str, layout: str | None = None) -> Dataset:
+def open_dataset(
+    path: Path | str, layout: str | None = None, faults: list[str] | None = None
+) -> Dataset:
     """Open a folder of images and truth.
 
     Parameters
@@ -38,6 +43,9 @@ def open_dataset(path: Path | str, layout: str | None = None) -> Dataset:
     layout : str, optional
         One of `NEEDS`; recognised when not given. The first in that order wins, and a folder that
         only holds images is opened without truth.
+    faults : list of str, optional
+        Takes a sentence for every broken annotation of a table or a COCO file, which is then left
+        out; without it the first one is raised.
 
     Returns
     -------
@@ -59,11 +67,13 @@ def open_dataset(path: Path | str, layout: str | None = None) -> Dataset:
     if not path.is_dir() and path.suffix != ".json":
         raise DataError(f"{path}: expected a folder, or a COCO .json file")
     for name in NEEDS if layout is None else [layout]:
-        dataset = _OPENERS[name](path)
+        dataset = _OPENERS[name](path, faults)
         if dataset is not None:
             return dataset
     if layout is not None:
         raise DataError(f"{path} is not of the layout {layout}: it needs {NEEDS[layout]}")
+    if path.is_dir() and not any(path.iterdir()):
+        raise DataError(f"{path}: the folder is empty; expected images, with truth for training")
     needs = "; ".join(f"{name}: {need}" for name, need in NEEDS.items())
     raise DataError(f"{path}: no images with truth found. Layouts: {needs}")
 
@@ -77,7 +87,7 @@ def describe(dataset: Dataset) -> str:
     'x: images layout, 0 images, 0 annotated'
     """
     text = (
-        f"{dataset.root}: {dataset.layout} layout, {len(dataset)} images, "
+        f"{dataset.root}: {dataset.layout} layout, {counted(len(dataset), 'image')}, "
         f"{len(dataset.annotated)} annotated"
     )
     kinds = Counter(entry.cell_type for entry in dataset if entry.cell_type)
@@ -86,16 +96,17 @@ def describe(dataset: Dataset) -> str:
     return text
 
 
-def _kaggle(path: Path) -> Dataset | None:
+def _kaggle(path: Path, faults: list[str] | None) -> Dataset | None:
     is_one = path.is_dir() and (path / "train.csv").exists() and (path / "train").is_dir()
-    return open_kaggle(path) if is_one else None
+    return open_kaggle(path, faults) if is_one else None
 
 
-def _folder_only(opener: Callable[[Path], Dataset | None]) -> Callable[[Path], Dataset | None]:
-    return lambda path: opener(path) if path.is_dir() else None
+def _folder_only(opener: Callable[[Path], Dataset | None]) -> Opener:
+    # Their truth is one file an image or a cell, which is read later.
+    return lambda path, faults: opener(path) if path.is_dir() else None
 
 
-_OPENERS: dict[str, Callable[[Path], Dataset | None]] = {
+_OPENERS: dict[str, Opener] = {
     "kaggle": _kaggle,
     "coco": open_coco,
     "folders": _folder_only(open_image_mask_folders),

@@ -211,6 +211,8 @@ def _read_tiff(path: Path) -> NDArray[Any]:
         if not file.series:
             raise ValueError("it holds no picture; the file may be truncated")
         series = file.series[0]
+        if series.dtype is None or series.dtype.kind not in "buif":
+            raise ImageError(f"{path}: expected grey levels, found numbers of type {series.dtype}")
         has_alpha = file.pages.first.photometric == tifffile.PHOTOMETRIC.RGB
         pixels, axes = series.asarray(), list(series.axes)
     for axis in reversed(range(len(axes))):

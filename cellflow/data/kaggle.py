@@ -14,10 +14,11 @@ from pathlib import Path
 from cellflow.atomic import atomic_path
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.images import list_images
-from cellflow.data.rle import CellRleError, masks_to_rle, rle_to_masks
+from cellflow.data.rle import masks_to_rle, readable_masks
 from cellflow.data.tables import open_table as open_table
 from cellflow.errors import DataError, RleError
 from cellflow.records import CellMasks, Shape
+from cellflow.wording import counted
 
 METADATA = ("cell_type", "plate_time", "sample_date", "sample_id", "elapsed_timedelta")
 COLUMNS = ("id", "annotation", "width", "height", *METADATA)
@@ -73,13 +74,16 @@ def plate_and_well(sample_id: str) -> str | None:
     return f"{match['plate']}_{match['well']}" if match else None
 
 
-def read_train_csv(path: Path | str) -> dict[str, KaggleImage]:
+def read_train_csv(path: Path | str, faults: list[str] | None = None) -> dict[str, KaggleImage]:
     """Read ``train.csv``.
 
     Parameters
     ----------
     path : path
         Columns `REQUIRED`, further ones optional; UTF-8 with or without BOM, any line ends.
+    faults : list of str, optional
+        Takes a sentence for every broken annotation, which is then left out; without it the
+        first one is raised.
 
     Returns
     -------
@@ -113,7 +117,7 @@ def read_train_csv(path: Path | str) -> dict[str, KaggleImage]:
     if not rows:
         raise DataError(f"{path}: no rows below the header; expected one row a cell")
     return {
-        name: KaggleImage(name=name, masks=image.masks(path), metadata=image.metadata)
+        name: KaggleImage(name=name, masks=image.masks(path, faults), metadata=image.metadata)
         for name, image in rows.items()
     }
 
@@ -137,13 +141,15 @@ def write_train_csv(path: Path | str, images: Iterable[KaggleImage]) -> None:
                 writer.writerow([image.name, runs, width, height, *metadata])
 
 
-def open_kaggle(folder: Path | str) -> Dataset:
+def open_kaggle(folder: Path | str, faults: list[str] | None = None) -> Dataset:
     """Open the competition's folder; images are read when they are asked for.
 
     Parameters
     ----------
     folder : path
         Holds ``train.csv`` and ``train/``.
+    faults : list of str, optional
+        As for `read_train_csv`.
 
     Returns
     -------
@@ -158,7 +164,7 @@ def open_kaggle(folder: Path | str) -> Dataset:
         the table.
     """
     folder = Path(folder)
-    truth = read_train_csv(folder / "train.csv")
+    truth = read_train_csv(folder / "train.csv", faults)
     paths: dict[str, Path] = {}
     for path in list_images(folder / "train"):
         if path.stem in paths:
@@ -172,9 +178,11 @@ def open_kaggle(folder: Path | str) -> Dataset:
         )
     remarks = []
     if without_image:
-        remarks.append(f"{len(without_image)} ids have no image: {_some(without_image)}")
+        remarks.append(
+            f"{counted(len(without_image), 'id')} without an image: {_some(without_image)}"
+        )
     if without_rows:
-        remarks.append(f"{len(without_rows)} images have no rows: {_some(without_rows)}")
+        remarks.append(f"{counted(len(without_rows), 'image')} without rows: {_some(without_rows)}")
     entries = [_entry(paths[name], truth.get(name)) for name in sorted(paths)]
     return Dataset(root=folder, layout="kaggle", entries=tuple(entries), remarks=tuple(remarks))
 
@@ -188,13 +196,16 @@ class _Rows:
     runs: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
 
-    def masks(self, path: Path) -> CellMasks:
+    def masks(self, path: Path, faults: list[str] | None) -> CellMasks:
         if self.runs == [""]:
             return CellMasks.empty(self.shape)
-        try:
-            return rle_to_masks(self.runs, self.shape)
-        except CellRleError as error:
-            raise RleError(f"{path} line {self.lines[error.cell]}: {error.reason}") from error
+        masks, _, broken = readable_masks(self.runs, self.shape)
+        messages = [f"{path} line {self.lines[error.cell]}: {error.reason}" for error in broken]
+        if faults is not None:
+            faults += messages
+        elif messages:
+            raise RleError(messages[0])
+        return masks
 
 
 def _require_same(path: Path, line: int, row: Mapping[str, str], here: Shape, image: _Rows) -> None:

@@ -89,7 +89,9 @@ def rle_to_masks(runs: Sequence[str], shape: Shape) -> CellMasks:
         raise CellRleError(cell, "a line break inside the run-length text")
     status, cell = parse_numbers(text, numbers, cell_ends)
     if status != OK:
-        raise CellRleError(cell, f"not a whole number in {_shorten(runs[cell])!r}")
+        raise CellRleError(
+            cell, f"expected whole numbers of at most 18 digits, found {_shorten(runs[cell])!r}"
+        )
     n_runs = int(cell_ends[-1]) // 2
     starts, lengths = np.empty(n_runs, np.int64), np.empty(n_runs, np.int32)
     offsets = np.zeros(len(runs) + 1, np.int64)
@@ -98,6 +100,40 @@ def rle_to_masks(runs: Sequence[str], shape: Shape) -> CellMasks:
         raise CellRleError(cell, _reason(status, numbers, cell_ends, cell, at, shape))
     kept = int(offsets[-1])
     return CellMasks(starts=starts[:kept], lengths=lengths[:kept], offsets=offsets, shape=shape)
+
+
+def readable_masks(
+    runs: Sequence[str], shape: Shape
+) -> tuple[CellMasks, list[int], list[CellRleError]]:
+    """Read what can be read of the run-length texts of one image's cells.
+
+    Parameters
+    ----------
+    runs, shape
+        As for `rle_to_masks`.
+
+    Returns
+    -------
+    CellMasks
+        The cells whose text is valid, in the order given.
+    list of int
+        Their indices in `runs`.
+    list of CellRleError
+        The faults of the others.
+    """
+    try:
+        return rle_to_masks(runs, shape), list(range(len(runs))), []
+    except CellRleError:
+        pass  # At least one is broken; find out which, one by one.
+    kept, faults = [], []
+    for cell, text in enumerate(runs):
+        try:
+            rle_to_masks([text], shape)
+        except CellRleError as error:
+            faults.append(CellRleError(cell, error.reason))
+        else:
+            kept.append(cell)
+    return rle_to_masks([runs[cell] for cell in kept], shape), kept, faults
 
 
 def masks_to_rle(masks: CellMasks) -> list[str]:

@@ -10,11 +10,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from cellflow.atomic import atomic_path
-from cellflow.data.rle import CellRleError, masks_to_rle, rle_to_masks
+from cellflow.data.rle import masks_to_rle, readable_masks
 from cellflow.data.run_order import border_votes, direction_votes
 from cellflow.data.tables import open_table
 from cellflow.errors import SubmissionError
 from cellflow.records import CellMasks, Shape
+from cellflow.wording import counted
 
 COLUMNS = ("id", "predicted")
 COMPETITION_SHAPE: Shape = (520, 704)
@@ -102,8 +103,9 @@ class SubmissionReport:
     @property
     def summary(self) -> str:
         """One line: what is in the file, and how many rules it breaks."""
-        verdict = f"{len(self.problems)} problems" if self.problems else "no problems"
-        return f"{self.n_images} images, {self.n_cells} cells: {verdict}"
+        verdict = counted(len(self.problems), "problem") if self.problems else "no problems"
+        found = f"{counted(self.n_images, 'image')}, {counted(self.n_cells, 'cell')}"
+        return f"{found}: {verdict}"
 
 
 def check_submission(
@@ -151,7 +153,7 @@ def check_submission(
         problems += _coverage({image.name for image in images}, set(expected))
     n_empty = sum(not image.runs for image in images)
     if n_empty:
-        remarks.append(f"{n_empty} of {len(images)} images have no cell")
+        remarks.append(f"no cell in {n_empty} of {counted(len(images), 'image')}")
     return SubmissionReport(
         n_images=len(images), n_cells=n_cells, problems=tuple(problems), remarks=tuple(remarks)
     )
@@ -214,10 +216,13 @@ def _decode_image(image: _Image, shape: Shape, allow_overlap: bool) -> tuple[Cel
     if image.empty_line and image.runs:
         faults.append(
             f"line {image.empty_line}: image {image.name} has an empty row and "
-            f"{len(image.runs)} cells"
+            + counted(len(image.runs), "cell")
         )
-    masks, lines, broken = _decode_cells(image, shape)
-    faults += broken
+    masks, kept, broken = readable_masks(image.runs, shape)
+    lines = [image.lines[cell] for cell in kept]
+    faults += [
+        f"line {image.lines[error.cell]}: image {image.name}: {error.reason}" for error in broken
+    ]
     if not allow_overlap:
         owner = np.zeros(shape[0] * shape[1], np.int32)
         others, pixels = _find_overlaps(masks.starts, masks.lengths, masks.offsets, owner)
@@ -227,24 +232,6 @@ def _decode_image(image: _Image, shape: Shape, allow_overlap: bool) -> tuple[Cel
             for cell in np.flatnonzero(others >= 0)
         ]
     return masks, faults
-
-
-def _decode_cells(image: _Image, shape: Shape) -> tuple[CellMasks, list[int], list[str]]:
-    """Give the cells that can be read, their lines, and the faults of the others."""
-    try:
-        return rle_to_masks(image.runs, shape), image.lines, []
-    except CellRleError:
-        pass  # At least one is broken; find out which, one by one.
-    runs, lines, faults = [], [], []
-    for text, line in zip(image.runs, image.lines, strict=True):
-        try:
-            rle_to_masks([text], shape)
-        except CellRleError as error:
-            faults.append(f"line {line}: image {image.name}: {error.reason}")
-        else:
-            runs.append(text)
-            lines.append(line)
-    return rle_to_masks(runs, shape), lines, faults
 
 
 def _coverage(found: set[str], expected: set[str]) -> list[str]:

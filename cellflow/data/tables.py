@@ -1,7 +1,7 @@
 """CSV files with a header, read as text; every cell of every row is there."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,15 @@ class Table(csv.DictReader):  # type: ignore[type-arg]
                 + (f"more than {columns}" if None in row else "fewer")
             )
         return row
+
+
+def _describe(columns: Sequence[str]) -> str:
+    """Name the columns that are there, and the wrong separator when that is why."""
+    if len(columns) == 1:
+        for sign, name in ((";", "semicolons"), ("\t", "tabs")):
+            if sign in columns[0]:
+                return f"one column, with {name} in its name; columns are separated by commas"
+    return ", ".join(columns) or "an empty file"
 
 
 @contextmanager
@@ -54,8 +63,9 @@ def open_table(path: Path, required: tuple[str, ...]) -> Iterator[Table]:
             columns = table.fieldnames or []
             missing = [name for name in required if name not in columns]
             if missing:
-                found = ", ".join(columns) or "nothing"
-                raise DataError(f"{path}: missing column {', '.join(missing)}; found {found}")
+                raise DataError(
+                    f"{path}: missing column {', '.join(missing)}; found {_describe(columns)}"
+                )
             try:
                 yield table
             finally:
@@ -63,6 +73,8 @@ def open_table(path: Path, required: tuple[str, ...]) -> Iterator[Table]:
     except csv.Error as error:
         raise DataError(f"{path} line {line}: {error}") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text, somewhere behind line {line}") from error
+        raise DataError(
+            f"{path}: not UTF-8 text (behind line {line}); save the table as CSV in UTF-8"
+        ) from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error

@@ -12,6 +12,7 @@ from cellflow.data.manifests import read_manifest, verify_download
 from cellflow.data.submission import COMPETITION_SHAPE, Shapes, check_submission
 from cellflow.diagnosis.ceilings import policy_ceilings
 from cellflow.errors import DataError
+from cellflow.wording import counted
 
 Report = Callable[[int, Mapping[str, float]], None]
 
@@ -68,8 +69,9 @@ def inspect_data(path: Path, layout: str | None = None, report: Report | None = 
     DataError
         The folder cannot be opened at all.
     """
-    dataset = open_dataset(path, layout)
-    found = check_dataset(dataset, report or (lambda step, numbers: None))
+    faults: list[str] = []
+    dataset = open_dataset(path, layout, faults)
+    found = check_dataset(dataset, report or (lambda step, numbers: None), faults)
     truths = []
     for entry in dataset.annotated:
         try:
@@ -114,7 +116,7 @@ def inspect_submission(path: Path, truth: Path | None = None) -> Inspection:
     if truth is None:
         remarks.append("sizes are taken as 704x520, the competition's; --truth gives others")
     return Inspection(
-        headline=f"{path}: {found.n_cells} cells in {found.n_images} images",
+        headline=f"{path}: {counted(found.n_cells, 'cell')} in {counted(found.n_images, 'image')}",
         problems=found.problems,
         remarks=tuple(remarks),
         facts={"images": found.n_images, "cells": found.n_cells},

@@ -17,6 +17,7 @@ from cellflow.metrics.matching import THRESHOLDS
 from cellflow.metrics.overlap import Cells
 from cellflow.metrics.tables import score_table
 from cellflow.records import CellMasks, ImagePrecision, Interval
+from cellflow.wording import counted
 
 EMPTY_CASES = "An image with neither truth nor prediction counts 1, with only one of them 0."
 
@@ -130,20 +131,21 @@ def score_submission(
     predictions = read_submission(submission_csv, shapes)
     if not truth.keys() & predictions.keys():
         raise SubmissionError(
-            f"{submission_csv}: none of its {len(predictions)} images is in {truth_csv}; "
-            f"its first is {next(iter(predictions))}"
+            f"{submission_csv}: none of its images is in {truth_csv}, such as "
+            f"{next(iter(predictions))}"
         )
     remarks = []
     uncovered = [name for name in truth if name not in predictions]
     if uncovered:
         fate = "left out" if covered_only else "counted as without prediction"
         remarks.append(
-            f"{len(uncovered)} truth images have no row and are {fate}: {', '.join(uncovered)}"
+            f"{counted(len(uncovered), 'truth image')} without a row, {fate}: "
+            + ", ".join(uncovered)
         )
     unknown = [name for name in predictions if name not in truth]
     if unknown:
         remarks.append(
-            f"{len(unknown)} images are not in the truth and are left out: {', '.join(unknown)}"
+            f"{counted(len(unknown), 'image')} not in the truth, left out: {', '.join(unknown)}"
         )
     names = [name for name in truth if name in predictions or not covered_only]
     return score_images(

@@ -25,7 +25,7 @@ def test_a_problem_is_exit_code_1_and_all_is_still_reported(cellflow, competitio
     assert done.code == 1
     assert "problem: " in done.out
     assert "ä b.png" in done.out
-    assert done.errors == [f"error: {competition}: 1 problems found"]
+    assert done.errors == [f"error: {competition}: 1 problem found"]
 
 
 def test_a_transposed_submission_is_recognised(cellflow, competition, tmp_path):

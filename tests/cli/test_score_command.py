@@ -79,7 +79,7 @@ def test_every_variant_is_named_in_its_result(cellflow, truth, half, variant):
     [
         ("", "missing column"),
         ("id,mask\na,1 2\n", "missing column predicted"),
-        ("id,predicted\nzz,1 2\n", "none of its 1 images is in"),
+        ("id,predicted\nzz,1 2\n", "none of its images is in"),
         ("id,predicted\na,1 2 3\n", "line 2: image a: an odd count of numbers (3)"),
         ("id,predicted\na,0 2\n", "line 2"),
         ("id,predicted\na,-4 2\n", "line 2"),

@@ -20,7 +20,7 @@ def _run(*arguments):
 
 def test_pictures_are_drawn_and_counted_on_stdout(images, tmp_path):
     done = _run(images, "--out", tmp_path / "out", "--zoom", 3)
-    assert done.stdout == f"{tmp_path / 'out'}: 2 pictures, 1 sheets\n"
+    assert done.stdout == f"{tmp_path / 'out'}: 2 pictures, 1 sheet\n"
 
 
 def test_what_is_left_out_is_said_on_stderr(images, tmp_path):
@@ -31,7 +31,7 @@ def test_what_is_left_out_is_said_on_stderr(images, tmp_path):
 
 def test_a_broken_image_ends_in_an_error_after_the_others_are_drawn(images, tmp_path):
     (images / "b.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match="1 images could not be drawn"):
+    with pytest.raises(DataError, match="1 image could not be drawn"):
         _run(images, "--out", tmp_path / "out")
     assert (tmp_path / "out" / "a.png").exists()
 

@@ -45,8 +45,8 @@ def test_overlaps_duplicates_tiny_and_huge_cells_are_counted(tmp_path):
     assert facts.areas == [25, 25, 4, 4, 380]
     # The two small squares share a pixel; the two tiny ones are the same and lie in the huge one.
     assert (facts.n_overlapping, facts.n_duplicates, facts.n_tiny, facts.n_huge) == (5, 1, 2, 1)
-    assert "image i0: 1 masks are drawn twice" in report.remarks
-    assert "image i0: 1 cells cover more than 40% of the image" in report.remarks
+    assert "image i0: drawn twice: 1 mask" in report.remarks
+    assert "image i0: larger than 40% of the image: 1 cell" in report.remarks
 
 
 def test_holes_and_parts_are_counted(tmp_path):

@@ -79,22 +79,33 @@ def test_a_broken_segmentation_is_named(tmp_path, segmentation, error, message):
         open_coco(coco(tmp_path, segmentation))
 
 
+def test_broken_segmentations_are_collected_where_all_are_wanted(tmp_path):
+    faults = []
+    path = coco(tmp_path, [SQUARE], {"size": [5, 7], "counts": [35]}, [[1.0, 2.0, 3.0]])
+    dataset = open_coco(path, faults)
+    assert len(masks_of(dataset)) == 1
+    assert [fault.split("c.json: ")[1][:14] for fault in faults] == [
+        "annotation 1: ",
+        "annotation 2: ",
+    ]
+
+
 def test_crowds_and_empty_annotations_are_left_out_and_told(tmp_path):
     runs = {"size": [5, 6], "counts": [11, 3, 16]}
     dataset = open_coco(coco(tmp_path, [SQUARE], runs, iscrowd=1))
     assert len(masks_of(dataset)) == 0
-    assert dataset.remarks == ("c.json: 2 crowd annotations are left out",)
+    assert dataset.remarks == ("c.json: left out: 2 crowd annotations",)
     dataset = open_coco(coco(tmp_path, [SQUARE], []))
     assert len(masks_of(dataset)) == 1
-    assert dataset.remarks == ("c.json: 1 annotations without a pixel are left out",)
+    assert dataset.remarks == ("c.json: left out: 1 annotation without a pixel",)
 
 
 def test_missing_pictures_are_told_and_none_at_all_is_an_error(tmp_path):
     path = coco(tmp_path, [SQUARE], images=("a.png", "b.png"))
     (tmp_path / "images/b.png").unlink()
-    assert open_coco(path).remarks == ("1 images of the COCO files are not there: b, …",)
+    assert open_coco(path).remarks == ("1 image of the COCO files not there: b, …",)
     (tmp_path / "images/a.png").unlink()
-    with pytest.raises(DataError, match="none of the 2 images"):
+    with pytest.raises(DataError, match="of 2 images of the COCO files none is there"):
         open_coco(path)
 
 

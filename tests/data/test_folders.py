@@ -122,6 +122,9 @@ def test_mask_pictures_that_do_not_fit_are_named(tmp_path):
 def test_nothing_to_open_is_one_clear_error(tmp_path):
     with pytest.raises(DataError, match="no such file or folder"):
         open_dataset(tmp_path / "none")
+    with pytest.raises(DataError, match="the folder is empty"):
+        open_dataset(tmp_path)
+    (tmp_path / "notes.txt").write_text("")
     with pytest.raises(DataError, match=r"no images with truth found\. Layouts: kaggle: train.csv"):
         open_dataset(tmp_path)
     with pytest.raises(ConfigError, match="unknown layout 'coko'; known: kaggle, coco"):

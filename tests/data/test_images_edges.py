@@ -87,6 +87,12 @@ def test_a_stack_is_never_taken_for_channels(tmp_path, shape, options):
         read_image(tmp_path / "a.tif")
 
 
+def test_complex_numbers_are_no_picture(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((4, 5), np.complex64))
+    with pytest.raises(ImageError, match="expected grey levels, found numbers of type complex64"):
+        read_image(tmp_path / "a.tif")
+
+
 def test_labels_beyond_int32_are_refused(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 2**31]], np.uint32))
     with pytest.raises(LabelError, match="between 0 and 2147483647"):

@@ -73,7 +73,9 @@ def test_images_may_differ_in_size(tmp_path):
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("", DataError, "missing column id, annotation, width, height; found nothing"),
+        ("", DataError, "missing column id, annotation, width, height; found an empty file"),
+        (HEADER.replace(",", ";"), DataError, "one column, with semicolons in its name;"),
+        (HEADER.replace(",", "\t"), DataError, "one column, with tabs in its name;"),
         ("id,width,height\n", DataError, "missing column annotation; found id, width, height"),
         (f"{HEADER}\n", DataError, "no rows below the header"),
         (f"{HEADER}\n{ROW}\n{ROW.replace('1 2', '1')}\n", RleError, "line 3: an odd count"),
@@ -124,7 +126,7 @@ def test_the_folder_gives_entries_that_load_anywhere(tmp_path):
     dataset = open_kaggle(root)
     assert [entry.name for entry in dataset] == ["a", "b"]
     assert [entry.name for entry in dataset.annotated] == ["a"]
-    assert dataset.remarks == ("1 images have no rows: b",)
+    assert dataset.remarks == ("1 image without rows: b",)
     sample = pickle.loads(pickle.dumps(dataset.entries[0])).load()
     assert len(sample.masks) == 1
     assert sample.group == "cort[oka-low]_E10"
@@ -133,7 +135,7 @@ def test_the_folder_gives_entries_that_load_anywhere(tmp_path):
 def test_ids_without_an_image_are_named(tmp_path):
     folder(tmp_path, ["a"])
     table(tmp_path, f"{HEADER}\n{ROW}\n{ROW.replace('12e4', 'a')}\n")
-    assert open_kaggle(tmp_path).remarks == ("1 ids have no image: 12e4",)
+    assert open_kaggle(tmp_path).remarks == ("1 id without an image: 12e4",)
     table(tmp_path, f"{HEADER}\n{ROW}\n")
     with pytest.raises(DataError, match="none of the 1 ids"):
         open_kaggle(tmp_path)

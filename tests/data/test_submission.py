@@ -43,7 +43,7 @@ def test_sizes_may_differ_by_image(tmp_path):
         ("a,5 1 1 1", "line 2: image a: run 1.1 starts before"),
         ("a,12 2", "line 2: image a: run 12.2 ends outside a 4x3 image"),
         ("a,-4 2", "line 2: image a: run -4.2"),
-        ("a,1 2\na,", "line 3: image a has an empty row and 1 cells"),
+        ("a,1 2\na,", "line 3: image a has an empty row and 1 cell"),
         (",1 2", "line 2: the id is empty"),
         ("", "no rows below the header"),
     ],
@@ -74,7 +74,7 @@ def test_all_problems_are_listed_and_the_rest_is_counted(tmp_path):
         "image d has no row",
         "image c is not one of the images",
     ]
-    assert report.remarks == ("1 of 3 images have no cell",)
+    assert report.remarks == ("no cell in 1 of 3 images",)
 
 
 def discs(shape, n, rng):

@@ -35,7 +35,7 @@ def test_each_cell_that_overlaps_is_listed_once_with_its_line(tmp_path):
         "line 3: image a: pixel 3 belongs also to the cell of line 2; cells must not overlap",
         "line 5: image a: pixel 4 belongs also to the cell of line 2; cells must not overlap",
     )
-    assert report.summary == "1 images, 4 cells: 2 problems"
+    assert report.summary == "1 image, 4 cells: 2 problems"
 
 
 def test_broken_cells_do_not_hide_the_overlap_of_the_others(tmp_path):
@@ -54,7 +54,7 @@ def test_a_file_that_counts_from_zero_is_recognised(tmp_path):
     right = submission(tmp_path, *(f"a,{text}" for text in texts))
     report = check_submission(right, SHAPE)
     assert report.problems == ()
-    assert report.summary == "1 images, 3 cells: no problems"
+    assert report.summary == "1 image, 3 cells: no problems"
     wrong = submission(tmp_path, *(f"a,{count_from_zero(text)}" for text in texts))
     assert check_submission(wrong, SHAPE).problems[0].startswith("the run lengths seem to count")
 

@@ -5,12 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from cellflow.data.entrance import open_dataset
 from cellflow.data.images import write_png
 from cellflow.data.kaggle import KaggleImage, write_train_csv
 from cellflow.data.rle import dense_to_masks
 from cellflow.data.submission import write_submission
 from cellflow.diagnosis.inspection import inspect_data, inspect_download, inspect_submission
-from cellflow.errors import DataError, ManifestError
+from cellflow.errors import DataError, ManifestError, RleError
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def competition(tmp_path, rng):
 def test_a_folder_is_reported_with_its_ceilings(competition):
     found = inspect_data(competition)
     assert found.problems == ()
-    assert found.text().startswith(f"{competition}: kaggle layout, 1 images, 1 annotated: 1 cort")
+    assert found.text().startswith(f"{competition}: kaggle layout, 1 image, 1 annotated: 1 cort")
     assert found.text().endswith("no problems found")
     assert found.facts["ceilings"]["small_on_top"] > 0.9
     again = json.loads(json.dumps(found.to_dict()))
@@ -40,7 +41,33 @@ def test_ids_without_an_image_and_images_without_an_id_are_told(competition):
     row = table.splitlines()[1].replace("a,", "c,", 1)
     (competition / "train.csv").write_text(f"{table}{row}\n")
     remarks = inspect_data(competition).remarks
-    assert remarks[:2] == ("1 ids have no image: c", "1 images have no rows: b")
+    assert remarks[:2] == ("1 id without an image: c", "1 image without rows: b")
+
+
+def test_every_broken_annotation_is_listed_and_the_rest_is_still_checked(competition):
+    table = (competition / "train.csv").read_text()
+    row = table.splitlines()[1]
+    name, _, rest = row.split(",", 2)
+    broken = [f"{name},{runs},{rest}" for runs in ("3 x", "1 2 3", "599 9")]
+    (competition / "train.csv").write_text("\n".join([table.rstrip(), *broken, row]) + "\n")
+    found = inspect_data(competition)
+    assert [problem.split("train.csv ")[1] for problem in found.problems] == [
+        "line 4: expected whole numbers of at most 18 digits, found '3 x'",
+        "line 5: an odd count of numbers (3); they come in pairs",
+        "line 6: run 599+9 ends outside a 30x20 image",
+    ]
+    assert found.facts["per_cell_type"]["cort"]["cells"] == 3
+    assert "image a: drawn twice: 1 mask" in found.remarks
+    with pytest.raises(RleError, match="line 4: expected whole numbers"):
+        open_dataset(competition)
+
+
+def test_tiny_cells_are_counted_in_the_table(competition):
+    table = (competition / "train.csv").read_text()
+    row = table.splitlines()[1].split(",", 2)
+    (competition / "train.csv").write_text(f"{table}a,600 1,{row[2]}\n")
+    header, facts = inspect_data(competition).table.splitlines()[:2]
+    assert (header.split()[-1], facts.split()[-1]) == ("tiny", "1")
 
 
 def test_a_submission_is_checked_by_the_competitions_rules(competition, tmp_path):
@@ -49,7 +76,7 @@ def test_a_submission_is_checked_by_the_competitions_rules(competition, tmp_path
     write_submission(tmp_path / "s.csv", [("a", dense_to_masks(square))])
     found = inspect_submission(tmp_path / "s.csv", competition / "train.csv")
     assert found.problems == ()
-    assert found.headline.endswith("s.csv: 1 cells in 1 images")
+    assert found.headline.endswith("s.csv: 1 cell in 1 image")
     (tmp_path / "other.csv").write_text("id,predicted\nb,5 3\n")
     other = inspect_submission(tmp_path / "other.csv", competition / "train.csv")
     assert "image a has no row" in other.problems

@@ -48,21 +48,21 @@ def test_a_missing_image_counts_as_without_prediction_and_is_named(tmp_path):
     truth = {"a": ("cort", cells("1 5")), "b": ("astro", cells("1 5"))}
     score = score_submission(*files(tmp_path, truth, {"a": cells("1 5")}))
     assert score.mean.estimate == 0.5
-    assert score.remarks == ("1 truth images have no row and are counted as without prediction: b",)
+    assert score.remarks == ("1 truth image without a row, counted as without prediction: b",)
     covered = score_submission(*files(tmp_path, truth, {"a": cells("1 5")}), covered_only=True)
     assert covered.mean.estimate == 1
-    assert covered.remarks == ("1 truth images have no row and are left out: b",)
+    assert covered.remarks == ("1 truth image without a row, left out: b",)
 
 
 def test_unknown_images_are_left_out_and_named(tmp_path):
     truth = {"a": ("cort", cells("1 5"))}
     score = score_submission(*files(tmp_path, truth, {"a": cells("1 5"), "z": cells("1 5")}))
-    assert score.remarks == ("1 images are not in the truth and are left out: z",)
+    assert score.remarks == ("1 image not in the truth, left out: z",)
 
 
 def test_a_submission_of_other_images_is_an_error(tmp_path):
     truth = {"a": ("cort", cells("1 5"))}
-    with pytest.raises(SubmissionError, match="none of its 1 images is in"):
+    with pytest.raises(SubmissionError, match="none of its images is in"):
         score_submission(*files(tmp_path, truth, {"z": cells("1 5")}))
 
 
