@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from cellflow.atomic import write_text
-from cellflow.data.coco_rle import Runs, counts_to_runs, masks_to_counts, runs_to_masks
+from cellflow.data.coco_rle import Runs, masks_to_counts, runs_to_masks
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.images import SUFFIXES
-from cellflow.data.polygons import polygon_to_runs
+from cellflow.data.segmentations import segmentation_to_runs
 from cellflow.errors import DataError, LabelError, RleError
 from cellflow.records import CellMasks, Sample, Shape
 from cellflow.wording import counted
@@ -301,24 +301,10 @@ def _annotations(content: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
 
 
 def _runs(annotation: Mapping[str, Any], shape: Shape, source: Path) -> Runs:
-    where = f"{source}: annotation {annotation.get('id')}"
-    segmentation = annotation["segmentation"]
     try:
-        if isinstance(segmentation, dict):
-            if tuple(segmentation["size"]) != shape:
-                raise LabelError(f"is for {segmentation['size']}, its image is {list(shape)}")
-            return counts_to_runs(segmentation["counts"], shape)
-        parts = [
-            polygon_to_runs(np.asarray(part, np.float64).reshape(-1, 2), shape)
-            for part in segmentation
-        ]
+        return segmentation_to_runs(annotation["segmentation"], shape)
     except (LabelError, RleError) as error:
-        raise type(error)(f"{where}: {error}") from error
-    except ValueError as error:
-        raise LabelError(f"{where}: expected polygons as lists of x, y pairs: {error}") from error
-    if not parts:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    return np.concatenate([start for start, _ in parts]), np.concatenate([end for _, end in parts])
+        raise type(error)(f"{source}: annotation {annotation.get('id')}: {error}") from error
 
 
 def _cell_types(content: Mapping[str, Any]) -> dict[str, str]:

@@ -1,0 +1,320 @@
+"""COCO result files, as Detectron2, mmdet, torchvision and Ultralytics write them, to `Detections`.
+
+A result file is a list of ``{"image_id", "category_id", "segmentation", "score"}``, one a cell; a
+COCO file with ``annotations`` is read likewise. It is streamed: memory holds a chunk of text, and
+12 bytes a run of the masks of those images that are asked for.
+"""
+
+import math
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cellflow.data.coco import GENERIC_CATEGORIES
+from cellflow.data.coco_rle import Runs, runs_to_masks
+from cellflow.data.image_names import ImageNames, read_image_names
+from cellflow.data.json_stream import iterate_json, starts_json_array
+from cellflow.data.segmentations import lies_outside, segmentation_to_runs
+from cellflow.errors import DataError, LabelError, RleError
+from cellflow.records import CellMasks, Detections, Shape
+
+_RUNS_AT_ONCE = 2**15
+"""Runs as COCO has them, 16 bytes each, that are held before they are packed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CocoResults:
+    """What a result file holds of the images asked for.
+
+    Parameters
+    ----------
+    detections : dict of image name to Detections
+        In the order of the file. An image on which nothing was found is there only when the
+        names file, or the file itself, names it.
+    remarks : tuple of str
+        What was left out, and what could not be known.
+    """
+
+    detections: dict[str, Detections]
+    remarks: tuple[str, ...]
+
+
+def read_coco_results(
+    path: Path | str, shapes: Mapping[str, Shape], names: ImageNames | None = None
+) -> CocoResults:
+    """Read a result file.
+
+    Parameters
+    ----------
+    path : path
+    shapes : mapping of image name to (H, W)
+        The images to read; others are counted and passed over.
+    names : ImageNames, optional
+        What the ids stand for. Without it an ``image_id`` is itself a name, a file name, or the
+        number that a name consists of, and categories are unknown. A COCO file tells itself.
+
+    Raises
+    ------
+    DataError
+        Not such a file, no id stands for an image, an id or category that the names do not have,
+        a score that is missing or no finite number, boxes without masks.
+    LabelError, RleError
+        A mask is for another image size, lies outside the image, or is broken.
+
+    Notes
+    -----
+    Every message tells the number of the result in the file, counted from 1, and its image.
+    """
+    path = Path(path)
+    reader = _Results(path, shapes, _names_within(path) or names)
+    for number, item in enumerate(_results(path), start=1):
+        reader.take(number, item)
+    return reader.finished()
+
+
+def _results(path: Path) -> Iterator[Any]:
+    for key, item in iterate_json(path):
+        if key not in ("", "annotations"):
+            continue
+        if isinstance(item, dict) and "image_id" not in item and key:
+            yield from item.values()  # Some files have their annotations by number.
+        else:
+            yield item
+
+
+def _names_within(path: Path) -> ImageNames | None:
+    """Give what a COCO file tells of ids; None for a list of results."""
+    if starts_json_array(path):
+        return None
+    return read_image_names(path)
+
+
+@dataclass(slots=True)
+class _Image:
+    """One image's cells while the file is read."""
+
+    shape: Shape
+    recent: list[Runs] = field(default_factory=list)
+    n_recent_runs: int = 0
+    packed: list[CellMasks] = field(default_factory=list)
+    scores: "array[float]" = field(default_factory=lambda: array("f"))
+    types: list[str] = field(default_factory=list)
+
+    def pack(self) -> None:
+        if self.recent:
+            self.packed.append(runs_to_masks(self.recent, self.shape))
+            self.recent, self.n_recent_runs = [], 0
+
+    def masks(self) -> CellMasks:
+        self.pack()
+        parts = self.packed or [CellMasks.empty(self.shape)]
+        offsets = [np.zeros(1, np.int64)]
+        for part in parts:
+            offsets.append(part.offsets[1:] + offsets[-1][-1])
+        return CellMasks(
+            starts=np.concatenate([part.starts for part in parts]),
+            lengths=np.concatenate([part.lengths for part in parts]),
+            offsets=np.concatenate(offsets),
+            shape=self.shape,
+        )
+
+
+class _Results:
+    """All images' cells while the file is read."""
+
+    def __init__(self, path: Path, shapes: Mapping[str, Shape], names: ImageNames | None) -> None:
+        self.path, self.shapes, self.names = path, shapes, names
+        self.images: dict[str, _Image] = {}
+        self.current: _Image | None = None
+        self.name_of: dict[Any, str | None] = {}
+        self.by_number = _names_by_number(shapes)
+        self.unknown: dict[str, None] = {}
+        self.categories: dict[str, None] = {}
+        self.n_empty = self.n_crowds = self.n_known = 0
+        self.has_scores: bool | None = None
+
+    def take(self, number: int, item: Any) -> None:
+        """Add one result."""
+        where = f"{self.path}: result {number}"
+        if not isinstance(item, dict) or "image_id" not in item:
+            raise DataError(f"{where}: expected an object with an image_id, found {_brief(item)}")
+        name = self._name(item["image_id"], where)
+        if name is None:
+            return
+        where += f" (image {name})"
+        self.n_known += 1
+        if item.get("iscrowd", 0):
+            self.n_crowds += 1
+            return
+        score = self._score(item, where)
+        kind = self._category(item, where)
+        runs = self._runs(item, self.shapes[name], where)
+        if len(runs[0]) == 0:
+            self.n_empty += 1
+            return
+        image = self.images.setdefault(name, _Image(self.shapes[name]))
+        if self.current is not None and (
+            image is not self.current or image.n_recent_runs >= _RUNS_AT_ONCE
+        ):
+            self.current.pack()
+        self.current = image
+        image.recent.append(runs)
+        image.n_recent_runs += len(runs[0])
+        image.types.append(kind)
+        if score is not None:
+            image.scores.append(score)
+
+    def finished(self) -> CocoResults:
+        """Give all that was taken."""
+        if self.n_known == 0:
+            raise DataError(self._nothing_known())
+        if self.n_empty and not self.images:
+            raise LabelError(
+                f"{self.path}: none of its {self.n_empty} masks has a pixel; polygons must be in "
+                "pixels, not in shares of the image"
+            )
+        return CocoResults(detections=self._detections(), remarks=tuple(self._remarks()))
+
+    def _detections(self) -> dict[str, Detections]:
+        found = {}
+        kinds_known = self.names is not None and not (
+            set(self.categories) <= GENERIC_CATEGORIES or not self.names.categories
+        )
+        for name, image in self.images.items():
+            found[name] = Detections(
+                name=name,
+                masks=image.masks(),
+                scores=np.array(image.scores, np.float32) if self.has_scores else None,
+                cell_types=tuple(image.types) if kinds_known else None,
+            )
+        for name in self.names.names.values() if self.names else ():
+            if name in self.shapes and name not in found:
+                found[name] = Detections(
+                    name=name,
+                    masks=CellMasks.empty(self.shapes[name]),
+                    scores=np.zeros(0, np.float32) if self.has_scores else None,
+                    cell_types=() if kinds_known else None,
+                )
+        return found
+
+    def _remarks(self) -> Iterator[str]:
+        file = self.path.name
+        if self.unknown:
+            first = next(iter(self.unknown))
+            yield (
+                f"{file}: {len(self.unknown)} of its images are not in the truth and are left "
+                f"out: {first}" + (", …" if len(self.unknown) > 1 else "")
+            )
+        if self.names is not None:
+            listed = set(self.names.names.values()) & self.shapes.keys()
+            if without := len(listed - self.images.keys()):
+                yield (
+                    f"{file}: {without} images that {self.names.source.name} names have no cell "
+                    "in it and count as images on which nothing was found"
+                )
+        if (self.names is None or not self.names.categories) and len(self.categories) > 1:
+            yield (
+                f"{file}: what its categories {', '.join(sorted(self.categories))} stand for is "
+                "unknown; all are cells"
+            )
+        if self.n_crowds:
+            yield f"{file}: {self.n_crowds} crowd annotations are left out"
+        if self.n_empty:
+            yield f"{file}: {self.n_empty} masks without a pixel are left out"
+
+    def _name(self, image_id: Any, where: str) -> str | None:
+        """Give the image's name, None when it is not one of those asked for."""
+        if not isinstance(image_id, str | int) or isinstance(image_id, bool):
+            raise DataError(
+                f"{where}: expected a text or a whole number as image_id, found {_brief(image_id)}"
+            )
+        if image_id not in self.name_of:
+            self.name_of[image_id] = self._look_up(str(image_id), where)
+        name = self.name_of[image_id]
+        if name is None or name not in self.shapes:
+            self.unknown.setdefault(name or str(image_id))
+            return None
+        return name
+
+    def _look_up(self, text: str, where: str) -> str | None:
+        if self.names is not None:
+            name = self.names.names.get(text)
+            if name is None:
+                raise DataError(f"{where}: image_id {text} is not in {self.names.source}")
+            return name
+        if text in self.shapes:
+            return text
+        stem = Path(text).stem
+        return stem if stem in self.shapes else self.by_number.get(text)
+
+    def _score(self, item: Mapping[str, Any], where: str) -> float | None:
+        has_score = "score" in item
+        if self.has_scores is None:
+            self.has_scores = has_score
+        if has_score != self.has_scores:
+            found, before = ("a", "no") if has_score else ("no", "a")
+            raise DataError(f"{where}: has {found} score, the results before have {before} score")
+        if not has_score:
+            return None
+        score = item["score"]
+        is_number = isinstance(score, int | float) and not isinstance(score, bool)
+        if not is_number or not math.isfinite(score):
+            raise DataError(f"{where}: expected a finite number as score, found {_brief(score)}")
+        return float(score)
+
+    def _category(self, item: Mapping[str, Any], where: str) -> str:
+        text = str(item.get("category_id", ""))
+        if self.names is None or not self.names.categories:
+            self.categories.setdefault(text)
+            return text
+        if text not in self.names.categories:
+            known = ", ".join(self.names.categories)
+            raise DataError(
+                f"{where}: category_id {text or 'missing'} is not in {self.names.source}, which "
+                f"has {known}"
+            )
+        name = self.names.categories[text]
+        self.categories.setdefault(name)
+        return name
+
+    def _runs(self, item: Mapping[str, Any], shape: Shape, where: str) -> Runs:
+        segmentation = item.get("segmentation")
+        if segmentation is None:
+            hint = "; this is a file of boxes" if "bbox" in item else ""
+            raise DataError(f"{where}: has no segmentation{hint}; results of masks are needed")
+        try:
+            runs = segmentation_to_runs(segmentation, shape)
+            if len(runs[0]) == 0 and lies_outside(segmentation, shape):
+                raise LabelError(f"its polygon lies wholly outside the {shape[1]}x{shape[0]} image")
+        except (LabelError, RleError) as error:
+            raise type(error)(f"{where}: {error}") from error
+        return runs
+
+    def _nothing_known(self) -> str:
+        if not self.unknown:
+            return f"{self.path}: no results"
+        first = next(iter(self.unknown))
+        return (
+            f"{self.path}: none of its {len(self.unknown)} image ids is an image of the truth; the "
+            f"first is {first}, the truth has {next(iter(self.shapes))}. --image-names tells what "
+            "ids stand for: the COCO file that the model was run on, or a CSV with id,file_name"
+        )
+
+
+def _names_by_number(shapes: Mapping[str, Shape]) -> dict[str, str]:
+    """Give names of digits by the number that they are, as far as no two are the same."""
+    found: dict[str, str | None] = {}
+    for name in shapes:
+        if name.isdecimal():
+            number = str(int(name))
+            found[number] = None if number in found else name
+    return {number: name for number, name in found.items() if name is not None}
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:40] + "…"

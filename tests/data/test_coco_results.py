@@ -1,0 +1,276 @@
+"""Result files of other tools: their forms, their faults, and their length."""
+
+import json
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from cellflow.data import coco_results
+from cellflow.data.coco_results import read_coco_results
+from cellflow.data.coco_rle import masks_to_counts
+from cellflow.data.exports import Found, export
+from cellflow.data.image_names import read_image_names
+from cellflow.data.rle import dense_to_masks, masks_to_dense
+from cellflow.errors import DataError, LabelError, RleError
+from cellflow.records import Prediction
+
+SHAPE = (4, 6)
+SHAPES = {"a": SHAPE, "b": SHAPE}
+SQUARE = [[1, 1, 3, 1, 3, 3, 1, 3]]
+
+
+def square():
+    mask = np.zeros(SHAPE, bool)
+    mask[1:3, 1:3] = True
+    return mask
+
+
+def rle(mask, *, compressed=True):
+    counts = masks_to_counts(dense_to_masks(mask[None]))[0]
+    if not compressed:
+        flat = np.concatenate([[0], mask.T.ravel().astype(int), [0]])
+        edges = np.flatnonzero(np.diff(flat)).tolist()
+        counts = np.diff([0, *edges, mask.size]).tolist()
+    return {"size": list(mask.shape), "counts": counts}
+
+
+def write(tmp_path, results, name="results.json"):
+    path = tmp_path / name
+    path.write_text(json.dumps(results))
+    return path
+
+
+def result(image="a", segmentation=SQUARE, score=0.5, category=1, **more):
+    return {
+        "image_id": image,
+        "category_id": category,
+        "segmentation": segmentation,
+        "score": score,
+    } | more
+
+
+@pytest.mark.parametrize(
+    "segmentation", [SQUARE, rle(square()), rle(square(), compressed=False)], ids=str
+)
+def test_polygons_and_both_kinds_of_run_lengths_give_the_same_mask(tmp_path, segmentation):
+    found = read_coco_results(write(tmp_path, [result(segmentation=segmentation)]), SHAPES)
+    assert (masks_to_dense(found.detections["a"].masks) == square()).all()
+    assert found.detections["a"].scores.tolist() == [0.5]
+    assert found.detections["a"].cell_types is None
+    assert found.remarks == ()
+
+
+def test_our_own_results_are_read_back(tmp_path, rng):
+    labels = rng.integers(0, 4, (9, 11)).astype(np.int32)
+    scores = np.array([0.25, 0.5, 0.75], np.float32)
+    prediction = Prediction(name="x1", labels=labels, scores=scores)
+    export(tmp_path / "r.json", [Found(prediction=prediction, image_path=tmp_path / "x1.png")])
+    found = read_coco_results(tmp_path / "r.json", {"x1": (9, 11)}).detections["x1"]
+    stack = masks_to_dense(found.masks)
+    assert (np.einsum("nyx,n->yx", stack, [1, 2, 3]) == labels).all()
+    assert found.scores.tolist() == scores.tolist()
+
+
+def test_overlapping_masks_stay_as_they_are(tmp_path):
+    found = read_coco_results(write(tmp_path, [result(), result(score=0.4)]), SHAPES)
+    assert found.detections["a"].masks.areas.tolist() == [4, 4]
+
+
+@pytest.mark.parametrize("image_id", ["007", "007.png", "images/007.png", 7, "7"])
+def test_ids_are_names_file_names_or_the_numbers_that_names_are(tmp_path, image_id):
+    found = read_coco_results(write(tmp_path, [result(image_id)]), {"007": SHAPE, "012": SHAPE})
+    assert list(found.detections) == ["007"]
+
+
+def test_a_number_that_two_names_are_stands_for_neither(tmp_path):
+    with pytest.raises(DataError, match="none of its 1 image ids"):
+        read_coco_results(write(tmp_path, [result(7)]), {"007": SHAPE, "07": SHAPE})
+
+
+def test_results_of_an_image_may_lie_apart(tmp_path):
+    results = [result(name, score=k) for k, name in enumerate("abababb")]
+    found = read_coco_results(write(tmp_path, results), SHAPES).detections
+    assert found["a"].scores.tolist() == [0, 2, 4]
+    assert found["b"].scores.tolist() == [1, 3, 5, 6]
+    assert len(found["b"].masks) == 4
+
+
+def test_more_cells_than_are_packed_at_once_keep_their_order(tmp_path, monkeypatch):
+    columns = [[[x, 0, x + 1, 0, x + 1, 4, x, 4]] for x in range(6)] * 100
+    monkeypatch.setattr(coco_results, "_RUNS_AT_ONCE", 64)
+    results = [result(segmentation=s, score=k) for k, s in enumerate(columns)]
+    found = read_coco_results(write(tmp_path, results), SHAPES).detections["a"]
+    assert found.scores.tolist() == list(range(600))
+    assert found.masks.starts[::4].tolist() == [x % 6 for x in range(600)]
+
+
+def names_file(tmp_path):
+    content = {
+        "images": [{"id": 17, "file_name": "x/a.png"}, {"id": 18, "file_name": "b.tif"}],
+        "annotations": [{"id": 1}],
+        "categories": [{"id": 1, "name": "cort"}, {"id": 2, "name": "astro"}],
+    }
+    return read_image_names(write(tmp_path, content, "instances.json"))
+
+
+def test_a_names_file_tells_images_cell_types_and_where_nothing_was_found(tmp_path):
+    path = write(tmp_path, [result(17, category=2), result(17, category=1)])
+    found = read_coco_results(path, SHAPES, names_file(tmp_path))
+    assert found.detections["a"].cell_types == ("astro", "cort")
+    assert len(found.detections["b"].masks) == 0
+    assert found.remarks == (
+        "results.json: 1 images that instances.json names have no cell in it and count as images "
+        "on which nothing was found",
+    )
+
+
+def test_an_id_or_a_category_that_the_names_do_not_have_is_an_error(tmp_path):
+    names = names_file(tmp_path)
+    path = write(tmp_path, [result(17), result(99)])
+    with pytest.raises(DataError, match=r"result 2: image_id 99 is not in .*instances\.json"):
+        read_coco_results(path, SHAPES, names)
+    path = write(tmp_path, [result(17, category=3)])
+    with pytest.raises(
+        DataError, match=r"result 1 \(image a\): category_id 3 is not in .*, which has 1, 2"
+    ):
+        read_coco_results(path, SHAPES, names)
+
+
+def test_categories_without_names_are_all_cells(tmp_path):
+    found = read_coco_results(write(tmp_path, [result(), result(category=7)]), SHAPES)
+    assert len(found.detections["a"].masks) == 2
+    assert "what its categories 1, 7 stand for is unknown; all are cells" in found.remarks[0]
+
+
+def test_a_coco_file_with_annotations_tells_its_ids_itself(tmp_path):
+    content = {
+        "annotations": [result(3), result(3, score=0.1)],
+        "images": [{"id": 3, "file_name": "a.png"}],
+        "categories": [{"id": 1, "name": "cell"}],
+    }
+    found = read_coco_results(write(tmp_path, content), SHAPES)
+    assert found.detections["a"].scores.tolist() == pytest.approx([0.5, 0.1])
+    assert found.detections["a"].cell_types is None
+    content["annotations"] = {"1": content["annotations"][0]}
+    assert len(read_coco_results(write(tmp_path, content), SHAPES).detections["a"].masks) == 1
+
+
+def test_results_without_any_score_have_none(tmp_path):
+    plain = result()
+    del plain["score"]
+    found = read_coco_results(write(tmp_path, [plain]), SHAPES)
+    assert found.detections["a"].scores is None
+    with pytest.raises(
+        DataError, match=r"result 2 .*has a score, the results before have no score"
+    ):
+        read_coco_results(write(tmp_path, [plain, result()]), SHAPES)
+
+
+def test_images_outside_the_truth_are_counted_and_their_masks_never_looked_at(tmp_path):
+    path = write(tmp_path, [result(), result("other", segmentation="nonsense")])
+    found = read_coco_results(path, SHAPES)
+    assert found.remarks == (
+        "results.json: 1 of its images are not in the truth and are left out: other",
+    )
+
+
+def test_ids_that_stand_for_nothing_are_refused_with_what_to_do(tmp_path):
+    with pytest.raises(DataError, match=r"the first is 5, the truth has a\. --image-names tells"):
+        read_coco_results(write(tmp_path, [result(5), result(6)]), SHAPES)
+    with pytest.raises(DataError, match="no results"):
+        read_coco_results(write(tmp_path, []), SHAPES)
+
+
+@pytest.mark.parametrize("score", ["0.9", None, True, float("nan"), float("inf")])
+def test_a_score_that_is_no_finite_number_is_an_error(tmp_path, score):
+    path = write(tmp_path, [result(), result("b", score=score)])
+    with pytest.raises(DataError, match=r"result 2 \(image b\): expected a finite number as score"):
+        read_coco_results(path, SHAPES)
+
+
+@pytest.mark.parametrize(
+    ("item", "error", "message"),
+    [
+        ([1], DataError, r"expected an object with an image_id, found \[1\]"),
+        ({"bbox": [1, 2, 3, 4]}, DataError, "expected an object with an image_id"),
+        (result(image=1.5), DataError, "expected a text or a whole number as image_id, found 1.5"),
+        (
+            {"image_id": "a", "score": 1, "bbox": [0, 0, 1, 1]},
+            DataError,
+            "has no segmentation; this is a file of boxes",
+        ),
+        (result(segmentation={"size": [6, 4], "counts": "0"}), LabelError, r"is for \[6, 4\], its"),
+        (result(segmentation={"size": [4, 6]}), LabelError, "expected size and counts"),
+        (result(segmentation={"size": [4, 6], "counts": [5]}), RleError, "counts cover 5 pixels"),
+        (result(segmentation=[[1, 2, 3]]), LabelError, "expected polygons as lists of x, y pairs"),
+        (result(segmentation=[1, 2, 3, 4]), LabelError, "expected polygons as lists of x, y pairs"),
+        (result(segmentation=17), LabelError, "expected polygons"),
+        (
+            result(segmentation=[[float("nan"), 1, 3, 1, 3, 3]]),
+            LabelError,
+            "a polygon has a vertex that is not finite",
+        ),
+        (
+            result(segmentation=[[6, 1, 9, 1, 9, 3]]),
+            LabelError,
+            "its polygon lies wholly outside the 6x4 image",
+        ),
+        (
+            result(segmentation=[[1, -9, 3, -9, 3, -7]]),
+            LabelError,
+            "its polygon lies wholly outside the 6x4 image",
+        ),
+    ],
+)
+def test_a_broken_result_is_an_error_with_its_number(tmp_path, item, error, message):
+    with pytest.raises(error, match=f"result 2.*: {message}"):
+        read_coco_results(write(tmp_path, [result(), item]), SHAPES)
+
+
+def test_a_polygon_that_reaches_beyond_the_border_is_cut_there(tmp_path):
+    path = write(tmp_path, [result(segmentation=[[4, 2, 20, 2, 20, 30, 4, 30]])])
+    mask = masks_to_dense(read_coco_results(path, SHAPES).detections["a"].masks)[0]
+    expected = np.zeros(SHAPE, bool)
+    expected[2:, 4:] = True
+    assert (mask == expected).all()
+
+
+def test_masks_without_a_pixel_are_counted_and_a_file_of_nothing_else_is_refused(tmp_path):
+    nothing = result(segmentation=[[0.1, 0.1, 0.3, 0.1, 0.3, 0.3]])
+    found = read_coco_results(write(tmp_path, [result(), nothing]), SHAPES)
+    assert len(found.detections["a"].masks) == 1
+    assert found.remarks == ("results.json: 1 masks without a pixel are left out",)
+    with pytest.raises(LabelError, match="not in shares of the image"):
+        read_coco_results(write(tmp_path, [nothing]), SHAPES)
+
+
+def test_malformed_json_is_an_error_with_its_place(tmp_path):
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps([result(), result()])[:-9])
+    with pytest.raises(DataError, match=r"r\.json: not valid JSON at its character \d+"):
+        read_coco_results(path, SHAPES)
+
+
+def test_a_long_file_takes_far_less_memory_than_its_size(tmp_path):
+    # Frayed masks of 200 x 200 pixels: a few of the image asked for, twenty times more of others.
+    frayed = np.zeros((200, 200), bool)
+    frayed[1:60:2, :] = True
+    wanted = json.dumps(result("a", segmentation=rle(frayed)))
+    other = json.dumps(result("zzz", segmentation=rle(frayed)))
+    path = tmp_path / "long.json"
+    with path.open("w") as file:
+        file.write("[" + wanted)
+        for k in range(4000):
+            file.write("," + (wanted if k % 20 == 0 else other))
+        file.write("]")
+    assert path.stat().st_size > 40e6
+    read_coco_results(write(tmp_path, [result()]), SHAPES)  # compiles
+    tracemalloc.start()
+    try:
+        found = read_coco_results(path, {"a": (200, 200)})
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(found.detections["a"].masks) == 201
+    assert peak < 10e6

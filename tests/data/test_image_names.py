@@ -1,0 +1,51 @@
+"""What ids stand for, from three kinds of files."""
+
+import json
+
+import pytest
+
+from cellflow.data.image_names import read_image_names
+from cellflow.errors import DataError
+
+
+def write(tmp_path, text, name="names.json"):
+    path = tmp_path / name
+    path.write_text(text if isinstance(text, str) else json.dumps(text))
+    return path
+
+
+def test_a_coco_file_names_images_and_categories(tmp_path):
+    content = {
+        "info": "what ever",
+        "images": [{"id": 1, "file_name": "train/a.b.png"}, {"id": "x", "file_name": "c.tif"}],
+        "annotations": [],
+        "categories": [{"id": 3, "name": "astro"}],
+    }
+    found = read_image_names(write(tmp_path, content))
+    assert found.names == {"1": "a.b", "x": "c"}
+    assert found.categories == {"3": "astro"}
+
+
+def test_an_object_or_a_table_of_file_names_is_enough(tmp_path):
+    assert read_image_names(write(tmp_path, {"7": "a.png"})).names == {"7": "a"}
+    table = write(tmp_path, "id,file_name\n7,dir/a.png\n8,b\n", "names.csv")
+    assert read_image_names(table).names == {"7": "a", "8": "b"}
+    assert read_image_names(table).categories == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([], "expected a COCO file with images, found a list"),
+        ({"images": []}, "names no image"),
+        ({"images": [{"id": 1}]}, "expected file_name as a text or a whole number, found None"),
+        ({"images": [{"id": 1.5, "file_name": "a"}]}, r"expected id .* found 1\.5"),
+        (
+            {"images": [{"id": 1, "file_name": "a"}, {"id": "1", "file_name": "b"}]},
+            "image id 1 is there twice",
+        ),
+    ],
+)
+def test_files_that_do_not_tell_are_refused(tmp_path, content, message):
+    with pytest.raises(DataError, match=message):
+        read_image_names(write(tmp_path, content))
