@@ -1,0 +1,1 @@
+"""Validation folds to thresholds."""

@@ -1,0 +1,155 @@
+"""Choosing among candidates by image scores, without looking at the fold that is scored.
+
+Candidates are whatever can be scored image by image: cutoffs, rules, methods. A table of scores,
+one row an image and one column a candidate, goes in; which column each image gets comes out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.errors import ConfigError
+
+FEWEST_IMAGES = 5
+"""A cell type with fewer images gets what is best for all images: its own best would be chance."""
+
+ALL_TYPES = ""
+"""Key of the choice for images whose type is unknown, or has few images."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NestedChoice:
+    """What was chosen, and what that is worth.
+
+    Parameters
+    ----------
+    choice : dict of str to int
+        Candidate for each cell type, and for `ALL_TYPES`, chosen on all images.
+    held_out : (N,) int64
+        Candidate of each image, chosen on the other folds.
+    scores : (N,) float64
+        Of each image with that candidate; their mean is the nested score.
+    same_images_score : float
+        Mean score when all images get what was chosen on them; too high by selection.
+    """
+
+    choice: dict[str, int]
+    held_out: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    same_images_score: float
+
+
+def assign_folds(
+    cell_types: Sequence[str | None],
+    groups: Sequence[str | None],
+    n_folds: int,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Give each of N images the number of its fold.
+
+    Parameters
+    ----------
+    cell_types, groups : sequence of N str or None
+        Types are spread over the folds, groups (plate + well) stay whole.
+    n_folds : int
+        At least 2; fewer when there are fewer groups.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    (N,) int64
+        All 0 when there is a single group.
+
+    Raises
+    ------
+    ConfigError
+        Fewer than two folds.
+    """
+    if n_folds < 2:
+        raise ConfigError(f"expected two folds or more, found {n_folds}")
+    members: dict[object, list[int]] = {}
+    for image, group in enumerate(groups):
+        members.setdefault(image if group is None else group, []).append(image)
+    kinds = {kind: number for number, kind in enumerate(dict.fromkeys(cell_types))}
+    counts = np.zeros((min(n_folds, len(members)), len(kinds)), np.int64)
+    folds = np.zeros(len(groups), np.int64)
+    shuffled = [list(members.values())[k] for k in rng.permutation(len(members))]
+    # Large groups first, since they are the hardest to place.
+    for images in sorted(shuffled, key=len, reverse=True):
+        kind = kinds[cell_types[images[0]]]
+        # The fold with the fewest of this type, then with the fewest images, then the first.
+        target = np.lexsort((counts.sum(axis=1), counts[:, kind]))[0]
+        folds[images] = target
+        for image in images:
+            counts[target, kinds[cell_types[image]]] += 1
+    return folds
+
+
+def choose(scores: NDArray[np.float64], cell_types: Sequence[str | None]) -> dict[str, int]:
+    """Give the candidate with the best mean score for each cell type.
+
+    Parameters
+    ----------
+    scores : (N, C) float64
+        Of N images with C candidates.
+    cell_types : sequence of N str or None
+
+    Returns
+    -------
+    dict of cell type to int
+        Of the types with `FEWEST_IMAGES` or more, and of `ALL_TYPES`. Of equal candidates the
+        first.
+
+    Examples
+    --------
+    >>> choose(np.array([[0.1, 0.2], [0.3, 0.4]]), ["cort", "cort"])
+    {'': 1}
+    """
+    choice = {ALL_TYPES: int(np.argmax(scores.mean(axis=0)))}
+    for kind in sorted({kind for kind in cell_types if kind}):
+        images = [image for image, other in enumerate(cell_types) if other == kind]
+        if len(images) >= FEWEST_IMAGES:
+            choice[kind] = int(np.argmax(scores[images].mean(axis=0)))
+    return choice
+
+
+def choose_on_folds(
+    scores: NDArray[np.float64], cell_types: Sequence[str | None], folds: NDArray[np.int64]
+) -> NestedChoice:
+    """Choose a candidate for each cell type, and tell honestly what that is worth.
+
+    Parameters
+    ----------
+    scores : (N, C) float64
+    cell_types : sequence of N str or None
+    folds : (N,) int64
+        From `assign_folds`; two or more.
+
+    Raises
+    ------
+    ConfigError
+        All images are in one fold.
+    """
+    if len(np.unique(folds)) < 2:
+        raise ConfigError("nothing can be chosen on one fold: there is none left to score it on")
+    held_out = np.zeros(len(scores), np.int64)
+    for fold in np.unique(folds):
+        training, tested = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        choice = choose(scores[training], [cell_types[image] for image in training])
+        held_out[tested] = _given(choice, [cell_types[image] for image in tested])
+    choice = choose(scores, cell_types)
+    images = np.arange(len(scores))
+    return NestedChoice(
+        choice=choice,
+        held_out=held_out,
+        scores=scores[images, held_out],
+        same_images_score=float(scores[images, _given(choice, cell_types)].mean()),
+    )
+
+
+def _given(choice: dict[str, int], cell_types: Sequence[str | None]) -> NDArray[np.int64]:
+    """Give each image the candidate of its type, or that of all types."""
+    common = choice[ALL_TYPES]
+    return np.array([choice.get(kind or ALL_TYPES, common) for kind in cell_types], np.int64)
