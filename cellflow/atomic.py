@@ -10,6 +10,9 @@ from typing import Any
 from cellflow.errors import DataError
 from cellflow.jsontext import to_json
 
+PARTIAL = ".partial-"
+"""How the names of files begin that are being written."""
+
 
 @contextmanager
 def atomic_path(target: Path | str) -> Iterator[Path]:
@@ -41,7 +44,7 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
-            prefix=f".{target.stem[:40]}-", suffix=target.suffix, dir=target.parent
+            prefix=f"{PARTIAL}{target.stem[:40]}-", suffix=target.suffix, dir=target.parent
         )
         os.close(handle)
         temporary = Path(name)
@@ -66,6 +69,17 @@ def write_text(target: Path | str, text: str) -> None:
 def write_json(target: Path | str, content: Any) -> None:
     """Write `content` as indented JSON (see `to_json`); `atomic_path` has the promises."""
     write_text(target, to_json(content) + "\n")
+
+
+def remove_partial(folder: Path) -> None:
+    """Delete what processes left behind in `folder` that were killed while they wrote there.
+
+    Notes
+    -----
+    Only for a folder that no other process is writing to.
+    """
+    for path in folder.glob(f"{PARTIAL}*"):
+        path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

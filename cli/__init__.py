@@ -6,6 +6,7 @@ import click
 
 from cellflow._version import __version__
 from cellflow.errors import CellflowError
+from cellflow.training.interruption import REQUEUE_EXIT_CODE, Preempted
 
 from .compilation import announce_compilation
 from .lazy_group import LazyGroup
@@ -40,8 +41,8 @@ def cellflow() -> None:
 def main() -> None:
     """Run the command line; the only place that turns errors into exit codes.
 
-    Exit codes: 0 done, 1 refused (one line on stderr), 2 wrong usage, 130 interrupted.
-    A traceback means a bug in cellflow.
+    Exit codes: 0 done, 1 refused (one line on stderr), 2 wrong usage, 75 stopped by a scheduler's
+    signal and to be run again, 130 interrupted. A traceback means a bug in cellflow.
     """
     prepare()
     try:
@@ -51,6 +52,9 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except Preempted as stop:
+        click.echo(f"stopped by {stop}", err=True)
+        sys.exit(REQUEUE_EXIT_CODE)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(130)

@@ -11,6 +11,8 @@ from cellflow.configfile import read_config
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
 PATH = click.Path(path_type=Path)
 EXISTING = click.Path(exists=True, path_type=Path)
 SEED = click.IntRange(0, 2**63 - 1)
@@ -33,6 +35,19 @@ set_option = click.option(
     metavar="SECTION.KEY=VALUE",
     help="Any setting, for instance training.learning_rate=1e-4; may be repeated.",
 )
+
+
+def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Give the seconds of a time such as ``90s``, ``30m`` or ``9h``; the callback of an option."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value[:-1]) * SECONDS[value[-1:]]
+    except (ValueError, KeyError):
+        seconds = float("nan")
+    if not 0 < seconds < float("inf"):
+        raise click.BadParameter(f"{value!r}: expected a time such as 90s, 30m or 9h", ctx, param)
+    return seconds
 
 
 def config_options(function: Callable[..., Any]) -> Callable[..., Any]:

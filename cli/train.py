@@ -8,7 +8,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from .options import EXISTING, PATH, SEED, config_from, config_options, device_option
+from .options import EXISTING, PATH, SEED, config_from, config_options, device_option, duration
 from .progress import Progress
 
 SETTING = "training__"
@@ -44,12 +44,20 @@ SETTING = "training__"
     type=float,
     help="Time budget: after the first steps as many epochs are planned as fit.",
 )
+@click.option("--max-hours", type=float, help="The same budget in hours.")
+@click.option(
+    "--stop-after",
+    metavar="TIME",
+    callback=duration,
+    help="Save and leave with exit code 75 then, as before a job's time limit, whatever is left to "
+    "do; the same command continues.",
+)
 @click.option("--folds", "folds_file", type=EXISTING, help="Folds file of `cellflow folds`.")
 @click.option(
     "--fold", type=click.IntRange(min=0), help="Which one of the file is held out.  [default: 0]"
 )
 @click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
-@click.option("--resume", is_flag=True, help="Continue the run in --out, or the newest one.")
+@click.option("--resume", is_flag=True, help="Continue the run in --out, or the newest, as it is.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
 @device_option
 @config_options
@@ -64,10 +72,20 @@ def command(
     cellflow train --train-dir DATA
     cellflow train --train-dir DATA --init scratch --max-minutes 30
     cellflow train --train-dir DATA --out runs/train-001 --resume
+
+    The same command with the same --out continues an unfinished run. SIGTERM and SIGUSR1 finish the
+    step, save, and end with exit code 75.
     """
     from cellflow.training.fine_tune import fine_tune, recorded_config
 
     settings = {name: options.pop(name) for name in list(options) if name.startswith(SETTING)}
+    hours = options.pop("max_hours")
+    if hours is not None:
+        if settings["training__max_minutes"] is not None:
+            raise click.UsageError(
+                "--max-minutes and --max-hours are one setting; give one of them"
+            )
+        settings["training__max_minutes"] = 60 * hours
     base = recorded_config(options["out"]) if options["resume"] else None
     config = config_from(config_file, assignments, base=base, **settings)
     say = partial(tqdm.write, file=sys.stderr)

@@ -101,18 +101,14 @@ class CellflowFamily:
 
         run = RunFolder(path=job.folder)
         if not run.is_finished:
-            begun = run.last.is_file()
             fine_tune(
                 job.train_dir,
                 job.folder,
-                config=None if begun else job.config,
+                config=job.config,
                 layout=job.layout,
                 folds_file=job.folds_file,
                 fold=job.fold,
                 device=job.device,
-                resume=begun,
-                # What has no checkpoint yet has nothing to lose.
-                overwrite=not begun and job.folder.exists(),
                 report=report,
                 say=say,
                 **job.options,

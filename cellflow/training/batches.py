@@ -37,6 +37,7 @@ from cellflow.training.augment import (
     draw_warp,
 )
 from cellflow.training.cutout import cut_hole, draw_hole
+from cellflow.training.interruption import REQUEUE_SIGNALS
 from cellflow.training.levels import Levers, choose_levers
 from cellflow.training.mosaic import draw_fields, join_fields
 from cellflow.training.photometry import apply_photometry, draw_photometry
@@ -318,7 +319,9 @@ def _in_processes(source: CropSource, first: int, pin: bool) -> Loaded:
 
 
 def _settle_in(worker: int) -> None:
-    # Ctrl-C reaches every process of the terminal; only the training one answers it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C reaches every process of the terminal, a scheduler's signal every one of the job; only
+    # the training one answers.
+    for number in (signal.SIGINT, *REQUEUE_SIGNALS):
+        signal.signal(number, signal.SIG_IGN)
     # As many loaders as processors would otherwise start as many threads each.
     numba.set_num_threads(1)

@@ -1,7 +1,9 @@
 """The weights that training starts from, and what they came with."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -32,11 +34,23 @@ class InitialWeights:
         Where the weights are from, for the record.
     terms : str or None
         What restricts their use; None = nothing known.
+    sha256 : str
+        Of the weights, hexadecimal.
     """
 
     network: CPnet
     name: str
     terms: str | None
+    sha256: str
+
+    @classmethod
+    def of(cls, network: CPnet, name: str, terms: str | None = None) -> "InitialWeights":
+        """Give a network that has not been trained yet, with the hash of its weights."""
+        return cls(network=network, name=name, terms=terms, sha256=_hash_weights(network))
+
+    def record(self) -> dict[str, Any]:
+        """Give what the run and the model folder keep of them."""
+        return {"name": self.name, "terms": self.terms, "sha256": self.sha256}
 
     def network_config(self, asked: NetworkConfig) -> NetworkConfig:
         """Give the sizes that the network really has.
@@ -79,17 +93,25 @@ def initial_weights(init: str | Path, config: NetworkConfig, seed: int) -> Initi
     path, text = Path(init), str(init)
     if text == SCRATCH:
         network = build_network(config, torch.Generator().manual_seed(seed))
-        return InitialWeights(network=network, name=SCRATCH, terms=None)
+        return InitialWeights.of(network, SCRATCH)
     if text in PRETRAINED and not path.exists():
         network, _ = load_pretrained(text)
-        return InitialWeights(network=network, name=text, terms=weights_terms(text))
+        return InitialWeights.of(network, text, weights_terms(text))
     if path.is_dir():
         folder = read_model_folder(path)
         terms = folder.record.get("initial_weights", {}).get("terms")
-        return InitialWeights(network=folder.load_network(), name=text, terms=terms)
+        return InitialWeights.of(folder.load_network(), text, terms)
     if path.is_file():
-        return InitialWeights(network=load_weights(path), name=text, terms=None)
+        return InitialWeights.of(load_weights(path), text)
     raise ModelError(
         f"--init {text}: no such file or folder; expected {SCRATCH}, "
         f"{', '.join(PRETRAINED)}, a Cellpose 3 file or a model folder"
     )
+
+
+def _hash_weights(network: CPnet) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,30 +1,62 @@
-"""Ctrl-C that finishes the step: the signal becomes a question that the loop asks."""
+"""Signals that finish the step: Ctrl-C, a scheduler's SIGTERM or SIGUSR1, and a wall limit.
 
+Before the training begins there is nothing to save, and a signal ends the run at once. Later it
+becomes a question that the loop asks where the state is whole.
+"""
+
+import math
 import signal
 import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+REQUEUE_EXIT_CODE = 75
+"""EX_TEMPFAIL of BSD's ``sysexits.h``: nothing is wrong, run the same command again."""
+
+REQUEUE_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)
+)
+"""What schedulers send before they end a job; Windows has no SIGUSR1."""
+
 
 class StepFinished(KeyboardInterrupt):
-    """Ctrl-C, raised where the run's state is whole and can be saved."""
+    """The run was asked to stop, and its state is whole and can be saved: Ctrl-C."""
+
+
+class Preempted(StepFinished):
+    """The same, asked by a scheduler or a wall limit: to be continued by the same command."""
 
 
 class InterruptFlag:
-    """Within its block the first Ctrl-C only sets a flag; a second one interrupts at once.
+    """Within its block signals end the run between two steps instead of anywhere.
+
+    Parameters
+    ----------
+    stop_after : float, optional
+        Seconds from now after which the run stops as if a scheduler had asked.
+    clock : callable
+        Seconds, monotonic.
 
     Notes
     -----
-    Outside the main thread, where Python delivers no signals, nothing is changed.
+    Outside the main thread, where Python delivers no signals, no handler is set.
     """
 
-    def __init__(self) -> None:
-        self.is_set = False
-        self._previous: Any = None
+    def __init__(
+        self, stop_after: float | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.reason: str | None = None
+        self._stop_at = math.inf if stop_after is None else clock() + stop_after
+        self._clock, self._finishes_steps = clock, False
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, self._on_signal)
+            for number in (signal.SIGINT, *REQUEUE_SIGNALS):
+                self._previous[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(
@@ -33,15 +65,50 @@ class InterruptFlag:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    @contextmanager
+    def finishing_steps(self) -> Iterator[None]:
+        """Within this inner block a signal only sets the flag; a second Ctrl-C acts at once."""
+        self._finishes_steps = True
+        try:
+            yield
+        finally:
+            self._finishes_steps = False
+
+    def ask(self, reason: str) -> None:
+        """Ask the run to stop; `reason` is ``Ctrl-C`` or what else it was."""
+        self.reason = reason
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the run was asked to stop."""
+        if self.reason is None and self._clock() >= self._stop_at:
+            self.reason = "the wall limit"
+        return self.reason is not None
 
     def check(self) -> None:
-        """Raise `StepFinished` when the flag is set; asked where the state is whole."""
+        """Leave when asked to; called where the state is whole.
+
+        Raises
+        ------
+        StepFinished
+            After Ctrl-C.
+        Preempted
+            After another signal, or at the wall limit.
+        """
         if self.is_set:
-            raise StepFinished
+            raise self._stop()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.is_set:
+        is_second = self.reason == "Ctrl-C" and number == signal.SIGINT
+        if is_second:
             raise KeyboardInterrupt
-        self.is_set = True
+        self.ask("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
+        if not self._finishes_steps:
+            raise self._stop()
+
+    def _stop(self) -> StepFinished:
+        kind = StepFinished if self.reason == "Ctrl-C" else Preempted
+        return kind(self.reason)

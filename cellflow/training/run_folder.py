@@ -7,22 +7,25 @@
     loss.png score.png     its curves
     checkpoints/last.pt    to continue from
     checkpoints/best-0040  the weights of the best validation, as a Cellpose file
+    checkpoints/lock       held by the process that trains
     overlays/              held-out images, truth beside prediction
     config.json …          the model folder, when training is done (see `network.model_folder`)
 """
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cellflow.atomic import write_json
+from cellflow.atomic import PARTIAL, remove_partial, write_json
 from cellflow.errors import ConfigError, DataError, ModelError
 from cellflow.network.cell_type_head import CELL_TYPES
 from cellflow.network.model_folder import CARD, CELLPOSE_FILE, CONFIDENCE, CONFIG, WEIGHTS
 from cellflow.network.thresholds import THRESHOLDS
+from cellflow.training.run_lock import locked
 
 RUNS = Path("runs")
 _RECORD = "run.json"
@@ -69,9 +72,50 @@ class RunFolder:
         return self.path / "overlays"
 
     @property
+    def is_begun(self) -> bool:
+        """Whether there is a run: its record is written before anything else."""
+        return (self.path / _RECORD).is_file()
+
+    @property
     def is_finished(self) -> bool:
         """Whether the model folder is written."""
         return (self.path / CONFIG).is_file()
+
+    @contextmanager
+    def occupied(self, say: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+        """Keep other processes out, and remove what a killed one was just writing.
+
+        Raises
+        ------
+        DataError
+            Another process trains here.
+        """
+        with locked(self.last.parent, say):
+            for folder in (self.path, *(self.path / name for name in _FOLDERS)):
+                remove_partial(folder)
+            yield
+
+    def clear(self) -> None:
+        """Remove the run: the files that a run writes, no others.
+
+        Notes
+        -----
+        The record stays for the next one to replace it: if this process is killed in between, the
+        folder still belongs to a run.
+
+        Raises
+        ------
+        DataError
+            A file cannot be removed.
+        """
+        try:
+            shutil.rmtree(self.overlays, ignore_errors=not self.overlays.exists())
+            for path in [self.last, *self.last.parent.glob("best-*")]:
+                path.unlink(missing_ok=True)
+            for name in _FILES:
+                (self.path / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise DataError(f"cannot replace the run in {self.path}: {error.strerror}") from error
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
@@ -83,13 +127,11 @@ class RunFolder:
         Raises
         ------
         ModelError
-            There is none, or it is broken.
+            It is missing or broken.
         """
         path = self.path / _RECORD
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise ModelError(f"{self.path}: no training run to continue there") from error
         except (OSError, ValueError) as error:
             raise ModelError(f"{path}: not readable ({error}); start a new run") from error
         if not isinstance(record, dict):
@@ -97,8 +139,8 @@ class RunFolder:
         return record
 
 
-def new_run_folder(out: Path | None, train_dir: Path, *, overwrite: bool = False) -> RunFolder:
-    """Make the folder of a new run.
+def new_run_folder(out: Path | None, train_dir: Path) -> RunFolder:
+    """Make the folder of a run, or take the one that is there.
 
     Parameters
     ----------
@@ -106,13 +148,11 @@ def new_run_folder(out: Path | None, train_dir: Path, *, overwrite: bool = False
         None = the next free ``runs/train-NNN`` of the working folder.
     train_dir : Path
         The data; nothing is ever written there.
-    overwrite : bool
-        Whether an earlier run at `out` may be removed: the files that a run writes, no others.
 
     Raises
     ------
     ConfigError
-        `out` lies inside the data, or holds something already.
+        `out` lies inside the data, or holds something that is no run.
     DataError
         The folder cannot be made.
     """
@@ -121,17 +161,15 @@ def new_run_folder(out: Path | None, train_dir: Path, *, overwrite: bool = False
     _require_outside(out, train_dir)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: is a file; expected a folder")
-    if out.is_dir() and any(out.iterdir()):
-        if not (out / _RECORD).is_file():
+    folder = RunFolder(path=out)
+    if out.is_dir() and not folder.is_begun:
+        # A run that was killed before it had written its record.
+        own = {"checkpoints"}
+        others = [path.name for path in out.iterdir() if not path.name.startswith(PARTIAL)]
+        if set(others) - own:
             raise ConfigError(f"--out {out}: holds other files; choose an empty folder")
-        if not overwrite:
-            raise ConfigError(
-                f"--out {out}: holds a run already; continue it with --resume, replace it with "
-                "--overwrite, or choose another folder"
-            )
-        _remove_run(out)
     _make(out)
-    return RunFolder(path=out)
+    return folder
 
 
 def existing_run_folder(out: Path | None) -> RunFolder:
@@ -143,7 +181,10 @@ def existing_run_folder(out: Path | None) -> RunFolder:
         There is none.
     """
     if out is not None:
-        return RunFolder(path=out)
+        folder = RunFolder(path=out)
+        if not folder.is_begun:
+            raise ModelError(f"{out}: no training run to continue there; start without --resume")
+        return folder
     runs = sorted(RUNS.glob(f"train-*/{_RECORD}"), key=lambda path: path.stat().st_mtime)
     if not runs:
         raise ModelError(f"no training run in {RUNS}/ to continue; start without --resume")
@@ -175,13 +216,3 @@ def _make(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"cannot make the folder {path}: {error.strerror}") from error
-
-
-def _remove_run(out: Path) -> None:
-    try:
-        for name in _FOLDERS:
-            shutil.rmtree(out / name, ignore_errors=not (out / name).exists())
-        for name in (*_FILES, _RECORD):
-            (out / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot replace the run in {out}: {error.strerror}") from error

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, cast
 
-from cellflow.config import Config
 from cellflow.metrics.score import Score
 from cellflow.network.cell_type_head import write_cell_type_head
 from cellflow.network.cpnet import CPnet, load_weights, save_cellpose_file
@@ -16,11 +15,10 @@ from cellflow.training.batches import CropSource
 from cellflow.training.budget import Pace, Plan
 from cellflow.training.cell_types import choose_images, learn_cell_types
 from cellflow.training.checkpoint import Position, load_checkpoint, save_checkpoint
+from cellflow.training.continuation import Start
 from cellflow.training.history import EpochRow, History
-from cellflow.training.initial import InitialWeights
 from cellflow.training.interruption import InterruptFlag, StepFinished
 from cellflow.training.loop import Report, Run, Say, train
-from cellflow.training.materials import Materials
 from cellflow.training.model_card import write_card
 from cellflow.training.optimizer import AveragedWeights, make_optimizer
 from cellflow.training.recipe import describe_recipe, role_of_held_out
@@ -28,7 +26,10 @@ from cellflow.training.run_folder import RunFolder
 from cellflow.training.validation import Validator
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
-"""What a killed run loses at most, unless a single step takes longer."""
+"""Of training, at most; what a killed run loses of it, and a step more."""
+
+CHECKPOINT_SHARE = 0.05
+"""Of the time may be spent on the checkpoints that end epochs; shorter epochs end without."""
 
 NEWS = 0.1
 """A plan that changes by less is followed without a word."""
@@ -40,11 +41,12 @@ class Session:
     Parameters
     ----------
     folder : RunFolder
-    weights : InitialWeights
-        A network of the right sizes; the run's own weights are read when it is continued.
-    materials : Materials
-    config : Config
+        Held by this process.
+    start : Start
+        When there is a checkpoint, of its network only the sizes matter.
     device : DeviceChoice
+    interrupt : InterruptFlag
+        Entered.
     report, say : callable
         As for `fine_tune`.
     started : float
@@ -57,47 +59,47 @@ class Session:
         self,
         *,
         folder: RunFolder,
-        weights: InitialWeights,
-        materials: Materials,
-        config: Config,
+        start: Start,
         device: DeviceChoice,
+        interrupt: InterruptFlag,
         report: Report,
         say: Say,
         started: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.folder, self.weights, self.materials = folder, weights, materials
-        self.config, self.device, self.say = config, device, say
-        self.precision: PrecisionChoice = choose_precision(config.training.precision, device.device)
-        self.network: CPnet = weights.network.to(device.device)
-        self.network.diam_labels.data.fill_(materials.diameter)
-        self._clock, self._zero, self._saved_at = clock, started, clock()
-        self._key = materials.run_key(config)
+        self.folder, self.device, self.say = folder, device, say
+        self.weights, self.materials, self.config = start.weights, start.materials, start.config
+        training = self.config.training
+        self.precision: PrecisionChoice = choose_precision(training.precision, device.device)
+        self.network: CPnet = self.weights.network.to(device.device)
+        self.network.diam_labels.data.fill_(self.materials.diameter)
+        self._clock, self._zero = clock, started
+        self._saved_at, self._save_seconds = clock(), 0.0
+        self._key = self.materials.run_key(self.config)
         self._last_score: tuple[int, Score] | None = None
         self._told_epochs = 0
-        interrupt = InterruptFlag()
         self._run = self._make_run(report, interrupt)
         self._validator = Validator(
-            [fact.entry for fact in materials.validation],
-            config,
-            materials.diameter,
+            [fact.entry for fact in self.materials.validation],
+            self.config,
+            self.materials.diameter,
             device.device,
             between_images=interrupt.check,
         )
-        self._typed = choose_images([fact.entry for fact in materials.train])
+        self._typed = choose_images([fact.entry for fact in self.materials.train])
 
-    def run(self, *, resume: bool) -> None:
-        """Do the sitting.
+    def run(self) -> None:
+        """Do the sitting: from the checkpoint that is there, or from the start.
 
         Raises
         ------
-        KeyboardInterrupt
-            Ctrl-C, after the step was finished and saved.
+        StepFinished
+            A signal came; the step was finished and saved.
         """
-        if resume and self.folder.is_finished:
+        if self.folder.is_finished:
             self.say(f"{self.folder.path}: the run is finished already")
             return
-        if resume:
+        if self.folder.last.is_file():
             self._restore()
         else:
             self._save()
@@ -106,14 +108,15 @@ class Session:
             self._run.position.n_epochs = self._run.position.epoch
         self._announce()
         try:
-            with self._run.interrupt:
+            with self._run.interrupt.finishing_steps():
                 train(self._run, after_step=self._after_step, end_epoch=self._end_epoch)
                 self._save()
                 self._finish()
-        except StepFinished:
+        except StepFinished as stop:
             self._save()
+            epoch = self._run.position.epoch + 1
             self.say(
-                f"interrupted in epoch {self._run.position.epoch + 1}, saved; continue with:\n"
+                f"stopped by {stop} in epoch {epoch}, saved; continue with:\n"
                 f"  cellflow train --train-dir {self.materials.dataset.root} "
                 f"--out {self.folder.path} --resume"
             )
@@ -184,7 +187,9 @@ class Session:
     def _after_step(self) -> None:
         if self._run.pace.is_time_to_plan:
             self._plan(self._run.position.step)
-        if self._clock() - self._saved_at >= SECONDS_BETWEEN_CHECKPOINTS:
+        if self._run.position.step == 1:  # the epoch before is closed, with its validation
+            self._save_where_cheap()
+        elif self._clock() - self._saved_at >= SECONDS_BETWEEN_CHECKPOINTS:
             self._save()
 
     def _end_epoch(self, rate: float) -> None:
@@ -194,6 +199,7 @@ class Session:
         is_last = n_done == position.n_epochs
         score = None
         if self._validator.entries and (is_last or n_done % position.validate_every == 0):
+            self._save_where_cheap()
             score = self._validate(n_done)
         self._history.add(
             EpochRow(
@@ -254,12 +260,19 @@ class Session:
             )
 
     def _save(self) -> None:
-        run, position = self._run, self._run.settle()
+        run, position, before = self._run, self._run.settle(), self._clock()
         save_checkpoint(
             self.folder.last, self.network, run.optimizer, position, self._key, run.average
         )
         self.folder.keep_best(position.best_epoch)
         self._saved_at = self._clock()
+        self._save_seconds = self._saved_at - before
+
+    def _save_where_cheap(self) -> None:
+        """Save unless the last checkpoint is so recent that writing would weigh."""
+        since = self._clock() - self._saved_at
+        if since >= min(SECONDS_BETWEEN_CHECKPOINTS, self._save_seconds / CHECKPOINT_SHARE):
+            self._save()
 
     def _restore(self) -> None:
         run = self._run
@@ -283,6 +296,8 @@ class Session:
             best = load_weights(self.folder.best(epoch)).state_dict()
             self._scored.load_state_dict(best)
         score = self._score_of(epoch)
+        if score is not None:
+            self._validator.draw(self._scored, score, self.folder.overlays)
         head = learn_cell_types(
             self._validator.model(self._scored), self._typed, self._run.interrupt.check
         )
@@ -300,8 +315,6 @@ class Session:
             record=record,
             card=write_card(record, self.materials.diameter, score),
         )
-        if score is not None:
-            self._validator.draw(self._scored, score, self.folder.overlays)
         honest = role_of_held_out(self.config.training)
         shown = "no held-out images" if score is None else f"held-out mAP {score.mean}, {honest}"
         self.say(f"done in {self._run.clock() / 60:.1f} min: weights of epoch {epoch}, {shown}")
@@ -319,7 +332,7 @@ class Session:
         return {
             "versions": versions(),
             "data": self.materials.record(),
-            "initial_weights": {"name": self.weights.name, "terms": self.weights.terms},
+            "initial_weights": self.weights.record(),
             "run": {
                 "n_epochs": position.n_epochs,
                 "n_steps": self._history.rows[-1].step if self._history.rows else 0,

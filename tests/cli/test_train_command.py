@@ -56,6 +56,23 @@ def test_every_option_reaches_its_place(calls, tmp_path):
     assert options["folds_file"] == tmp_path
 
 
+def test_hours_and_minutes_are_one_budget_and_the_wall_limit_another(calls, tmp_path):
+    assert run("--train-dir", tmp_path, "--max-hours", 1.5, "--stop-after", "2h").exit_code == 0
+    ((_, options),) = calls
+    assert options["config"].training.max_minutes == 90
+    assert options["stop_after"] == 7200
+    both = run("--train-dir", tmp_path, "--max-hours", 1, "--max-minutes", 1)
+    assert both.exit_code == 2
+    assert "one setting" in both.output
+
+
+@pytest.mark.parametrize("text", ["2", "h", "-1h", "nanh", "2 days"])
+def test_a_time_without_a_unit_is_wrong_usage(calls, tmp_path, text):
+    result = run("--train-dir", tmp_path, f"--stop-after={text}")
+    assert result.exit_code == 2
+    assert "expected a time such as 90s, 30m or 9h" in result.output
+
+
 @pytest.mark.parametrize(
     ("flag", "value", "setting"),
     [

@@ -1,6 +1,6 @@
 """The whole of training on drawn discs: the model folder, resuming, refusing."""
 
-import csv
+import importlib
 import json
 from dataclasses import replace
 from functools import partial
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from compared_runs import metrics_of, same_weights
 from safetensors.torch import load_file
 
 from cellflow.config import AugmentConfig, Config, NetworkConfig
@@ -19,8 +20,11 @@ from cellflow.errors import ConfigError, DataError, ModelError
 from cellflow.inference.predict import load_model
 from cellflow.training import session
 from cellflow.training.fine_tune import fine_tune, recorded_config
+from cellflow.training.interruption import Preempted
 from cellflow.training.levels import LEVELS
 from cellflow.training.validation import Validator
+
+fine_tune_module = importlib.import_module("cellflow.training.fine_tune")
 
 
 @pytest.fixture
@@ -37,32 +41,23 @@ def tune(tmp_path, small_config):
     return run
 
 
-class PressedAt:
-    """Presses Ctrl-C at some step."""
+class AskedToStop:
+    """Asks the run to stop, as Ctrl-C does, at some step."""
 
-    def __init__(self, monkeypatch, at_step):
+    def __init__(self, monkeypatch, at_step, reason="Ctrl-C"):
         flags = []
 
-        class Flag(session.InterruptFlag):
-            def __init__(self):
-                super().__init__()
+        class Flag(fine_tune_module.InterruptFlag):
+            def __init__(self, stop_after=None):
+                super().__init__(stop_after)
                 flags.append(self)
 
-        monkeypatch.setattr(session, "InterruptFlag", Flag)
-        self.flags, self.at_step = flags, at_step
+        monkeypatch.setattr(fine_tune_module, "InterruptFlag", Flag)
+        self.flags, self.at_step, self.reason = flags, at_step, reason
 
     def __call__(self, step, numbers):
-        self.flags[-1].is_set = step == self.at_step
-
-
-def metrics_of(folder):
-    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
-
-
-def same_weights(one, other):
-    first, second = (load_file(folder / "weights.safetensors") for folder in (one, other))
-    return all(torch.equal(first[name], second[name]) for name in first)
+        if step == self.at_step:
+            self.flags[-1].ask(self.reason)
 
 
 def test_the_model_folder_is_complete_and_predicts(disc_folder, tune):
@@ -106,7 +101,7 @@ def test_an_interrupted_run_continues_bit_by_bit(disc_folder, tune, tmp_path, mo
     data, said = disc_folder(5), []
     training = {"n_epochs": 3, "validate_every": 1}
     whole = tune(data, "whole", training=training)
-    press = PressedAt(monkeypatch, at_step)
+    press = AskedToStop(monkeypatch, at_step)
     with pytest.raises(KeyboardInterrupt):
         tune(data, "cut", training=training, report=press, said=said)
     assert not (tmp_path / "cut" / "config.json").exists()
@@ -130,7 +125,7 @@ def test_every_optimiser_with_clipping_and_average_continues_bit_by_bit(
     }  # fmt: skip
     whole = tune(data, "whole", training=training)
     with pytest.raises(KeyboardInterrupt):
-        tune(data, "cut", training=training, report=PressedAt(monkeypatch, 3))
+        tune(data, "cut", training=training, report=AskedToStop(monkeypatch, 3))
     cut = fine_tune(data, tmp_path / "cut", device="cpu", resume=True)
     assert same_weights(whole, cut)
     assert metrics_of(whole) == metrics_of(cut)
@@ -143,7 +138,7 @@ def test_full_augmentation_continues_bit_by_bit_and_its_levers_are_recorded(
     config = replace(small_config(n_epochs=3), augment=AugmentConfig(level="full", mosaic=0.4))
     whole = tune(data, "whole", config=config)
     with pytest.raises(KeyboardInterrupt):
-        tune(data, "cut", config=config, report=PressedAt(monkeypatch, 3))
+        tune(data, "cut", config=config, report=AskedToStop(monkeypatch, 3))
     cut = tune(data, "cut", config=config, resume=True)
     assert same_weights(whole, cut)
     record = json.loads((cut / "config.json").read_text(encoding="utf-8"))
@@ -248,11 +243,67 @@ def test_a_finished_run_is_not_trained_again(disc_folder, tune):
     assert "finished already" in said[-1]
 
 
+def test_the_same_call_continues_a_run_and_another_is_refused(
+    disc_folder, tune, tmp_path, monkeypatch
+):
+    data = disc_folder(5)
+    whole = tune(data, "whole")
+    asked = AskedToStop(monkeypatch, 1, "SIGTERM")
+    with pytest.raises(Preempted, match="SIGTERM"):
+        tune(data, report=asked)
+    for other in ({"init": tmp_path / "whole"}, {"training": {"seed": 7}}):
+        with pytest.raises(ConfigError, match=r"asked for .* replace it with --overwrite"):
+            tune(data, **other)
+    folds = make_folds(open_dataset(data), 2, seed=0)
+    write_folds(tmp_path / "folds.json", folds)
+    with pytest.raises(ConfigError, match="the run there holds out other images"):
+        tune(data, folds_file=tmp_path / "folds.json")
+    said = []
+    out = tune(data, said=said)
+    assert any("continuing in epoch 1" in line for line in said)
+    assert same_weights(whole, out)
+    tune(data, said=said)
+    assert "finished already" in said[-1]
+    tune(data, training={"seed": 7}, overwrite=True)
+    assert not same_weights(whole, out)
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_with_the_same_weights(
+    disc_folder, tune, small_config, monkeypatch
+):
+    data = disc_folder(4)
+    first, other = tune(data, "first"), tune(data, "other", training={"seed": 7})
+    config = replace(small_config(), network=NetworkConfig())
+    again = partial(tune, data, init=first, config=config)
+    whole = again("whole")
+
+    def die(*arguments):
+        raise SystemExit
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(session, "save_checkpoint", die)
+        again()
+    weights = (first / "weights.safetensors").read_bytes()
+    (first / "weights.safetensors").write_bytes((other / "weights.safetensors").read_bytes())
+    with pytest.raises(ModelError, match=r"the weights of .*first have changed"):
+        again()
+    (first / "weights.safetensors").write_bytes(weights)
+    assert same_weights(whole, again())
+
+
+def test_a_wall_limit_stops_a_run_that_goes_on_later(disc_folder, tune, tmp_path):
+    data, said = disc_folder(4), []
+    with pytest.raises(Preempted, match="the wall limit"):
+        tune(data, stop_after=1e-9, said=said)
+    assert f"--out {tmp_path / 'run'} --resume" in said[-1]
+    assert (tune(data) / "config.json").is_file()
+
+
 def test_changed_data_or_settings_are_refused_with_a_sentence(
     disc_folder, tune, tmp_path, monkeypatch
 ):
     data = disc_folder(5)
-    press = PressedAt(monkeypatch, 1)
+    press = AskedToStop(monkeypatch, 1)
     with pytest.raises(KeyboardInterrupt):
         tune(data, report=press)
     with pytest.raises(ConfigError, match=r"training\.learning_rate = 0\.01, asked for 0\.5"):
@@ -271,13 +322,13 @@ def test_a_continued_run_refuses_other_choices(disc_folder, tune, tmp_path, monk
     folds = make_folds(open_dataset(data), 2, seed=0)
     write_folds(tmp_path / "folds.json", folds)
     with pytest.raises(KeyboardInterrupt):
-        tune(data, report=PressedAt(monkeypatch, 1), folds_file=tmp_path / "folds.json", fold=1)
+        tune(data, report=AskedToStop(monkeypatch, 1), folds_file=tmp_path / "folds.json", fold=1)
     again = partial(fine_tune, data, tmp_path / "run", device="cpu", resume=True)
     with pytest.raises(ConfigError, match="has --init scratch, asked for cyto3"):
         again(init="cyto3")
     with pytest.raises(ConfigError, match="has --format kaggle, asked for coco"):
         again(layout="coco")
-    with pytest.raises(ConfigError, match="holds out other images"):
+    with pytest.raises(ConfigError, match="the run there holds out other images"):
         again(folds_file=tmp_path / "folds.json", fold=0)
     with pytest.raises(ConfigError, match="give one of them"):
         again(overwrite=True)
@@ -293,7 +344,7 @@ def test_the_schedule_is_settled_at_the_start_and_a_lifted_budget_gives_the_leng
     disc_folder, tune, tmp_path, monkeypatch
 ):
     training = {"n_epochs": 101, "max_minutes": 0.02, "validate_every": 101}
-    press = PressedAt(monkeypatch, 3)
+    press = AskedToStop(monkeypatch, 3)
     with pytest.raises(KeyboardInterrupt):
         tune(disc_folder(4), report=press, training=training)
     recorded = recorded_config(tmp_path / "run")

@@ -1,4 +1,4 @@
-"""Ctrl-C: the first one asks, the second one acts."""
+"""Signals: at once before the training, between two steps within it; the second Ctrl-C acts."""
 
 import os
 import signal
@@ -6,30 +6,63 @@ import threading
 
 import pytest
 
-from cellflow.training.interruption import InterruptFlag, StepFinished
+from cellflow.training.interruption import (
+    REQUEUE_SIGNALS,
+    InterruptFlag,
+    Preempted,
+    StepFinished,
+)
 
 
-def press_ctrl_c():
-    os.kill(os.getpid(), signal.SIGINT)
+def send(number):
+    os.kill(os.getpid(), number)
 
 
-def test_the_first_interrupt_only_sets_the_flag_and_the_second_interrupts():
-    with InterruptFlag() as flag:
+def test_the_first_ctrl_c_only_sets_the_flag_and_the_second_interrupts():
+    with InterruptFlag() as flag, flag.finishing_steps():
         flag.check()
-        press_ctrl_c()
+        send(signal.SIGINT)
         assert flag.is_set
-        with pytest.raises(StepFinished):
+        with pytest.raises(StepFinished) as caught:
             flag.check()
+        assert not isinstance(caught.value, Preempted)
         with pytest.raises(KeyboardInterrupt) as caught:
-            press_ctrl_c()
+            send(signal.SIGINT)
         assert not isinstance(caught.value, StepFinished)
 
 
-def test_the_old_handler_comes_back():
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("number", REQUEUE_SIGNALS)
+def test_a_schedulers_signal_finishes_the_step_however_often_it_comes(number):
+    with InterruptFlag() as flag, flag.finishing_steps():
+        for _ in range(3):
+            send(number)
+        with pytest.raises(Preempted, match=number.name):
+            flag.check()
+
+
+@pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, StepFinished), (15, Preempted)])
+def test_before_the_training_a_signal_ends_the_run_at_once(number, kind):
+    with InterruptFlag(), pytest.raises(kind):
+        send(number)
+
+
+def test_the_wall_limit_is_a_schedulers_signal_too():
+    times = iter([0.0, 9.0, 10.0])
+    with InterruptFlag(10.0, clock=times.__next__) as flag:
+        flag.check()
+        with pytest.raises(Preempted, match="the wall limit"):
+            flag.check()
+
+
+def test_the_old_handlers_come_back():
+    numbers = (signal.SIGINT, *REQUEUE_SIGNALS)
+    before = [signal.getsignal(number) for number in numbers]
     with InterruptFlag():
-        assert signal.getsignal(signal.SIGINT) is not before
-    assert signal.getsignal(signal.SIGINT) is before
+        assert all(
+            signal.getsignal(number) is not handler
+            for number, handler in zip(numbers, before, strict=True)
+        )
+    assert [signal.getsignal(number) for number in numbers] == before
 
 
 def test_another_thread_may_train_without_signals():

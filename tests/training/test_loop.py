@@ -206,7 +206,8 @@ def test_ctrl_c_is_obeyed_after_the_step(disc_entries):
     run = make_run(disc_entries(3), images_per_epoch=12)
 
     def press():
-        run.interrupt.is_set = run.position.step == 2
+        if run.position.step == 2:
+            run.interrupt.ask("Ctrl-C")
 
     with pytest.raises(StepFinished):
         train_and_watch(run, after_step=press)

@@ -1,5 +1,7 @@
 """The run's folder: numbered, never inside the data, never another's."""
 
+import errno
+
 import pytest
 
 from cellflow.errors import ConfigError, DataError, ModelError
@@ -29,26 +31,55 @@ def test_a_run_never_lies_inside_the_data(here, monkeypatch):
         new_run_folder(None, here / "data")
 
 
-def test_a_folder_with_a_run_is_refused_or_replaced(here):
-    out = here / "ünser lauf"
-    folder = new_run_folder(out, here / "data")
+def test_clearing_a_run_removes_its_files_and_no_others(here):
+    folder = new_run_folder(here / "ünser lauf", here / "data")
     folder.write_record({"a": 1})
-    folder.overlays.mkdir()
-    (out / "metrics.csv").write_text("x", encoding="utf-8")
-    (out / "notes.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(ConfigError, match="--resume"):
-        new_run_folder(out, here / "data")
-    new_run_folder(out, here / "data", overwrite=True)
-    assert [path.name for path in out.iterdir()] == ["notes.txt"]
+    for path in (folder.overlays / "1.png", folder.metrics, folder.last, folder.best(3)):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    (folder.path / "notes.txt").write_text("mine", encoding="utf-8")
+    folder.clear()
+    assert {path.name for path in folder.path.rglob("*")} == {
+        "notes.txt", "run.json", "checkpoints"
+    }  # fmt: skip
 
 
-def test_a_folder_with_other_things_is_refused_whatever_is_asked(here):
+def test_a_run_that_was_killed_before_its_record_is_begun_anew(here):
+    out = here / "run"
+    with new_run_folder(out, here / "data").occupied():
+        (out / ".partial-run-x7.json").touch()
+    with new_run_folder(out, here / "data").occupied():
+        assert [path.name for path in out.iterdir()] == ["checkpoints"]
+
+
+def test_one_process_at_a_time_trains_in_a_folder(here):
+    folder = new_run_folder(here / "run", here / "data")
+    with (
+        folder.occupied(),
+        pytest.raises(DataError, match="another process is training there"),
+        folder.occupied(),
+    ):
+        pass
+    with folder.occupied():
+        pass
+
+
+def test_where_there_are_no_locks_it_is_said(here, monkeypatch):
+    def refuse(file, how):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    said = []
+    with new_run_folder(here / "run", here / "data").occupied(said.append):
+        assert "no file locks here (Function not implemented)" in said[0]
+
+
+def test_a_folder_with_other_things_is_refused(here):
     out = here / "photos"
     out.mkdir()
     (out / "cat.png").touch()
-    for overwrite in (False, True):
-        with pytest.raises(ConfigError, match="holds other files"):
-            new_run_folder(out, here / "data", overwrite=overwrite)
+    with pytest.raises(ConfigError, match="holds other files"):
+        new_run_folder(out, here / "data")
 
 
 def test_a_file_is_no_folder(here):
@@ -60,8 +91,10 @@ def test_a_file_is_no_folder(here):
 
 
 def test_the_newest_run_is_continued_by_default(here):
-    with pytest.raises(ModelError, match="no training run"):
-        existing_run_folder(None)
+    for out in (None, here / "none"):
+        with pytest.raises(ModelError, match="no training run"):
+            existing_run_folder(out)
+    assert not (here / "none").exists()
     for name in ("train-001", "train-002"):
         RunFolder(path=here / "runs" / name).write_record({})
     assert existing_run_folder(None).path.name == "train-002"
@@ -69,7 +102,7 @@ def test_the_newest_run_is_continued_by_default(here):
 
 def test_a_record_that_is_missing_or_broken_is_said(here):
     folder = RunFolder(path=here / "run")
-    with pytest.raises(ModelError, match="no training run to continue"):
+    with pytest.raises(ModelError, match="not readable"):
         folder.read_record()
     folder.write_record({"a": 1})
     assert folder.read_record() == {"a": 1}

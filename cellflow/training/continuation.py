@@ -1,0 +1,180 @@
+"""What a run began with, as its record says, and what may differ when it is taken up again."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cellflow.config import Config, NetworkConfig
+from cellflow.configfile import config_from_dict, config_to_dict
+from cellflow.errors import ConfigError, ModelError
+from cellflow.training.initial import SCRATCH, InitialWeights, initial_weights
+from cellflow.training.levels import settle_levels
+from cellflow.training.materials import HARMLESS, Materials, gather_materials
+from cellflow.training.run_folder import RunFolder
+from cellflow.training.schedule import choose_schedule
+from cellflow.training.split import Split, split_dataset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the caller wants of a run.
+
+    Parameters
+    ----------
+    config : Config or None
+        None = whatever the run has; so for the others.
+    init, layout : str or None
+    folds_file : path or None
+    fold : int or None
+    same_split : bool
+        Whether the images held out must be those that the other choices lead to, even without
+        `folds_file` and `fold`.
+    """
+
+    config: Config | None = None
+    init: str | None = None
+    layout: str | None = None
+    folds_file: Path | str | None = None
+    fold: int | None = None
+    same_split: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Start:
+    """What a run is made of: the network before training, the data, the settings."""
+
+    weights: InitialWeights
+    materials: Materials
+    config: Config
+
+    def record(self) -> dict[str, Any]:
+        """Give what ``run.json`` says."""
+        return {
+            "run_key": self.materials.run_key(self.config),
+            "initial_weights": self.weights.record(),
+            "split": asdict(self.materials.split),
+            "layout": self.materials.dataset.layout,
+            "config": config_to_dict(self.config),
+        }
+
+
+def settled(config: Config, weights: InitialWeights) -> Config:
+    """Put in the sizes of pretrained weights, and what ``auto`` and the level stand for."""
+    schedule = choose_schedule(config.training, config.training.n_epochs)
+    return replace(
+        config,
+        network=weights.network_config(config.network),
+        training=replace(config.training, schedule=schedule),
+        augment=settle_levels(config.augment),
+    )
+
+
+def config_of(folder: RunFolder) -> Config:
+    """Give the settings that a run began with.
+
+    Raises
+    ------
+    ModelError
+        There is no run, or its record is broken.
+    """
+    return _config_of(folder, folder.read_record())
+
+
+def reopen(folder: RunFolder, train_dir: Path, asked: Asked) -> Start:
+    """Rebuild what a run began with.
+
+    Notes
+    -----
+    A run that was ended before its first checkpoint begins with its initial weights again; else
+    the network only has the right sizes, and the checkpoint holds its weights.
+
+    Raises
+    ------
+    ConfigError
+        Other settings, folds, layout or initial weights are asked for.
+    ModelError
+        The images, their truth or the initial weights have changed.
+    """
+    record = folder.read_record()
+    try:
+        split, had = Split(**record["split"]), record["initial_weights"]
+        name, digest = had["name"], had["sha256"]
+        run_key, layout = record["run_key"], record["layout"]
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{folder.path}: its record is broken ({error}); start anew") from error
+    _refuse_change(folder, "--init", name, asked.init)
+    _refuse_change(folder, "--format", layout, asked.layout)
+    config = _same_or_refuse(folder, _config_of(folder, record), asked.config)
+    materials = gather_materials(train_dir, config, split, layout=layout)
+    if materials.run_key(config) != run_key:
+        raise ModelError(
+            f"{folder.path}: images or truth in {train_dir} differ from those that the run began "
+            "with; restore them, or start a new run"
+        )
+    if asked.same_split or asked.folds_file is not None or asked.fold is not None:
+        _refuse_other_folds(folder, materials, config.training.validation_share, asked)
+    has_begun = folder.last.is_file()
+    weights = initial_weights(SCRATCH if has_begun else name, config.network, config.training.seed)
+    if not has_begun and weights.sha256 != digest:
+        raise ModelError(f"{folder.path}: the weights of {name} have changed; start a new run")
+    weights = InitialWeights(
+        network=weights.network, name=name, terms=had.get("terms"), sha256=digest
+    )
+    return Start(weights=weights, materials=materials, config=config)
+
+
+def _config_of(folder: RunFolder, record: dict[str, Any]) -> Config:
+    try:
+        return config_from_dict(record["config"])
+    except (KeyError, TypeError, ConfigError) as error:
+        raise ModelError(f"{folder.path}: its record is broken ({error}); start anew") from error
+
+
+def _refuse_change(folder: RunFolder, option: str, had: str, wanted: str | None) -> None:
+    if wanted not in (None, had):
+        raise ConfigError(
+            f"{folder.path}: the run there has {option} {had}, asked for {wanted}; {_way_out()}"
+        )
+
+
+def _refuse_other_folds(
+    folder: RunFolder, materials: Materials, share: float, asked: Asked
+) -> None:
+    wanted = split_dataset(materials.dataset, share, asked.folds_file, asked.fold)
+    had = materials.split
+    if (list(wanted.train), list(wanted.validation)) != (list(had.train), list(had.validation)):
+        raise ConfigError(
+            f"{folder.path}: the run there holds out other images ({had.reason}) than asked for "
+            f"({wanted.reason}); {_way_out()}"
+        )
+
+
+def _same_or_refuse(folder: RunFolder, recorded: Config, asked: Config | None) -> Config:
+    """Give the run's settings with the harmless ones that are asked for; refuse other changes."""
+    if asked is None:
+        return recorded
+    asked = replace(asked, augment=settle_levels(asked.augment))
+    had, wanted = config_to_dict(recorded), config_to_dict(asked)
+    # What else the start has settled: the sizes of pretrained weights, and what auto stands for.
+    if asked.network == NetworkConfig():
+        wanted["network"] = had["network"]
+    if asked.training.schedule == "auto":
+        wanted["training"]["schedule"] = had["training"]["schedule"]
+    for name in HARMLESS:
+        had["training"][name] = wanted["training"][name]
+    changed = [
+        f"{section}.{name} = {value!r}, asked for {wanted[section][name]!r}"
+        for section, values in had.items()
+        for name, value in values.items()
+        if value != wanted[section][name]
+    ]
+    if changed:
+        raise ConfigError(f"{folder.path}: the run there has {'; '.join(changed)}; {_way_out()}")
+    return config_from_dict(had)
+
+
+def _way_out() -> str:
+    return (
+        "leave it out and give --resume to continue that run, choose another --out, or replace it "
+        "with --overwrite"
+    )

@@ -1,0 +1,73 @@
+"""One process at a time in a run's folder: two that write the same checkpoints would spoil both."""
+
+import errno
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from cellflow.errors import DataError
+
+NAME = "lock"
+
+
+class _UnavailableError(Exception):
+    """The file system, or the operating system, has no locks."""
+
+
+@contextmanager
+def locked(folder: Path, say: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+    """Hold the lock of a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the lock file lies; made when it is missing.
+    say : callable
+        Told when there are no locks here; the block then runs without.
+
+    Raises
+    ------
+    DataError
+        Another process holds it, or the file cannot be made.
+
+    Notes
+    -----
+    The system drops the lock with the process, however that ends, so nothing is ever left over.
+    The file itself stays: a lock file that is removed could be locked twice.
+    """
+    path = folder / NAME
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+b")
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}") from error
+    with file:
+        try:
+            is_free = _try_lock(file)
+        except _UnavailableError as error:
+            say(f"{folder}: no file locks here ({error}); do not start a second run in this folder")
+            is_free = True
+        if not is_free:
+            raise DataError(
+                f"{folder.parent}: another process is training there; wait for it, or choose "
+                "another --out"
+            )
+        yield
+
+
+def _try_lock(file: IO[bytes]) -> bool:
+    if sys.platform == "win32":
+        raise _UnavailableError("Windows")
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL):
+            raise _UnavailableError(error.strerror) from error
+        raise
+    return True
