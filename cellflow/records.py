@@ -5,6 +5,7 @@ They have no generated equality, since comparing arrays with ``==`` is ambiguous
 Axes are always (channel, y, x) and vectors (dy, dx).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -326,7 +327,9 @@ class Interval:
     level: float = 0.95
 
     def __str__(self) -> str:
-        """Write ``0.331 [0.270, 0.392]``."""
+        """Write ``0.331 [0.270, 0.392]``, or say that a single image gives no interval."""
+        if math.isnan(self.low):
+            return f"{self.estimate:.3f} (no interval)"
         return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 

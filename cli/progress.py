@@ -34,13 +34,14 @@ class Progress:
         self._title, self._unit, self.total = title, unit, total
         self._started = self._last_line = time.monotonic()
         self._first: int | None = None
+        self._last = 0
 
     def __call__(self, step: int, numbers: Mapping[str, float]) -> None:
         """Show that `step` steps are done, with a few numbers beside."""
         total = int(numbers.get("total", self.total or 0)) or None
-        if self._first is None:
-            # A continued run does not begin at 0; what was done before took none of this time.
-            self._first = self._bar.initial = step - 1
+        if self._first is None or step < self._last:
+            self._begin(step)
+        self._last = step
         shown = {key: f"{value:.4g}" for key, value in numbers.items() if key != "total"}
         if not self._bar.disable:
             self._bar.total = total
@@ -52,6 +53,17 @@ class Progress:
             self._last_line = now
             text = "  ".join(f"{key} {value}" for key, value in shown.items())
             print(self._line(step, total, now, text), file=sys.stderr, flush=True)  # noqa: T201
+
+    def _begin(self, step: int) -> None:
+        """Start counting: at the first step, or anew at that of a next stage, which goes back."""
+        if self._first is None:
+            # A continued run does not begin at 0; what was done before took none of this time.
+            self._first = step - 1
+        else:
+            # When the stage began is not known, so its first step is not timed.
+            self._first, self._started = step, time.monotonic()
+            self._bar.reset()
+        self._bar.initial = self._bar.n = self._first
 
     def _line(self, step: int, total: int | None, now: float, text: str) -> str:
         elapsed = now - self._started

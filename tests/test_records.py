@@ -1,5 +1,7 @@
 """Records are checked once, when they are made, and say what is wrong."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -147,3 +149,5 @@ def test_detections_have_one_score_and_type_a_mask():
 
 def test_an_interval_reads_as_estimate_and_bounds():
     assert str(Interval(estimate=0.3309, low=0.27, high=0.392)) == "0.331 [0.270, 0.392]"
+    alone = Interval(estimate=0.3309, low=math.nan, high=math.nan)
+    assert str(alone) == "0.331 (no interval)"

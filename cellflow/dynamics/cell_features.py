@@ -95,7 +95,8 @@ def cell_features(
     return CellFeatures(
         flow_errors=cell_flow_errors(cells, flows, np.ones(len(cells.values), np.bool_)),
         cellprob=mean(logits),
-        probability=mean(1 / (1 + np.exp(-logits))),
+        # The logistic function, in a form that does not overflow.
+        probability=mean((1 + np.tanh(logits / 2)) / 2),
         areas=cells.areas,
         spread=None if spread is None else mean(spread),
     )

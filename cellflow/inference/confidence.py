@@ -61,7 +61,7 @@ class Confidence:
             At which cells are seen in the image, pixels.
         """
         logit = _columns(features, diameter, self.spread) @ self.weights + self.bias
-        probability: NDArray[np.float32] = (1 / (1 + np.exp(-logit))).astype(np.float32)
+        probability: NDArray[np.float32] = ((1 + np.tanh(logit / 2)) / 2).astype(np.float32)
         return probability
 
 

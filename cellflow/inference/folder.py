@@ -25,6 +25,7 @@ from cellflow.inference.predict import Model
 from cellflow.network.devices import is_out_of_memory
 from cellflow.pictures.overlay import save_overlay
 from cellflow.records import Prediction
+from cellflow.wording import counted
 
 Report = Callable[[int, Mapping[str, float]], None]
 Say = Callable[[str], None]
@@ -130,6 +131,7 @@ def predict_folder(
         report(index + 1, {"total": len(images)})
     done = [path for path in images if store.has(path)]
     if not done:
+        store.remove_if_empty()
         raise DataError("no image could be done: " + "; ".join(failures[:3]))
     for output in outputs:
         export(output, store.load(done), folder_format)
@@ -179,8 +181,7 @@ def _tell_time(model: Model, image: NDArray[Any], n_images: int, say: Say) -> No
     """Say before long work how long it will take, when all images are of the size of the first."""
     seconds = n_images * model.seconds_per_image((image.shape[-2], image.shape[-1]))
     if seconds > LONG:
-        plural = "s" if n_images > 1 else ""
-        say(f"{n_images} image{plural}, about {_duration(seconds)}")
+        say(f"{counted(n_images, 'image')}, about {_duration(seconds)}")
 
 
 def _duration(seconds: float) -> str:
@@ -248,6 +249,11 @@ class _Store:
                     name=path.stem, labels=labels.reshape(kept["shape"]), scores=kept["scores"]
                 )
             yield Found(prediction=prediction, image_path=path)
+
+    def remove_if_empty(self) -> None:
+        """Delete the folder when it holds no image's cells, also none of an earlier run."""
+        if not any(self.folder.glob("*.npz")):
+            self.remove()
 
     def remove(self) -> None:
         """Delete the folder; all is in the outputs."""

@@ -109,6 +109,11 @@ class Pace:
         return self.is_limited and self._n_seen == N_WARMUP_STEPS + N_TIMED_STEPS
 
     @property
+    def is_planned(self) -> bool:
+        """Whether the run's length is known: there is no budget, or the first plan is made."""
+        return not self.is_limited or self._n_seen > N_WARMUP_STEPS + N_TIMED_STEPS
+
+    @property
     def step_seconds(self) -> float:
         """Mean over the latest steps."""
         return sum(self._steps) / max(1, len(self._steps))

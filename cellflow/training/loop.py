@@ -218,12 +218,10 @@ def _report(run: Run, rate: float) -> None:
     if run.device.type == "cpu" or now - run.last_read > 1 or position.step == 1:
         run.last_read, run.shown_loss = now, float(run.losses.sum()) / position.step
     n_steps = run.source.steps_per_epoch
-    numbers = {
-        "total": position.n_epochs * n_steps,
-        "epoch": position.epoch + 1,
-        "loss": run.shown_loss,
-        "lr": rate,
-    }
+    numbers = {"epoch": position.epoch + 1, "loss": run.shown_loss, "lr": rate}
+    if run.pace.is_planned:
+        # Before, the epochs that were asked for would promise an end that nobody has seen.
+        numbers["total"] = position.n_epochs * n_steps
     if position.best_epoch:
         numbers["best mAP"] = position.best_score
     run.report(position.epoch * n_steps + position.step, numbers)

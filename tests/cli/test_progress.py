@@ -31,6 +31,19 @@ def test_a_continued_run_counts_only_its_own_steps(clock, capsys):
     assert capsys.readouterr().err.splitlines()[-1] == "job: step 92/100, 20 s, 80 s left"
 
 
+def test_a_next_stage_counts_its_own_time(clock, capsys):
+    report = Progress("demo")
+    for step, total in ((1, 2), (2, 2), (1, 3), (2, 3)):
+        clock[0] += 30
+        report(step, {"total": total})
+    assert capsys.readouterr().err.splitlines() == [
+        "demo: step 1/2, 30 s, 30 s left",
+        "demo: step 2/2, 60 s, 0 s left",
+        "demo: step 1/3, 0 s",
+        "demo: step 2/3, 30 s, 30 s left",
+    ]
+
+
 def test_without_a_total_no_end_is_promised(clock, capsys):
     report = Progress("job")
     clock[0] += 20

@@ -38,6 +38,12 @@ def test_flows_the_wrong_way_are_an_error_of_4_and_lower_the_score():
     assert found.spread is None
 
 
+def test_a_network_that_shouts_gives_0_and_1_without_a_warning():
+    labels, flows, _ = two_cells()
+    found = cell_features(labels, flows, np.where(labels == 2, -1e6, 1e6).astype(np.float32))
+    assert found.probability.tolist() == [0, 1]
+
+
 def test_no_cells_have_no_features():
     nothing = cell_features(np.zeros((5, 6), int), np.zeros((2, 5, 6)), np.zeros((5, 6)))
     assert len(nothing) == 0

@@ -150,7 +150,15 @@ def test_when_every_image_is_broken_nothing_is_written(tmp_path, model, images):
         path.write_bytes(b"")
     with pytest.raises(DataError, match=r"no image could be done: .*i0\.png"):
         predict_folder(model, images, [tmp_path / "s.csv"])
-    assert not (tmp_path / "s.csv").exists()
+    assert not list(tmp_path.glob("s.csv*"))
+
+
+def test_what_an_earlier_run_found_survives_a_run_that_finds_nothing(tmp_path, model, images):
+    images[1].write_bytes(b"")
+    predict_folder(model, images[:2], [tmp_path / "s.csv"])
+    with pytest.raises(DataError, match="no image could be done"):
+        predict_folder(model, images[1:2], [tmp_path / "s.csv"])
+    assert predict_folder(model, images[::2], [tmp_path / "s.csv"]).n_resumed == 1
 
 
 def test_no_images_and_equal_names_are_refused(tmp_path, model, images):

@@ -54,12 +54,15 @@ def test_what_is_planned_fits_unless_it_is_the_least_possible(seconds, epoch, va
 
 def test_the_plan_is_made_once_after_the_first_timed_steps():
     made = Pace(WANTED, 10, 60.0)
-    times = []
+    times, planned = [], []
     for _ in range(20):
         made.add_step(0.1)
         times.append(made.is_time_to_plan)
+        planned.append(made.is_planned)
     assert times.count(True) == 1
     assert times.index(True) == N_WARMUP_STEPS + N_TIMED_STEPS - 1
+    # Known to whoever is told of the step after the plan.
+    assert planned.index(True) == times.index(True) + 1
 
 
 def test_the_slow_first_steps_do_not_count():

@@ -16,7 +16,7 @@ from cellflow.config import AugmentConfig, Config, NetworkConfig
 from cellflow.data.entrance import open_dataset
 from cellflow.data.folds import make_folds, write_folds
 from cellflow.data.images import read_image
-from cellflow.errors import ConfigError, DataError, ModelError
+from cellflow.errors import ConfigError, DataError, ImageError, ModelError
 from cellflow.inference.predict import load_model
 from cellflow.training import session
 from cellflow.training.fine_tune import fine_tune, recorded_config
@@ -452,6 +452,15 @@ def test_missing_initial_weights_leave_nothing_behind(disc_folder, tune, tmp_pat
     monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path / "none"))
     with pytest.raises(ModelError, match="no such file or folder; expected scratch"):
         tune(disc_folder(2), init="cyto9")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_broken_picture_is_told_before_anything_is_written(disc_folder, tune, tmp_path):
+    data = disc_folder(4)
+    picture = sorted((data / "train").iterdir())[-1]
+    picture.write_bytes(picture.read_bytes()[:-30])
+    with pytest.raises(ImageError, match=f"{picture.name}: broken image"):
+        tune(data)
     assert not (tmp_path / "run").exists()
 
 

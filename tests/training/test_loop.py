@@ -10,7 +10,7 @@ from cellflow.config import DataConfig, NetworkConfig, TrainingConfig
 from cellflow.errors import ModelError
 from cellflow.network.cpnet import build_network
 from cellflow.training.batches import CropSource
-from cellflow.training.budget import Pace, Plan
+from cellflow.training.budget import N_TIMED_STEPS, N_WARMUP_STEPS, Pace, Plan
 from cellflow.training.checkpoint import Position
 from cellflow.training.interruption import StepFinished
 from cellflow.training.loop import Run, train, training_step
@@ -142,6 +142,14 @@ def test_progress_is_told_after_every_step(disc_entries):
     run.report = lambda step, numbers: told.append((step, numbers["total"], numbers["epoch"]))
     train_and_watch(run)
     assert told == [(1, 3, 1), (2, 3, 2), (3, 3, 3)]
+
+
+def test_under_a_budget_no_end_is_told_before_it_is_planned(disc_entries):
+    run = make_run(disc_entries(1), n_epochs=9, max_seconds=1e12)
+    told = []
+    run.report = lambda step, numbers: told.append(numbers.get("total"))
+    train_and_watch(run)
+    assert told == [None] * (N_WARMUP_STEPS + N_TIMED_STEPS) + [9, 9, 9]
 
 
 class TooMuch(torch.nn.Module):

@@ -10,7 +10,7 @@ from drawn_discs import given
 from cellflow.data.dataset import Entry
 from cellflow.data.images import write_png
 from cellflow.data.rle import labels_to_masks
-from cellflow.errors import DataError
+from cellflow.errors import DataError, ImageError
 from cellflow.training.survey import fingerprint, median_diameter, survey_images
 
 
@@ -64,10 +64,20 @@ def test_the_fingerprint_sees_pixels_truth_and_names_but_not_the_order(entry_of)
     assert key(entry_of("a", squares(10), value=3), entry_of("b", squares(12))) != same
 
 
+def test_a_broken_picture_and_masks_of_another_size_are_told_before_the_run(entry_of, tmp_path):
+    entry = entry_of("a", squares(10))
+    entry.image_path.write_bytes(entry.image_path.read_bytes()[:-20])
+    with pytest.raises(ImageError, match=r"a\.png: broken image"):
+        survey_images([entry])
+    write_png(entry.image_path, np.zeros((40, 41), np.uint8))
+    with pytest.raises(DataError, match="image a: masks are for 40x40, the image is 40x41"):
+        survey_images([entry])
+
+
 def test_an_image_that_is_gone_or_has_no_truth_is_named(entry_of, tmp_path):
     entry = entry_of("a", squares(10))
     entry.image_path.unlink()
-    with pytest.raises(DataError, match=r"cannot read .*a\.png"):
+    with pytest.raises(DataError, match=r"a\.png: cannot read"):
         survey_images([entry])
     with pytest.raises(DataError, match="image b: has no truth"):
         survey_images([Entry(name="b", image_path=tmp_path / "b.png")])
