@@ -10,14 +10,17 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-BLOCK = 128
-"""Points followed side by side: enough to hide the latency of the loads, few enough for L1."""
+BLOCK = 256
+"""Points followed side by side: many, since each step begins four loops; few enough for L1."""
 PAIRS = 2 * BLOCK
 """Numbers in a row of the workspace: (y, x) of every point."""
-N_WORK = 8 * PAIRS
-"""Rows: points, flow at the four pixels around, weight downwards, weight rightwards, limits."""
+N_WORK = 10 * PAIRS
+"""Rows: points; flow at the four pixels around; weight downwards, weight rightwards; limits; whole
+part of the points as int32; their fraction."""
 TURN = 8
 """Steps between two looks at which points are done; cycles of 1, 2, 4 and 8 steps are seen."""
+LOW_WORD, WORD = np.uint64(0xFFFFFFFF), np.uint64(32)
+"""The first of two 4-byte numbers that are moved as one of 8 bytes, and its bits."""
 
 
 @njit(cache=True, nogil=True)
@@ -91,49 +94,97 @@ def list_pixels(
                 n += 1
 
 
-@njit(cache=True, nogil=True, inline="always")
-def fetch(
-    field: NDArray[np.int64], width: int, first: int, n: int, work: NDArray[np.float32]
+@njit(cache=True, nogil=True)
+def take_steps(
+    field: NDArray[np.uint64],
+    width: int,
+    first: int,
+    n: int,
+    n_steps: int,
+    is_exact: bool,
+    work: NDArray[np.float32],
+    whole_work: NDArray[np.int32],
+    pair_work: NDArray[np.uint64],
 ) -> None:
-    """Load the flow at the four pixels around each point, and how far the point is from the first.
+    """Move some points of the block by some steps.
 
     Parameters
     ----------
-    field : ((H + 1) * width,) int64
+    field : ((H + 1) * width,) uint64
         The field's (dy, dx) pairs, moved as one number of 8 bytes.
     width : int
         Of a row of the field, W + 1.
     first, n : int
         From which point, and before which.
+    n_steps : int
+    is_exact : bool
+        Whether the arithmetic shall be Cellpose's to the last bit.
     work : (N_WORK,) float32, changed
+    whole_work, pair_work : (N_WORK,) int32, (N_WORK / 2,) uint64
+        The same memory.
+
+    Notes
+    -----
+    All loops run from 0 over slices of one array: so Numba needs no check for negative indices and
+    LLVM sees that nothing overlaps, and all are vectorised but the one that loads from the field.
+    That one takes five of the eight processor cycles of a step: a point needs four stores, and a
+    processor makes one a cycle.
     """
-    points = work[:PAIRS].reshape(BLOCK, 2)
-    corners = work[PAIRS : 5 * PAIRS].view(np.int64)
-    upper_left, upper_right = corners[:BLOCK], corners[BLOCK : 2 * BLOCK]
-    lower_left, lower_right = corners[2 * BLOCK : 3 * BLOCK], corners[3 * BLOCK :]
-    downs = work[5 * PAIRS : 6 * PAIRS].reshape(BLOCK, 2)
-    rights = work[6 * PAIRS : 7 * PAIRS].reshape(BLOCK, 2)
-    for j in range(first, n):
-        y, x = points[j, 0], points[j, 1]
-        row, column = np.int32(y), np.int32(x)
-        # Unsigned, so that Numba need not look for negative indices.
-        here = np.uint64(np.int64(row) * width + column)
-        under = here + np.uint64(width)
-        upper_left[j], upper_right[j] = field[here], field[here + np.uint64(1)]
-        lower_left[j], lower_right[j] = field[under], field[under + np.uint64(1)]
-        down, right = y - np.float32(row), x - np.float32(column)
-        downs[j, 0], downs[j, 1] = down, down
-        rights[j, 0], rights[j, 1] = right, right
+    rows, pairs, whole = work[2 * first :], pair_work[first:], whole_work[8 * PAIRS + 2 * first :]
+    point, corners = rows[: 2 * (n - first)], rows[PAIRS:]
+    down, right, limit = rows[5 * PAIRS :], rows[6 * PAIRS :], rows[7 * PAIRS :]
+    fraction, weights = rows[9 * PAIRS :], pairs[9 * BLOCK :]
+    places, corner_pairs = pairs[8 * BLOCK :][: n - first], pairs[BLOCK:]
+    downs, rights = pairs[5 * BLOCK :], pairs[6 * BLOCK :]
+    for _ in range(n_steps):
+        for i in range(point.size):
+            whole[i] = np.int32(point[i])
+            fraction[i] = point[i] - np.float32(whole[i])
+        for j in range(places.size):
+            y, x = weights[j] & LOW_WORD, weights[j] >> WORD
+            downs[j], rights[j] = y | y << WORD, x | x << WORD
+        load_corners(field, width, places, corner_pairs)
+        if is_exact:
+            move_exactly(corners, down, right, limit, point)
+        else:
+            move_quickly(corners, down, right, limit, point)
 
 
 @njit(cache=True, nogil=True, inline="always")
-def move_quickly(first: int, n: int, work: NDArray[np.float32]) -> None:
-    """Move the points by what `fetch` found, in float32. Slices of one array: LLVM vectorises."""
-    point, limit = work[:PAIRS], work[7 * PAIRS :]
-    upper_left, upper_right = work[PAIRS : 2 * PAIRS], work[2 * PAIRS : 3 * PAIRS]
-    lower_left, lower_right = work[3 * PAIRS : 4 * PAIRS], work[4 * PAIRS : 5 * PAIRS]
-    down, right = work[5 * PAIRS : 6 * PAIRS], work[6 * PAIRS : 7 * PAIRS]
-    for i in range(2 * first, 2 * n):
+def load_corners(
+    field: NDArray[np.uint64], width: int, places: NDArray[np.uint64], corners: NDArray[np.uint64]
+) -> None:
+    """Load the flow at the four pixels around each point: upper left, then right, lower, both.
+
+    Parameters
+    ----------
+    field : ((H + 1) * width,) uint64
+    width : int
+    places : (n,) uint64
+        Row and column of the upper left pixel, each in 4 bytes.
+    corners : (>= 4 * BLOCK,) uint64, written
+    """
+    beside, under, across = field[1:], field[width:], field[width + 1 :]
+    upper_right, lower_left = corners[BLOCK:], corners[2 * BLOCK :]
+    lower_right, width = corners[3 * BLOCK :], np.uint64(width)
+    for j in range(places.size):
+        here = (places[j] & LOW_WORD) * width + (places[j] >> WORD)
+        corners[j], upper_right[j] = field[here], beside[here]
+        lower_left[j], lower_right[j] = under[here], across[here]
+
+
+@njit(cache=True, nogil=True, inline="always")
+def move_quickly(
+    corners: NDArray[np.float32],
+    down: NDArray[np.float32],
+    right: NDArray[np.float32],
+    limit: NDArray[np.float32],
+    point: NDArray[np.float32],
+) -> None:
+    """Move the points by the bilinear flow, in float32."""
+    upper_left, upper_right = corners, corners[PAIRS:]
+    lower_left, lower_right = corners[2 * PAIRS :], corners[3 * PAIRS :]
+    for i in range(point.size):
         upper = upper_left[i] + right[i] * (upper_right[i] - upper_left[i])
         lower = lower_left[i] + right[i] * (lower_right[i] - lower_left[i])
         moved = point[i] + (upper + down[i] * (lower - upper))
@@ -142,16 +193,20 @@ def move_quickly(first: int, n: int, work: NDArray[np.float32]) -> None:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def move_exactly(first: int, n: int, work: NDArray[np.float32]) -> None:
-    """Move the points by what `fetch` found, in the very arithmetic of Cellpose 3.1.
+def move_exactly(
+    corners: NDArray[np.float32],
+    down: NDArray[np.float32],
+    right: NDArray[np.float32],
+    limit: NDArray[np.float32],
+    point: NDArray[np.float32],
+) -> None:
+    """Move the points by the bilinear flow, in the very arithmetic of Cellpose 3.1.
 
     Its `map_coordinates` mixes: what touches ``1 - weight`` is float64, the rest float32.
     """
-    point, limit = work[:PAIRS], work[7 * PAIRS :]
-    upper_left, upper_right = work[PAIRS : 2 * PAIRS], work[2 * PAIRS : 3 * PAIRS]
-    lower_left, lower_right = work[3 * PAIRS : 4 * PAIRS], work[4 * PAIRS : 5 * PAIRS]
-    down, right = work[5 * PAIRS : 6 * PAIRS], work[6 * PAIRS : 7 * PAIRS]
-    for i in range(2 * first, 2 * n):
+    upper_left, upper_right = corners, corners[PAIRS:]
+    lower_left, lower_right = corners[2 * PAIRS :], corners[3 * PAIRS :]
+    for i in range(point.size):
         up, left = 1.0 - np.float64(down[i]), 1.0 - np.float64(right[i])
         flow = (
             upper_left[i] * up * left
@@ -168,15 +223,19 @@ def move_exactly(first: int, n: int, work: NDArray[np.float32]) -> None:
 def find_trap(
     y: np.float32, x: np.float32, trap_at: NDArray[np.int32], traps: NDArray[np.float32]
 ) -> int:
-    """Give the number of the trap that the point is in, 0 for none; see `list_traps`."""
-    row, column = np.int32(y), np.int32(x)
-    number = trap_at[row, column]
-    if number == 0:
-        return 0
-    trap = traps[number]
-    dy, dx = y - np.float32(row) - trap[0], x - np.float32(column) - trap[1]
-    u, v = trap[2] * dy + trap[3] * dx, trap[4] * dy + trap[5] * dx
-    return number if u * u + v * v < trap[6] else 0
+    """Give the number of the trap that the point is in, 0 for none; see `list_traps`.
+
+    Notes
+    -----
+    Row 0 of `traps` is 0, so that nothing is in it: no branch that a processor cannot foresee.
+    """
+    row, column = np.uint32(y), np.uint32(x)
+    number = np.uint32(trap_at[row, column])
+    dy = y - np.float32(np.int32(y)) - traps[number, 0]
+    dx = x - np.float32(np.int32(x)) - traps[number, 1]
+    u = traps[number, 2] * dy + traps[number, 3] * dx
+    v = traps[number, 4] * dy + traps[number, 5] * dx
+    return number if u * u + v * v < traps[number, 6] else np.uint32(0)
 
 
 @njit(cache=True, nogil=True)
@@ -214,33 +273,27 @@ def follow_points(
 
     Cost: four loads of 8 bytes a pixel and step.
     """
-    width = field.shape[1]
-    flat = field.reshape(-1).view(np.int64)
+    width, n_pixels = field.shape[1], pixels.shape[1]
+    flat = field.reshape(-1).view(np.uint64)
     work = np.zeros(N_WORK, np.float32)
-    points, limits = work[:PAIRS].reshape(BLOCK, 2), work[7 * PAIRS :].reshape(BLOCK, 2)
+    works = work, work.view(np.int32), work.view(np.uint64)
+    points, limits = work[:PAIRS].reshape(BLOCK, 2), work[7 * PAIRS : 8 * PAIRS].reshape(BLOCK, 2)
     limits[:, 0], limits[:, 1] = field.shape[0] - 2, width - 2
     before = np.empty((BLOCK, 2), np.float32)
     owner, n_turns = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
     n, loaded = 0, 0
-    while n > 0 or loaded < pixels.shape[1]:
-        old = n
-        while n < BLOCK and loaded < pixels.shape[1]:
-            points[n, 0], points[n, 1] = pixels[0, loaded], pixels[1, loaded]
-            owner[n], n_turns[n] = loaded, n_steps // TURN
-            n, loaded = n + 1, loaded + 1
-        for _ in range(n_steps % TURN if n > old else 0):
-            fetch(flat, width, old, n, work)
-            if tolerance == 0:
-                move_exactly(old, n, work)
-            else:
-                move_quickly(old, n, work)
-        before[:n] = points[:n]
-        for _ in range(TURN if n_steps >= TURN else 0):
-            fetch(flat, width, 0, n, work)
-            if tolerance == 0:
-                move_exactly(0, n, work)
-            else:
-                move_quickly(0, n, work)
+    while n > 0 or loaded < n_pixels:
+        old, n = n, min(BLOCK, n + n_pixels - loaded)
+        for j in range(n - old):
+            points[old + j, 0] = pixels[0, loaded + j]
+            points[old + j, 1] = pixels[1, loaded + j]
+            owner[old + j], n_turns[old + j] = loaded + j, n_steps // TURN
+        loaded += n - old
+        if n_steps % TURN:
+            take_steps(flat, width, old, n, n_steps % TURN, tolerance == 0, *works)
+        for j in range(n):
+            before[j, 0], before[j, 1] = points[j, 0], points[j, 1]
+        take_steps(flat, width, 0, n, TURN if n_steps >= TURN else 0, tolerance == 0, *works)
         n = retire(n, tolerance, points, before, owner, n_turns, trap_at, traps, ends)
 
 
@@ -256,24 +309,25 @@ def retire(
     traps: NDArray[np.float32],
     ends: NDArray[np.float32],
 ) -> int:
-    """Write the ends of the points that are done, close the ranks, and give how many are left."""
-    left = 0
+    """Write the ends of the points that are done, close the ranks, and give how many are left.
+
+    Notes
+    -----
+    Without branches: every point is moved up and its end written, but only those that are not done
+    count. Whether a point is done cannot be foreseen.
+    """
+    has_traps = len(traps) > 1
+    left = np.uint64(0)
     for j in range(n):
         y, x = points[j, 0], points[j, 1]
-        n_turns[j] -= 1
-        is_done = n_turns[j] <= 0 or (
-            abs(y - before[j, 0]) <= tolerance and abs(x - before[j, 1]) <= tolerance
-        )
-        if not is_done and len(traps) > 1:
-            number = find_trap(y, x, trap_at, traps)
-            if number > 0:
-                is_done = True
-                y = np.float32(np.int32(y)) + traps[number, 0]
-                x = np.float32(np.int32(x)) + traps[number, 1]
-        if is_done:
-            ends[0, owner[j]], ends[1, owner[j]] = y, x
-        else:
-            points[left, 0], points[left, 1] = y, x
-            owner[left], n_turns[left] = owner[j], n_turns[j]
-            left += 1
-    return left
+        turns = n_turns[j] - 1
+        is_still = abs(y - before[j, 0]) <= tolerance and abs(x - before[j, 1]) <= tolerance
+        number = find_trap(y, x, trap_at, traps) if has_traps else np.uint32(0)
+        place = np.uint64(owner[j])
+        points[left, 0], points[left, 1] = y, x
+        owner[left], n_turns[left] = owner[j], turns
+        is_caught = number > 0
+        ends[0, place] = np.float32(np.int32(y)) + traps[number, 0] if is_caught else y
+        ends[1, place] = np.float32(np.int32(x)) + traps[number, 1] if is_caught else x
+        left += np.uint64(not (is_still or is_caught or turns <= 0))
+    return np.int64(left)
