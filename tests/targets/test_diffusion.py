@@ -18,7 +18,7 @@ def heat_of(labels, value, dtype):
     cells = find_cells(labels)
     box = cells.boxes[0]
     height, width = box[2] - box[0], box[3] - box[1]
-    scratch = np.full((3, diffusion.largest_box(cells.boxes, np.array([0]))), np.nan, dtype)
+    scratch = np.full((4, diffusion.largest_box(cells.boxes, np.array([0]))), np.nan, dtype)
     is_warm = diffusion.heat_cell(cells.labels, value, box, scratch)
     heat = scratch[0, : (height + 2) * (width + 1)].reshape(height + 2, width + 1)
     return heat[1:-1, 1:] / diffusion.SOURCE, is_warm
