@@ -166,9 +166,9 @@ def load_corners(
     """
     beside, under, across = field[1:], field[width:], field[width + 1 :]
     upper_right, lower_left = corners[BLOCK:], corners[2 * BLOCK :]
-    lower_right, width = corners[3 * BLOCK :], np.uint64(width)
+    lower_right, stride = corners[3 * BLOCK :], np.uint64(width)
     for j in range(places.size):
-        here = (places[j] & LOW_WORD) * width + (places[j] >> WORD)
+        here = (places[j] & LOW_WORD) * stride + (places[j] >> WORD)
         corners[j], upper_right[j] = field[here], beside[here]
         lower_left[j], lower_right[j] = under[here], across[here]
 
@@ -222,7 +222,7 @@ def move_exactly(
 @njit(cache=True, nogil=True)
 def find_trap(
     y: np.float32, x: np.float32, trap_at: NDArray[np.int32], traps: NDArray[np.float32]
-) -> int:
+) -> np.uint32:
     """Give the number of the trap that the point is in, 0 for none; see `list_traps`.
 
     Notes
@@ -317,17 +317,17 @@ def retire(
     count. Whether a point is done cannot be foreseen.
     """
     has_traps = len(traps) > 1
-    left = np.uint64(0)
+    left = 0
     for j in range(n):
         y, x = points[j, 0], points[j, 1]
         turns = n_turns[j] - 1
         is_still = abs(y - before[j, 0]) <= tolerance and abs(x - before[j, 1]) <= tolerance
         number = find_trap(y, x, trap_at, traps) if has_traps else np.uint32(0)
-        place = np.uint64(owner[j])
-        points[left, 0], points[left, 1] = y, x
-        owner[left], n_turns[left] = owner[j], turns
         is_caught = number > 0
+        place, slot = np.uint64(owner[j]), np.uint64(left)
         ends[0, place] = np.float32(np.int32(y)) + traps[number, 0] if is_caught else y
         ends[1, place] = np.float32(np.int32(x)) + traps[number, 1] if is_caught else x
-        left += np.uint64(not (is_still or is_caught or turns <= 0))
-    return np.int64(left)
+        points[slot, 0], points[slot, 1] = y, x
+        owner[slot], n_turns[slot] = owner[j], turns
+        left += not (is_still or is_caught or turns <= 0)
+    return left

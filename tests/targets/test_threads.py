@@ -1,4 +1,7 @@
+import os
+import signal
 import threading
+import time
 
 import numba
 import numpy as np
@@ -53,3 +56,36 @@ def test_an_error_in_any_share_reaches_the_caller():
 
     with pytest.raises(ValueError, match="share 2"):
         run_shares(fail_on_two, [0, 1, 2])
+
+
+def test_all_shares_have_ended_when_an_error_is_told():
+    ended = []
+
+    def work(share):
+        if share == 0:
+            raise ValueError("share 0")
+        time.sleep(0.05)
+        ended.append(share)
+
+    with pytest.raises(ValueError, match="share 0"):
+        run_shares(work, [0, 1])
+    assert ended == [1]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_the_child_of_a_fork_has_threads_of_its_own():
+    run_shares(lambda share: None, [0, 1])
+    child = os.fork()
+    if child == 0:
+        done = []
+        run_shares(done.append, [0, 1])
+        os._exit(0 if sorted(done) == [0, 1] else 1)
+    deadline = time.monotonic() + 30
+    while (status := os.waitpid(child, os.WNOHANG)) == (0, 0):
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            pytest.fail("the child waits for threads that it does not have")
+        time.sleep(0.01)
+    assert os.waitstatus_to_exitcode(status[1]) == 0
