@@ -12,6 +12,7 @@ import numpy as np
 
 from cellflow._version import __version__
 from cellflow.errors import CellflowError
+from cellflow.processors import n_processors
 
 PACKAGES = ("cellpose", "torch", "numpy", "scipy", "numba", "tifffile", "imagecodecs", "click")
 PRETRAINED = ("cyto3", "cyto2", "livecell_cp3")
@@ -29,7 +30,7 @@ def machine_report() -> dict[str, str]:
         "python": f"{platform.python_version()} ({sys.executable})",
         "platform": platform.platform(),
         **{name: importlib.metadata.version(name) for name in PACKAGES},
-        "processors": f"{_usable_processors()} usable of {os.cpu_count()}",
+        "processors": f"{n_processors()} usable of {os.cpu_count()}",
         **_torch_report(),
         **_weights_report(),
         "kernel cache": _kernel_cache(),
@@ -94,13 +95,6 @@ def _run_small_job(folder: Path) -> None:
     polygon_to_runs(np.array([[1.0, 1.0], [4.0, 1.0], [4.0, 4.0]]), (8, 8))
     labels = read_label_image(next((folder / "labels").iterdir()))
     average_precision(labels, labels)
-
-
-def _usable_processors() -> int:
-    # A container or a scheduler may allow fewer processors than the machine has.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _torch_report() -> dict[str, str]:

@@ -5,25 +5,35 @@ import os
 import shutil
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 VARIABLE = "NUMBA_CACHE_DIR"
+ROOT_VARIABLE = "CELLFLOW_CACHE"
+"""The user's folder for all that cellflow keeps to be quicker the next time."""
 
 
 def ensure_cache_folder() -> Path | None:
-    """Give Numba a temporary folder when none of its own can be written to.
+    """Give Numba ``$CELLFLOW_CACHE/kernels``, or a temporary folder when it has no other.
 
     Returns
     -------
     Path or None
-        The temporary folder, which this process removes when it ends; None when it is not needed.
+        The folder; None when Numba finds one by itself. A temporary one is removed when this
+        process ends.
 
     Notes
     -----
-    Numba looks at ``$NUMBA_CACHE_DIR``, at ``__pycache__`` beside the source, and at the user's
-    cache folder; without any, defining a kernel fails. With a temporary folder kernels are compiled
-    anew in each process.
+    Numba looks at ``$NUMBA_CACHE_DIR``, which the user may have set, at ``__pycache__`` beside the
+    source, and at the user's cache folder; without any, defining a kernel fails. With a temporary
+    folder kernels are compiled anew in each process.
     """
+    root = os.environ.get(ROOT_VARIABLE)
+    if root and not os.environ.get(VARIABLE):
+        folder = Path(root) / "kernels"
+        if _is_writable(folder):
+            return _tell_numba(folder)
+        warnings.warn(f"{ROOT_VARIABLE}={root} cannot be written to; it is not used", stacklevel=3)
     if _is_writable(Path(__file__).parent / "__pycache__"):
         return None
     own = os.environ.get(VARIABLE)
@@ -31,6 +41,10 @@ def ensure_cache_folder() -> Path | None:
         return None
     folder = Path(tempfile.mkdtemp(prefix="cellflow-kernels-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return _tell_numba(folder)
+
+
+def _tell_numba(folder: Path) -> Path:
     os.environ[VARIABLE] = str(folder)
     if "numba" in sys.modules:
         sys.modules["numba"].config.CACHE_DIR = str(folder)

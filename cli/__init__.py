@@ -52,10 +52,12 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except Preempted as stop:
-        click.echo(f"stopped by {stop}", err=True)
-        sys.exit(REQUEUE_EXIT_CODE)
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
+        # click turns every KeyboardInterrupt, of which Preempted is one, into its own.
+        cause = error.__cause__ or error
+        if isinstance(cause, Preempted):
+            click.echo(f"stopped by {cause}", err=True)
+            sys.exit(REQUEUE_EXIT_CODE)
         click.echo("interrupted", err=True)
         sys.exit(130)
     except CellflowError as error:

@@ -3,6 +3,8 @@
 import os
 import sys
 
+from cellflow.processors import n_processors_each
+
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 """glibc's numbers for `mallopt` (malloc.h)."""
 TOP_PAD = 64 * 2**20
@@ -10,14 +12,20 @@ TOP_PAD = 64 * 2**20
 
 
 def prepare() -> None:
-    """Let threads wait without spinning, and keep freed memory; to be called before torch loads.
+    """Settle threads and memory; to be called before torch and Numba load.
 
     Notes
     -----
-    What the user has set in the environment stands. The reasons, measured:
+    As many threads as the process may use processors, which wait without spinning; freed memory
+    is kept. What the user has set in the environment stands. The reasons, measured:
     ``docs/decisions/0001-openmp-waits-passively.md`` and ``0002-freed-memory-is-kept.md``.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    n_threads = n_processors_each()
+    if n_threads < (os.cpu_count() or 1):
+        # Both count processors by themselves, but not what a control group allows.
+        for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+            os.environ.setdefault(name, str(n_threads))
     is_set = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
     if sys.platform == "linux" and not is_set:
         keep_freed_memory()

@@ -9,7 +9,7 @@ import numba
 import pytest
 
 from cellflow import kernel_cache
-from cellflow.kernel_cache import VARIABLE, ensure_cache_folder
+from cellflow.kernel_cache import ROOT_VARIABLE, VARIABLE, ensure_cache_folder
 
 
 @pytest.fixture
@@ -22,6 +22,7 @@ def writable(monkeypatch, tmp_path):
     monkeypatch.setattr(kernel_cache.tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv(VARIABLE, "")  # so that it is put back as it was
     monkeypatch.delenv(VARIABLE)
+    monkeypatch.delenv(ROOT_VARIABLE, raising=False)
     return allowed
 
 
@@ -40,6 +41,31 @@ def test_the_users_own_folder_stands(writable, monkeypatch, tmp_path):
     writable.add(tmp_path)
     assert ensure_cache_folder() is None
     assert os.environ[VARIABLE] == str(tmp_path)
+
+
+def test_one_variable_moves_the_kernels_unless_numbas_own_is_set(writable, monkeypatch, tmp_path):
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
+    writable |= {tmp_path / "kernels", Path(kernel_cache.__file__).parent / "__pycache__"}
+    assert ensure_cache_folder() == tmp_path / "kernels"
+    assert os.environ[VARIABLE] == numba.config.CACHE_DIR == str(tmp_path / "kernels")
+    monkeypatch.setenv(VARIABLE, "mine")
+    assert ensure_cache_folder() is None
+    assert os.environ[VARIABLE] == "mine"
+
+
+def test_an_unwritable_cache_of_the_user_is_said(writable, monkeypatch):
+    monkeypatch.setenv(ROOT_VARIABLE, "/none")
+    writable.add(Path(kernel_cache.__file__).parent / "__pycache__")
+    with pytest.warns(UserWarning, match="CELLFLOW_CACHE=/none cannot be written to"):
+        assert ensure_cache_folder() is None
+
+
+@pytest.mark.needs_jit
+def test_compiled_kernels_lie_where_the_variable_says(tmp_path):
+    code = "import cellflow, numpy; cellflow.labels_to_rle(numpy.ones((1, 2), int))"
+    own = {k: v for k, v in os.environ.items() if k != VARIABLE}
+    subprocess.run([sys.executable, "-c", code], check=True, env={**own, ROOT_VARIABLE: tmp_path})
+    assert any((tmp_path / "kernels").rglob("*.nbc"))
 
 
 def test_without_any_a_temporary_folder_is_made(writable, monkeypatch, tmp_path):

@@ -99,16 +99,10 @@ class Session:
         if self.folder.is_finished:
             self.say(f"{self.folder.path}: the run is finished already")
             return
-        if self.folder.last.is_file():
-            self._restore()
-        else:
-            self._save()
-        self._history = History(self.folder.metrics, self._run.position.epoch)
-        if self._is_stale:
-            self._run.position.n_epochs = self._run.position.epoch
-        self._announce()
         try:
             with self._run.interrupt.finishing_steps():
+                self._take_up()
+                self._announce()
                 train(self._run, after_step=self._after_step, end_epoch=self._end_epoch)
                 self._save()
                 self._finish()
@@ -121,6 +115,16 @@ class Session:
                 f"--out {self.folder.path} --resume"
             )
             raise
+
+    def _take_up(self) -> None:
+        """Begin, or go on from the checkpoint."""
+        if self.folder.last.is_file():
+            self._restore()
+        else:
+            self._save()
+        self._history = History(self.folder.metrics, self._run.position.epoch)
+        if self._is_stale:
+            self._run.position.n_epochs = self._run.position.epoch
 
     @property
     def _scored(self) -> CPnet:
