@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 FlattenPolicy = Literal["small_on_top", "nearest_centre", "last_wins", "drop_overlap"]
+OverlapRule = Literal["higher_score", "score_order", "mask_nms"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Optimizer = Literal["sgd", "adam", "adamw", "radam"]
 Schedule = Literal["auto", "cellpose", "cosine", "step", "one_cycle"]
@@ -312,6 +313,38 @@ class AugmentConfig:
                 0 <= value <= 1.9,
                 f"augment.scale_range_by_type.{kind}: expected 0 to 1.9, found {value}",
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonConfig:
+    """How methods are made comparable. Not part of a model, so no section of `Config`."""
+
+    overlap_rule: OverlapRule = "higher_score"
+    """What happens to pixels that several detections cover; `comparison.overlap_rules` says."""
+    tune_cutoffs: bool = True
+    """Whether detections with scores are cut by score and area, per cell type, on folds: detectors
+    list what they are hardly sure of, and the competition's score counts it as spurious."""
+    n_folds: int = 5
+    """Of the tuning; as for training."""
+    coco: bool = True
+    """Whether COCO's average precision is given beside, where the extra [coco] is installed."""
+    hidden_images: int = 240
+    """Images of a hidden test set, whose public and private part may disagree; the competition's
+    is about so large."""
+    public_share: float = 1 / 3
+    """Share of them that the public leaderboard shows; assumed."""
+
+    def __post_init__(self) -> None:
+        _require_choice("comparison.overlap_rule", self.overlap_rule, OverlapRule)
+        _require(self.n_folds >= 2, f"comparison.n_folds: expected >= 2, found {self.n_folds}")
+        _require(
+            self.hidden_images >= 2,
+            f"comparison.hidden_images: expected >= 2, found {self.hidden_images}",
+        )
+        _require(
+            0 < self.public_share < 1,
+            f"comparison.public_share: expected between 0 and 1, found {self.public_share}",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,38 +1,36 @@
-"""`cellflow compare`: submissions against each other, paired by image."""
+"""`cellflow compare`: several methods against each other, paired by image."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from .comparing import comparison_settings, comparison_sources, entry_options
 from .options import EXISTING, SEED, json_option
 
 
 @click.command()
-@click.argument("submissions", type=EXISTING, nargs=-1, required=True)
-@click.option("--truth", type=EXISTING, required=True, help="The competition's train.csv.")
+@click.argument("entries", type=EXISTING, nargs=-1, required=True)
 @click.option("--common-only", is_flag=True, help="Compare on the images that all have.")
-@click.option(
-    "--all-truth", is_flag=True, help="Count truth images that no submission has as zero."
-)
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--all-truth", is_flag=True, help="Count truth images that no entry has as zero.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of bootstrap and folds.")
+@click.option("--no-coco", is_flag=True, help="Leave out COCO's average precision.")
+@entry_options
 @json_option
-def command(
-    submissions: tuple[Path, ...],
-    truth: Path,
-    common_only: bool,
-    all_truth: bool,
-    seed: int,
-    as_json: bool,
-) -> None:
-    """Compare two or more SUBMISSIONS on the same images, with error bars.
+def command(entries: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+    """Compare two or more ENTRIES on the same images, with error bars.
+
+    An entry is a submission.csv, COCO results .json (Detectron2, mmdet, torchvision, Ultralytics),
+    a folder of label images or _seg.npy, or a model folder, which predicts --images.
 
     \b
     cellflow compare ours.csv mask_rcnn.csv --truth train.csv
+    cellflow compare runs/first coco_instances_results.json --images train/ --truth train.csv
     """
     from cellflow.comparison.compare import compare
     from cellflow.jsontext import to_json
 
-    comparison = compare(
-        submissions, truth, common_only=common_only, all_truth=all_truth, seed=seed
-    )
+    settings = comparison_settings(options, coco=not options.pop("no_coco"))
+    with comparison_sources(options) as sources:
+        comparison = compare(entries, settings=settings, sources=sources, **options)
     click.echo(to_json(comparison.to_dict()) if as_json else comparison.table())

@@ -1,37 +1,29 @@
 """Which of several methods is better, and how sure we are: paired by image."""
 
-import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cellflow.comparison.agreement import count_found, oracle
 from cellflow.comparison.breakdowns import Evidence, all_breakdowns
+from cellflow.comparison.coco_precision import INSTALL, coco_precision, has_coco_tools
 from cellflow.comparison.count_limits import count_limit_remarks
 from cellflow.comparison.coverage import compared_images
-from cellflow.comparison.estimates import PairedEstimates
-from cellflow.comparison.importers import MethodOutput, read_outputs
-from cellflow.comparison.power import (
-    IMAGE_COUNTS,
-    flip_chance,
-    sign_flip_p_value,
-    smallest_visible,
-)
-from cellflow.comparison.result import Comparison, Method, PairedDifference, Ranking
+from cellflow.comparison.importers import MethodOutput, Sources, read_outputs
+from cellflow.comparison.pairs import paired_differences, rank
+from cellflow.comparison.preparation import Prepared, prepare
+from cellflow.comparison.result import Comparison
 from cellflow.comparison.truth import Truth, read_truth
+from cellflow.config import ComparisonConfig
 from cellflow.errors import ConfigError, SubmissionError
 from cellflow.metrics.average_precision import Variant
-from cellflow.metrics.bootstrap import N_DRAWS, standard_error
+from cellflow.metrics.bootstrap import N_DRAWS
 from cellflow.metrics.found_cells import find_cells
-from cellflow.metrics.matching import PERCENT
 from cellflow.metrics.score import Score, score_images
 from cellflow.records import CellMasks
 
-UP_TO_PERCENT = 80
-"""The ranking is given again without the IoU thresholds above, since annotations of small cells are
-not exact to the pixel."""
+DEFAULTS = ComparisonConfig()
 
 
 def compare(
@@ -41,6 +33,8 @@ def compare(
     variant: Variant = "competition",
     common_only: bool = False,
     all_truth: bool = False,
+    settings: ComparisonConfig = DEFAULTS,
+    sources: Sources | None = None,
     n_draws: int = N_DRAWS,
     seed: int = 0,
 ) -> Comparison:
@@ -49,7 +43,7 @@ def compare(
     Parameters
     ----------
     submissions : sequence of path
-        Two or more submission files.
+        Two or more, of any kind that `comparison.importers` lists.
     truth : path
         The competition's ``train.csv``, a COCO ``.json``, or a folder of annotated images.
     variant : str
@@ -59,26 +53,33 @@ def compare(
     all_truth : bool
         Count truth images that no submission has as images without prediction, instead of
         leaving them out.
+    settings : ComparisonConfig
+        Overlap rule, tuning of cutoffs, and so on.
+    sources : Sources, optional
+        What ids stand for, images for model folders.
     n_draws, seed : int
-        Of the bootstrap and the permutation test.
+        Of the bootstrap, the permutation test and the folds.
 
     Raises
     ------
     ConfigError
         The variant cannot be paired by image, or the two options on images contradict.
-    DataError, LabelError, RleError
-        `truth` cannot be read.
+    DataError, LabelError, RleError, ModelError
+        `truth` or a submission cannot be read.
     SubmissionError
         Fewer than two submissions, one breaks a rule of the competition, or they cover different
         images.
     """
+    if len(submissions) < 2:
+        raise SubmissionError("a comparison needs two submissions or more")
     true_images = read_truth(truth)
     return compare_outputs(
-        read_outputs(submissions, true_images),
+        read_outputs(submissions, true_images, sources),
         true_images,
         variant=variant,
         common_only=common_only,
         all_truth=all_truth,
+        settings=settings,
         n_draws=n_draws,
         seed=seed,
     )
@@ -91,6 +92,7 @@ def compare_outputs(
     variant: Variant = "competition",
     common_only: bool = False,
     all_truth: bool = False,
+    settings: ComparisonConfig = DEFAULTS,
     n_draws: int = N_DRAWS,
     seed: int = 0,
 ) -> Comparison:
@@ -106,44 +108,62 @@ def compare_outputs(
         all_truth=all_truth,
     )
     truth = {name: truth[name] for name in images}
-    for output in outputs:
-        remarks += output.remarks
-        remarks += count_limit_remarks(
-            output.name,
-            {name: len(one.masks) for name, one in output.detections.items() if name in truth},
-            {name: image.cell_type for name, image in truth.items()},
-        )
-    predicted = [
-        {name: one.masks for name, one in output.detections.items() if name in truth}
+    prepared = [
+        prepare(output, truth, settings=settings, rng=np.random.default_rng(seed))
         for output in outputs
     ]
-    methods = [
-        Method(
-            name=output.name,
-            kind=output.kind,
-            n_detections=sum(len(masks) for masks in cells.values()),
-            has_scores=output.has_scores,
-        )
-        for output, cells in zip(outputs, predicted, strict=True)
-    ]
-    scores = [_score(truth, cells, variant, n_draws, seed) for cells in predicted]
-    found = tuple(
-        tuple(
-            find_cells(image.masks, cells.get(name, CellMasks.empty(image.masks.shape)))
-            for name, image in truth.items()
-        )
-        for cells in predicted
-    )
-    evidence = Evidence(scores=tuple(scores), found=found, n_draws=n_draws, seed=seed)
+    for output, one in zip(outputs, prepared, strict=True):
+        remarks += [*output.remarks, *one.remarks, *_count_limits(one, truth)]
+    if settings.coco:
+        prepared, remark = _with_coco(prepared, truth)
+        remarks += remark
+    evidence = _gather(prepared, truth, variant, n_draws, seed)
+    names = [output.name for output in outputs]
     return Comparison(
-        methods=tuple(methods),
-        scores=tuple(scores),
-        pairs=_pairs([method.name for method in methods], evidence),
+        methods=tuple(one.method for one in prepared),
+        scores=evidence.scores,
+        pairs=paired_differences(names, evidence, settings),
         breakdowns=all_breakdowns(evidence),
-        ranking=_ranking([method.name for method in methods], evidence),
+        ranking=rank(names, evidence),
         remarks=tuple(remarks),
+        hidden_images=settings.hidden_images,
+        public_share=settings.public_share,
         truths={name: image.masks for name, image in truth.items()},
-        predicted=tuple(predicted),
+        predicted=tuple(one.cells for one in prepared),
+    )
+
+
+def _count_limits(prepared: Prepared, truth: Truth) -> list[str]:
+    counts = {name: len(one.masks) for name, one in prepared.detections.items()}
+    kinds = {name: image.cell_type for name, image in truth.items()}
+    return count_limit_remarks(prepared.method.name, counts, kinds)
+
+
+def _with_coco(prepared: list[Prepared], truth: Truth) -> tuple[list[Prepared], list[str]]:
+    """Add COCO's precision to every method, or say why not."""
+    if not has_coco_tools():
+        return prepared, [f"COCO precision is not given; {INSTALL} adds it"]
+    truths = {name: image.masks for name, image in truth.items()}
+    return [
+        replace(one, method=replace(one.method, coco=coco_precision(truths, one.detections)))
+        for one in prepared
+    ], []
+
+
+def _gather(
+    prepared: Sequence[Prepared], truth: Truth, variant: Variant, n_draws: int, seed: int
+) -> Evidence:
+    return Evidence(
+        scores=tuple(_score(truth, one.cells, variant, n_draws, seed) for one in prepared),
+        found=tuple(
+            tuple(
+                find_cells(image.masks, one.cells.get(name, CellMasks.empty(image.masks.shape)))
+                for name, image in truth.items()
+            )
+            for one in prepared
+        ),
+        n_draws=n_draws,
+        seed=seed,
     )
 
 
@@ -159,65 +179,3 @@ def _score(
         n_draws=n_draws,
         rng=np.random.default_rng(seed),
     )
-
-
-def _pairs(names: Sequence[str], evidence: Evidence) -> tuple[PairedDifference, ...]:
-    estimates = evidence.estimate(evidence.precision)
-    return tuple(
-        _pair(names, row, sides, evidence, estimates)
-        for row, sides in enumerate(itertools.combinations(range(len(names)), 2))
-    )
-
-
-def _pair(
-    names: Sequence[str],
-    row: int,
-    sides: tuple[int, int],
-    evidence: Evidence,
-    estimates: PairedEstimates,
-) -> PairedDifference:
-    (first, second), (score, other_score) = sides, (evidence.scores[side] for side in sides)
-    found, also_found = (evidence.found[side] for side in sides)
-    draws = estimates.difference_draws[row]
-    error = standard_error(draws, estimates.freedom[row])
-    n_images = len(score.names)
-    difference = score.image_scores - other_score.image_scores
-    p_value, p_is_exact = sign_flip_p_value(
-        _by_cluster(difference, score.groups), np.random.default_rng(evidence.seed)
-    )
-    return PairedDifference(
-        first=names[first],
-        second=names[second],
-        difference=estimates.differences[row],
-        probability_first_better=float((draws > 0).mean() + (draws == 0).mean() / 2),
-        p_value=p_value,
-        p_is_exact=p_is_exact,
-        smallest_visible=smallest_visible(error, n_images, [n_images])[n_images],
-        smallest_visible_with=smallest_visible(error, n_images, IMAGE_COUNTS),
-        flip_chance=flip_chance(float(difference.mean()), error, n_images),
-        found_by=count_found(found, also_found, score.cell_types),
-        oracle=oracle(score, other_score, found, also_found),
-    )
-
-
-def _ranking(names: Sequence[str], evidence: Evidence) -> Ranking:
-    lower = evidence.estimate(evidence.precision[:, PERCENT <= UP_TO_PERCENT])
-    return Ranking(
-        order=_order(names, [score.mean.estimate for score in evidence.scores]),
-        up_to=UP_TO_PERCENT / 100,
-        scores_up_to=lower.scores,
-        differences_up_to=lower.differences,
-        order_up_to=_order(names, [score.estimate for score in lower.scores]),
-    )
-
-
-def _order(names: Sequence[str], scores: Sequence[float]) -> tuple[str, ...]:
-    return tuple(names[i] for i in np.argsort(-np.array(scores), kind="stable"))
-
-
-def _by_cluster(values: NDArray[np.float64], clusters: Sequence[str | None]) -> NDArray[np.float64]:
-    sums: dict[object, float] = {}
-    for index, (value, cluster) in enumerate(zip(values, clusters, strict=True)):
-        key = index if cluster is None else cluster
-        sums[key] = sums.get(key, 0.0) + float(value)
-    return np.array(list(sums.values()))

@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping
 
+from cellflow.wording import counted
+
 USUAL_LIMITS = frozenset({100, 200, 256, 300, 500, 1000})
 """What detectors are set to by default: 100 Detectron2, mmdet, torchvision and COCO; 300
 Ultralytics …"""
@@ -55,11 +57,7 @@ def count_limit_remarks(
         what = "dense images" if kind == "unknown" else kind
         if 2 * count >= all_of[kind]:
             remarks.append(
-                f"nothing about {what} follows from {_images(all_of[kind])} when {name} stops at "
-                f"exactly {most} cells on {count} of them"
+                f"nothing about {what} follows from {counted(all_of[kind], 'image')} when {name} "
+                f"stops at exactly {most} cells on {count} of them"
             )
     return remarks
-
-
-def _images(count: int) -> str:
-    return f"{count} images" if count > 1 else "1 image"

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from cellflow.errors import ConfigError, SubmissionError
+from cellflow.wording import counted
 
 NAMED = 5
 """Images that a message names before it only counts."""
@@ -51,19 +52,20 @@ def compared_images(
     for name, images in covered.items():
         if unknown := [image for image in images if image not in known]:
             remarks.append(
-                f"{name}: {len(unknown)} images are not in the truth and are left out: "
+                f"{name}: {counted(len(unknown), 'image')} left out that the truth does not have: "
                 f"{some(unknown)}"
             )
         missing = [image for image in truth if image in by_any - covered_truth[name]]
         if missing and not common_only:
             raise SubmissionError(
-                f"{name} lacks {len(missing)} images that others have ({some(missing)}); "
+                f"{name} lacks {counted(len(missing), 'image')} that others have "
+                f"({some(missing)}); "
                 "--common-only compares on the images that all have"
             )
         if missing:
             remarks.append(
-                f"{name} lacks {len(missing)} images that others have, left out for all: "
-                f"{some(missing)}"
+                f"{name} lacks {counted(len(missing), 'image')} that others have, left out for "
+                f"all: {some(missing)}"
             )
     common = set.intersection(*covered_truth.values())
     if not common:
@@ -72,7 +74,8 @@ def compared_images(
     if uncovered:
         fate = "counted as without prediction" if all_truth else "left out"
         remarks.append(
-            f"{len(uncovered)} images of the truth are in no entry, {fate}: {some(uncovered)}"
+            f"{counted(len(uncovered), 'image')} of the truth in no entry, {fate}: "
+            f"{some(uncovered)}"
         )
     return [image for image in truth if all_truth or image in common], remarks
 
@@ -85,6 +88,6 @@ def some(names: Sequence[str]) -> str:
 
 def _examples(covered: Mapping[str, Collection[str]]) -> str:
     return "; ".join(
-        f"{name} has {len(images)} images, the first {next(iter(images), 'none')!r}"
+        f"{name} has {counted(len(images), 'image')}, the first {next(iter(images), 'none')!r}"
         for name, images in covered.items()
     )

@@ -1,12 +1,32 @@
-"""What any tool wrote, to `Detections` by image name."""
+"""What any tool wrote, to `Detections` by image name.
 
-from collections.abc import Mapping, Sequence
+==========================  ===============================================================
+``*.csv``                   a submission of the competition
+``*.json``                  COCO results: Detectron2, mmdet, torchvision, Ultralytics, ours
+``*_seg.npy``               the cells of one image, as Cellpose's GUI saves them
+a folder of label images    ``x.tif``, ``x.png``, ``x_masks.tif`` …, or ``x_seg.npy``
+a model folder              its predictions, made now, on images that are given
+==========================  ===============================================================
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from cellflow.comparison.truth import Truth, shapes_of
+from cellflow.data.coco_results import read_coco_results
+from cellflow.data.folders import SEG_ENDING, list_label_files, read_seg_masks
+from cellflow.data.image_names import ImageNames
+from cellflow.data.images import find_images, read_image
+from cellflow.data.rle import labels_to_masks
 from cellflow.data.submission import read_submission
-from cellflow.records import Detections
+from cellflow.errors import DataError, LabelError, SubmissionError
+from cellflow.records import CellMasks, Detections, Prediction
+from cellflow.wording import counted
+
+Report = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,18 +55,157 @@ class MethodOutput:
         return any(one.scores is not None for one in self.detections.values())
 
 
-def read_outputs(paths: Sequence[Path | str], truth: Truth) -> list[MethodOutput]:
-    """Read what several methods found; each is named by its file, with its folder if need be."""
-    sources = [Path(path) for path in paths]
-    stems = [path.stem for path in sources]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What some kinds of entries need beside themselves.
+
+    Parameters
+    ----------
+    image_names : ImageNames or None
+        What ids in COCO results stand for.
+    images : tuple of Path
+        Files and folders of pictures, for model folders.
+    device : str
+        For model folders; as for `choose_device`.
+    report : callable
+        Called with the number of images that a model has done.
+    """
+
+    image_names: ImageNames | None = None
+    images: tuple[Path, ...] = ()
+    device: str = "auto"
+    report: Report = lambda step, numbers: None
+
+
+def read_outputs(
+    paths: Sequence[Path | str], truth: Truth, sources: Sources | None = None
+) -> list[MethodOutput]:
+    """Read what several methods found; each is named by its file, with its folder if need be.
+
+    Raises
+    ------
+    DataError, LabelError, RleError, SubmissionError, ModelError
+        One cannot be read, is of no known kind, or is for images of another size.
+    """
+    files = [Path(path) for path in paths]
+    stems = [_stem(path) for path in files]
     return [
-        read_output(path, truth, stem if stems.count(stem) == 1 else str(path))
-        for path, stem in zip(sources, stems, strict=True)
+        read_output(path, truth, stem if stems.count(stem) == 1 else str(path), sources)
+        for path, stem in zip(files, stems, strict=True)
     ]
 
 
-def read_output(path: Path, truth: Truth, name: str) -> MethodOutput:
-    """Read what one method found."""
-    masks = read_submission(path, shapes_of(truth))
-    detections = {image: Detections(name=image, masks=found) for image, found in masks.items()}
-    return MethodOutput(name=name, kind="submission", detections=detections)
+def read_output(
+    path: Path, truth: Truth, name: str, sources: Sources | None = None
+) -> MethodOutput:
+    """Read what one method found, recognised by its suffix and what a folder holds.
+
+    Parameters
+    ----------
+    path : path
+        See above.
+    truth : mapping of image name to TrueImage
+        For the images' sizes.
+    name : str
+        How to call it.
+    sources : Sources, optional
+
+    Raises
+    ------
+    As `read_outputs`.
+    """
+    sources = sources or Sources()
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        if _is_model(path):
+            return _predicted(path, truth, name, sources)
+        return _labels(path, truth, name)
+    if suffix == ".csv":
+        masks = read_submission(path, shapes_of(truth))
+        return MethodOutput(name=name, kind="submission", detections=_without_scores(masks))
+    if suffix == ".json":
+        results = read_coco_results(path, shapes_of(truth), sources.image_names)
+        return MethodOutput(
+            name=name,
+            kind="COCO results",
+            detections=results.detections,
+            remarks=results.remarks,
+        )
+    if path.name.endswith(SEG_ENDING):
+        image = path.name.removesuffix(SEG_ENDING)
+        masks = {image: read_seg_masks(path)}
+        _check_sizes(masks, truth, path)
+        return MethodOutput(name=name, kind="_seg.npy", detections=_without_scores(masks))
+    raise DataError(
+        f"{path}: expected a submission .csv, COCO results .json, a {SEG_ENDING}, a folder of "
+        "label images, or a model folder"
+    )
+
+
+def _labels(folder: Path, truth: Truth, name: str) -> MethodOutput:
+    readers = list_label_files(folder)
+    if not readers:
+        raise DataError(f"{folder}: neither label images, {SEG_ENDING} files nor a model in it")
+    # What has no truth is not read, but known to be there.
+    masks = {
+        image: read() if image in truth else CellMasks.empty((1, 1))
+        for image, read in readers.items()
+    }
+    _check_sizes(masks, truth, folder)
+    kind = "_seg.npy" if any(folder.glob(f"*{SEG_ENDING}")) else "label images"
+    return MethodOutput(name=name, kind=kind, detections=_without_scores(masks))
+
+
+def _predicted(folder: Path, truth: Truth, name: str, sources: Sources) -> MethodOutput:
+    # Only here is torch needed, which takes more than a second to import.
+    from cellflow.inference.predict import load_model
+
+    if not sources.images:
+        raise SubmissionError(f"{folder} is a model; --images tells which images it is to predict")
+    pictures = {path.stem: path for path in find_images(sources.images)}
+    wanted = [image for image in truth if image in pictures]
+    if not wanted:
+        raise SubmissionError(
+            f"none of the {counted(len(pictures), 'image')} is one of the truth; the first is "
+            f"{next(iter(pictures))}, the truth has {next(iter(truth))}"
+        )
+    model = load_model(folder, device=sources.device)
+    detections = {}
+    for done, image in enumerate(wanted):
+        detections[image] = _as_detections(model.predict(read_image(pictures[image]), image))
+        sources.report(done + 1, {"total": len(wanted)})
+    _check_sizes({image: one.masks for image, one in detections.items()}, truth, folder)
+    return MethodOutput(name=name, kind="model", detections=detections)
+
+
+def _as_detections(prediction: Prediction) -> Detections:
+    kind = prediction.cell_type
+    return Detections(
+        name=prediction.name,
+        masks=labels_to_masks(prediction.labels),
+        scores=prediction.scores.astype(np.float32),
+        cell_types=None if kind is None else (kind,) * len(prediction.scores),
+    )
+
+
+def _without_scores(masks: Mapping[str, CellMasks]) -> dict[str, Detections]:
+    return {image: Detections(name=image, masks=found) for image, found in masks.items()}
+
+
+def _check_sizes(masks: Mapping[str, CellMasks], truth: Truth, path: Path) -> None:
+    for image, found in masks.items():
+        if image in truth and found.shape != truth[image].masks.shape:
+            here, there = found.shape, truth[image].masks.shape
+            raise LabelError(
+                f"{path}: image {image} is {here[0]}x{here[1]}, its truth {there[0]}x{there[1]}"
+            )
+
+
+def _is_model(folder: Path) -> bool:
+    from cellflow.network.model_folder import CONFIG
+
+    return (folder / CONFIG).is_file()
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(SEG_ENDING) if path.name.endswith(SEG_ENDING) else path.stem

@@ -6,8 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from cellflow.errors import ConfigError
-
 POWER_FACTOR = 2.8
 """Standard errors that a difference must measure to be seen with 80 % power at the 5 % level:
 1.96 + 0.84."""
@@ -15,10 +13,6 @@ POWER_FACTOR = 2.8
 IMAGE_COUNTS = (30, 119, 240, 606)
 """Numbers of images for which the smallest visible difference is told: the images at hand, a fifth
 of the competition's training images, its hidden test images, all of its training images."""
-
-HIDDEN_IMAGES, PUBLIC_SHARE = 240, 1 / 3
-"""The competition's hidden test set, and the share of it that the public leaderboard shows, as
-assumed by `flip_chance`."""
 
 N_FLIPS = 10_000
 EXACT_UP_TO = 14
@@ -54,8 +48,8 @@ def flip_chance(
     standard_error: float,
     n_images: int,
     *,
-    n_hidden: int = HIDDEN_IMAGES,
-    public_share: float = PUBLIC_SHARE,
+    n_hidden: int,
+    public_share: float,
 ) -> float:
     """Give the chance that public and private part of a hidden test set disagree on the order.
 
@@ -71,14 +65,7 @@ def flip_chance(
     -----
     The mean differences of the two parts are normal and independent, around the same value; their
     standard errors are those of so many images. The chance for methods that are equal is 0.5.
-
-    Raises
-    ------
-    ConfigError
-        `public_share` is not between 0 and 1.
     """
-    if not 0 < public_share < 1:
-        raise ConfigError(f"public share: expected a number between 0 and 1, found {public_share}")
     if np.isnan(standard_error):
         return float("nan")
     if standard_error == 0:

@@ -17,15 +17,17 @@ class OverlapCost:
     ----------
     rule : str
         Name of the rule, one of `cellflow.comparison.overlap_rules.RULES`.
-    n_overlapping, n_dropped : int
-        Detections that share pixels with another one, and those that the rule left out.
+    n_detections, n_overlapping, n_dropped : int
+        Detections that reach the cutoffs, those that share pixels with another one, and those
+        that the rule left out.
     pixels_lost : float
-        Share of the detections' pixels that no cell kept, in [0, 1].
+        Share of the kept cells' pixels that went to other cells, in [0, 1].
     score_before, score_after : float
         mAP with the overlaps as they were, and without them.
     """
 
     rule: str
+    n_detections: int
     n_overlapping: int
     n_dropped: int
     pixels_lost: float
@@ -42,6 +44,8 @@ class TunedCutoffs:
     per_cell_type : dict of str to (float, int)
         Score and area in pixels, chosen on all images: what one would use on new ones. The cell
         type "" stands for all types, and for images whose type is unknown.
+    types_from : str
+        Who told the images' cell types: "detections" or "truth".
     n_folds : int
     nested_score : float
         mAP when each fold is cut by what the other folds chose; it is what the comparison uses.
@@ -50,6 +54,7 @@ class TunedCutoffs:
     """
 
     per_cell_type: dict[str, tuple[float, int]]
+    types_from: str
     n_folds: int
     nested_score: float
     same_images_score: float
@@ -266,6 +271,8 @@ class Comparison:
     ranking : Ranking
     remarks : tuple of str
         What the reader must know: images left out, count ceilings, few images.
+    hidden_images, public_share : int, float
+        The hidden test set, and its public part, that the pairs' `flip_chance` is of.
     truths : mapping of image name to CellMasks
         Of the images compared.
     predicted : tuple of mapping of image name to CellMasks
@@ -279,6 +286,8 @@ class Comparison:
     breakdowns: tuple[Breakdown, ...]
     ranking: Ranking
     remarks: tuple[str, ...]
+    hidden_images: int
+    public_share: float
     truths: Mapping[str, CellMasks]
     predicted: tuple[Mapping[str, CellMasks], ...]
 
@@ -306,5 +315,7 @@ class Comparison:
             "pairs": [asdict(pair) for pair in self.pairs],
             "breakdowns": [asdict(breakdown) for breakdown in self.breakdowns],
             "ranking": {**asdict(self.ranking), "changes": self.ranking.changes},
+            "hidden_images": self.hidden_images,
+            "public_share": self.public_share,
             "remarks": list(self.remarks),
         }

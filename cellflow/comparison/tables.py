@@ -8,11 +8,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellflow.comparison.power import N_FLIPS
 from cellflow.metrics.score import EMPTY_CASES
 from cellflow.records import Interval
 
 if TYPE_CHECKING:
-    from cellflow.comparison.result import Breakdown, Comparison, PairedDifference, Slice
+    from cellflow.comparison.result import (
+        Breakdown,
+        CocoPrecision,
+        Comparison,
+        FoundBy,
+        OverlapCost,
+        PairedDifference,
+        Slice,
+        TunedCutoffs,
+    )
 
 WIDTH = 100
 WIDEST_NAME = 30
@@ -47,6 +57,7 @@ def comparison_table(comparison: "Comparison") -> str:
     blocks = [
         _wrapped([answer(comparison), *(f"Note: {remark}." for remark in comparison.remarks)]),
         _scores(comparison),
+        _wrapped(_preparations(comparison)),
         _differences(comparison),
         *(_breakdown(comparison, one) for one in comparison.breakdowns),
         _found(comparison),
@@ -68,7 +79,9 @@ def _scores(comparison: "Comparison") -> list[str]:
     ranking = comparison.ranking
     width = max(6, *(len(_short(name)) for name in comparison.names))
     up_to = f"<= {ranking.up_to:.2f}"
-    lines = [f"   {'method':<{width}}  cells    mAP  95 % interval    AP50   AP75  {up_to}"]
+    head = f"   {'method':<{width}}  cells    mAP  95 % interval    AP50   AP75  {up_to}"
+    has_coco = any(method.coco for method in comparison.methods)
+    lines = [head + ("  COCO AP" if has_coco else "")]
     for letter, method, score, lower in zip(
         _letters(comparison),
         comparison.methods,
@@ -80,12 +93,63 @@ def _scores(comparison: "Comparison") -> list[str]:
         lines.append(
             f"{letter}  {_short(method.name):<{width}}  {score.overall.n_predicted:5d}  "
             f"{score.mean.estimate:.3f}  {_bounds(score.mean):<14}  {ap50:.3f}  {ap75:.3f}  "
-            f"{lower.estimate:>{len(up_to)}.3f}"
+            f"{lower.estimate:>{len(up_to)}.3f}" + _coco(method.coco)
         )
     same = "changes the ranking to" if ranking.changes else "keeps the ranking"
     order = ", ".join(ranking.order_up_to) if ranking.changes else ""
     lines.append(f"Leaving out the IoU thresholds above {ranking.up_to:.2f} {same} {order}".strip())
     return lines
+
+
+def _coco(coco: "CocoPrecision | None") -> str:
+    if coco is None:
+        return ""
+    return f"{coco.ap:9.3f}" + ("" if coco.has_scores else "*")
+
+
+def _preparations(comparison: "Comparison") -> list[str]:
+    """Say what was done to each method before it was scored, and what that cost."""
+    sentences = []
+    for letter, method in zip(_letters(comparison), comparison.methods, strict=True):
+        if method.cutoffs is not None:
+            sentences.append(f"{letter} is cut {_cutoffs(method.cutoffs)}.")
+        if method.overlap is not None:
+            sentences.append(f"{letter} overlaps: {_overlap(method.overlap)}.")
+    coco = [method.coco for method in comparison.methods if method.coco is not None]
+    if coco:
+        most = max(one.max_detections for one in coco)
+        sentences.append(
+            f"COCO AP: all detections, overlaps and scores as given, at most {most:,} an image"
+            + (
+                "; * without scores, so of a single point."
+                if not all(one.has_scores for one in coco)
+                else "."
+            )
+        )
+    return sentences
+
+
+def _cutoffs(cutoffs: "TunedCutoffs") -> str:
+    parts = [
+        f"{kind or 'other images'} score >= {score:.3g}" + (f" and {area} px" if area else "")
+        for kind, (score, area) in sorted(
+            cutoffs.per_cell_type.items(), key=lambda item: (item[0] == "", item[0])
+        )
+    ]
+    types = "its own cell types" if cutoffs.types_from == "detections" else "the truth's cell types"
+    return (
+        f"by score and area, chosen for {types} on {cutoffs.n_folds} folds (on all images: "
+        f"{'; '.join(parts)}): mAP {cutoffs.nested_score:.3f} on held-out folds, "
+        f"{cutoffs.same_images_score:.3f} on the images chosen on"
+    )
+
+
+def _overlap(cost: "OverlapCost") -> str:
+    return (
+        f"rule {cost.rule} on {cost.n_detections} detections, {cost.n_overlapping} of which share "
+        f"pixels; it drops {cost.n_dropped}, takes {cost.pixels_lost:.1%} of the pixels of the "
+        f"others, and turns mAP {cost.score_before:.3f} into {cost.score_after:.3f}"
+    )
 
 
 def _differences(comparison: "Comparison") -> list[str]:
@@ -99,8 +163,9 @@ def _differences(comparison: "Comparison") -> list[str]:
             f"{_bounds(pair.difference, signed=True):<16}  {_p_value(pair.p_value):>7}   "
             f"{better:>12}   {_signed(low)}"
         )
-    tests = {"exact" if pair.p_is_exact else "10,000 random flips" for pair in comparison.pairs}
-    lines.append(f"p: flipping signs of the images' differences ({' or '.join(sorted(tests))})")
+    flips = "all" if comparison.pairs[0].p_is_exact else f"{N_FLIPS:,} random"
+    each = ", each pair by itself" if len(comparison.pairs) > 1 else ""
+    lines.append(f"p: permutation test, {flips} flips of the images' signs{each}")
     return lines
 
 
@@ -127,21 +192,24 @@ def _slice(one: "Slice", row: int) -> str:
 
 def _found(comparison: "Comparison") -> list[str]:
     lines = []
+    best_two = set(comparison.ranking.order[:2])
     letter_pairs = itertools.combinations(_letters(comparison), 2)
     for (a, b), pair in zip(letter_pairs, comparison.pairs, strict=True):
         heads = ("both", f"only {a}", f"only {b}", "neither")
         lines.append("true cells found   IoU >" + "".join(f"{head:>9}" for head in heads))
         for kind, counts in pair.found_by.items():
-            for one in counts:
-                cells = (one.both, one.only_first, one.only_second, one.neither)
-                lines.append(
-                    f"{kind:<17}   {one.iou:.2f}" + "".join(f"{count:9d}" for count in cells)
-                )
+            if kind == "all" or {pair.first, pair.second} == best_two:
+                lines += [_counts(kind, one) for one in counts]
         lines.append(
-            f"Oracle of {a} and {b}: {pair.oracle.per_image:.3f} with the better one on each "
+            f"oracle of {a} and {b}: {pair.oracle.per_image:.3f} with the better one on each "
             f"image, {pair.oracle.per_cell:.3f} with every cell that either finds"
         )
     return lines
+
+
+def _counts(kind: str, found: "FoundBy") -> str:
+    cells = (found.both, found.only_first, found.only_second, found.neither)
+    return f"{kind:<17}   {found.iou:.2f}" + "".join(f"{count:9d}" for count in cells)
 
 
 def _power(comparison: "Comparison") -> list[str]:
@@ -157,7 +225,16 @@ def _power(comparison: "Comparison") -> list[str]:
             continue
         visible = "".join(f"{value:7.3f}" for value in pair.smallest_visible_with.values())
         lines.append(f"{f'{a} - {b}':<32}{visible}          {pair.flip_chance:10.1%}")
-    return lines if len(lines) > 1 else []
+    if len(lines) == 1:
+        return []
+    hidden, share = comparison.hidden_images, comparison.public_share
+    return lines + _wrapped(
+        [
+            "visible: with 80 % power at the 5 % level, on images like these. order flips: chance "
+            f"that the public {share:.0%} and the private {1 - share:.0%} of {hidden} hidden "
+            "images disagree on the order, if the difference is what it seems to be"
+        ]
+    )
 
 
 def _letters(comparison: "Comparison") -> list[str]:

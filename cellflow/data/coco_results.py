@@ -21,6 +21,7 @@ from cellflow.data.json_stream import iterate_json, starts_json_array
 from cellflow.data.segmentations import lies_outside, segmentation_to_runs
 from cellflow.errors import DataError, LabelError, RleError
 from cellflow.records import CellMasks, Detections, Shape
+from cellflow.wording import counted
 
 _RUNS_AT_ONCE = 2**15
 """Runs as COCO has them, 16 bytes each, that are held before they are packed."""
@@ -174,8 +175,8 @@ class _Results:
             raise DataError(self._nothing_known())
         if self.n_empty and not self.images:
             raise LabelError(
-                f"{self.path}: none of its {self.n_empty} masks has a pixel; polygons must be in "
-                "pixels, not in shares of the image"
+                f"{self.path}: none of its {counted(self.n_empty, 'mask')} has a pixel; polygons "
+                "must be in pixels, not in shares of the image"
             )
         return CocoResults(detections=self._detections(), remarks=tuple(self._remarks()))
 
@@ -206,15 +207,15 @@ class _Results:
         if self.unknown:
             first = next(iter(self.unknown))
             yield (
-                f"{file}: {len(self.unknown)} of its images are not in the truth and are left "
-                f"out: {first}" + (", …" if len(self.unknown) > 1 else "")
+                f"{file}: {counted(len(self.unknown), 'image')} left out that the truth does not "
+                f"have: {first}" + (", …" if len(self.unknown) > 1 else "")
             )
         if self.names is not None:
             listed = set(self.names.names.values()) & self.shapes.keys()
             if without := len(listed - self.images.keys()):
                 yield (
-                    f"{file}: {without} images that {self.names.source.name} names have no cell "
-                    "in it and count as images on which nothing was found"
+                    f"{file}: {counted(without, 'image')} of {self.names.source.name} without a "
+                    "cell in it, taken as images on which nothing was found"
                 )
         if (self.names is None or not self.names.categories) and len(self.categories) > 1:
             yield (
@@ -222,9 +223,9 @@ class _Results:
                 "unknown; all are cells"
             )
         if self.n_crowds:
-            yield f"{file}: {self.n_crowds} crowd annotations are left out"
+            yield f"{file}: {counted(self.n_crowds, 'crowd annotation')} left out"
         if self.n_empty:
-            yield f"{file}: {self.n_empty} masks without a pixel are left out"
+            yield f"{file}: {counted(self.n_empty, 'mask')} without a pixel left out"
 
     def _name(self, image_id: Any, where: str) -> str | None:
         """Give the image's name, None when it is not one of those asked for."""
@@ -299,9 +300,10 @@ class _Results:
             return f"{self.path}: no results"
         first = next(iter(self.unknown))
         return (
-            f"{self.path}: none of its {len(self.unknown)} image ids is an image of the truth; the "
-            f"first is {first}, the truth has {next(iter(self.shapes))}. --image-names tells what "
-            "ids stand for: the COCO file that the model was run on, or a CSV with id,file_name"
+            f"{self.path}: none of its {counted(len(self.unknown), 'image id')} is an image of "
+            f"the truth; the first is {first}, the truth has {next(iter(self.shapes))}. "
+            "--image-names tells what ids stand for: the COCO file that the model was run on, or a "
+            "CSV with id,file_name"
         )
 
 

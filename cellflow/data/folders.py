@@ -3,7 +3,7 @@
 Every opener gives None when the folder is not of its layout.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -111,6 +111,33 @@ def open_images(folder: Path) -> Dataset | None:
     return _dataset(folder, "images", entries) if entries else None
 
 
+def list_label_files(folder: Path) -> dict[str, Callable[[], CellMasks]]:
+    """Give a reader of the masks of every image that a folder holds labels of.
+
+    Parameters
+    ----------
+    folder : path
+        With ``x_seg.npy``, or else label images: those that end in ``_masks`` or alike when there
+        are any, since the others then are their pictures, and all when there are none.
+
+    Returns
+    -------
+    dict of image name to callable
+        Empty when there is neither.
+
+    Raises
+    ------
+    LabelError
+        Two files are labels of one image.
+    """
+    files = sorted(folder.glob(f"*{SEG_ENDING}"))
+    if files:
+        return _by_name((path.name.removesuffix(SEG_ENDING), path) for path in files)
+    files = _image_files(folder)
+    files = [path for path in files if _is_mask(path)] or files
+    return _by_name((_without_ending(path.stem), path) for path in files)
+
+
 def read_label_masks(path: Path) -> CellMasks:
     """Give the cells of a label image file."""
     return labels_to_masks(read_label_image(path))
@@ -142,6 +169,18 @@ def read_mask_files(folder: Path) -> CellMasks:
     if not masks:
         raise LabelError(f"{folder}: no mask pictures")
     return dense_to_masks(np.stack(masks))
+
+
+def _by_name(files: Iterable[tuple[str, Path]]) -> dict[str, Callable[[], CellMasks]]:
+    found: dict[str, Path] = {}
+    for name, path in files:
+        if name in found:
+            raise LabelError(f"{found[name]} and {path.name} are both labels of image {name}")
+        found[name] = path
+    return {
+        name: partial(read_seg_masks if path.suffix == ".npy" else read_label_masks, path)
+        for name, path in found.items()
+    }
 
 
 def _dataset(

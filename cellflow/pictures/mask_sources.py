@@ -6,15 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from cellflow.data.folders import read_label_masks, read_seg_masks
-from cellflow.data.images import MASK_ENDINGS, list_images
+from cellflow.data.folders import list_label_files
 from cellflow.data.kaggle import REQUIRED, open_table, read_train_csv
 from cellflow.data.submission import COLUMNS, read_submission
 from cellflow.errors import DataError
 from cellflow.records import CellMasks, Shape
 
 Side = Literal["truth", "predicted"]
-SEG_ENDING = "_seg"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,7 +50,7 @@ def open_masks(path: Path, shapes: Callable[[], Mapping[str, Shape]]) -> MaskSou
         The path is missing, or neither of these.
     """
     if path.is_dir():
-        return MaskSource(side="predicted", readers=_label_files(path))
+        return MaskSource(side="predicted", readers=list_label_files(path))
     if path.suffix.lower() != ".csv":
         raise DataError(
             f"{path}: expected a submission.csv, a train.csv or a folder of label images"
@@ -75,23 +73,6 @@ def open_masks(path: Path, shapes: Callable[[], Mapping[str, Shape]]) -> MaskSou
         f"{path}: expected the columns {', '.join(REQUIRED)} or {', '.join(COLUMNS)}, "
         f"found {', '.join(sorted(columns))}"
     )
-
-
-def _label_files(folder: Path) -> dict[str, Callable[[], CellMasks]]:
-    readers: dict[str, Callable[[], CellMasks]] = {}
-    for path in sorted(folder.glob(f"*{SEG_ENDING}.npy")):
-        readers[path.stem.removesuffix(SEG_ENDING)] = partial(read_seg_masks, path)
-    if not readers:
-        for path in list_images(folder):
-            readers[_image_name(path.stem)] = partial(read_label_masks, path)
-    return readers
-
-
-def _image_name(stem: str) -> str:
-    for ending in sorted(MASK_ENDINGS, key=len, reverse=True):
-        if stem.endswith(ending):
-            return stem.removesuffix(ending)
-    return stem
 
 
 def _give(masks: CellMasks) -> CellMasks:

@@ -159,7 +159,7 @@ def test_truth_images_of_no_submission_are_left_out_unless_all_are_asked_for(tmp
     paths = [submit(tmp_path, name, found) for name in ("a.csv", "b.csv")]
     result = compare(paths, truth)
     assert result.scores[0].mean.estimate == 1
-    assert "2 images of the truth are in no entry, left out: i6, i7" in result.remarks
+    assert "2 images of the truth in no entry, left out: i6, i7" in result.remarks
     assert compare(paths, truth, all_truth=True).scores[0].mean.estimate == 6 / 8
 
 

@@ -11,25 +11,25 @@ TRUTH = ["c", "a", "b", "d"]
 def test_images_come_in_the_order_of_the_truth():
     images, remarks = compared_images(TRUTH, {"x": ["a", "c"], "y": ["c", "a"]})
     assert images == ["c", "a"]
-    assert remarks == ["2 images of the truth are in no entry, left out: b, d"]
+    assert remarks == ["2 images of the truth in no entry, left out: b, d"]
 
 
 def test_images_that_the_truth_does_not_have_are_named():
     _, remarks = compared_images(["a"], {"x": ["a", "test1"], "y": ["a"]})
-    assert remarks == ["x: 1 images are not in the truth and are left out: test1"]
+    assert remarks == ["x: 1 image left out that the truth does not have: test1"]
 
 
 def test_no_common_image_is_refused_with_an_example_of_each_side():
-    with pytest.raises(SubmissionError, match=r"x has 1 images, the first 'a\.png'; y has 0"):
+    with pytest.raises(SubmissionError, match=r"x has 1 image, the first 'a\.png'; y has 0"):
         compared_images(TRUTH, {"x": ["a.png"], "y": []}, common_only=True)
 
 
 def test_all_truth_is_no_way_around_different_images():
-    with pytest.raises(SubmissionError, match=r"y lacks 1 images that others have \(a\)"):
+    with pytest.raises(SubmissionError, match=r"y lacks 1 image that others have \(a\)"):
         compared_images(TRUTH, {"x": ["a", "b"], "y": ["b"]}, all_truth=True)
     images, remarks = compared_images(TRUTH, {"x": ["a"], "y": ["a"]}, all_truth=True)
     assert images == TRUTH
-    assert "3 images of the truth are in no entry, counted as without prediction" in remarks[0]
+    assert "3 images of the truth in no entry, counted as without prediction" in remarks[0]
 
 
 def test_the_two_options_exclude_each_other():

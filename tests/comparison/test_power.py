@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from cellflow.comparison.power import flip_chance, sign_flip_p_value, smallest_visible
-from cellflow.errors import ConfigError
 
 
 def test_four_times_the_images_show_half_the_difference():
@@ -21,21 +20,17 @@ def test_the_smallest_visible_difference_is_seen_with_eighty_percent_power(rng):
 def test_the_chance_of_a_flip_is_that_of_drawn_leaderboards(rng):
     images = rng.normal(0.004, 0.067, (4000, 240))
     public, private = images[:, :80].mean(axis=1), images[:, 80:].mean(axis=1)
-    found = flip_chance(0.004, 0.067 / np.sqrt(30), 30)
+    found = flip_chance(0.004, 0.067 / np.sqrt(30), 30, n_hidden=240, public_share=1 / 3)
     assert found == pytest.approx((public * private < 0).mean(), abs=0.02)
 
 
 def test_equal_methods_flip_half_of_the_time_and_a_sure_difference_never():
-    assert flip_chance(0.0, 0.01, 30) == pytest.approx(0.5)
-    assert flip_chance(0.0, 0.0, 30) == 0.5
-    assert flip_chance(-0.2, 0.0, 30) == 0
-    assert flip_chance(-0.2, 0.001, 30) == pytest.approx(0)
-    assert np.isnan(flip_chance(0.1, float("nan"), 1))
-
-
-def test_a_public_share_that_is_no_share_is_refused():
-    with pytest.raises(ConfigError, match=r"between 0 and 1, found 1\.0"):
-        flip_chance(0.1, 0.1, 30, public_share=1.0)
+    hidden = {"n_hidden": 240, "public_share": 0.3}
+    assert flip_chance(0.0, 0.01, 30, **hidden) == pytest.approx(0.5)
+    assert flip_chance(0.0, 0.0, 30, **hidden) == 0.5
+    assert flip_chance(-0.2, 0.0, 30, **hidden) == 0
+    assert flip_chance(-0.2, 0.001, 30, **hidden) == pytest.approx(0)
+    assert np.isnan(flip_chance(0.1, float("nan"), 1, **hidden))
 
 
 def test_three_equal_differences_can_only_be_as_sure_as_their_flips():

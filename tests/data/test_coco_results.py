@@ -84,7 +84,7 @@ def test_ids_are_names_file_names_or_the_numbers_that_names_are(tmp_path, image_
 
 
 def test_a_number_that_two_names_are_stands_for_neither(tmp_path):
-    with pytest.raises(DataError, match="none of its 1 image ids"):
+    with pytest.raises(DataError, match="none of its 1 image id is"):
         read_coco_results(write(tmp_path, [result(7)]), {"007": SHAPE, "07": SHAPE})
 
 
@@ -120,8 +120,8 @@ def test_a_names_file_tells_images_cell_types_and_where_nothing_was_found(tmp_pa
     assert found.detections["a"].cell_types == ("astro", "cort")
     assert len(found.detections["b"].masks) == 0
     assert found.remarks == (
-        "results.json: 1 images that instances.json names have no cell in it and count as images "
-        "on which nothing was found",
+        "results.json: 1 image of instances.json without a cell in it, taken as images on which "
+        "nothing was found",
     )
 
 
@@ -170,9 +170,7 @@ def test_results_without_any_score_have_none(tmp_path):
 def test_images_outside_the_truth_are_counted_and_their_masks_never_looked_at(tmp_path):
     path = write(tmp_path, [result(), result("other", segmentation="nonsense")])
     found = read_coco_results(path, SHAPES)
-    assert found.remarks == (
-        "results.json: 1 of its images are not in the truth and are left out: other",
-    )
+    assert found.remarks == ("results.json: 1 image left out that the truth does not have: other",)
 
 
 def test_ids_that_stand_for_nothing_are_refused_with_what_to_do(tmp_path):
@@ -240,7 +238,7 @@ def test_masks_without_a_pixel_are_counted_and_a_file_of_nothing_else_is_refused
     nothing = result(segmentation=[[0.1, 0.1, 0.3, 0.1, 0.3, 0.3]])
     found = read_coco_results(write(tmp_path, [result(), nothing]), SHAPES)
     assert len(found.detections["a"].masks) == 1
-    assert found.remarks == ("results.json: 1 masks without a pixel are left out",)
+    assert found.remarks == ("results.json: 1 mask without a pixel left out",)
     with pytest.raises(LabelError, match="not in shares of the image"):
         read_coco_results(write(tmp_path, [nothing]), SHAPES)
 

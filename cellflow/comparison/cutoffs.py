@@ -1,0 +1,174 @@
+"""The least score and least area of detections that count, for each cell type, chosen on folds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.comparison.overlap_rules import Resolved
+from cellflow.comparison.result import TunedCutoffs
+from cellflow.comparison.truth import Truth
+from cellflow.metrics.found_cells import find_cells
+from cellflow.records import Detections
+from cellflow.tuning.choice import ALL_TYPES, NestedChoice, assign_folds, choose_on_folds
+
+N_SCORES = 32
+"""Scores that are tried: quantiles of those at hand, the lowest of all among them."""
+AREA_QUANTILES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
+"""Of the detections' areas; beside them no least area."""
+
+Cutoff = tuple[float, int]
+"""Least score, and least area in pixels."""
+
+NO_CUTOFF: Cutoff = (-np.inf, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Cutoffs:
+    """What was chosen.
+
+    Parameters
+    ----------
+    tuned : TunedCutoffs
+    of_image : dict of image name to (float, int)
+        Chosen on the other folds: what the comparison is to use.
+    on_all_images : dict of image name to (float, int)
+        Chosen on all images, for the image's type.
+    """
+
+    tuned: TunedCutoffs
+    of_image: dict[str, Cutoff]
+    on_all_images: dict[str, Cutoff]
+
+
+def tune_cutoffs(
+    resolved: Mapping[str, Resolved],
+    detections: Mapping[str, Detections],
+    truth: Truth,
+    *,
+    n_folds: int,
+    rng: np.random.Generator,
+) -> Cutoffs | None:
+    """Choose cutoffs by the competition's score.
+
+    Parameters
+    ----------
+    resolved : mapping of image name to Resolved
+        Without overlap, so that a cell's being a hit does not depend on other cells.
+    detections : mapping of image name to Detections
+        What they were resolved from; for the cell types that they tell.
+    truth : mapping of image name to TrueImage
+        Of all these images, and perhaps of more.
+    n_folds : int
+    rng : numpy.random.Generator
+        Of the folds.
+
+    Returns
+    -------
+    Cutoffs or None
+        None when the images cannot be split, since all are of one group.
+
+    Notes
+    -----
+    An image's cell type is what the detections say (the type with the largest sum of scores) when
+    all types that they name are types of the truth, and else the truth's.
+    """
+    names = [name for name in truth if name in resolved]
+    kinds, types_from = _cell_types(names, detections, truth)
+    folds = assign_folds(kinds, [truth[name].group for name in names], n_folds, rng)
+    if len(set(folds.tolist())) < 2:
+        return None
+    candidates = _candidates([resolved[name] for name in names])
+    table = np.array([_image_scores(resolved[name], truth, candidates) for name in names])
+    nested = choose_on_folds(table, kinds, folds)
+    return _cutoffs(names, kinds, candidates, nested, len(set(folds.tolist())), types_from)
+
+
+def passes(
+    scores: NDArray[np.float32], areas: NDArray[np.int64], cutoff: Cutoff
+) -> NDArray[np.bool_]:
+    """Tell which cells reach a cutoff."""
+    reached: NDArray[np.bool_] = (scores >= cutoff[0]) & (areas >= cutoff[1])
+    return reached
+
+
+def _cutoffs(
+    names: Sequence[str],
+    kinds: Sequence[str | None],
+    candidates: Sequence[Cutoff],
+    nested: NestedChoice,
+    n_folds: int,
+    types_from: str,
+) -> Cutoffs:
+    choice = {kind: candidates[number] for kind, number in nested.choice.items()}
+    return Cutoffs(
+        tuned=TunedCutoffs(
+            per_cell_type=choice,
+            types_from=types_from,
+            n_folds=n_folds,
+            nested_score=float(nested.scores.mean()),
+            same_images_score=nested.same_images_score,
+        ),
+        of_image={
+            name: candidates[number] for name, number in zip(names, nested.held_out, strict=True)
+        },
+        on_all_images={
+            name: choice.get(kind or ALL_TYPES, choice[ALL_TYPES])
+            for name, kind in zip(names, kinds, strict=True)
+        },
+    )
+
+
+def _candidates(resolved: Sequence[Resolved]) -> list[Cutoff]:
+    """Give all pairs of a score and an area to try, the lowest of both first."""
+    nothing = np.zeros(0)
+    scores = np.concatenate([nothing, *(one.prediction.scores for one in resolved)])
+    areas = np.concatenate([nothing, *(_areas(one) for one in resolved)])
+    if len(scores) == 0:
+        return [NO_CUTOFF]
+    shares = np.arange(N_SCORES) / N_SCORES
+    score_steps = np.unique(np.quantile(scores, shares, method="inverted_cdf"))
+    area_steps = np.unique([0, *np.quantile(areas, AREA_QUANTILES, method="inverted_cdf")])
+    return [(float(score), int(area)) for score in score_steps for area in area_steps]
+
+
+def _image_scores(
+    resolved: Resolved, truth: Truth, candidates: Sequence[Cutoff]
+) -> NDArray[np.float64]:
+    """Give the image's score with each of the C candidates, (C,)."""
+    found = find_cells(truth[resolved.prediction.name].masks, resolved.prediction.labels)
+    limits = np.array(candidates)
+    kept = (resolved.prediction.scores >= limits[:, :1]) & (found.predicted_areas >= limits[:, 1:])
+    # Cells do not overlap, so that a hit stays one when others are cut.
+    n_hits = kept.astype(np.float64) @ found.hits.T
+    total = kept.sum(axis=1, keepdims=True) + len(found.truth_areas) - n_hits
+    precision = np.where(total > 0, n_hits / np.maximum(total, 1), 1.0)
+    mean: NDArray[np.float64] = precision.mean(axis=1)
+    return mean
+
+
+def _areas(resolved: Resolved) -> NDArray[np.int64]:
+    return np.bincount(resolved.prediction.labels.ravel(), minlength=1)[1:]
+
+
+def _cell_types(
+    names: Sequence[str], detections: Mapping[str, Detections], truth: Truth
+) -> tuple[list[str | None], str]:
+    """Give the type of each image, and who tells it: "detections" or "truth"."""
+    true_types = [truth[name].cell_type for name in names]
+    told = [_main_type(detections[name]) for name in names]
+    named = {kind for kind in told if kind is not None}
+    if named and named <= {kind for kind in true_types if kind is not None}:
+        return told, "detections"
+    return true_types, "truth"
+
+
+def _main_type(detections: Detections) -> str | None:
+    """Give the type with the largest sum of scores, None when types are unknown."""
+    if not detections.cell_types or detections.scores is None:
+        return None
+    sums: dict[str, float] = {}
+    for kind, score in zip(detections.cell_types, detections.scores.tolist(), strict=True):
+        sums[kind.lower()] = sums.get(kind.lower(), 0.0) + score
+    return max(sums, key=sums.__getitem__)

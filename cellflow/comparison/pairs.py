@@ -1,0 +1,107 @@
+"""All paired differences between methods, and their ranking."""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.comparison.agreement import count_found, oracle
+from cellflow.comparison.breakdowns import Evidence
+from cellflow.comparison.estimates import PairedEstimates
+from cellflow.comparison.power import (
+    IMAGE_COUNTS,
+    flip_chance,
+    sign_flip_p_value,
+    smallest_visible,
+)
+from cellflow.comparison.result import PairedDifference, Ranking
+from cellflow.config import ComparisonConfig
+from cellflow.metrics.bootstrap import standard_error
+from cellflow.metrics.matching import PERCENT
+
+UP_TO_PERCENT = 80
+"""The ranking is given again without the IoU thresholds above, since annotations of small cells are
+not exact to the pixel."""
+
+
+def paired_differences(
+    names: Sequence[str], evidence: Evidence, settings: ComparisonConfig
+) -> tuple[PairedDifference, ...]:
+    """Give the difference between every two of M methods.
+
+    Parameters
+    ----------
+    names : sequence of M str
+    evidence : Evidence
+        Of the methods in the same order.
+    settings : ComparisonConfig
+        Size and split of the hidden test set.
+    """
+    estimates = evidence.estimate(evidence.precision)
+    return tuple(
+        _pair(names, row, sides, evidence, estimates, settings)
+        for row, sides in enumerate(itertools.combinations(range(len(names)), 2))
+    )
+
+
+def rank(names: Sequence[str], evidence: Evidence) -> Ranking:
+    """Give the methods from best to worst, with and without the highest thresholds."""
+    lower = evidence.estimate(evidence.precision[:, PERCENT <= UP_TO_PERCENT])
+    return Ranking(
+        order=_order(names, [score.mean.estimate for score in evidence.scores]),
+        up_to=UP_TO_PERCENT / 100,
+        scores_up_to=lower.scores,
+        differences_up_to=lower.differences,
+        order_up_to=_order(names, [score.estimate for score in lower.scores]),
+    )
+
+
+def _pair(
+    names: Sequence[str],
+    row: int,
+    sides: tuple[int, int],
+    evidence: Evidence,
+    estimates: PairedEstimates,
+    settings: ComparisonConfig,
+) -> PairedDifference:
+    score, other_score = (evidence.scores[side] for side in sides)
+    found, also_found = (evidence.found[side] for side in sides)
+    draws = estimates.difference_draws[row]
+    error = standard_error(draws, estimates.freedom[row])
+    n_images = len(score.names)
+    difference = score.image_scores - other_score.image_scores
+    p_value, p_is_exact = sign_flip_p_value(
+        _by_cluster(difference, score.groups), np.random.default_rng(evidence.seed)
+    )
+    return PairedDifference(
+        first=names[sides[0]],
+        second=names[sides[1]],
+        difference=estimates.differences[row],
+        probability_first_better=float((draws > 0).mean() + (draws == 0).mean() / 2),
+        p_value=p_value,
+        p_is_exact=p_is_exact,
+        smallest_visible=smallest_visible(error, n_images, [n_images])[n_images],
+        smallest_visible_with=smallest_visible(error, n_images, IMAGE_COUNTS),
+        flip_chance=flip_chance(
+            float(difference.mean()),
+            error,
+            n_images,
+            n_hidden=settings.hidden_images,
+            public_share=settings.public_share,
+        ),
+        found_by=count_found(found, also_found, score.cell_types),
+        oracle=oracle(score, other_score, found, also_found),
+    )
+
+
+def _order(names: Sequence[str], scores: Sequence[float]) -> tuple[str, ...]:
+    return tuple(names[i] for i in np.argsort(-np.array(scores), kind="stable"))
+
+
+def _by_cluster(values: NDArray[np.float64], clusters: Sequence[str | None]) -> NDArray[np.float64]:
+    sums: dict[object, float] = {}
+    for index, (value, cluster) in enumerate(zip(values, clusters, strict=True)):
+        key = index if cluster is None else cluster
+        sums[key] = sums.get(key, 0.0) + float(value)
+    return np.array(list(sums.values()))

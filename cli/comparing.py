@@ -1,0 +1,79 @@
+"""Options that `compare` and `fuse` share: what entries are, and how they are made comparable."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from cellflow.config import ComparisonConfig, OverlapRule
+
+from .options import EXISTING, device_option
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from cellflow.comparison.importers import Sources
+
+_OPTIONS = (
+    click.option(
+        "--truth",
+        type=EXISTING,
+        required=True,
+        help="train.csv, a COCO .json, or a folder of annotated images.",
+    ),
+    click.option(
+        "--overlap-rule",
+        type=click.Choice(get_args(OverlapRule)),
+        default=ComparisonConfig().overlap_rule,
+        show_default=True,
+        help="Who keeps a pixel that several detections cover.",
+    ),
+    click.option(
+        "--no-tuning",
+        is_flag=True,
+        help="Count all detections, instead of cutting by score and area chosen on folds.",
+    ),
+    click.option(
+        "--image-names",
+        type=EXISTING,
+        help="What image ids in COCO results stand for: a COCO .json, or a CSV id,file_name.",
+    ),
+    click.option("--images", type=EXISTING, multiple=True, help="Images for model folders."),
+    device_option,
+)
+
+
+def entry_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def comparison_settings(options: dict[str, Any], **others: Any) -> ComparisonConfig:
+    """Take what makes entries comparable out of `options`."""
+    return ComparisonConfig(
+        overlap_rule=options.pop("overlap_rule"),
+        tune_cutoffs=not options.pop("no_tuning"),
+        **others,
+    )
+
+
+@contextmanager
+def comparison_sources(options: dict[str, Any]) -> Iterator["Sources"]:
+    """Take what entries need out of `options`; shows progress while models predict."""
+    from cellflow.comparison.importers import Sources
+    from cellflow.data.image_names import read_image_names
+
+    names = options.pop("image_names")
+    sources = Sources(
+        image_names=None if names is None else read_image_names(names),
+        images=options.pop("images"),
+        device=options.pop("device"),
+    )
+    if not sources.images:
+        yield sources
+        return
+    with Progress("predict", unit="image") as progress:
+        yield replace(sources, report=progress)
