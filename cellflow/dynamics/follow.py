@@ -92,7 +92,15 @@ def walk(
     ends = np.empty(pixels.shape, np.float32)
     run_shares(
         lambda part: follow_points(
-            field, n_steps, np.float32(tolerance), trap_at, traps, pixels[:, part], ends[:, part]
+            field,
+            n_steps,
+            np.float32(tolerance),
+            trap_at,
+            traps,
+            pixels,
+            part.start,
+            part.stop,
+            ends,
         ),
         split_evenly(pixels.shape[1], POINTS_PER_SHARE),
     )
@@ -196,7 +204,8 @@ def masked_field(
             threshold,
             part.start,
             part.stop - part.start,
-            pixels[:, starts[part.start] : starts[part.stop]],
+            starts[part.start],
+            pixels,
         ),
         rows,
     )

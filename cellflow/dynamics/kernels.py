@@ -72,6 +72,7 @@ def list_pixels(
     threshold: float,
     first_row: int,
     n_rows: int,
+    first: int,
     pixels: NDArray[np.int32],
 ) -> None:
     """Write row and column of the cell pixels of some rows, in raster order.
@@ -81,10 +82,13 @@ def list_pixels(
     cellprob, threshold, first_row
         See `gather_field`.
     n_rows : int
+    first : int
+        How many cell pixels the rows before have.
     pixels : (2, P) int32, written
-        ``P`` is the number of cell pixels of these rows.
+        Those of all rows, and not a part of them: that is contiguous for some parts and not for
+        others, and the kernel would be compiled for both.
     """
-    n = 0
+    n = first
     for y in range(first_row, first_row + n_rows):
         prob = cellprob[y]
         for x in range(prob.size):
@@ -246,6 +250,8 @@ def follow_points(
     trap_at: NDArray[np.int32],
     traps: NDArray[np.float32],
     pixels: NDArray[np.int32],
+    first: int,
+    last: int,
     ends: NDArray[np.float32],
 ) -> None:
     """Follow each pixel for `n_steps` steps, or until its end is known.
@@ -263,6 +269,8 @@ def follow_points(
     traps : (K, 7) float32
         See `list_traps`; number 0 is not used. With none, `trap_at` is not looked at.
     pixels : (2, P) int32
+    first, last : int
+        From which pixel, and before which.
     ends : (2, P) float32, written
 
     Notes
@@ -273,7 +281,7 @@ def follow_points(
 
     Cost: four loads of 8 bytes a pixel and step.
     """
-    width, n_pixels = field.shape[1], pixels.shape[1]
+    width = field.shape[1]
     flat = field.reshape(-1).view(np.uint64)
     work = np.zeros(N_WORK, np.float32)
     works = work, work.view(np.int32), work.view(np.uint64)
@@ -281,9 +289,9 @@ def follow_points(
     limits[:, 0], limits[:, 1] = field.shape[0] - 2, width - 2
     before = np.empty((BLOCK, 2), np.float32)
     owner, n_turns = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
-    n, loaded = 0, 0
-    while n > 0 or loaded < n_pixels:
-        old, n = n, min(BLOCK, n + n_pixels - loaded)
+    n, loaded = 0, first
+    while n > 0 or loaded < last:
+        old, n = n, min(BLOCK, n + last - loaded)
         for j in range(n - old):
             points[old + j, 0] = pixels[0, loaded + j]
             points[old + j, 1] = pixels[1, loaded + j]

@@ -4,6 +4,7 @@ import pytest
 from cellflow.dynamics import kernels
 from cellflow.dynamics.follow import NO_TRAPS, find_traps, masked_field, walk
 from cellflow.dynamics.traps import N_NUMBERS
+from cellflow.targets import threads
 
 
 def naive_walk(flows, pixel, n_steps):
@@ -67,7 +68,7 @@ def test_more_pixels_than_a_block_all_arrive(rng):
     _, field, pixels = random_field(rng, (20, 30))
     together = walk(field, pixels, *NO_TRAPS, n_steps=40, tolerance=1e-3)
     alone = [
-        walk(field, pixels[:, k : k + 1], *NO_TRAPS, n_steps=40, tolerance=1e-3)
+        walk(field, pixels[:, k : k + 1].copy(), *NO_TRAPS, n_steps=40, tolerance=1e-3)
         for k in range(0, 600, 37)
     ]
     np.testing.assert_array_equal(together[:, ::37], np.concatenate(alone, axis=1))
@@ -80,7 +81,20 @@ def test_the_kernels_do_what_their_python_does(tolerance, rng):
     traps = find_traps(flows, field)
     assert traps[1].shape[1] == N_NUMBERS
     ends = [np.empty(pixels.shape, np.float32) for _ in range(2)]
-    arguments = (field, 50, np.float32(tolerance), *traps, pixels)
+    arguments = (field, 50, np.float32(tolerance), *traps, pixels, 0, pixels.shape[1])
     kernels.follow_points(*arguments, ends[0])
     kernels.follow_points.py_func(*arguments, ends[1])
     np.testing.assert_array_equal(*ends)
+
+
+@pytest.mark.needs_jit
+def test_the_kernels_are_compiled_once_whatever_the_number_of_threads_and_pixels(rng, monkeypatch):
+    flows, field, pixels = random_field(rng, (96, 96))
+    for n_threads in (2, 1):
+        monkeypatch.setattr(threads, "n_threads", lambda n=n_threads: n)
+        for threshold in (-1e9, 0.0, 1e9):
+            masked_field(flows, np.zeros((96, 96), np.float32), threshold)
+        for n in (0, 1, pixels.shape[1]):
+            walk(field, pixels[:, :n].copy(), *NO_TRAPS, n_steps=9, tolerance=1e-3)
+    assert len(kernels.list_pixels.signatures) == 1
+    assert len(kernels.follow_points.signatures) == 1
