@@ -1,5 +1,6 @@
 """Progress on stderr: a bar on a terminal, plain lines elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -28,9 +29,9 @@ class Progress:
     """
 
     def __init__(self, title: str, *, total: int | None = None, unit: str = "step") -> None:
-        self._bar = tqdm(
-            total=total, desc=title, unit=unit, file=sys.stderr, disable=not sys.stderr.isatty()
-        )
+        # Of the processes that torchrun starts on one terminal, the first shows the bar.
+        is_shown = sys.stderr.isatty() and os.environ.get("RANK", "0") == "0"
+        self._bar = tqdm(total=total, desc=title, unit=unit, file=sys.stderr, disable=not is_shown)
         self._title, self._unit, self.total = title, unit, total
         self._started = self._last_line = time.monotonic()
         self._first: int | None = None

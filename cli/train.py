@@ -77,6 +77,7 @@ def command(
     step, save, and end with exit code 75.
     """
     from cellflow.training.fine_tune import fine_tune, recorded_config
+    from cellflow.training.ranks import is_first_process
 
     settings = {name: options.pop(name) for name in list(options) if name.startswith(SETTING)}
     hours = options.pop("max_hours")
@@ -91,4 +92,5 @@ def command(
     say = partial(tqdm.write, file=sys.stderr)
     with Progress("training") as progress:
         folder = fine_tune(train_dir, config=config, report=progress, say=say, **options)
-    click.echo(folder)
+    if is_first_process():
+        click.echo(folder)

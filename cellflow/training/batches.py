@@ -119,6 +119,8 @@ class CropSource(Dataset[Batch | CellflowError]):
     data : DataConfig
     training : TrainingConfig
     augment : AugmentConfig
+    rank, n_ranks : int
+        Which of how many processes this is: it makes its own share of each batch.
 
     Notes
     -----
@@ -131,6 +133,8 @@ class CropSource(Dataset[Batch | CellflowError]):
     data: DataConfig
     training: TrainingConfig
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    rank: int = 0
+    n_ranks: int = 1
     levers: Levers = field(init=False)
     _cache: OrderedDict[int, PreparedImage] = field(default_factory=OrderedDict, init=False)
 
@@ -160,6 +164,7 @@ class CropSource(Dataset[Batch | CellflowError]):
         size, seed = self.training.batch_size, self.training.seed
         order = crop_order(len(self.entries), self.steps_per_epoch * size, seed, epoch)
         slots = range(step_in_epoch * size, (step_in_epoch + 1) * size)
+        slots = slots[self.rank * size // self.n_ranks : (self.rank + 1) * size // self.n_ranks]
         crops = [self._crop(int(order[slot]), (seed, epoch, slot)) for slot in slots]
         parts = ([getattr(crop, name) for crop in crops] for name in Batch._fields)
         return Batch(*(torch.from_numpy(np.stack(part)) for part in parts))

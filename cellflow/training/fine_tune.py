@@ -1,16 +1,18 @@
 """From a folder of annotated images to a model folder: the whole of ``cellflow train``."""
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from cellflow.config import Config
 from cellflow.errors import ConfigError
-from cellflow.network.devices import choose_device
 from cellflow.training.continuation import Asked, Start, config_of, reopen, settled
 from cellflow.training.initial import DEFAULT_INIT, initial_weights
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.loop import Report, Say
 from cellflow.training.materials import gather_materials
+from cellflow.training.ranks import Ranks, joined_ranks
 from cellflow.training.run_folder import RunFolder, existing_run_folder, new_run_folder
 from cellflow.training.session import Session
 
@@ -90,7 +92,6 @@ def fine_tune(
     if resume and overwrite:
         raise ConfigError("--resume continues a run and --overwrite replaces it; give one of them")
     train_dir, out = Path(train_dir), None if out is None else Path(out)
-    chosen = choose_device(device)
     if not resume:
         config, init = config or Config(), init or DEFAULT_INIT
     asked = Asked(
@@ -101,19 +102,16 @@ def fine_tune(
         fold=fold,
         same_split=not resume,
     )
-    is_there = out is not None and RunFolder(path=out).is_begun
-    with InterruptFlag(stop_after) as interrupt:
-        if resume or (is_there and not overwrite):
-            folder, start = existing_run_folder(out), None
-        else:
-            start = _begin(train_dir, asked)
-            folder = new_run_folder(out, train_dir)
-        with folder.occupied(say):
-            if start is None:
-                start = reopen(folder, train_dir, asked)
-            else:
-                folder.clear()
-                folder.write_record(start.record())
+    with joined_ranks(device) as (ranks, chosen), InterruptFlag(stop_after) as interrupt:
+        interrupt.agree = ranks.any
+        if not ranks.is_first:
+            report, say = _nothing, _nothing
+        is_there = ranks.in_first(lambda: out is not None and RunFolder(path=out).is_begun)
+        goes_on = resume or (is_there and not overwrite)
+        start = None if goes_on else _begin(train_dir, asked, ranks)
+        with _occupied_folder(out, train_dir, start, ranks, say) as folder:
+            start = start or reopen(folder, train_dir, asked)
+            _require_even_shares(start.config, ranks)
             for line in [*start.materials.dataset.remarks, *start.materials.describe(start.config)]:
                 say(line)
             Session(
@@ -121,6 +119,7 @@ def fine_tune(
                 start=start,
                 device=chosen,
                 interrupt=interrupt,
+                ranks=ranks,
                 report=report,
                 say=say,
                 started=started,
@@ -144,12 +143,43 @@ def recorded_config(out: Path | str | None = None) -> Config:
     return config_of(existing_run_folder(None if out is None else Path(out)))
 
 
-def _begin(train_dir: Path, asked: Asked) -> Start:
+def _begin(train_dir: Path, asked: Asked, ranks: Ranks) -> Start:
     """Prepare a new run; nothing is written yet."""
     config = asked.config or Config()
+    _require_even_shares(config, ranks)
     weights = initial_weights(asked.init or DEFAULT_INIT, config.network, config.training.seed)
     config = settled(config, weights)
     materials = gather_materials(
         train_dir, config, layout=asked.layout, folds_file=asked.folds_file, fold=asked.fold
     )
     return Start(weights=weights, materials=materials, config=config)
+
+
+def _require_even_shares(config: Config, ranks: Ranks) -> None:
+    if config.training.batch_size % ranks.size:
+        raise ConfigError(
+            f"training.batch_size: {config.training.batch_size} crops cannot be shared evenly by "
+            f"{ranks.size} processes; choose a multiple"
+        )
+
+
+def _nothing(*_: object) -> None:
+    """Take the place of what only the first process reports and says."""
+
+
+@contextmanager
+def _occupied_folder(
+    out: Path | None, train_dir: Path, start: Start | None, ranks: Ranks, say: Say
+) -> Iterator[RunFolder]:
+    """Hold the folder of a new run, its record written, or without `start` that of an old one."""
+    with ExitStack() as stack:
+
+        def occupy() -> RunFolder:
+            found = existing_run_folder(out) if start is None else new_run_folder(out, train_dir)
+            stack.enter_context(found.occupied(say))
+            if start is not None:
+                found.clear()
+                found.write_record(start.record())
+            return found
+
+        yield ranks.in_first(occupy)

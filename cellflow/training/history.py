@@ -68,12 +68,15 @@ class History:
         ``metrics.csv``.
     epochs_done : int
         Rows of later epochs, which a killed run wrote after its last checkpoint, are dropped.
+    writes : bool
+        Whether this process writes the file and the curves; among several only one does.
     """
 
-    def __init__(self, path: Path, epochs_done: int = 0) -> None:
-        self.path = path
+    def __init__(self, path: Path, epochs_done: int = 0, *, writes: bool = True) -> None:
+        self.path, self._writes = path, writes
         self.rows = [row for row in read_rows(path) if row.epoch <= epochs_done]
-        write_text(path, "".join(_line(row) for row in (None, *self.rows)))
+        if writes:
+            write_text(path, "".join(_line(row) for row in (None, *self.rows)))
 
     def add(self, row: EpochRow) -> None:
         """Append a row and bring it to the disk.
@@ -84,6 +87,8 @@ class History:
             The file cannot be written.
         """
         self.rows.append(row)
+        if not self._writes:
+            return
         try:
             with self.path.open("a", encoding="utf-8", newline="") as file:
                 file.write(_line(row))
@@ -94,6 +99,8 @@ class History:
 
     def draw(self, folder: Path) -> None:
         """Write ``loss.png`` and, when there was a validation, ``score.png``."""
+        if not self._writes:
+            return
         epochs = [float(row.epoch) for row in self.rows]
         losses = {
             "loss": (epochs, [row.loss for row in self.rows]),

@@ -40,6 +40,12 @@ class InterruptFlag:
     clock : callable
         Seconds, monotonic.
 
+    Attributes
+    ----------
+    agree : callable
+        Told in `check` whether this process was asked to stop, tells whether any was: processes
+        that train together stop at the same step.
+
     Notes
     -----
     Outside the main thread, where Python delivers no signals, no handler is set.
@@ -52,6 +58,7 @@ class InterruptFlag:
         self._stop_at = math.inf if stop_after is None else clock() + stop_after
         self._clock, self._finishes_steps = clock, False
         self._previous: dict[int, Any] = {}
+        self.agree: Callable[[bool], bool] = bool
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -98,7 +105,8 @@ class InterruptFlag:
         Preempted
             After another signal, or at the wall limit.
         """
-        if self.is_set:
+        if self.agree(self.is_set):
+            self.reason = self.reason or "a signal to another process"
             raise self._stop()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

@@ -23,6 +23,7 @@ from cellflow.training.checkpoint import Position
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.losses import flow_and_cell_loss
 from cellflow.training.optimizer import AveragedWeights
+from cellflow.training.ranks import Ranks
 from cellflow.training.schedule import learning_rates
 
 Report = Callable[[int, Mapping[str, float]], None]
@@ -58,6 +59,8 @@ class Run:
         Asked after every step.
     clock : callable
         Seconds since the run began, over all sittings.
+    ranks : Ranks
+        This process among those that train together.
     """
 
     network: torch.nn.Module
@@ -73,11 +76,15 @@ class Run:
     say: Say = lambda text: None
     interrupt: InterruptFlag = field(default_factory=InterruptFlag)
     clock: Callable[[], float] = time.monotonic
+    ranks: Ranks = field(default_factory=Ranks)
+    spread: torch.nn.Module | None = field(default=None, init=False)
     losses: torch.Tensor = field(init=False)
     shown_loss: float = field(default=0.0, init=False)
     last_read: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
+        if self.ranks.size > 1:
+            self.spread = self.ranks.spread(self.network)
         self.continue_from(self.position)
 
     def continue_from(self, position: Position) -> None:
@@ -128,7 +135,7 @@ def train(run: Run, *, after_step: Callable[[], None], end_epoch: Callable[[floa
                 position.seconds = run.clock()
                 _report(run, rate)
                 run.interrupt.check()
-                if run.pace.is_over(position.seconds):
+                if _is_over(run):
                     position.n_epochs = position.epoch + 1
                     break
                 after_step()
@@ -137,6 +144,10 @@ def train(run: Run, *, after_step: Callable[[], None], end_epoch: Callable[[floa
             position.epoch, position.step = position.epoch + 1, 0
             position.seconds = run.clock()
             run.losses.zero_()
+
+
+def _is_over(run: Run) -> bool:
+    return run.pace.is_limited and run.ranks.any(run.pace.is_over(run.position.seconds))
 
 
 def training_step(run: Run, batch: Batch) -> torch.Tensor:
@@ -170,7 +181,8 @@ def _step_in_parts(run: Run, batch: Batch) -> torch.Tensor:
     for part in zip(*(tensor.tensor_split(n_parts) for tensor in batch), strict=True):
         image, *target = (tensor.to(run.device, non_blocking=True) for tensor in part)
         with autocast(run.device, run.dtype):
-            output = run.network(image.contiguous(memory_format=torch.channels_last))[0]
+            network = run.spread or run.network
+            output = network(image.contiguous(memory_format=torch.channels_last))[0]
         part_losses = torch.stack(flow_and_cell_loss(output, *target))
         share = len(image) / len(batch.image)
         (share * part_losses.sum()).backward()  # type: ignore[no-untyped-call]
@@ -180,7 +192,7 @@ def _step_in_parts(run: Run, batch: Batch) -> torch.Tensor:
     run.optimizer.step()
     if run.average is not None:
         run.average.update_parameters(run.network)
-    return losses
+    return run.ranks.average(losses)
 
 
 def _set_rate(run: Run) -> float:
@@ -237,6 +249,12 @@ def _require_finite(run: Run) -> None:
 
 
 def _halve_parts(run: Run, batch_size: int) -> None:
+    if run.ranks.size > 1:
+        # The others are on their way to a sum of gradients that this one would never join.
+        raise ModelError(
+            f"{run.device}: not enough memory for {batch_size} crops of {run.config.crop_size} px; "
+            "start more processes, or lower training.batch_size or training.crop_size"
+        )
     if run.position.n_parts >= batch_size:
         raise ModelError(
             f"{run.device}: not enough memory for one crop of {run.config.crop_size} px; "

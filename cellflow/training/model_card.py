@@ -61,7 +61,8 @@ def _training(record: Mapping[str, Any], diameter: float) -> str:
         "prediction",
         f"- **Initial weights**: {weights['name']}",
         f"- **Length**: {run['n_epochs']} epochs, {run['n_steps']} steps of "
-        f"{run['batch_size']} crops, {run['seconds'] / 60:.1f} min on {run['device']}, "
+        f"{run['batch_size']} crops, {run['seconds'] / 60:.1f} min on "
+        f"{_times(run['n_processes'])}{run['device']}, "
         f"{run['precision']}",
         f"- **Recipe**: {run['recipe']}",
         f"- **Weights kept**: of epoch {run['kept_epoch']} ({run['kept']})",
@@ -84,6 +85,10 @@ def _cell_types(head: Mapping[str, Any]) -> str:
         f"{shares['right']:.0%} right, {shares['wrong']:.0%} wrong, {shares['abstained']:.0%} "
         "left open, which get the default thresholds"
     )
+
+
+def _times(n_processes: int) -> str:
+    return f"{n_processes} x " if n_processes > 1 else ""
 
 
 def _score(record: Mapping[str, Any], score: Score | None) -> str:

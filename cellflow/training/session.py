@@ -21,6 +21,7 @@ from cellflow.training.interruption import InterruptFlag, StepFinished
 from cellflow.training.loop import Report, Run, Say, train
 from cellflow.training.model_card import write_card
 from cellflow.training.optimizer import AveragedWeights, make_optimizer
+from cellflow.training.ranks import Ranks, synchronize_statistics
 from cellflow.training.recipe import describe_recipe, role_of_held_out
 from cellflow.training.run_folder import RunFolder
 from cellflow.training.validation import Validator
@@ -47,6 +48,8 @@ class Session:
     device : DeviceChoice
     interrupt : InterruptFlag
         Entered.
+    ranks : Ranks
+        This process among those that train together.
     report, say : callable
         As for `fine_tune`.
     started : float
@@ -62,16 +65,18 @@ class Session:
         start: Start,
         device: DeviceChoice,
         interrupt: InterruptFlag,
+        ranks: Ranks,
         report: Report,
         say: Say,
         started: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.folder, self.device, self.say = folder, device, say
+        self.folder, self.device, self.ranks, self.say = folder, device, ranks, say
         self.weights, self.materials, self.config = start.weights, start.materials, start.config
         training = self.config.training
         self.precision: PrecisionChoice = choose_precision(training.precision, device.device)
-        self.network: CPnet = self.weights.network.to(device.device)
+        network: CPnet = self.weights.network.to(device.device)
+        self.network = synchronize_statistics(network, ranks, device.device)
         self.network.diam_labels.data.fill_(self.materials.diameter)
         self._clock, self._zero = clock, started
         self._saved_at, self._save_seconds = clock(), 0.0
@@ -85,6 +90,7 @@ class Session:
             self.materials.diameter,
             device.device,
             between_images=interrupt.check,
+            ranks=ranks,
         )
         self._typed = choose_images([fact.entry for fact in self.materials.train])
 
@@ -118,11 +124,12 @@ class Session:
 
     def _take_up(self) -> None:
         """Begin, or go on from the checkpoint."""
-        if self.folder.last.is_file():
+        if self.ranks.in_first(self.folder.last.is_file):
             self._restore()
         else:
             self._save()
-        self._history = History(self.folder.metrics, self._run.position.epoch)
+        epochs_done, is_first = self._run.position.epoch, self.ranks.is_first
+        self._history = History(self.folder.metrics, epochs_done, writes=is_first)
         if self._is_stale:
             self._run.position.n_epochs = self._run.position.epoch
 
@@ -153,6 +160,8 @@ class Session:
             data=self.config.data,
             training=training,
             augment=self.config.augment,
+            rank=self.ranks.rank,
+            n_ranks=self.ranks.size,
         )
         wanted = Plan(n_epochs=training.n_epochs, validate_every=training.validate_every)
         minutes, decay = training.max_minutes, training.ema_decay
@@ -170,6 +179,7 @@ class Session:
             say=self.say,
             interrupt=interrupt,
             clock=lambda: self._clock() - self._zero,
+            ranks=self.ranks,
         )
 
     def _announce(self) -> None:
@@ -178,7 +188,8 @@ class Session:
             self.say(f"initial weights {self.weights.name}: {self.weights.terms}")
         else:
             self.say(f"initial weights: {self.weights.name}")
-        self.say(f"device: {self.device}; precision: {self.precision}")
+        several = f"{self.ranks.size} processes, the first on " if self.ranks.size > 1 else ""
+        self.say(f"device: {several}{self.device}; precision: {self.precision}")
         length = f"{training.n_epochs} epochs of {n_steps} steps"
         if training.max_minutes is not None:
             length = f"at most {training.max_minutes:g} min, planned after the first steps"
@@ -235,7 +246,8 @@ class Session:
         self._last_score = n_done, score
         if score.mean.estimate > position.best_score:
             position.best_score, position.best_epoch = score.mean.estimate, n_done
-            save_cellpose_file(self._scored, self.folder.best(n_done))
+            if self.ranks.is_first:
+                save_cellpose_file(self._scored, self.folder.best(n_done))
         self.say(f"epoch {n_done}: held-out mAP {score.mean}")
         return score
 
@@ -253,7 +265,7 @@ class Session:
             self.network.train()
         current = Plan(n_epochs=position.n_epochs, validate_every=position.validate_every)
         epochs_done = position.epoch + steps_done / run.source.steps_per_epoch
-        plan = run.pace.plan(run.clock(), epochs_done, current)
+        plan = self.ranks.in_first(lambda: run.pace.plan(run.clock(), epochs_done, current))
         position.n_epochs, position.validate_every = plan.n_epochs, plan.validate_every
         if abs(plan.n_epochs - self._told_epochs) > NEWS * self._told_epochs:
             self._told_epochs = plan.n_epochs
@@ -264,6 +276,8 @@ class Session:
             )
 
     def _save(self) -> None:
+        if not self.ranks.is_first:
+            return
         run, position, before = self._run, self._run.settle(), self._clock()
         save_checkpoint(
             self.folder.last, self.network, run.optimizer, position, self._key, run.average
@@ -300,6 +314,9 @@ class Session:
             best = load_weights(self.folder.best(epoch)).state_dict()
             self._scored.load_state_dict(best)
         score = self._score_of(epoch)
+        self._run.interrupt.agree = bool
+        if not self.ranks.is_first:
+            return  # what is left is for one
         if score is not None:
             self._validator.draw(self._scored, score, self.folder.overlays)
         head = learn_cell_types(
@@ -344,6 +361,7 @@ class Session:
                 "parts_per_batch": position.n_parts,
                 "seconds": self._run.clock(),
                 "device": str(self.device),
+                "n_processes": self.ranks.size,
                 "precision": str(self.precision),
                 "recipe": describe_recipe(self.config),
                 "seed": self.config.training.seed,

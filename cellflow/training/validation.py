@@ -1,6 +1,6 @@
 """The competition score of the held-out images, through the same prediction that users run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +9,11 @@ import torch
 from cellflow.config import Config
 from cellflow.data.dataset import Entry
 from cellflow.inference.predict import Model
-from cellflow.metrics.overlap import Cells
 from cellflow.metrics.score import Score, score_images
 from cellflow.network.cpnet import CPnet
 from cellflow.pictures.overlay import save_overlay
 from cellflow.records import CellMasks, Prediction
+from cellflow.training.ranks import Ranks
 
 N_OVERLAYS = 6
 """Pictures that are drawn of the held-out images: the worst, the best and those between."""
@@ -33,6 +33,8 @@ class Validator:
     device : torch.device
     between_images : callable
         Called before each image; may raise to leave.
+    ranks : Ranks
+        The processes that share the images; each calls `score`.
     """
 
     def __init__(
@@ -42,8 +44,9 @@ class Validator:
         diameter: float,
         device: torch.device,
         between_images: Callable[[], None] = lambda: None,
+        ranks: Ranks | None = None,
     ) -> None:
-        self.entries = tuple(entries)
+        self.entries, self._ranks = tuple(entries), ranks or Ranks()
         self._config, self._diameter, self._device = config, diameter, device
         self._between_images = between_images
 
@@ -59,16 +62,27 @@ class Validator:
         -----
         Leaves the network in evaluation mode.
         """
-        model = self.model(network)
-        truths: dict[str, CellMasks] = {}
-        found: dict[str, Cells] = {}
-        for entry in self.entries:
+        self._ranks.align(network)
+        model, own = self.model(network), self._ranks.share(self.entries)
+        pairs: dict[str, tuple[Prediction, CellMasks]] = {}
+        for turn in range(self._n_turns):
             self._between_images()
-            prediction, truth = _predict(model, entry)
-            truths[entry.name], found[entry.name] = truth, prediction.labels
+            if turn < len(own):
+                pairs[own[turn].name] = _predict(model, own[turn])
+        for others in self._ranks.gather(pairs):
+            pairs |= others
+        return self._ranks.in_first(lambda: self._score(pairs))
+
+    @property
+    def _n_turns(self) -> int:
+        """Images that each process has to predict, or one fewer."""
+        return -(-len(self.entries) // self._ranks.size)
+
+    def _score(self, pairs: Mapping[str, tuple[Prediction, CellMasks]]) -> Score:
+        names = [entry.name for entry in self.entries]
         return score_images(
-            truths,
-            found,
+            {name: pairs[name][1] for name in names},
+            {name: pairs[name][0].labels for name in names},
             rng=np.random.default_rng(0),
             cell_types={entry.name: entry.cell_type for entry in self.entries},
             groups={entry.name: entry.group for entry in self.entries},
@@ -88,7 +102,7 @@ class Validator:
         _predict(model, entry)
         before = clock()
         _predict(model, entry)
-        return (clock() - before) * len(self.entries)
+        return (clock() - before) * self._n_turns
 
     def draw(self, network: CPnet, score: Score, folder: Path) -> None:
         """Write overlays of a few images, spread from the worst score to the best."""

@@ -1,5 +1,6 @@
 """A job that a scheduler stops and requeues: the same command line, in processes of their own."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -21,16 +22,17 @@ def write_data(folder):
     write_train_csv(folder / "train.csv", [image])
 
 
+def train(folder, n_epochs):
+    return [
+        "train", "--train-dir", folder / "data", "--out", folder / "run", "--init", "scratch",
+        "--epochs", str(n_epochs), "--device", "cpu", "--set", "training.crop_size=32",
+        "--set", "training.batch_size=2", "--set", "network.channels_per_level=[2,4]",
+    ]  # fmt: skip
+
+
 def test_a_job_that_is_stopped_and_requeued_ends_with_a_model(tmp_path):
     write_data(tmp_path / "data")
-    command = [
-        sys.executable, "-m", "cellflow_cli", "train", "--train-dir", tmp_path / "data",
-        "--out", tmp_path / "run", "--init", "scratch", "--epochs", "100000", "--device", "cpu",
-        "--max-minutes", "0.05", "--set", "training.crop_size=32",
-        "--set", "training.batch_size=1", "--set", "network.channels_per_level=[2,4]",
-    ]  # fmt: skip
-    # No budget yet, so that the signal is what ends the first sitting.
-    first = [part for part in command if part not in ("--max-minutes", "0.05")]
+    first = [sys.executable, "-m", "cellflow_cli", *train(tmp_path, n_epochs=100_000)]
     with subprocess.Popen(first, stderr=subprocess.PIPE, text=True) as job:
         for line in job.stderr:
             if line.startswith("writing to"):
@@ -40,7 +42,20 @@ def test_a_job_that_is_stopped_and_requeued_ends_with_a_model(tmp_path):
     assert job.returncode == 75, rest
     assert "stopped by SIGUSR1 in epoch" in rest
     assert not (tmp_path / "run" / "config.json").exists()
+    # A budget now, so that there is an end.
+    command = [*first, "--max-minutes", "0.05"]
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "continuing in epoch" in again.stderr
     assert again.stdout.strip() == str(tmp_path / "run")
     assert (tmp_path / "run" / "config.json").is_file()
+
+
+def test_torchrun_starts_processes_of_which_one_speaks(tmp_path):
+    write_data(tmp_path / "data")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*torchrun, "-m", "cellflow_cli", *train(tmp_path, n_epochs=2)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(tmp_path / "run")
+    assert done.stderr.count("done in ") == 1
+    record = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))
+    assert record["run"]["n_processes"] == 2

@@ -5,12 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from drawn_discs import disc_entry, draw_discs
+from drawn_discs import disc_entry, write_disc_folder
 
 from cellflow.config import Config, InferenceConfig, NetworkConfig, TrainingConfig
-from cellflow.data.images import write_png
-from cellflow.data.kaggle import KaggleImage, write_train_csv
-from cellflow.data.rle import labels_to_masks
 
 
 @pytest.fixture(autouse=True)
@@ -38,17 +35,7 @@ def disc_folder(tmp_path):
     """Write a competition folder of discs: ``disc_folder(5)`` gives its path."""
 
     def make(n, name="data", seed=1, n_cells=9):
-        rng = np.random.default_rng(seed)
-        rows = []
-        for k in range(n):
-            image, labels = draw_discs(rng, n_cells=n_cells)
-            (tmp_path / name / "train").mkdir(parents=True, exist_ok=True)
-            write_png(tmp_path / name / "train" / f"disc{k}.png", image)
-            metadata = {"cell_type": "cort", "sample_id": f"p_A{k}-1_Vessel-1_Ph_1"}
-            masks = labels_to_masks(labels)
-            rows.append(KaggleImage(name=f"disc{k}", masks=masks, metadata=metadata))
-        write_train_csv(tmp_path / name / "train.csv", rows)
-        return tmp_path / name
+        return write_disc_folder(tmp_path / name, n, seed, n_cells)
 
     return make
 
