@@ -12,7 +12,7 @@ from cellflow.comparison.count_limits import count_limit_remarks
 from cellflow.comparison.coverage import compared_images
 from cellflow.comparison.importers import MethodOutput, Sources, read_outputs
 from cellflow.comparison.pairs import paired_differences, rank
-from cellflow.comparison.preparation import Prepared, prepare
+from cellflow.comparison.preparation import Prepared, image_folds, prepare
 from cellflow.comparison.result import Comparison
 from cellflow.comparison.truth import Truth, read_truth
 from cellflow.config import ComparisonConfig
@@ -108,16 +108,15 @@ def compare_outputs(
         all_truth=all_truth,
     )
     truth = {name: truth[name] for name in images}
-    prepared = [
-        prepare(output, truth, settings=settings, rng=np.random.default_rng(seed))
-        for output in outputs
-    ]
+    folds = image_folds(truth, settings.n_folds, np.random.default_rng(seed))
+    prepared = [prepare(output, truth, folds, settings) for output in outputs]
     for output, one in zip(outputs, prepared, strict=True):
         remarks += [*output.remarks, *one.remarks, *_count_limits(one, truth)]
     if settings.coco:
         prepared, remark = _with_coco(prepared, truth)
         remarks += remark
-    evidence = _gather(prepared, truth, variant, n_draws, seed)
+    cells = [one.cells for one in prepared]
+    evidence = _gather(cells, truth, variant, n_draws, seed)
     names = [output.name for output in outputs]
     return Comparison(
         methods=tuple(one.method for one in prepared),
@@ -129,7 +128,7 @@ def compare_outputs(
         hidden_images=settings.hidden_images,
         public_share=settings.public_share,
         truths={name: image.masks for name, image in truth.items()},
-        predicted=tuple(one.cells for one in prepared),
+        predicted=tuple(cells),
     )
 
 
@@ -151,16 +150,20 @@ def _with_coco(prepared: list[Prepared], truth: Truth) -> tuple[list[Prepared], 
 
 
 def _gather(
-    prepared: Sequence[Prepared], truth: Truth, variant: Variant, n_draws: int, seed: int
+    methods: Sequence[Mapping[str, CellMasks]],
+    truth: Truth,
+    variant: Variant,
+    n_draws: int,
+    seed: int,
 ) -> Evidence:
     return Evidence(
-        scores=tuple(_score(truth, one.cells, variant, n_draws, seed) for one in prepared),
+        scores=tuple(_score(truth, cells, variant, n_draws, seed) for cells in methods),
         found=tuple(
             tuple(
-                find_cells(image.masks, one.cells.get(name, CellMasks.empty(image.masks.shape)))
+                find_cells(image.masks, cells.get(name, CellMasks.empty(image.masks.shape)))
                 for name, image in truth.items()
             )
-            for one in prepared
+            for cells in methods
         ),
         n_draws=n_draws,
         seed=seed,

@@ -11,7 +11,7 @@ from cellflow.comparison.result import TunedCutoffs
 from cellflow.comparison.truth import Truth
 from cellflow.metrics.found_cells import find_cells
 from cellflow.records import Detections
-from cellflow.tuning.choice import ALL_TYPES, NestedChoice, assign_folds, choose_on_folds
+from cellflow.tuning.choice import choose_on_folds, given
 
 N_SCORES = 32
 """Scores that are tried: quantiles of those at hand, the lowest of all among them."""
@@ -33,12 +33,15 @@ class Cutoffs:
     tuned : TunedCutoffs
     of_image : dict of image name to (float, int)
         Chosen on the other folds: what the comparison is to use.
+    per_fold : dict of int to dict of image name to (float, int)
+        What the images of all folds get by what was chosen without that fold.
     on_all_images : dict of image name to (float, int)
-        Chosen on all images, for the image's type.
+        Chosen on all images with truth, for the image's type; also of images without truth.
     """
 
     tuned: TunedCutoffs
     of_image: dict[str, Cutoff]
+    per_fold: dict[int, dict[str, Cutoff]]
     on_all_images: dict[str, Cutoff]
 
 
@@ -46,9 +49,7 @@ def tune_cutoffs(
     resolved: Mapping[str, Resolved],
     detections: Mapping[str, Detections],
     truth: Truth,
-    *,
-    n_folds: int,
-    rng: np.random.Generator,
+    folds: Mapping[str, int],
 ) -> Cutoffs | None:
     """Choose cutoffs by the competition's score.
 
@@ -59,15 +60,14 @@ def tune_cutoffs(
     detections : mapping of image name to Detections
         What they were resolved from; for the cell types that they tell.
     truth : mapping of image name to TrueImage
-        Of all these images, and perhaps of more.
-    n_folds : int
-    rng : numpy.random.Generator
-        Of the folds.
+        Images that are not in it get cutoffs, but have no say.
+    folds : mapping of image name to int
+        Of the images of the truth.
 
     Returns
     -------
     Cutoffs or None
-        None when the images cannot be split, since all are of one group.
+        None when the images cannot be split, since all are of one fold.
 
     Notes
     -----
@@ -75,14 +75,31 @@ def tune_cutoffs(
     all types that they name are types of the truth, and else the truth's.
     """
     names = [name for name in truth if name in resolved]
-    kinds, types_from = _cell_types(names, detections, truth)
-    folds = assign_folds(kinds, [truth[name].group for name in names], n_folds, rng)
-    if len(set(folds.tolist())) < 2:
+    numbers = np.array([folds[name] for name in names])
+    if len(np.unique(numbers)) < 2:
         return None
+    kinds, types_from = _cell_types(detections, truth)
     candidates = _candidates([resolved[name] for name in names])
     table = np.array([_image_scores(resolved[name], truth, candidates) for name in names])
-    nested = choose_on_folds(table, kinds, folds)
-    return _cutoffs(names, kinds, candidates, nested, len(set(folds.tolist())), types_from)
+    nested = choose_on_folds(table, [kinds[name] for name in names], numbers)
+
+    def cut(choice: Mapping[str, int]) -> dict[str, Cutoff]:
+        chosen = given(choice, list(kinds.values()))
+        return {name: candidates[k] for name, k in zip(kinds, chosen, strict=True)}
+
+    held_out = zip(names, nested.held_out, strict=True)
+    return Cutoffs(
+        tuned=TunedCutoffs(
+            per_cell_type={kind: candidates[k] for kind, k in nested.choice.items()},
+            types_from=types_from,
+            n_folds=len(nested.per_fold),
+            nested_score=float(nested.scores.mean()),
+            same_images_score=nested.same_images_score,
+        ),
+        of_image={name: candidates[k] for name, k in held_out},
+        per_fold={fold: cut(choice) for fold, choice in nested.per_fold.items()},
+        on_all_images=cut(nested.choice),
+    )
 
 
 def passes(
@@ -91,33 +108,6 @@ def passes(
     """Tell which cells reach a cutoff."""
     reached: NDArray[np.bool_] = (scores >= cutoff[0]) & (areas >= cutoff[1])
     return reached
-
-
-def _cutoffs(
-    names: Sequence[str],
-    kinds: Sequence[str | None],
-    candidates: Sequence[Cutoff],
-    nested: NestedChoice,
-    n_folds: int,
-    types_from: str,
-) -> Cutoffs:
-    choice = {kind: candidates[number] for kind, number in nested.choice.items()}
-    return Cutoffs(
-        tuned=TunedCutoffs(
-            per_cell_type=choice,
-            types_from=types_from,
-            n_folds=n_folds,
-            nested_score=float(nested.scores.mean()),
-            same_images_score=nested.same_images_score,
-        ),
-        of_image={
-            name: candidates[number] for name, number in zip(names, nested.held_out, strict=True)
-        },
-        on_all_images={
-            name: choice.get(kind or ALL_TYPES, choice[ALL_TYPES])
-            for name, kind in zip(names, kinds, strict=True)
-        },
-    )
 
 
 def _candidates(resolved: Sequence[Resolved]) -> list[Cutoff]:
@@ -153,13 +143,13 @@ def _areas(resolved: Resolved) -> NDArray[np.int64]:
 
 
 def _cell_types(
-    names: Sequence[str], detections: Mapping[str, Detections], truth: Truth
-) -> tuple[list[str | None], str]:
+    detections: Mapping[str, Detections], truth: Truth
+) -> tuple[dict[str, str | None], str]:
     """Give the type of each image, and who tells it: "detections" or "truth"."""
-    true_types = [truth[name].cell_type for name in names]
-    told = [_main_type(detections[name]) for name in names]
-    named = {kind for kind in told if kind is not None}
-    if named and named <= {kind for kind in true_types if kind is not None}:
+    told = {name: _main_type(one) for name, one in detections.items()}
+    true_types = {name: truth[name].cell_type if name in truth else None for name in detections}
+    named = {kind for kind in told.values() if kind is not None}
+    if named and named <= {image.cell_type for image in truth.values()}:
         return told, "detections"
     return true_types, "truth"
 

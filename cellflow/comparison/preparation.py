@@ -1,6 +1,6 @@
 """What a method found, made comparable: cut by tuned cutoffs, and without overlap."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from cellflow.config import ComparisonConfig
 from cellflow.data.rle import labels_to_masks
 from cellflow.metrics.found_cells import find_cells
 from cellflow.records import CellMasks, Detections
+from cellflow.tuning.choice import assign_folds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,25 +30,52 @@ class Prepared:
     ----------
     method : Method
         Without COCO precision.
-    cells : dict of image name to CellMasks
-        Without overlap; of the images of the truth that the method covers.
     detections : dict of image name to Detections
-        What they come from.
+        As the method gave them.
+    resolved : dict of image name to Resolved
+        Without overlap.
+    cutoffs : Cutoffs or None
+        None when nothing is cut.
     remarks : tuple of str
     """
 
     method: Method
-    cells: dict[str, CellMasks]
     detections: dict[str, Detections]
+    resolved: dict[str, Resolved]
+    cutoffs: Cutoffs | None
     remarks: tuple[str, ...] = ()
+
+    @property
+    def cells(self) -> dict[str, CellMasks]:
+        """What is scored of each image: cut by what was chosen without the image's own fold."""
+        cutoffs = self.cutoffs.of_image if self.cutoffs else {}
+        return {name: self.cut(name, cutoffs).masks for name in self.resolved}
+
+    def cut(self, name: str, cutoffs: Mapping[str, Cutoff]) -> Detections:
+        """Give an image's cells that reach its cutoff, without overlap, in their given order."""
+        found = self.resolved[name]
+        masks = labels_to_masks(found.prediction.labels)
+        scores = found.prediction.scores
+        reached = passes(scores, masks.areas, cutoffs.get(name, NO_CUTOFF))
+        order = np.argsort(found.kept[reached], kind="stable")
+        return Detections(
+            name=name, masks=masks.select(reached).select(order), scores=scores[reached][order]
+        )
+
+
+def image_folds(truth: Truth, n_folds: int, rng: np.random.Generator) -> dict[str, int]:
+    """Give the fold of each image: cell types spread, plate + well kept together."""
+    kinds = [image.cell_type for image in truth.values()]
+    groups = [image.group for image in truth.values()]
+    return dict(zip(truth, assign_folds(kinds, groups, n_folds, rng).tolist(), strict=True))
 
 
 def prepare(
     output: MethodOutput,
     truth: Truth,
-    *,
+    folds: Mapping[str, int],
     settings: ComparisonConfig,
-    rng: np.random.Generator,
+    images: Collection[str] | None = None,
 ) -> Prepared:
     """Resolve overlaps, and cut what the method is not sure of.
 
@@ -56,49 +84,39 @@ def prepare(
     output : MethodOutput
     truth : mapping of image name to TrueImage
         Of the images compared.
+    folds : mapping of image name to int
+        From `image_folds`, of the same images.
     settings : ComparisonConfig
         Its overlap rule touches only images with overlap, its tuning only detections with scores.
-    rng : numpy.random.Generator
-        Of the folds.
+    images : collection of str, optional
+        Those to prepare, with truth or without; those of the truth when not given.
     """
-    detections = {name: one for name, one in output.detections.items() if name in truth}
-    rule = settings.overlap_rule
-    overlaps = any(has_overlap(one.masks) for one in detections.values())
-    remarks: list[str] = []
-    resolved: dict[str, Resolved] = {}
-    cutoffs: Cutoffs | None = None
-    if overlaps or output.has_scores:
-        resolved = {name: resolve_overlap(one, rule) for name, one in detections.items()}
+    wanted = truth.keys() if images is None else images
+    detections = {name: one for name, one in output.detections.items() if name in wanted}
+    rule, name = settings.overlap_rule, output.name
+    resolved = {image: resolve_overlap(one, rule) for image, one in detections.items()}
+    remarks: tuple[str, ...] = ()
+    cutoffs = None
     if output.has_scores and settings.tune_cutoffs:
-        cutoffs = tune_cutoffs(resolved, detections, truth, n_folds=settings.n_folds, rng=rng)
+        cutoffs = tune_cutoffs(resolved, detections, truth, folds)
         if cutoffs is None:
-            remarks.append(
-                f"{output.name}: all images are of one group, so that no cutoff can be chosen on "
-                "folds; all detections count"
+            remarks = (
+                f"{name}: all images are of one group, so that no cutoff can be chosen on folds; "
+                "all detections count",
             )
-    if resolved:
-        cells = _cut(resolved, cutoffs.of_image if cutoffs else {})
-    else:
-        cells = {name: one.masks for name, one in detections.items()}
+    overlaps = any(has_overlap(one.masks) for one in detections.values())
     common = cutoffs.on_all_images if cutoffs else {}
     method = Method(
-        name=output.name,
+        name=name,
         kind=output.kind,
         n_detections=sum(len(one.masks) for one in detections.values()),
         has_scores=output.has_scores,
         overlap=_cost(rule, resolved, detections, truth, common) if overlaps else None,
         cutoffs=cutoffs.tuned if cutoffs else None,
     )
-    return Prepared(method=method, cells=cells, detections=detections, remarks=tuple(remarks))
-
-
-def _cut(resolved: Mapping[str, Resolved], cutoffs: Mapping[str, Cutoff]) -> dict[str, CellMasks]:
-    cells = {}
-    for name, one in resolved.items():
-        masks = labels_to_masks(one.prediction.labels)
-        reached = passes(one.prediction.scores, masks.areas, cutoffs.get(name, NO_CUTOFF))
-        cells[name] = masks.select(reached)
-    return cells
+    return Prepared(
+        method=method, detections=detections, resolved=resolved, cutoffs=cutoffs, remarks=remarks
+    )
 
 
 def _cost(
@@ -111,6 +129,8 @@ def _cost(
     """Compare the detections that reach the cutoffs before and after the rule."""
     counts, scores = np.zeros(5, np.int64), []
     for name, one in detections.items():
+        if name not in truth:
+            continue
         cutoff = cutoffs.get(name, NO_CUTOFF)
         given = one.scores if one.scores is not None else np.ones(len(one.masks), np.float32)
         before = one.masks.select(passes(given, one.masks.areas, cutoff))

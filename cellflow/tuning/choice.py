@@ -4,7 +4,7 @@ Candidates are whatever can be scored image by image: cutoffs, rules, methods. A
 one row an image and one column a candidate, goes in; which column each image gets comes out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,8 @@ class NestedChoice:
     ----------
     choice : dict of str to int
         Candidate for each cell type, and for `ALL_TYPES`, chosen on all images.
+    per_fold : dict of int to dict of str to int
+        The same for each fold, chosen on the others.
     held_out : (N,) int64
         Candidate of each image, chosen on the other folds.
     scores : (N,) float64
@@ -36,6 +38,7 @@ class NestedChoice:
     """
 
     choice: dict[str, int]
+    per_fold: dict[int, dict[str, int]]
     held_out: NDArray[np.int64]
     scores: NDArray[np.float64]
     same_images_score: float
@@ -135,21 +138,23 @@ def choose_on_folds(
     if len(np.unique(folds)) < 2:
         raise ConfigError("nothing can be chosen on one fold: there is none left to score it on")
     held_out = np.zeros(len(scores), np.int64)
-    for fold in np.unique(folds):
+    per_fold = {}
+    for fold in np.unique(folds).tolist():
         training, tested = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        choice = choose(scores[training], [cell_types[image] for image in training])
-        held_out[tested] = _given(choice, [cell_types[image] for image in tested])
+        per_fold[fold] = choose(scores[training], [cell_types[image] for image in training])
+        held_out[tested] = given(per_fold[fold], [cell_types[image] for image in tested])
     choice = choose(scores, cell_types)
     images = np.arange(len(scores))
     return NestedChoice(
         choice=choice,
+        per_fold=per_fold,
         held_out=held_out,
         scores=scores[images, held_out],
-        same_images_score=float(scores[images, _given(choice, cell_types)].mean()),
+        same_images_score=float(scores[images, given(choice, cell_types)].mean()),
     )
 
 
-def _given(choice: dict[str, int], cell_types: Sequence[str | None]) -> NDArray[np.int64]:
+def given(choice: Mapping[str, int], cell_types: Sequence[str | None]) -> NDArray[np.int64]:
     """Give each image the candidate of its type, or that of all types."""
     common = choice[ALL_TYPES]
     return np.array([choice.get(kind or ALL_TYPES, common) for kind in cell_types], np.int64)

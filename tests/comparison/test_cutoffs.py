@@ -5,6 +5,7 @@ import pytest
 
 from cellflow.comparison.cutoffs import tune_cutoffs
 from cellflow.comparison.overlap_rules import resolve_overlap
+from cellflow.comparison.preparation import image_folds
 from cellflow.comparison.truth import TrueImage
 from cellflow.data.rle import rle_to_masks
 from cellflow.metrics.found_cells import find_cells
@@ -28,10 +29,11 @@ def detections(name, scores, runs=(*TRUE, *SPURIOUS), types=None):
     )
 
 
-def tuned(truth, found, n_folds=5):
-    found = dict(zip(truth, found, strict=True))
+def tuned(truth, found):
+    found = {one.name: one for one in found}
     resolved = {name: resolve_overlap(one) for name, one in found.items()}
-    return tune_cutoffs(resolved, found, truth, n_folds=n_folds, rng=np.random.default_rng(0))
+    folds = image_folds(truth, 5, np.random.default_rng(0))
+    return tune_cutoffs(resolved, found, truth, folds)
 
 
 def test_a_spurious_cell_of_low_score_is_cut():
@@ -101,3 +103,23 @@ def test_no_detection_at_all_needs_no_cutoff():
     cutoffs = tuned(truth, [detections(name, [], ()) for name in truth])
     assert cutoffs.tuned.nested_score == 0
     assert cutoffs.of_image["i0"] == (-np.inf, 0)
+
+
+def test_an_image_without_truth_gets_what_all_images_chose_and_has_no_say():
+    truth = {f"i{k}": image() for k in range(10)}
+    found = [detections(name, [0.9, 0.8, 0.3]) for name in truth]
+    new = detections("new", [0.1, 0.1, 0.1])
+    cutoffs = tuned(truth, [*found, new])
+    assert cutoffs.on_all_images["new"] == cutoffs.tuned.per_cell_type[""]
+    assert "new" not in cutoffs.of_image
+    assert cutoffs.tuned == tuned(truth, found).tuned
+
+
+def test_what_a_fold_gets_is_what_was_chosen_without_it():
+    truth = {f"i{k}": image() for k in range(10)}
+    found = [detections(name, [0.9, 0.2 + 0.05 * k, 0.5]) for k, name in enumerate(truth)]
+    cutoffs = tuned(truth, found)
+    folds = image_folds(truth, 5, np.random.default_rng(0))
+    for name, fold in folds.items():
+        assert cutoffs.per_fold[fold][name] == cutoffs.of_image[name]
+        assert set(cutoffs.per_fold[fold]) == set(truth)

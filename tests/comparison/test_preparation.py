@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from cellflow.comparison.importers import MethodOutput
-from cellflow.comparison.preparation import prepare
+from cellflow.comparison.preparation import image_folds, prepare
 from cellflow.comparison.truth import TrueImage
 from cellflow.config import ComparisonConfig
-from cellflow.data.rle import rle_to_masks
+from cellflow.data.rle import masks_to_rle, rle_to_masks
 from cellflow.records import Detections
 
 SHAPE = (1, 60)
@@ -15,6 +15,8 @@ TRUTH = {
     f"i{k}": TrueImage(masks=rle_to_masks(["1 9", "21 9"], SHAPE), cell_type="cort")
     for k in range(6)
 }
+
+FOLDS = image_folds(TRUTH, 5, np.random.default_rng(0))
 
 
 def output(runs, scores):
@@ -28,15 +30,13 @@ def output(runs, scores):
 
 
 def prepared(found, **settings):
-    return prepare(
-        found, TRUTH, settings=ComparisonConfig(**settings), rng=np.random.default_rng(0)
-    )
+    return prepare(found, TRUTH, FOLDS, ComparisonConfig(**settings))
 
 
 def test_without_overlap_and_scores_nothing_is_touched():
     found = output(["1 9", "40 3"], None)
     result = prepared(found)
-    assert result.cells["i0"] is found.detections["i0"].masks
+    assert masks_to_rle(result.cells["i0"]) == ["1 9", "40 3"]
     assert (result.method.overlap, result.method.cutoffs) == (None, None)
     assert result.method.n_detections == 12
 
@@ -81,12 +81,8 @@ def test_images_of_one_group_are_left_uncut_with_a_remark():
         name: TrueImage(masks=image.masks, cell_type="cort", group="w")
         for name, image in TRUTH.items()
     }
-    result = prepare(
-        output(["1 9", "40 9"], [0.9, 0.2]),
-        one_group,
-        settings=ComparisonConfig(),
-        rng=np.random.default_rng(0),
-    )
+    folds = image_folds(one_group, 5, np.random.default_rng(0))
+    result = prepare(output(["1 9", "40 9"], [0.9, 0.2]), one_group, folds, ComparisonConfig())
     assert result.remarks == (
         "m: all images are of one group, so that no cutoff can be chosen on folds; all detections "
         "count",
@@ -97,6 +93,11 @@ def test_images_of_one_group_are_left_uncut_with_a_remark():
 def test_images_outside_the_comparison_are_left_out():
     found = output(["1 9"], None)
     few = {"i0": TRUTH["i0"]}
-    result = prepare(found, few, settings=ComparisonConfig(), rng=np.random.default_rng(0))
+    result = prepare(found, few, FOLDS, ComparisonConfig())
     assert list(result.cells) == list(result.detections) == ["i0"]
     assert result.method.n_detections == 1
+
+
+def test_cells_keep_the_order_of_the_file():
+    found = output(["21 9", "1 9"], [0.5, 0.9])
+    assert masks_to_rle(prepared(found).cells["i0"]) == ["21 9", "1 9"]
