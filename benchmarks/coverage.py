@@ -25,8 +25,8 @@ WITHIN_WELLS = 0.5
 """Share of the variance that two images of a well have in common."""
 
 CASES = (
-    *((n_images, 1) for n_images in (12, 30, 119, 240, 606)),
-    *((n_images, 3) for n_images in (12, 30, 60, 119, 240, 606)),
+    *((n_images, 1) for n_images in (6, 8, 12, 30, 119, 240, 606)),
+    *((n_images, 3) for n_images in (12, 18, 24, 30, 60, 119, 240, 606)),
 )
 """Images, and images a well; the last well may have fewer."""
 

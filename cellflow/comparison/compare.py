@@ -14,7 +14,7 @@ from cellflow.comparison.importers import MethodOutput, Sources, read_outputs
 from cellflow.comparison.pairs import paired_differences, rank
 from cellflow.comparison.preparation import Prepared, image_folds, prepare
 from cellflow.comparison.result import Comparison
-from cellflow.comparison.truth import Truth, read_truth
+from cellflow.comparison.truth import Truth, read_truth, shapes_of
 from cellflow.config import ComparisonConfig
 from cellflow.errors import ConfigError, SubmissionError
 from cellflow.metrics.average_precision import Variant
@@ -74,7 +74,7 @@ def compare(
         raise SubmissionError("a comparison needs two submissions or more")
     true_images = read_truth(truth)
     return compare_outputs(
-        read_outputs(submissions, true_images, sources),
+        read_outputs(submissions, shapes_of(true_images), sources),
         true_images,
         variant=variant,
         common_only=common_only,

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from cellflow.comparison.truth import Truth, shapes_of
 from cellflow.data.coco_results import read_coco_results
 from cellflow.data.folders import SEG_ENDING, list_label_files, read_seg_masks
 from cellflow.data.image_names import ImageNames
@@ -23,7 +22,7 @@ from cellflow.data.images import find_images, read_image
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.submission import read_submission
 from cellflow.errors import DataError, LabelError, SubmissionError
-from cellflow.records import CellMasks, Detections, Prediction
+from cellflow.records import CellMasks, Detections, Prediction, Shape
 from cellflow.wording import counted
 
 Report = Callable[[int, Mapping[str, float]], None]
@@ -77,8 +76,12 @@ class Sources:
     report: Report = lambda step, numbers: None
 
 
+Shapes = Mapping[str, Shape]
+"""Height and width of the images wanted, by name."""
+
+
 def read_outputs(
-    paths: Sequence[Path | str], truth: Truth, sources: Sources | None = None
+    paths: Sequence[Path | str], shapes: Shapes, sources: Sources | None = None
 ) -> list[MethodOutput]:
     """Read what several methods found; each is named by its file, with its folder if need be.
 
@@ -90,13 +93,13 @@ def read_outputs(
     files = [Path(path) for path in paths]
     stems = [_stem(path) for path in files]
     return [
-        read_output(path, truth, stem if stems.count(stem) == 1 else str(path), sources)
+        read_output(path, shapes, stem if stems.count(stem) == 1 else str(path), sources)
         for path, stem in zip(files, stems, strict=True)
     ]
 
 
 def read_output(
-    path: Path, truth: Truth, name: str, sources: Sources | None = None
+    path: Path, shapes: Shapes, name: str, sources: Sources | None = None
 ) -> MethodOutput:
     """Read what one method found, recognised by its suffix and what a folder holds.
 
@@ -104,8 +107,8 @@ def read_output(
     ----------
     path : path
         See above.
-    truth : mapping of image name to TrueImage
-        For the images' sizes.
+    shapes : mapping of image name to (H, W)
+        The images wanted. Of others that a method was run on only the names are given.
     name : str
         How to call it.
     sources : Sources, optional
@@ -118,13 +121,13 @@ def read_output(
     suffix = path.suffix.lower()
     if path.is_dir():
         if _is_model(path):
-            return _predicted(path, truth, name, sources)
-        return _labels(path, truth, name)
+            return _predicted(path, shapes, name, sources)
+        return _labels(path, shapes, name)
     if suffix == ".csv":
-        masks = read_submission(path, shapes_of(truth))
+        masks = read_submission(path, shapes)
         return MethodOutput(name=name, kind="submission", detections=_without_scores(masks))
     if suffix == ".json":
-        results = read_coco_results(path, shapes_of(truth), sources.image_names)
+        results = read_coco_results(path, shapes, sources.image_names)
         return MethodOutput(
             name=name,
             kind="COCO results",
@@ -134,7 +137,7 @@ def read_output(
     if path.name.endswith(SEG_ENDING):
         image = path.name.removesuffix(SEG_ENDING)
         masks = {image: read_seg_masks(path)}
-        _check_sizes(masks, truth, path)
+        _check_sizes(masks, shapes, path)
         return MethodOutput(name=name, kind="_seg.npy", detections=_without_scores(masks))
     raise DataError(
         f"{path}: expected a submission .csv, COCO results .json, a {SEG_ENDING}, a folder of "
@@ -142,39 +145,39 @@ def read_output(
     )
 
 
-def _labels(folder: Path, truth: Truth, name: str) -> MethodOutput:
+def _labels(folder: Path, shapes: Shapes, name: str) -> MethodOutput:
     readers = list_label_files(folder)
     if not readers:
         raise DataError(f"{folder}: neither label images, {SEG_ENDING} files nor a model in it")
-    # What has no truth is not read, but known to be there.
+    # What is not wanted is not read, but known to be there.
     masks = {
-        image: read() if image in truth else CellMasks.empty((1, 1))
+        image: read() if image in shapes else CellMasks.empty((1, 1))
         for image, read in readers.items()
     }
-    _check_sizes(masks, truth, folder)
+    _check_sizes(masks, shapes, folder)
     kind = "_seg.npy" if any(folder.glob(f"*{SEG_ENDING}")) else "label images"
     return MethodOutput(name=name, kind=kind, detections=_without_scores(masks))
 
 
-def _predicted(folder: Path, truth: Truth, name: str, sources: Sources) -> MethodOutput:
+def _predicted(folder: Path, shapes: Shapes, name: str, sources: Sources) -> MethodOutput:
     # Only here is torch needed, which takes more than a second to import.
     from cellflow.inference.predict import load_model
 
     if not sources.images:
         raise SubmissionError(f"{folder} is a model; --images tells which images it is to predict")
     pictures = {path.stem: path for path in find_images(sources.images)}
-    wanted = [image for image in truth if image in pictures]
+    wanted = [image for image in shapes if image in pictures]
     if not wanted:
         raise SubmissionError(
             f"none of the {counted(len(pictures), 'image')} is one of the truth; the first is "
-            f"{next(iter(pictures))}, the truth has {next(iter(truth))}"
+            f"{next(iter(pictures))}, the truth has {next(iter(shapes))}"
         )
     model = load_model(folder, device=sources.device)
     detections = {}
     for done, image in enumerate(wanted):
         detections[image] = _as_detections(model.predict(read_image(pictures[image]), image))
         sources.report(done + 1, {"total": len(wanted)})
-    _check_sizes({image: one.masks for image, one in detections.items()}, truth, folder)
+    _check_sizes({image: one.masks for image, one in detections.items()}, shapes, folder)
     return MethodOutput(name=name, kind="model", detections=detections)
 
 
@@ -192,10 +195,10 @@ def _without_scores(masks: Mapping[str, CellMasks]) -> dict[str, Detections]:
     return {image: Detections(name=image, masks=found) for image, found in masks.items()}
 
 
-def _check_sizes(masks: Mapping[str, CellMasks], truth: Truth, path: Path) -> None:
+def _check_sizes(masks: Mapping[str, CellMasks], shapes: Shapes, path: Path) -> None:
     for image, found in masks.items():
-        if image in truth and found.shape != truth[image].masks.shape:
-            here, there = found.shape, truth[image].masks.shape
+        if image in shapes and found.shape != shapes[image]:
+            here, there = found.shape, shapes[image]
             raise LabelError(
                 f"{path}: image {image} is {here[0]}x{here[1]}, its truth {there[0]}x{there[1]}"
             )

@@ -13,6 +13,7 @@ from cellflow.metrics.score import EMPTY_CASES
 from cellflow.records import Interval
 
 if TYPE_CHECKING:
+    from cellflow.comparison.fuse import Fusion
     from cellflow.comparison.result import (
         Breakdown,
         CocoPrecision,
@@ -65,6 +66,35 @@ def comparison_table(comparison: "Comparison") -> str:
         [f"Variant {comparison.scores[0].variant}. {EMPTY_CASES}"],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def fusion_table(fusion: "Fusion") -> str:
+    """Give what was fused how, and what it is worth."""
+    gain, nested = fusion.gain, fusion.nested
+    verdict = "not to be told apart from" if gain.low <= 0 <= gain.high else "better than"
+    if gain.high < 0:
+        verdict = "worse than"
+    best = max(fusion.rule_scores[""].values())
+    width = max(len(rule) for rule in fusion.rule_scores[""])
+    kinds = [*sorted(kind for kind in fusion.rule_scores if kind), ""]
+    head = "".join(f"{kind or 'all':>9}" for kind in kinds)
+    sentences = [
+        f"Fused: mAP {_estimate(nested.mean)} on {nested.overall.n_images} images, each fold by "
+        f"what {fusion.n_folds - 1} others chose; {verdict} {fusion.best_alone} alone, by "
+        f"{_signed(gain)} paired.",
+        f"By what was chosen on the same images it is {fusion.same_images_score:.3f}, too high by "
+        "selection; the file is fused so.",
+        *(
+            f"{kind or 'other images'}: {rule}"
+            for kind, rule in sorted(fusion.rules.items(), key=lambda one: (one[0] == "", one[0]))
+        ),
+        *(f"Note: {remark}." for remark in fusion.remarks),
+    ]
+    lines = [f"{'mean score of every rule':<{width}}{head}"]
+    for rule, score in fusion.rule_scores[""].items():
+        cells = "".join(f"{fusion.rule_scores[kind][rule]:9.3f}" for kind in kinds)
+        lines.append(f"{rule:<{width}}{cells}" + ("  <" if score == best else ""))
+    return "\n".join([*_wrapped(sentences), "", *lines])
 
 
 def _wrapped(sentences: Sequence[str]) -> list[str]:
@@ -284,6 +314,12 @@ def _signed(interval: Interval) -> str:
     if np.isnan(interval.low):
         return f"{interval.estimate:+.3f} (no interval)"
     return f"{interval.estimate:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
+
+
+def _estimate(interval: Interval) -> str:
+    if np.isnan(interval.low):
+        return f"{interval.estimate:.3f} (no interval)"
+    return f"{interval.estimate:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
 
 def _p_value(p: float) -> str:

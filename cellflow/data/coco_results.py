@@ -112,16 +112,7 @@ class _Image:
 
     def masks(self) -> CellMasks:
         self.pack()
-        parts = self.packed or [CellMasks.empty(self.shape)]
-        offsets = [np.zeros(1, np.int64)]
-        for part in parts:
-            offsets.append(part.offsets[1:] + offsets[-1][-1])
-        return CellMasks(
-            starts=np.concatenate([part.starts for part in parts]),
-            lengths=np.concatenate([part.lengths for part in parts]),
-            offsets=np.concatenate(offsets),
-            shape=self.shape,
-        )
+        return CellMasks.joined(self.packed or [CellMasks.empty(self.shape)])
 
 
 class _Results:

@@ -6,19 +6,18 @@ import numpy as np
 import pytest
 
 from cellflow.comparison.importers import Sources, read_output, read_outputs
-from cellflow.comparison.truth import TrueImage
 from cellflow.data.exports import Found, export
 from cellflow.data.image_names import read_image_names
 from cellflow.data.images import write_label_tiff, write_png
 from cellflow.data.rle import masks_to_dense
 from cellflow.errors import DataError, LabelError, SubmissionError
-from cellflow.records import CellMasks, Prediction
+from cellflow.records import Prediction
 
 SHAPE = (6, 9)
 
 
-def truth(*names, shape=SHAPE):
-    return {name: TrueImage(masks=CellMasks.empty(shape)) for name in names}
+def shapes(*names, shape=SHAPE):
+    return dict.fromkeys(names, shape)
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ def test_what_predict_writes_is_read_back(
     tmp_path, predictions, labels, target, folder_format, kind
 ):
     path = exported(tmp_path, predictions, target, folder_format)
-    found = read_output(path, truth("a", "b"), "x")
+    found = read_output(path, shapes("a", "b"), "x")
     assert (found.name, found.kind) == ("x", kind)
     dense = masks_to_dense(found.detections["a"].masks)
     assert (np.einsum("nyx,n->yx", dense, [1, 2]) == labels).all()
@@ -67,38 +66,38 @@ def test_what_predict_writes_is_read_back(
 
 def test_a_single_seg_file_is_of_one_image(tmp_path, predictions):
     folder = exported(tmp_path, predictions, "segs", "seg")
-    [found] = read_outputs([folder / "a_seg.npy"], truth("a"))
+    [found] = read_outputs([folder / "a_seg.npy"], shapes("a"))
     assert (found.name, list(found.detections)) == ("a", ["a"])
 
 
 def test_plain_pngs_are_labels_and_beside_masks_they_are_pictures(tmp_path, labels):
     write_png(tmp_path / "m/a.png", labels.astype(np.uint8))
-    assert list(read_output(tmp_path / "m", truth("a"), "x").detections) == ["a"]
+    assert list(read_output(tmp_path / "m", shapes("a"), "x").detections) == ["a"]
     write_label_tiff(tmp_path / "m/b_masks.tif", labels)
-    assert list(read_output(tmp_path / "m", truth("a"), "x").detections) == ["b"]
+    assert list(read_output(tmp_path / "m", shapes("a"), "x").detections) == ["b"]
 
 
 def test_labels_without_truth_are_known_but_not_read(tmp_path, labels):
     write_label_tiff(tmp_path / "m/a.tif", labels)
     (tmp_path / "m/z.tif").write_bytes(b"broken")
-    assert list(read_output(tmp_path / "m", truth("a"), "x").detections) == ["a", "z"]
+    assert list(read_output(tmp_path / "m", shapes("a"), "x").detections) == ["a", "z"]
 
 
 @pytest.mark.parametrize(("target", "folder_format"), [("masks", "tif"), ("segs", "seg")])
 def test_labels_of_another_size_are_refused_with_both(tmp_path, predictions, target, folder_format):
     path = exported(tmp_path, predictions, target, folder_format)
     with pytest.raises(LabelError, match=r"image a is 6x9, its truth 9x6"):
-        read_output(path, truth("a", "b", shape=(9, 6)), "x")
+        read_output(path, shapes("a", "b", shape=(9, 6)), "x")
     if target == "segs":
         with pytest.raises(LabelError, match=r"image a is 6x9, its truth 9x6"):
-            read_output(path / "a_seg.npy", truth("a", shape=(9, 6)), "x")
+            read_output(path / "a_seg.npy", shapes("a", shape=(9, 6)), "x")
 
 
 def test_two_label_files_of_one_image_are_refused(tmp_path, labels):
     for name in ("a_masks.tif", "a_cp_masks.tif"):
         write_label_tiff(tmp_path / "m" / name, labels)
     with pytest.raises(LabelError, match="are both labels of image a"):
-        read_output(tmp_path / "m", truth("a"), "x")
+        read_output(tmp_path / "m", shapes("a"), "x")
 
 
 def test_ids_of_coco_results_are_looked_up(tmp_path, predictions):
@@ -107,7 +106,7 @@ def test_ids_of_coco_results_are_looked_up(tmp_path, predictions):
     path.write_text(json.dumps(content))
     (tmp_path / "names.csv").write_text("id,file_name\n5,a.png\n6,b.png\n")
     sources = Sources(image_names=read_image_names(tmp_path / "names.csv"))
-    found = read_output(path, truth("a", "b"), "x", sources)
+    found = read_output(path, shapes("a", "b"), "x", sources)
     assert [len(found.detections[name].masks) for name in "ab"] == [2, 0]
     assert "1 image of names.csv without a cell in it" in found.remarks[0]
 
@@ -116,14 +115,14 @@ def test_what_is_of_no_kind_is_refused_with_the_kinds(tmp_path):
     (tmp_path / "x.txt").write_text("")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"expected a submission \.csv, COCO results"):
-        read_output(tmp_path / "x.txt", truth("a"), "x")
+        read_output(tmp_path / "x.txt", shapes("a"), "x")
     with pytest.raises(DataError, match=r"neither label images, _seg\.npy files nor a model"):
-        read_output(tmp_path / "empty", truth("a"), "x")
+        read_output(tmp_path / "empty", shapes("a"), "x")
 
 
 def test_entries_of_the_same_name_keep_their_folders(tmp_path, predictions):
     paths = [exported(tmp_path, predictions, f"{name}/s.csv") for name in ("x", "y")]
-    names = [found.name for found in read_outputs(paths, truth("a", "b"))]
+    names = [found.name for found in read_outputs(paths, shapes("a", "b"))]
     assert names == [str(path) for path in paths]
 
 
@@ -149,20 +148,20 @@ def test_a_model_folder_predicts_the_images_that_have_truth(tmp_path, rng):
         device="cpu",
         report=lambda step, numbers: done.append((step, numbers["total"])),
     )
-    found = read_output(tmp_path / "model", truth("a", "b", shape=(40, 50)), "x", sources)
+    found = read_output(tmp_path / "model", shapes("a", "b", shape=(40, 50)), "x", sources)
     assert (found.kind, list(found.detections)) == ("model", ["a", "b"])
     assert done == [(1, 2), (2, 2)]
     assert found.has_scores
     with pytest.raises(LabelError, match="image a is 40x50, its truth 50x40"):
-        read_output(tmp_path / "model", truth("a", shape=(50, 40)), "x", sources)
+        read_output(tmp_path / "model", shapes("a", shape=(50, 40)), "x", sources)
 
 
 def test_a_model_without_images_is_refused(tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m/config.json").write_text("{}")
     with pytest.raises(SubmissionError, match="m is a model; --images tells which images"):
-        read_output(tmp_path / "m", truth("a"), "x")
+        read_output(tmp_path / "m", shapes("a"), "x")
     write_png(tmp_path / "pictures/q.png", np.zeros(SHAPE, np.uint8))
     sources = Sources(images=(tmp_path / "pictures",))
     with pytest.raises(SubmissionError, match="none of the 1 image is one of the truth"):
-        read_output(tmp_path / "m", truth("a"), "x", sources)
+        read_output(tmp_path / "m", shapes("a"), "x", sources)

@@ -1,0 +1,280 @@
+"""Several methods to one submission: the rule is chosen on folds, for each cell type."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.comparison.coverage import compared_images
+from cellflow.comparison.fusion_rules import FusionRule, all_rules, fuse_cells
+from cellflow.comparison.importers import Sources, read_outputs
+from cellflow.comparison.preparation import Prepared, image_folds, prepare
+from cellflow.comparison.tables import fusion_table
+from cellflow.comparison.truth import Truth, read_truth, shapes_of
+from cellflow.config import ComparisonConfig
+from cellflow.data.images import find_images, read_image
+from cellflow.data.submission import write_submission
+from cellflow.errors import ConfigError, DataError, SubmissionError
+from cellflow.metrics.bootstrap import N_DRAWS, paired_difference
+from cellflow.metrics.found_cells import find_cells
+from cellflow.metrics.score import Score, score_images
+from cellflow.records import CellMasks, Detections, Interval, Shape
+from cellflow.tuning.choice import ALL_TYPES, choose, given
+
+DEFAULTS = ComparisonConfig()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fusion:
+    """Several methods made one.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Of the methods.
+    rules : dict of str to str
+        For each cell type the rule, in words, chosen on all images with truth; under "" that for
+        other images.
+    rule_scores : dict of str to dict of str to float
+        For every cell type and rule the mean score of the type's images; under "" of all.
+    nested : Score
+        When each fold is fused by what the others chose, cutoffs included: what to expect.
+    same_images_score : float
+        mAP of the images with truth by what was chosen on them; too high by selection.
+    best_alone : str
+        The method that is best alone, on the same images.
+    gain : Interval
+        Nested score less that of `best_alone`, paired by image.
+    n_folds : int
+    cells : dict of image name to CellMasks
+        The fused cells of all images, without overlap.
+    remarks : tuple of str
+    """
+
+    names: tuple[str, ...]
+    rules: dict[str, str]
+    rule_scores: dict[str, dict[str, float]]
+    nested: Score
+    same_images_score: float
+    best_alone: str
+    gain: Interval
+    n_folds: int
+    cells: dict[str, CellMasks]
+    remarks: tuple[str, ...]
+
+    def table(self) -> str:
+        """Give what was chosen, and what it is worth, for reading."""
+        return fusion_table(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the same as plain values, for JSON."""
+        gain = self.gain
+        return {
+            "names": list(self.names),
+            "rules": self.rules,
+            "rule_scores": self.rule_scores,
+            "nested": self.nested.to_dict(),
+            "same_images_score": self.same_images_score,
+            "best_alone": self.best_alone,
+            "gain": {"estimate": gain.estimate, "low": gain.low, "high": gain.high},
+            "n_folds": self.n_folds,
+            "images": len(self.cells),
+            "cells": sum(map(len, self.cells.values())),
+            "remarks": list(self.remarks),
+        }
+
+
+def fuse(
+    entries: Sequence[Path | str],
+    truth: Path | str,
+    out: Path | str,
+    *,
+    common_only: bool = False,
+    settings: ComparisonConfig = DEFAULTS,
+    sources: Sources | None = None,
+    n_draws: int = N_DRAWS,
+    seed: int = 0,
+) -> Fusion:
+    """Make one submission of several methods.
+
+    Parameters
+    ----------
+    entries : sequence of path
+        Two or more, of any kind that `comparison.importers` lists.
+    truth : path
+        As for `compare`. Of images that it does not have the size must be known, from the pictures
+        in `sources`; they are fused by what the others chose.
+    out : path
+        The submission to write.
+    common_only : bool
+        Fuse the images that all have, instead of refusing when they differ.
+    settings : ComparisonConfig
+        Overlap rule, tuning of cutoffs, number of folds.
+    sources : Sources, optional
+    n_draws, seed : int
+        Of the bootstrap, and of the folds.
+
+    Raises
+    ------
+    ConfigError
+        `out` is no ``.csv``.
+    DataError, LabelError, RleError, ModelError
+        `truth` or an entry cannot be read, or all images are of one group.
+    SubmissionError
+        Fewer than two entries, or they cover different images.
+    """
+    if Path(out).suffix.lower() != ".csv":
+        raise ConfigError(f"--out {out}: expected a submission .csv")
+    if len(entries) < 2:
+        raise SubmissionError("there is nothing to fuse in fewer than two entries")
+    true_images = read_truth(truth)
+    shapes = shapes_of(true_images) | _other_shapes(sources, true_images)
+    outputs = read_outputs(entries, shapes, sources)
+    images, remarks = compared_images(
+        list(shapes),
+        {output.name: output.detections.keys() for output in outputs},
+        common_only=common_only,
+    )
+    known = {name: true_images[name] for name in images if name in true_images}
+    if not known:
+        raise SubmissionError(f"no image of {truth} is covered by all: no rule can be chosen")
+    folds = image_folds(known, settings.n_folds, np.random.default_rng(seed))
+    if len(set(folds.values())) < 2:
+        raise DataError(f"{truth}: all images are of one group; a rule needs two folds or more")
+    prepared = [prepare(output, known, folds, settings, images) for output in outputs]
+    for output, one in zip(outputs, prepared, strict=True):
+        remarks += [*output.remarks, *one.remarks]
+    fusion = _choose(prepared, known, folds, images, remarks, n_draws, seed)
+    write_submission(out, fusion.cells.items())
+    return fusion
+
+
+def _other_shapes(sources: Sources | None, truth: Truth) -> dict[str, Shape]:
+    """Give the sizes of pictures without truth."""
+    if sources is None or not sources.images:
+        return {}
+    pictures = {path.stem: path for path in find_images(sources.images)}
+    return {
+        name: (picture.shape[-2], picture.shape[-1])
+        for name, path in pictures.items()
+        if name not in truth
+        for picture in [read_image(path)]
+    }
+
+
+def _choose(
+    prepared: Sequence[Prepared],
+    truth: Truth,
+    folds: Mapping[str, int],
+    images: Sequence[str],
+    remarks: Sequence[str],
+    n_draws: int,
+    seed: int,
+) -> Fusion:
+    """Choose the rule of each cell type, and tell on held-out folds what that is worth."""
+    rules = all_rules(len(prepared))
+    names = tuple(one.method.name for one in prepared)
+    kinds = [image.cell_type for image in truth.values()]
+    nested = _nested(prepared, truth, folds, rules)
+    cutoffs = [one.cutoffs.on_all_images if one.cutoffs else {} for one in prepared]
+    final = {
+        name: [one.cut(name, cut) for one, cut in zip(prepared, cutoffs, strict=True)]
+        for name in images
+    }
+    table = _rule_scores({name: final[name] for name in truth}, truth, rules)
+    choice = choose(table, kinds)
+    chosen = given(choice, [truth[name].cell_type if name in truth else None for name in images])
+    score = _score(nested, truth, n_draws, seed)
+    alone = [table[:, number].mean() for number in range(len(prepared))]
+    best = int(np.argmax(alone))
+    best_score = _score(prepared[best].cells, truth, n_draws, seed)
+    numbers = given(choice, kinds)
+    return Fusion(
+        names=names,
+        rules={kind: rules[number].describe(names) for kind, number in choice.items()},
+        rule_scores=_means(table, kinds, [rule.describe(names) for rule in rules]),
+        nested=score,
+        same_images_score=float(table[np.arange(len(table)), numbers].mean()),
+        best_alone=names[best],
+        gain=paired_difference(
+            score.image_scores,
+            best_score.image_scores,
+            rng=np.random.default_rng(seed),
+            strata=score.cell_types,
+            clusters=score.groups,
+            n_draws=n_draws,
+        ),
+        n_folds=len(set(folds.values())),
+        cells={
+            name: fuse_cells(rules[number], final[name])
+            for name, number in zip(images, chosen.tolist(), strict=True)
+        },
+        remarks=tuple(remarks),
+    )
+
+
+def _nested(
+    prepared: Sequence[Prepared],
+    truth: Truth,
+    folds: Mapping[str, int],
+    rules: Sequence[FusionRule],
+) -> dict[str, CellMasks]:
+    """Fuse each fold by the rule, and with the cutoffs, that the others chose."""
+    kinds = [image.cell_type for image in truth.values()]
+    fold_of = np.array([folds[name] for name in truth])
+    is_cut = any(one.cutoffs for one in prepared)
+    fused: dict[str, CellMasks] = {}
+    table: NDArray[np.float64] | None = None
+    for fold in np.unique(fold_of).tolist():
+        cutoffs = [one.cutoffs.per_fold[fold] if one.cutoffs else {} for one in prepared]
+        methods = {
+            name: [one.cut(name, cut) for one, cut in zip(prepared, cutoffs, strict=True)]
+            for name in truth
+        }
+        # Without cutoffs the cells, and so the scores, are the same in all folds.
+        if table is None or is_cut:
+            table = _rule_scores(methods, truth, rules)
+        others = np.flatnonzero(fold_of != fold)
+        choice = choose(table[others], [kinds[image] for image in others])
+        for name, number in zip(truth, given(choice, kinds).tolist(), strict=True):
+            if folds[name] == fold:
+                fused[name] = fuse_cells(rules[number], methods[name])
+    return {name: fused[name] for name in truth}
+
+
+def _rule_scores(
+    methods: Mapping[str, Sequence[Detections]], truth: Truth, rules: Sequence[FusionRule]
+) -> NDArray[np.float64]:
+    """Give the score of each image with each rule, (N, R)."""
+    return np.array(
+        [
+            [
+                find_cells(image.masks, fuse_cells(rule, methods[name])).precision.mean()
+                for rule in rules
+            ]
+            for name, image in truth.items()
+        ]
+    )
+
+
+def _means(
+    table: NDArray[np.float64], kinds: Sequence[str | None], rules: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    means = {ALL_TYPES: table.mean(axis=0)}
+    for kind in sorted({kind for kind in kinds if kind}):
+        means[kind] = table[[other == kind for other in kinds]].mean(axis=0)
+    return {kind: dict(zip(rules, row.tolist(), strict=True)) for kind, row in means.items()}
+
+
+def _score(cells: Mapping[str, CellMasks], truth: Truth, n_draws: int, seed: int) -> Score:
+    return score_images(
+        {name: image.masks for name, image in truth.items()},
+        cells,
+        cell_types={name: image.cell_type for name, image in truth.items()},
+        groups={name: image.group for name, image in truth.items()},
+        n_draws=n_draws,
+        rng=np.random.default_rng(seed),
+    )

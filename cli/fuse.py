@@ -1,0 +1,39 @@
+"""`cellflow fuse`: one submission of several methods."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .comparing import comparison_settings, comparison_sources, entry_options
+from .options import EXISTING, PATH, SEED, json_option
+
+
+@click.command()
+@click.argument("entries", type=EXISTING, nargs=-1, required=True)
+@click.option("--out", type=PATH, required=True, help="The submission.csv to write.")
+@click.option("--common-only", is_flag=True, help="Fuse the images that all have.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of bootstrap and folds.")
+@entry_options
+@json_option
+def command(entries: tuple[Path, ...], out: Path, as_json: bool, **options: Any) -> None:
+    """Fuse two or more ENTRIES into one submission.
+
+    For each cell type the rule is chosen on the images with truth: one entry alone, one filled in
+    by the others, or votes on cells and pixels. The score is of held-out folds. Images without
+    truth are fused too when --images shows them.
+
+    \b
+    cellflow fuse ours.csv mask_rcnn.csv --truth train.csv --out fused.csv
+    """
+    from cellflow.comparison.fuse import fuse
+    from cellflow.jsontext import to_json
+
+    truth, settings = options.pop("truth"), comparison_settings(options)
+    with comparison_sources(options) as sources:
+        fusion = fuse(entries, truth, out, settings=settings, sources=sources, **options)
+    if as_json:
+        click.echo(to_json(fusion.to_dict()))
+    else:
+        n_cells = sum(map(len, fusion.cells.values()))
+        click.echo(f"{fusion.table()}\n\n{n_cells} cells in {len(fusion.cells)} images: {out}")
