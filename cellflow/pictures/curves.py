@@ -1,8 +1,6 @@
 """Curves of training as one PNG, drawn with Pillow."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from PIL import Image, ImageDraw
 from cellflow.atomic import atomic_path
 from cellflow.errors import ConfigError
 from cellflow.pictures.lettering import INK, PAPER, Colour, fit_text, load_font
+from cellflow.pictures.scales import Scale, fit_scale
 
 WIDTH, HEIGHT = 900, 540
 """Of the picture, pixels."""
@@ -33,21 +32,6 @@ LINES: tuple[Colour, ...] = (
 
 Series = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 Bands = Mapping[str, tuple[Sequence[float], Sequence[float]]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Scale:
-    """From values to picture pixels along one axis."""
-
-    low: float
-    high: float
-    first: float
-    last: float
-    ticks: tuple[float, ...]
-
-    def __call__(self, value: float) -> float:
-        share = (value - self.low) / (self.high - self.low)
-        return self.first + share * (self.last - self.first)
 
 
 def draw_curves(
@@ -89,8 +73,8 @@ def draw_curves(
     spread = [*curves.values()] + [half for area in areas.values() for half in area]
     finite = np.concatenate([curve[np.isfinite(curve).all(axis=1)] for curve in spread] or [[]])
     finite = finite.reshape(-1, 2)
-    across = _scale(finite[:, 0], LEFT, WIDTH - RIGHT, tight=True)
-    upwards = _scale(finite[:, 1], HEIGHT - BOTTOM, TOP)
+    across = fit_scale(finite[:, 0], LEFT, WIDTH - RIGHT, tight=True)
+    upwards = fit_scale(finite[:, 1], HEIGHT - BOTTOM, TOP)
     picture = Image.new("RGB", (WIDTH * FINE, HEIGHT * FINE), PAPER)
     pen = ImageDraw.Draw(picture)
     _draw_grid(pen, across, upwards)
@@ -120,30 +104,7 @@ def _band(
     return _points(name, x, pair[0]), _points(name, x, pair[1])
 
 
-def _scale(
-    values: NDArray[np.float64], first: float, last: float, *, tight: bool = False
-) -> _Scale:
-    """Choose round ticks, and limits at ticks or, if `tight`, at the extreme values."""
-    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
-    if high - low < 1e-12 * max(abs(low), abs(high), 1e-300):
-        low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
-    step = _round_step((high - low) / 5)
-    n_below, n_above = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    ticks = tuple(step * k for k in range(n_below, n_above + 1))
-    if tight:
-        ticks = tuple(tick for tick in ticks if low - step / 1e6 <= tick <= high + step / 1e6)
-    else:
-        low, high = ticks[0], ticks[-1]
-    return _Scale(low=low, high=high, first=first, last=last, ticks=ticks)
-
-
-def _round_step(step: float) -> float:
-    """Give the nearest 1, 2 or 5 times a power of ten, upwards."""
-    power = 10.0 ** math.floor(math.log10(step))
-    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= step * 0.999)
-
-
-def _draw_grid(pen: ImageDraw.ImageDraw, across: _Scale, upwards: _Scale) -> None:
+def _draw_grid(pen: ImageDraw.ImageDraw, across: Scale, upwards: Scale) -> None:
     for tick in across.ticks:
         x = across(tick) * FINE
         pen.line([(x, TOP * FINE), (x, (HEIGHT - BOTTOM) * FINE)], fill=GRID, width=FINE)
@@ -162,17 +123,15 @@ def _pieces(curve: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     return [piece for piece in pieces if len(piece)]
 
 
-def _place(
-    piece: NDArray[np.float64], across: _Scale, upwards: _Scale
-) -> list[tuple[float, float]]:
+def _place(piece: NDArray[np.float64], across: Scale, upwards: Scale) -> list[tuple[float, float]]:
     return [(across(float(x)) * FINE, upwards(float(y)) * FINE) for x, y in piece]
 
 
 def _draw_line(
     pen: ImageDraw.ImageDraw,
     curve: NDArray[np.float64],
-    across: _Scale,
-    upwards: _Scale,
+    across: Scale,
+    upwards: Scale,
     colour: Colour,
 ) -> None:
     for piece in _pieces(curve):
@@ -188,8 +147,8 @@ def _draw_line(
 def _draw_band(
     pen: ImageDraw.ImageDraw,
     area: tuple[NDArray[np.float64], NDArray[np.float64]],
-    across: _Scale,
-    upwards: _Scale,
+    across: Scale,
+    upwards: Scale,
     colour: Colour,
 ) -> None:
     red, green, blue = ((part + 3 * 255) // 4 for part in colour)
@@ -201,8 +160,8 @@ def _draw_band(
 
 def _letter(
     picture: Image.Image,
-    across: _Scale,
-    upwards: _Scale,
+    across: Scale,
+    upwards: Scale,
     texts: tuple[str, str, str],
     names: list[str],
     nothing: bool,
