@@ -68,6 +68,7 @@ def _run_small_job(folder: Path) -> None:
     from cellflow.inference.folder import predict_folder
     from cellflow.inference.predict import load_model
     from cellflow.metrics.average_precision import average_precision
+    from cellflow.report.write import report_comparison
     from cellflow.synth.competition import write_competition
     from cellflow.training.fine_tune import fine_tune
 
@@ -88,7 +89,8 @@ def _run_small_job(folder: Path) -> None:
         cells=folder / "cells.csv",
         overlays=folder / "pictures",
     )
-    compare([found, found], folder / "data" / "test.csv", n_draws=10)
+    truth = folder / "data" / "test.csv"
+    report_comparison(folder / "report.html", compare([found, found], truth, n_draws=10), truth)
     samples = ((entry.image_path.name, entry.load()) for entry in open_kaggle(folder / "data"))
     write_coco(folder / "data" / "train" / "coco.json", samples)
     open_coco(folder / "data" / "train")

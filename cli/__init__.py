@@ -19,6 +19,7 @@ COMMANDS = {
     "compare": ("cellflow_cli.compare", "Compare submissions image by image, with error bars."),
     "experiment": ("cellflow_cli.experiment", "Compare ways of training on the same folds."),
     "fuse": ("cellflow_cli.fuse", "Make one submission of several methods, without overlap."),
+    "report": ("cellflow_cli.report", "Write an HTML report of predictions to look at."),
     "check": ("cellflow_cli.check", "Check a data folder or a submission for faults."),
     "folds": ("cellflow_cli.folds", "Split a data folder into training and validation folds."),
     "show": ("cellflow_cli.show", "Draw images with the outlines of their cells."),

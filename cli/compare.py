@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from .comparing import comparison_settings, comparison_sources, entry_options
-from .options import EXISTING, SEED, json_option
+from .options import EXISTING, SEED, json_option, report_option
+from .progress import Progress
 
 
 @click.command()
@@ -16,8 +17,11 @@ from .options import EXISTING, SEED, json_option
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of bootstrap and folds.")
 @click.option("--no-coco", is_flag=True, help="Leave out COCO's average precision.")
 @entry_options
+@report_option
 @json_option
-def command(entries: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+def command(
+    entries: tuple[Path, ...], report_file: Path | None, as_json: bool, **options: Any
+) -> None:
     """Compare two or more ENTRIES on the same images, with error bars.
 
     An entry is a submission.csv, COCO results .json (Detectron2, mmdet, torchvision, Ultralytics),
@@ -33,4 +37,16 @@ def command(entries: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     settings = comparison_settings(options, coco=not options.pop("no_coco"))
     with comparison_sources(options) as sources:
         comparison = compare(entries, settings=settings, sources=sources, **options)
+    if report_file is not None:
+        from cellflow.report.write import report_comparison
+
+        with Progress("report", unit="image") as progress:
+            written = report_comparison(
+                report_file,
+                comparison,
+                options["truth"],
+                images=sources.images,
+                report=progress,
+            )
+        click.echo(written.summary, err=True)
     click.echo(to_json(comparison.to_dict()) if as_json else comparison.table())

@@ -25,6 +25,30 @@ device_option = click.option(
     help="Where to compute; auto takes a GPU where there is one and says so.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+
+
+def _needs_report(
+    context: click.Context, parameter: click.Parameter, value: tuple[Path, ...]
+) -> tuple[Path, ...]:
+    if value and context.params.get("report_file") is None:
+        raise click.UsageError("--images are for the report; give --report FILE too")
+    return value
+
+
+report_option = click.option(
+    "--report",
+    "report_file",
+    type=PATH,
+    is_eager=True,
+    help="Also write an HTML report to look at.",
+)
+images_option = click.option(
+    "--images",
+    type=EXISTING,
+    multiple=True,
+    callback=_needs_report,
+    help="Images of the report; default: the folder beside --truth of the same name, if any.",
+)
 config_option = click.option(
     "--config", "config_file", type=EXISTING, help="TOML file of settings."
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .options import EXISTING, SEED, json_option
+from .options import EXISTING, SEED, images_option, json_option, report_option
 
 VARIANTS = ["competition", "report", "pooled", "at-least-one", "exactly-one", "hungarian-ge"]
 
@@ -23,14 +23,23 @@ VARIANTS = ["competition", "report", "pooled", "at-least-one", "exactly-one", "h
     "--covered-only", is_flag=True, help="Leave out truth images that the submission lacks."
 )
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the bootstrap.")
+@report_option
+@images_option
 @json_option
 def command(
-    submission: Path, truth: Path, variant: str, covered_only: bool, seed: int, as_json: bool
+    submission: Path,
+    truth: Path,
+    variant: str,
+    covered_only: bool,
+    seed: int,
+    report_file: Path | None,
+    images: tuple[Path, ...],
+    as_json: bool,
 ) -> None:
     """Score SUBMISSION with the competition's mAP on overlapping truth.
 
     \b
-    cellflow score submission.csv --truth train.csv
+    cellflow score submission.csv --truth train.csv --report report.html
     """
     from cellflow.jsontext import to_json
     from cellflow.metrics.score import score_submission
@@ -42,4 +51,14 @@ def command(
         covered_only=covered_only,
         seed=seed,
     )
+    if report_file is not None:
+        from cellflow.report.write import report_score
+
+        from .progress import Progress
+
+        with Progress("report", unit="image") as progress:
+            written = report_score(
+                report_file, score, submission, truth, images=images, report=progress
+            )
+        click.echo(written.summary, err=True)
     click.echo(to_json(score.to_dict()) if as_json else score.table())

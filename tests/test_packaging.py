@@ -39,6 +39,9 @@ def test_every_module_and_data_file_is_inside(wheel):
         target + "/" + path.relative_to(ROOT / source).as_posix()
         for source, target, pattern in (
             ("cellflow", "cellflow", "*.py"),
+            ("cellflow/report", "cellflow/report", "*.html"),
+            ("cellflow/report", "cellflow/report", "*.css"),
+            ("cellflow/report", "cellflow/report", "*.js"),
             ("cli", "cellflow_cli", "*.py"),
             ("data_manifests", "cellflow_data_manifests", "*.json"),
         )

@@ -1,0 +1,1 @@
+"""Scores, comparisons and predictions as one self-contained HTML file."""

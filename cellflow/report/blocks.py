@@ -1,0 +1,191 @@
+"""What the viewer shows of each image, as one JSON text an image, within a number of bytes."""
+
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cellflow.data.images import read_image
+from cellflow.errors import ImageError
+from cellflow.pictures.display import stretch_contrast
+from cellflow.records import CellMasks, Shape
+from cellflow.report.markup import script_json
+from cellflow.report.packing import pack_cells, pack_numbers
+from cellflow.report.partners import find_partners
+from cellflow.report.subject import Subject
+
+QUALITIES = (90, 80, 70, 60, 50, 40)
+"""Of WebP, best first. Phase contrast of 704x520 takes 64 kB at 60, and 89 kB as a JPEG that looks
+worse (33.6 against 32.3 dB)."""
+LONGEST_SIDE = 1408
+"""Larger pictures are averaged down to this many pixels; the cells' outlines stay exact."""
+N_SAMPLES = 8
+"""Pictures that are tried to choose the quality."""
+MARGIN = 1.05
+"""What pictures may take more than those that were tried."""
+
+Report = Callable[[int, Mapping[str, float]], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocks:
+    """The embedded images.
+
+    Parameters
+    ----------
+    texts : tuple of (str or None)
+        One an image, in the order given; None = left out for want of room.
+    quality : int or None
+        Of the pictures, WebP; None when there are none.
+    """
+
+    texts: tuple[str | None, ...]
+    quality: int | None
+
+    @property
+    def n_left_out(self) -> int:
+        """How many images the viewer cannot show."""
+        return self.texts.count(None)
+
+
+def image_blocks(
+    subject: Subject, order: Sequence[int], room: int, report: Report | None = None
+) -> Blocks:
+    """Pack the images, best quality that fits; if none fits, only the first images.
+
+    Parameters
+    ----------
+    subject : Subject
+    order : sequence of int
+        Indices of its images, most important first.
+    room : int
+        Bytes in all.
+    report : callable, optional
+        Called as ``report(n_done, {"total": n})``.
+
+    Raises
+    ------
+    ImageError
+        A picture cannot be read, or differs in size from its cells.
+    """
+    names = [subject.images[index] for index in order]
+    cells = [_cells_of(subject, name) for name in names]
+    pictured = [name for name in names if name in subject.pictures]
+    left = room - sum(len(script_json({**one, "picture": None})) for one in cells)
+    quality = _choose_quality(subject, pictured, left) if pictured else None
+    texts: list[str | None] = []
+    used, is_full = 0, False
+    for done, (name, one) in enumerate(zip(names, cells, strict=True), start=1):
+        if not is_full:
+            picture = _picture(subject, name, quality)
+            content = script_json({**one, "picture": picture})
+            used += len(content)
+            is_full = used > room
+        texts.append(None if is_full else content)
+        if report is not None:
+            report(done, {"total": len(names)})
+    return Blocks(texts=tuple(texts), quality=quality)
+
+
+def _cells_of(subject: Subject, name: str) -> dict[str, Any]:
+    """Give everything but the picture."""
+    height, width = subject.shapes[name]
+    truth = None if subject.truths is None else subject.truths[name]
+    return {
+        "height": height,
+        "width": width,
+        "truth": None if truth is None else pack_cells(truth),
+        "found": [
+            None if name not in found else _found(subject, model, name)
+            for model, found in enumerate(subject.predicted)
+        ],
+    }
+
+
+def _found(subject: Subject, model: int, name: str) -> dict[str, str]:
+    """Give a model's cells, what became of them and, with truth, of the true cells.
+
+    Notes
+    -----
+    IoU and confidence are in thousandths, and best partners are numbered from 1, 0 = none.
+    """
+    masks = subject.predicted[model][name]
+    packed = {"cells": pack_cells(masks)}
+    confidence = subject.confidence(model, name)
+    if confidence is not None:
+        packed["confidence"] = pack_numbers(_thousandths(confidence))
+    reference = _reference(subject, model, name)
+    if reference is None:
+        return packed
+    partners = find_partners(reference, masks)
+    packed |= {
+        "levels": pack_numbers(partners.predicted_levels.tolist()),
+        "iou": pack_numbers(_thousandths(partners.predicted_iou)),
+        "best": pack_numbers((partners.predicted_best + 1).tolist()),
+    }
+    if subject.truths is None:
+        return packed
+    return packed | {
+        "truthLevels": pack_numbers(partners.truth_levels.tolist()),
+        "truthIou": pack_numbers(_thousandths(partners.truth_iou)),
+        "truthBest": pack_numbers((partners.truth_best + 1).tolist()),
+    }
+
+
+def _reference(subject: Subject, model: int, name: str) -> CellMasks | None:
+    """Give what a model's cells are held against: truth, or without it the first other model."""
+    if subject.truths is not None:
+        return subject.truths[name]
+    return subject.cells(int(model == 0), name) if len(subject.models) > 1 else None
+
+
+def _thousandths(shares: NDArray[np.floating[Any]]) -> list[int]:
+    rounded: list[int] = np.rint(1000 * shares).astype(int).tolist()
+    return rounded
+
+
+def _choose_quality(subject: Subject, names: Sequence[str], room: int) -> int:
+    """Give the best quality at which all pictures should fit, going by some of them."""
+    step = max(1, len(names) // N_SAMPLES)
+    pictures = [
+        _read_picture(subject.pictures[name], subject.shapes[name]) for name in names[::step]
+    ]
+    for quality in QUALITIES:
+        sizes = [len(_encode(picture, quality)) for picture in pictures]
+        if MARGIN * len(names) * float(np.mean(sizes)) <= room:
+            return quality
+    return QUALITIES[-1]
+
+
+def _picture(subject: Subject, name: str, quality: int | None) -> str | None:
+    if quality is None or name not in subject.pictures:
+        return None
+    return _encode(_read_picture(subject.pictures[name], subject.shapes[name]), quality)
+
+
+def _read_picture(path: Path, shape: Shape) -> NDArray[np.uint8]:
+    image = read_image(path)
+    if image.shape[-2:] != shape:
+        raise ImageError(
+            f"{path}: the picture is {image.shape[-2]}x{image.shape[-1]}, "
+            f"the masks are for {shape[0]}x{shape[1]}"
+        )
+    return stretch_contrast(image)
+
+
+def _encode(pixels: NDArray[np.uint8], quality: int) -> str:
+    """Give a picture as base64 of a WebP file, at most `LONGEST_SIDE` long."""
+    picture = Image.fromarray(pixels)
+    if max(picture.size) > LONGEST_SIDE:
+        share = LONGEST_SIDE / max(picture.size)
+        size = (max(1, round(picture.width * share)), max(1, round(picture.height * share)))
+        picture = picture.resize(size, Image.Resampling.BOX)
+    file = io.BytesIO()
+    picture.save(file, "WEBP", quality=quality, method=4)
+    return base64.b64encode(file.getvalue()).decode("ascii")

@@ -1,0 +1,132 @@
+"""How good: every model's score with its interval, and AP against IoU."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.metrics.bootstrap import mean_interval
+from cellflow.metrics.matching import THRESHOLDS
+from cellflow.metrics.score import Score, TypeScore
+from cellflow.pictures.scales import Scale
+from cellflow.report.headline import bounds, number
+from cellflow.report.markup import Section, figure, name, table, tag, text
+from cellflow.report.plots import (
+    key,
+    marker,
+    panel,
+    panel_scales,
+    polyline,
+    style_of,
+)
+from cellflow.report.subject import Subject
+
+N_DRAWS = 2000
+"""Bootstrap draws for the bands, which are looked at, not read."""
+
+Bands = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Lower and upper bound at each threshold."""
+
+
+def score_section(subject: Subject) -> Section:
+    """Give the section of scores of a subject with truth."""
+    content = _by_type(subject) + _curves(subject)
+    return Section(anchor="scores", title="Scores by cell type and IoU", content=content)
+
+
+def _by_type(subject: Subject) -> str:
+    if not subject.kinds:
+        return ""
+    header = ["model"]
+    for kind in subject.kinds:
+        one = subject.scores[0].per_cell_type[kind]
+        header.append(f"{kind}, {one.n_images} images, {one.n_truths:,} cells")
+    rows = [
+        [name(model), *(_cell(score.per_cell_type[kind]) for kind in subject.kinds)]
+        for model, score in zip(subject.models, subject.scores, strict=True)
+    ]
+    return table("Mean average precision by cell type", header, rows)
+
+
+def _cell(score: TypeScore) -> str:
+    interval = tag("small", text(bounds(score.mean)))
+    return f"{number(score.mean.estimate)} {interval}"
+
+
+def _curves(subject: Subject) -> str:
+    groups: list[str | None] = [None, *(subject.kinds if len(subject.kinds) > 1 else ())]
+    top = max(float(score.overall.per_threshold[0]) for score in subject.scores)
+    for kind in subject.kinds:
+        top = max(top, *(float(s.per_cell_type[kind].per_threshold[0]) for s in subject.scores))
+    scales = panel_scales(THRESHOLDS, np.array([0.0, max(top, 0.1)]).repeat(5))
+    panels = [_panel(subject, kind, scales) for kind in groups]
+    plots = key(subject.models) + tag("div", *panels, class_="panels")
+    caption = (
+        "Average precision against the intersection over union that counts as a hit. "
+        "A curve that falls early finds cells but draws their outlines badly."
+    )
+    if subject.scores[0].variant != "pooled":
+        caption += " Bands: 95 % interval at each threshold."
+    return figure(plots, text(caption), _numbers(subject, groups))
+
+
+def _panel(subject: Subject, kind: str | None, scales: tuple[Scale, Scale]) -> str:
+    across, upwards = scales
+    bands, curves = [], []
+    for model, score in enumerate(subject.scores):
+        shown = _of(score, kind).per_threshold
+        if (band := _band(score, kind)) is not None:
+            edge = polyline(
+                across,
+                upwards,
+                [*THRESHOLDS, *THRESHOLDS[::-1]],
+                [*np.minimum(band[1], upwards.high), *band[0][::-1]],
+            )
+            bands.append(tag("polygon", points=edge, class_=f"band {style_of(model)}"))
+        line = polyline(across, upwards, THRESHOLDS.tolist(), shown.tolist())
+        curves.append(tag("polyline", points=line, class_=f"curve {style_of(model)}"))
+        curves += [
+            marker(model, across(x), upwards(y))
+            for x, y in zip(THRESHOLDS.tolist(), shown.tolist(), strict=True)
+        ]
+    title = f"{kind or 'all images'} ({_of(subject.scores[0], kind).n_images})"
+    label = f"AP against IoU, {title}; the numbers are in the table below"
+    return panel(title, label, across, upwards, *bands, *curves, below="IoU above")
+
+
+def _of(score: Score, kind: str | None) -> TypeScore:
+    return score.overall if kind is None else score.per_cell_type[kind]
+
+
+def _band(score: Score, kind: str | None) -> Bands | None:
+    """Give the interval at every threshold, or None where there is none."""
+    chosen = [i for i, other in enumerate(score.cell_types) if kind is None or other == kind]
+    if score.variant == "pooled":
+        return None
+    rng = np.random.default_rng(0)
+    intervals = [
+        mean_interval(
+            np.array([score.images[i].precision[threshold] for i in chosen]),
+            rng=rng,
+            strata=[score.cell_types[i] for i in chosen],
+            clusters=[score.groups[i] for i in chosen],
+            n_draws=N_DRAWS,
+        )
+        for threshold in range(len(THRESHOLDS))
+    ]
+    low = np.array([interval.low for interval in intervals])
+    if np.isnan(low).any():
+        return None
+    return low, np.array([interval.high for interval in intervals])
+
+
+def _numbers(subject: Subject, groups: Sequence[str | None]) -> str:
+    rows = [
+        [
+            f"{name(model)}, {text(kind or 'all')}",
+            *(f"{value:.3f}" for value in _of(score, kind).per_threshold),
+        ]
+        for kind in groups
+        for model, score in zip(subject.models, subject.scores, strict=True)
+    ]
+    return table("AP at each IoU", ["IoU above", *(f"{t:.2f}" for t in THRESHOLDS)], rows)

@@ -1,0 +1,211 @@
+"""What a report is about: images, the cells of every model, and what is known of their worth."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.comparison.count_limits import count_limit_remarks
+from cellflow.comparison.coverage import some
+from cellflow.comparison.importers import MethodOutput
+from cellflow.comparison.result import Comparison
+from cellflow.data.kaggle import read_train_csv
+from cellflow.data.submission import read_submission
+from cellflow.errors import DataError
+from cellflow.metrics.score import Score
+from cellflow.records import CellMasks, Shape
+from cellflow.report.picture_files import require_some
+from cellflow.wording import counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Subject:
+    """N images and M models.
+
+    Parameters
+    ----------
+    models : tuple of M str
+        Their names.
+    images : tuple of N str
+    cell_types : tuple of N (str or None)
+    truths : mapping of image name to CellMasks, or None
+        None = nothing is known of any image; otherwise every image has its truth.
+    predicted : tuple of M mappings of image name to CellMasks
+        An image that is missing was not in the model's file.
+    shapes : mapping of image name to (H, W)
+    confidences : tuple of M mappings of image name to (cells,) float32
+        Of the cells in their order, in [0, 1]; empty for a model that gives none, and with truth,
+        where the cells have been cut by it.
+    scores : tuple of M Score
+        Over the N images in their order; empty without truth.
+    comparison : Comparison or None
+        Of the M models.
+    pictures : mapping of image name to Path
+        Where the images lie; some or all may be missing.
+    remarks : tuple of str
+        What the reader must know.
+    """
+
+    models: tuple[str, ...]
+    images: tuple[str, ...]
+    cell_types: tuple[str | None, ...]
+    truths: Mapping[str, CellMasks] | None
+    predicted: tuple[Mapping[str, CellMasks], ...]
+    shapes: Mapping[str, Shape]
+    confidences: tuple[Mapping[str, NDArray[np.float32]], ...] = ()
+    scores: tuple[Score, ...] = ()
+    comparison: Comparison | None = None
+    pictures: Mapping[str, Path] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The cell types, sorted; empty when none is known."""
+        return tuple(sorted({kind for kind in self.cell_types if kind is not None}))
+
+    def cells(self, model: int, image: str) -> CellMasks:
+        """Give what a model found, nothing where its file lacks the image."""
+        found = self.predicted[model].get(image)
+        return CellMasks.empty(self.shapes[image]) if found is None else found
+
+    def confidence(self, model: int, image: str) -> NDArray[np.float32] | None:
+        """Give how sure a model is of its cells, (cells,) float32; None when it does not say."""
+        return self.confidences[model].get(image) if self.confidences else None
+
+    def with_pictures(self, pictures: dict[str, Path]) -> "Subject":
+        """Add the images themselves; without any the subject stays as it is.
+
+        Raises
+        ------
+        DataError
+            There are pictures, but of none of the images.
+        """
+        if not pictures:
+            return self
+        require_some(pictures, self.images)
+        missing = [name for name in self.images if name not in pictures]
+        remarks = [f"{counted(len(missing), 'image')} without a picture: {some(missing)}"]
+        return replace(
+            self,
+            pictures={name: pictures[name] for name in self.images if name in pictures},
+            remarks=(*self.remarks, *(remarks if missing else [])),
+        )
+
+
+def subject_of_score(
+    score: Score,
+    name: str,
+    truths: Mapping[str, CellMasks],
+    predicted: Mapping[str, CellMasks],
+) -> Subject:
+    """Give the subject of one method's score.
+
+    Parameters
+    ----------
+    score : Score
+    name : str
+        The method's.
+    truths, predicted : mapping of image name to CellMasks
+        That were scored.
+    """
+    return Subject(
+        models=(name,),
+        images=score.names,
+        cell_types=score.cell_types,
+        truths={image: truths[image] for image in score.names},
+        predicted=(predicted,),
+        shapes={image: truths[image].shape for image in score.names},
+        scores=(score,),
+        remarks=score.remarks,
+    )
+
+
+def subject_of_submission(score: Score, submission: Path, truth: Path) -> Subject:
+    """Give the subject of a submission's score; both files are read again for the cells.
+
+    Raises
+    ------
+    DataError, RleError, SubmissionError
+        A file cannot be read.
+    """
+    truths = {name: image.masks for name, image in read_train_csv(truth).items()}
+    shapes = {name: masks.shape for name, masks in truths.items()}
+    return subject_of_score(score, submission.stem, truths, read_submission(submission, shapes))
+
+
+def subject_of_comparison(comparison: Comparison) -> Subject:
+    """Give the subject of a comparison."""
+    first = comparison.scores[0]
+    return Subject(
+        models=comparison.names,
+        images=first.names,
+        cell_types=first.cell_types,
+        truths=comparison.truths,
+        predicted=comparison.predicted,
+        shapes={name: masks.shape for name, masks in comparison.truths.items()},
+        scores=comparison.scores,
+        comparison=comparison,
+        remarks=comparison.remarks,
+    )
+
+
+def subject_without_truth(outputs: Sequence[MethodOutput], shapes: Mapping[str, Shape]) -> Subject:
+    """Give the subject of predictions of which nobody knows how good they are.
+
+    Parameters
+    ----------
+    outputs : sequence of MethodOutput
+    shapes : mapping of image name to (H, W)
+        The images at hand; others are left out, which the remarks say.
+
+    Raises
+    ------
+    DataError
+        None of the images is at hand.
+    """
+    names = tuple(dict.fromkeys(image for one in outputs for image in one.detections))
+    remarks = [remark for output in outputs for remark in output.remarks]
+    unknown = [name for name in names if name not in shapes]
+    if unknown:
+        remarks.append(
+            f"{counted(len(unknown), 'image')} left out that --images lack: {some(unknown)}"
+        )
+    images = tuple(name for name in names if name in shapes)
+    if not images:
+        raise DataError(
+            f"--images: none of the {len(shapes)}, such as {next(iter(shapes), 'none')}, is one of "
+            f"the {len(names)} images of {outputs[0].name}, such as {next(iter(names), 'none')}"
+        )
+    for output in outputs:
+        counts = {name: len(one.masks) for name, one in output.detections.items()}
+        remarks += count_limit_remarks(output.name, counts, {})
+    detections = [
+        {image: one.detections[image] for image in images if image in one.detections}
+        for one in outputs
+    ]
+    return Subject(
+        models=tuple(output.name for output in outputs),
+        images=images,
+        cell_types=(None,) * len(images),
+        truths=None,
+        predicted=tuple({name: one.masks for name, one in found.items()} for found in detections),
+        confidences=tuple(
+            {name: one.scores for name, one in found.items() if one.scores is not None}
+            for found in detections
+        ),
+        shapes={image: shapes[image] for image in images},
+        remarks=tuple(remarks),
+    )
+
+
+def equivalent_diameters(masks: CellMasks) -> NDArray[np.float64]:
+    """Give the diameter of the disc of each cell's area, pixels, (N,) float64."""
+    diameters: NDArray[np.float64] = 2 * np.sqrt(masks.areas / np.pi)
+    return diameters
+
+
+def median_diameter(masks: CellMasks) -> float:
+    """Give the median equivalent diameter, pixels; NaN without a cell."""
+    return float(np.median(equivalent_diameters(masks))) if len(masks) else float("nan")

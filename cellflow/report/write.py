@@ -1,0 +1,168 @@
+"""The report's fronts: a score, a comparison, or predictions to one HTML file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cellflow.comparison.compare import compare_outputs
+from cellflow.comparison.count_limits import count_limit_remarks
+from cellflow.comparison.coverage import compared_images
+from cellflow.comparison.importers import MethodOutput, Sources, read_outputs
+from cellflow.comparison.preparation import image_folds, prepare
+from cellflow.comparison.result import Comparison
+from cellflow.comparison.truth import Truth, read_truth, shapes_of
+from cellflow.config import ComparisonConfig
+from cellflow.data.images import read_image
+from cellflow.errors import ConfigError
+from cellflow.metrics.score import Score, score_images
+from cellflow.records import Shape
+from cellflow.report.compose import MEGABYTES, Report, ReportResult, write_report
+from cellflow.report.picture_files import beside_truth, find_pictures
+from cellflow.report.subject import (
+    Subject,
+    subject_of_comparison,
+    subject_of_score,
+    subject_of_submission,
+    subject_without_truth,
+)
+
+
+def report_score(
+    path: Path | str,
+    score: Score,
+    submission: Path,
+    truth: Path,
+    *,
+    images: Sequence[Path] = (),
+    report: Report | None = None,
+) -> ReportResult:
+    """Write the report of one submission's score.
+
+    Parameters
+    ----------
+    path : path
+        The HTML file; replaced only when it is whole.
+    score : Score
+        From `score_submission` of the two files.
+    submission, truth : Path
+        Read again for the cells themselves.
+    images : sequence of Path
+        Of the images, see `find_pictures`; when empty those that `beside_truth` finds.
+    report : callable, optional
+        Called as ``report(n_done, {"total": n})``.
+
+    Raises
+    ------
+    DataError, ImageError, RleError, SubmissionError
+        A file cannot be read, or does not fit the others.
+    """
+    subject = subject_of_submission(score, submission, truth)
+    subject = subject.with_pictures(find_pictures(images or beside_truth(truth)))
+    return write_report(path, subject, report=report)
+
+
+def report_comparison(
+    path: Path | str,
+    comparison: Comparison,
+    truth: Path,
+    *,
+    images: Sequence[Path] = (),
+    report: Report | None = None,
+) -> ReportResult:
+    """Write the report of a comparison; parameters and errors are those of `report_score`."""
+    subject = subject_of_comparison(comparison)
+    subject = subject.with_pictures(find_pictures(images or beside_truth(truth)))
+    return write_report(path, subject, report=report)
+
+
+def report_predictions(
+    path: Path | str,
+    predictions: Sequence[Path],
+    *,
+    truth: Path | None = None,
+    sources: Sources | None = None,
+    settings: ComparisonConfig | None = None,
+    megabytes: float = MEGABYTES,
+    seed: int = 0,
+    report: Report | None = None,
+) -> ReportResult:
+    """Write a report of predictions, with or without truth.
+
+    Parameters
+    ----------
+    path : path
+        The HTML file; replaced only when it is whole.
+    predictions : sequence of Path
+        One or more, of any kind that `comparison.importers` lists.
+    truth : Path, optional
+        What `read_truth` reads. Images that no prediction covers are left out. Without it all
+        predictions are shown as they are, whatever their overlap and confidence.
+    sources : Sources, optional
+        The images, which predictions without truth need, and what else the predictions need.
+    settings : ComparisonConfig, optional
+        How predictions are made comparable with truth.
+    megabytes : float
+        Most millions of bytes to write; what does not fit is left out of the viewer, the best
+        images first, and the report says so.
+    seed : int
+        Of bootstrap and folds.
+    report : callable, optional
+        Called as ``report(n_done, {"total": n})``.
+
+    Raises
+    ------
+    ConfigError
+        No prediction, or neither truth nor images.
+    DataError, ImageError, LabelError, ModelError, RleError, SubmissionError
+        A file cannot be read, or does not fit the others.
+    """
+    sources = sources or Sources()
+    if not predictions:
+        raise ConfigError("a report needs at least one file or folder of predictions")
+    if truth is None and not sources.images:
+        raise ConfigError("a report needs the images (--images) or the truth (--truth)")
+    pictures = find_pictures(sources.images or (beside_truth(truth) if truth else ()))
+    if truth is None:
+        subject = _without_truth(predictions, pictures, sources)
+    else:
+        known = read_truth(truth)
+        outputs = read_outputs(predictions, shapes_of(known), sources)
+        settings = settings or ComparisonConfig()
+        if len(outputs) == 1:
+            subject = _of_one(outputs[0], known, settings, seed)
+        else:
+            comparison = compare_outputs(outputs, known, settings=settings, seed=seed)
+            subject = subject_of_comparison(comparison)
+    return write_report(path, subject.with_pictures(pictures), megabytes=megabytes, report=report)
+
+
+def _without_truth(
+    predictions: Sequence[Path], pictures: dict[str, Path], sources: Sources
+) -> Subject:
+    shapes: dict[str, Shape] = {}
+    for name, picture in pictures.items():
+        height, width = read_image(picture).shape[-2:]
+        shapes[name] = (height, width)
+    return subject_without_truth(read_outputs(predictions, shapes, sources), shapes)
+
+
+def _of_one(output: MethodOutput, truth: Truth, settings: ComparisonConfig, seed: int) -> Subject:
+    """Score a single method as a comparison would."""
+    names, remarks = compared_images(list(truth), {output.name: output.detections.keys()})
+    covered = {name: truth[name] for name in names}
+    folds = image_folds(covered, settings.n_folds, np.random.default_rng(seed))
+    prepared = prepare(output, covered, folds, settings)
+    counts = {name: len(one.masks) for name, one in prepared.detections.items()}
+    kinds = {name: image.cell_type for name, image in covered.items()}
+    limits = count_limit_remarks(output.name, counts, kinds)
+    truths = {name: image.masks for name, image in covered.items()}
+    score = score_images(
+        truths,
+        prepared.cells,
+        rng=np.random.default_rng(seed),
+        cell_types=kinds,
+        groups={name: image.group for name, image in covered.items()},
+        remarks=[*remarks, *output.remarks, *prepared.remarks, *limits],
+    )
+    return subject_of_score(score, output.name, truths, prepared.cells)

@@ -1,0 +1,54 @@
+"""`cellflow report`: predictions, with or without truth, as one HTML file to look at."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .comparing import comparison_sources
+from .options import EXISTING, PATH, SEED, device_option
+from .progress import Progress
+
+
+@click.command()
+@click.argument("predictions", type=EXISTING, nargs=-1, required=True)
+@click.option(
+    "--images", type=EXISTING, multiple=True, help="The images; needed where there is no --truth."
+)
+@click.option(
+    "--truth", type=EXISTING, help="train.csv, a COCO .json, or a folder of annotated images."
+)
+@click.option("--out", type=PATH, required=True, help="The HTML file.")
+@click.option(
+    "--megabytes",
+    default=12.0,
+    show_default=True,
+    help="Largest file; what does not fit is left out of the viewer.",
+)
+@click.option(
+    "--image-names",
+    type=EXISTING,
+    help="What image ids in COCO results stand for: a COCO .json, or a CSV id,file_name.",
+)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of bootstrap and folds.")
+@device_option
+def command(predictions: tuple[Path, ...], out: Path, **options: Any) -> None:
+    """Write a report of PREDICTIONS: with truth their scores, without it what was found.
+
+    Predictions are what `cellflow compare` takes: submission.csv, COCO results .json, folders of
+    label images or _seg.npy, model folders. Two or more are compared.
+
+    \b
+    cellflow report submission.csv --images test/ --out report.html
+    cellflow report ours.csv theirs.json --images train/ --truth train.csv --out report.html
+    """
+    from cellflow.report.write import report_predictions
+
+    with (
+        comparison_sources(options) as sources,
+        Progress("report", unit="image") as progress,
+    ):
+        written = report_predictions(out, predictions, sources=sources, report=progress, **options)
+    for remark in written.remarks:
+        click.echo(f"note: {remark}", err=True)
+    click.echo(written.summary)
