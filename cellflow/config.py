@@ -203,11 +203,17 @@ class TrainingConfig:
     """Epochs between two validations by the competition score."""
     precision: Precision = "float32"
     """Training in bfloat16 stays opt-in until its score is shown equal."""
+    compile: bool = False
+    """Whether torch.compile makes the network's kernels; pays on CUDA only, after a minute or two
+    of compiling, and on Linux needs a C compiler."""
     n_workers: int = 0
-    """Loader processes; 0 = a thread of this one, which is enough on a CPU."""
+    """Loader processes; 0 = threads of this one: one on a CPU, up to 8 beside a GPU."""
     cache_megabytes: int = 1024
-    """Prepared images (9 bytes a grey pixel) kept in memory, over all loaders; the rest
-    is prepared again when its turn comes."""
+    """Prepared images (9 bytes a grey pixel, 13 with mosaics) kept in memory, over all loaders; the
+    rest is prepared again when its turn comes."""
+    store_prepared: bool = False
+    """Whether to keep all of them in the folder $CELLFLOW_CACHE/prepared too, for this run and
+    later ones; pays beside a GPU, for data that does not fit into cache_megabytes."""
     keep: Keep = "last"
     """Which weights the model folder takes: last = of the last epoch, so that the score on the
     held-out fold is unbiased; best = of the best validation, selected on that very fold."""

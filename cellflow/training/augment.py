@@ -249,13 +249,23 @@ def _warp_channels(source: Any, matrix: Any, out: Any) -> None:
                 continue
             top, left = int(np.floor(y)), int(np.floor(x))
             down, right = y - top, x - left
+            if 0 <= top < height - 1 and 0 <= left < width - 1:
+                # Unsigned, which spares the check for negative indices.
+                north, south = np.uint64(top), np.uint64(top + 1)
+                west, east = np.uint64(left), np.uint64(left + 1)
+                for channel in range(n_channels):
+                    value = np.float32((1 - down) * (1 - right) * source[channel, north, west])
+                    value += np.float32((1 - down) * right * source[channel, north, east])
+                    value += np.float32(down * (1 - right) * source[channel, south, west])
+                    value += np.float32(down * right * source[channel, south, east])
+                    out[channel, row, column] = value
+                continue
             for k in range(4):
                 i, j = top + k // 2, left + k % 2
-                if i < 0 or j < 0 or i >= height or j >= width:
-                    continue
-                weight = (down if k // 2 else 1 - down) * (right if k % 2 else 1 - right)
-                for channel in range(n_channels):
-                    out[channel, row, column] += np.float32(weight * source[channel, i, j])
+                if 0 <= i < height and 0 <= j < width:
+                    weight = (down if k // 2 else 1 - down) * (right if k % 2 else 1 - right)
+                    for channel in range(n_channels):
+                        out[channel, row, column] += np.float32(weight * source[channel, i, j])
 
 
 @njit(cache=True, nogil=True)
@@ -264,10 +274,10 @@ def _warp_nearest(source: Any, matrix: Any, out: Any) -> None:
     height, width = source.shape
     for row in range(out.shape[0]):
         for column in range(out.shape[1]):
-            i = int(np.floor(matrix[0, 0] * row + matrix[0, 1] * column + matrix[0, 2] + 0.5))
-            j = int(np.floor(matrix[1, 0] * row + matrix[1, 1] * column + matrix[1, 2] + 0.5))
-            if 0 <= i < height and 0 <= j < width:
-                out[row, column] = source[i, j]
+            y = matrix[0, 0] * row + matrix[0, 1] * column + matrix[0, 2] + 0.5
+            x = matrix[1, 0] * row + matrix[1, 1] * column + matrix[1, 2] + 0.5
+            if 0 <= y < height and 0 <= x < width:
+                out[row, column] = source[np.uint64(y), np.uint64(x)]
 
 
 @njit(cache=True, nogil=True)

@@ -2,14 +2,14 @@
 
 Every crop is a function of (seed, epoch, slot) alone: neither the number of loaders nor an
 interruption changes what step s sees. Memory: `cache_megabytes` of prepared images over all
-loaders, one image more per loader while it is prepared, and the batches in flight (2 in a thread,
-2 per process).
+loaders, one image more per loader while it is prepared, and the batches in flight (one more than
+there are threads, or 2 per process). Of each image only the truth's run lengths stay besides.
 """
 
 import itertools
 import multiprocessing
 import signal
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -24,10 +24,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from cellflow.config import AugmentConfig, DataConfig, TrainingConfig
 from cellflow.data.dataset import Entry
-from cellflow.data.flatten import flatten
-from cellflow.errors import CellflowError, DataError, ImageError
-from cellflow.network.preprocess import prepare_image
-from cellflow.targets.flows import labels_to_target
+from cellflow.errors import CellflowError
+from cellflow.processors import n_processors_each
 from cellflow.training.augment import (
     Crop,
     PreparedImage,
@@ -41,10 +39,14 @@ from cellflow.training.interruption import REQUEUE_SIGNALS
 from cellflow.training.levels import Levers, choose_levers
 from cellflow.training.mosaic import draw_fields, join_fields
 from cellflow.training.photometry import apply_photometry, draw_photometry
+from cellflow.training.prepared import PreparedImages, prepared_folder
 
 _ORDER, _CROP, _LIGHT, _MOSAIC, _FIELD = range(5)
 """First word of each kind of random streams, so that they never meet: a lever that is switched on
 leaves the draws of the others as they are."""
+
+MOST_THREADS = 8
+"""That load beside a GPU."""
 
 
 class Batch(NamedTuple):
@@ -65,32 +67,6 @@ class Batch(NamedTuple):
     flows: torch.Tensor
     cells: torch.Tensor
     weights: torch.Tensor
-
-
-def prepare_entry(entry: Entry, config: DataConfig, *, keep_labels: bool = False) -> PreparedImage:
-    """Read one image with its truth and compute network input and target.
-
-    Parameters
-    ----------
-    entry : Entry
-    config : DataConfig
-    keep_labels : bool
-        Whether to keep the labels too, as mosaics need them.
-
-    Raises
-    ------
-    DataError
-        The image has no truth, or a file is broken; the message names the image.
-    """
-    sample = entry.load()
-    if sample.masks is None:
-        raise DataError(f"image {entry.name}: has no truth, so it cannot be trained on")
-    try:
-        image = prepare_image(sample.image, config)
-    except ImageError as error:
-        raise ImageError(f"image {entry.name}: {error}") from error
-    labels = flatten(sample.masks, config.flatten)
-    return PreparedImage.pack(image, labels_to_target(labels), labels if keep_labels else None)
 
 
 def crop_order(n_images: int, n_crops: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -121,6 +97,8 @@ class CropSource(Dataset[Batch | CellflowError]):
     augment : AugmentConfig
     rank, n_ranks : int
         Which of how many processes this is: it makes its own share of each batch.
+    contents : sequence of str
+        A hash of each entry's image and truth; needed for ``training.store_prepared``.
 
     Notes
     -----
@@ -135,22 +113,27 @@ class CropSource(Dataset[Batch | CellflowError]):
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     rank: int = 0
     n_ranks: int = 1
+    contents: Sequence[str] = ()
     levers: Levers = field(init=False)
-    _cache: OrderedDict[int, PreparedImage] = field(default_factory=OrderedDict, init=False)
+    prepared: PreparedImages = field(init=False)
 
     def __post_init__(self) -> None:
         self.levers = choose_levers(self.augment)
+        n_caches = max(1, self.training.n_workers)
+        self.prepared = PreparedImages(
+            entries=self.entries,
+            data=self.data,
+            keep_labels=self.levers.mosaic > 0,
+            limit=self.training.cache_megabytes * 2**20 // n_caches,
+            folder=prepared_folder() if self.training.store_prepared else None,
+            contents=self.contents,
+        )
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches in an epoch."""
         n_crops = self.training.images_per_epoch or len(self.entries)
         return -(-n_crops // self.training.batch_size)
-
-    @property
-    def cached_bytes(self) -> int:
-        """Memory of the prepared images that are kept, bytes."""
-        return sum(prepared.n_bytes for prepared in self._cache.values())
 
     def batch(self, step: int) -> Batch:
         """Give the batch of a step, counted from 0 over all epochs.
@@ -175,10 +158,6 @@ class CropSource(Dataset[Batch | CellflowError]):
             return self.batch(step)
         except CellflowError as error:
             return error
-
-    def __getstate__(self) -> dict[str, object]:
-        # Loader processes start with an empty cache instead of a copy of this one.
-        return {**self.__dict__, "_cache": OrderedDict()}
 
     def _crop(self, index: int, slot: tuple[int, int, int]) -> Crop:
         """Give the crop of a slot, (seed, epoch, number), in which `index` is the first image."""
@@ -211,7 +190,7 @@ class CropSource(Dataset[Batch | CellflowError]):
         self, index: int, stream: tuple[int, ...], size: tuple[int, int]
     ) -> tuple[PreparedImage, Warp]:
         """Give an image, and which piece of it is cut."""
-        prepared, kind = self._prepared(index), self.entries[index].cell_type
+        prepared, kind = self.prepared[index], self.entries[index].cell_type
         warp = draw_warp(
             np.random.default_rng(stream),
             prepared.shape,
@@ -222,32 +201,35 @@ class CropSource(Dataset[Batch | CellflowError]):
         )
         return prepared, warp
 
-    def _prepared(self, index: int) -> PreparedImage:
-        if index in self._cache:
-            self._cache.move_to_end(index)
-            return self._cache[index]
-        keep_labels = self.levers.mosaic > 0
-        prepared = prepare_entry(self.entries[index], self.data, keep_labels=keep_labels)
-        self._cache[index] = prepared
-        limit = self.training.cache_megabytes * 2**20 / max(1, self.training.n_workers)
-        while self.cached_bytes > limit:
-            self._cache.popitem(last=False)
-        return prepared
+
+def loader_threads(device: torch.device) -> int:
+    """Give how many threads make batches when no processes do.
+
+    Notes
+    -----
+    On a CPU the network needs the cores, and a batch is made in a hundredth of its step. Beside a
+    GPU all cores but one load, up to 8; a core makes some 400 crops of 224 px a second.
+    """
+    if device.type == "cpu":
+        return 1
+    return max(1, min(MOST_THREADS, n_processors_each() - 1))
 
 
 def stream_batches(
-    source: CropSource, first_step: int, *, pin: bool = False
+    source: CropSource, first_step: int, *, pin: bool = False, n_threads: int = 1
 ) -> Generator[Batch, None, None]:
     """Go over the batches from `first_step` on, without end, loading ahead.
 
     Parameters
     ----------
     source : CropSource
-        Its ``training.n_workers`` says who loads: processes, or for 0 one thread of this process
-        (the crops' kernels release the interpreter lock).
+        Its ``training.n_workers`` says who loads: processes, or for 0 threads of this process
+        (the crops' kernels release the interpreter lock, and threads share their images).
     first_step : int
     pin : bool
         Whether to put batches into page-locked memory, for copies to a CUDA device that overlap.
+    n_threads : int
+        Without processes; as many batches are made ahead. See `loader_threads`.
 
     Raises
     ------
@@ -260,8 +242,11 @@ def stream_batches(
     -----
     Close the generator to end its thread or processes.
     """
-    load = _in_processes if source.training.n_workers else _in_a_thread
-    with closing(load(source, first_step, pin)) as batches:
+    if source.training.n_workers:
+        loaded = _in_processes(source, first_step, pin)
+    else:
+        loaded = _in_threads(source, first_step, pin, n_threads)
+    with closing(loaded) as batches:
         for batch in batches:
             if isinstance(batch, CellflowError):
                 raise batch
@@ -271,19 +256,26 @@ def stream_batches(
 Loaded = Generator[Batch | CellflowError, None, None]
 
 
-def _in_a_thread(source: CropSource, first: int, pin: bool) -> Loaded:
+def _in_threads(source: CropSource, first: int, pin: bool, n_threads: int) -> Loaded:
     def load(step: int) -> Batch | CellflowError:
         batch = source[step]
         if pin and isinstance(batch, Batch):
             return Batch(*(part.pin_memory() for part in batch))
         return batch
 
-    with ThreadPoolExecutor(1) as thread:
-        ahead = thread.submit(load, first)
-        for step in itertools.count(first + 1):
-            batch = ahead.result()
-            ahead = thread.submit(load, step)
+    def settle_in() -> None:
+        if n_threads > 1:  # else each would start as many again to compute flows
+            numba.set_num_threads(1)
+
+    threads = ThreadPoolExecutor(n_threads, "cellflow-loader", settle_in)
+    try:
+        ahead = deque(threads.submit(load, first + k) for k in range(n_threads))
+        for step in itertools.count(first + n_threads):
+            batch = ahead.popleft().result()
+            ahead.append(threads.submit(load, step))
             yield batch
+    finally:
+        threads.shutdown(cancel_futures=True)
 
 
 def _in_processes(source: CropSource, first: int, pin: bool) -> Loaded:

@@ -104,6 +104,11 @@ class Pace:
         self._steps.append(seconds)
 
     @property
+    def is_timing(self) -> bool:
+        """Whether the next step to be noted is one of the first, by which the plan is made."""
+        return self.is_limited and self._n_seen < N_WARMUP_STEPS + N_TIMED_STEPS
+
+    @property
     def is_time_to_plan(self) -> bool:
         """Whether the step that was just noted completes the first timing."""
         return self.is_limited and self._n_seen == N_WARMUP_STEPS + N_TIMED_STEPS

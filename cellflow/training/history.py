@@ -29,6 +29,8 @@ class EpochRow:
         Means over the epoch's steps; the first is the sum of the others.
     validation_map, validation_low, validation_high : float or None
         Competition score of the held-out images with its 95 % interval, where validated.
+    images_per_second, waiting_share : float or None
+        Of the epoch's steps; see `Throughput`.
     """
 
     epoch: int
@@ -41,6 +43,8 @@ class EpochRow:
     validation_map: float | None = None
     validation_low: float | None = None
     validation_high: float | None = None
+    images_per_second: float | None = None
+    waiting_share: float | None = None
 
     @property
     def validation(self) -> Interval | None:

@@ -6,9 +6,10 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from cellflow.config import TrainingConfig
 from cellflow.errors import CellflowError, ModelError
 from cellflow.network.devices import is_out_of_memory
 from cellflow.network.precision import autocast
-from cellflow.training.batches import Batch, CropSource, stream_batches
+from cellflow.training.batches import Batch, CropSource, loader_threads, stream_batches
 from cellflow.training.budget import Pace
 from cellflow.training.checkpoint import Position
 from cellflow.training.interruption import InterruptFlag
@@ -25,6 +26,7 @@ from cellflow.training.losses import flow_and_cell_loss
 from cellflow.training.optimizer import AveragedWeights
 from cellflow.training.ranks import Ranks
 from cellflow.training.schedule import learning_rates
+from cellflow.training.throughput import Throughput
 
 Report = Callable[[int, Mapping[str, float]], None]
 Say = Callable[[str], None]
@@ -77,14 +79,17 @@ class Run:
     interrupt: InterruptFlag = field(default_factory=InterruptFlag)
     clock: Callable[[], float] = time.monotonic
     ranks: Ranks = field(default_factory=Ranks)
-    spread: torch.nn.Module | None = field(default=None, init=False)
+    throughput: Throughput = field(default_factory=Throughput, init=False)
+    wrapped: Callable[[torch.Tensor], Any] | None = field(default=None, init=False)
     losses: torch.Tensor = field(init=False)
     shown_loss: float = field(default=0.0, init=False)
     last_read: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         if self.ranks.size > 1:
-            self.spread = self.ranks.spread(self.network)
+            self.wrapped = self.ranks.spread(self.network)
+        if self.config.compile:
+            self.wrapped = torch.compile(self.network if self.wrapped is None else self.wrapped)
         self.continue_from(self.position)
 
     def continue_from(self, position: Position) -> None:
@@ -125,21 +130,20 @@ def train(run: Run, *, after_step: Callable[[], None], end_epoch: Callable[[floa
     Losses are summed on the device and read about once a second, so that a GPU hardly waits.
     """
     position, n_steps = run.position, run.source.steps_per_epoch
-    first_step = position.epoch * n_steps + position.step
-    with closing(stream_batches(run.source, first_step, pin=_is_cuda(run.device))) as batches:
+    with closing(_batches(run)) as batches, _tuned_convolutions(run.device):
         while position.epoch < position.n_epochs:
             run.network.train()
+            run.throughput = Throughput()
             while position.step < n_steps:
                 rate = _set_rate(run)
                 _timed_step(run, batches)
-                position.seconds = run.clock()
                 _report(run, rate)
                 run.interrupt.check()
                 if _is_over(run):
                     position.n_epochs = position.epoch + 1
                     break
                 after_step()
-            _require_finite(run)
+            _close_epoch(run)
             end_epoch(run.optimizer.param_groups[0]["lr"])
             position.epoch, position.step = position.epoch + 1, 0
             position.seconds = run.clock()
@@ -181,7 +185,7 @@ def _step_in_parts(run: Run, batch: Batch) -> torch.Tensor:
     for part in zip(*(tensor.tensor_split(n_parts) for tensor in batch), strict=True):
         image, *target = (tensor.to(run.device, non_blocking=True) for tensor in part)
         with autocast(run.device, run.dtype):
-            network = run.spread or run.network
+            network = run.network if run.wrapped is None else run.wrapped
             output = network(image.contiguous(memory_format=torch.channels_last))[0]
         part_losses = torch.stack(flow_and_cell_loss(output, *target))
         share = len(image) / len(batch.image)
@@ -207,12 +211,31 @@ def _set_rate(run: Run) -> float:
 
 def _timed_step(run: Run, batches: Iterator[Batch]) -> None:
     before = run.clock()
-    run.losses += training_step(run, _next_batch(run, batches))
+    batch = _next_batch(run, batches)
+    loaded = run.clock()
+    run.losses += training_step(run, batch)
     run.position.step += 1
+    if run.pace.is_timing and _is_cuda(run.device):
+        # Later steps need not be waited for: the queue of a GPU is short, so that on average they
+        # are sent as fast as they are done.
+        torch.cuda.synchronize(run.device)
+    run.position.seconds = done = run.clock()
+    run.throughput.add_step(run.ranks.size * len(batch.image), done - before, loaded - before)
     if run.pace.is_limited:
-        if _is_cuda(run.device):
-            torch.cuda.synchronize(run.device)
-        run.pace.add_step(run.clock() - before)
+        run.pace.add_step(done - before)
+
+
+def _batches(run: Run) -> Generator[Batch, None, None]:
+    first = run.position.epoch * run.source.steps_per_epoch + run.position.step
+    threads = loader_threads(run.device)
+    return stream_batches(run.source, first, pin=_is_cuda(run.device), n_threads=threads)
+
+
+def _tuned_convolutions(device: torch.device) -> AbstractContextManager[None]:
+    """On CUDA let cuDNN try which algorithm is fastest for the crops, which all have one shape."""
+    if not _is_cuda(device):
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True)
 
 
 def _next_batch(run: Run, batches: Iterator[Batch]) -> Batch:
@@ -226,11 +249,17 @@ def _next_batch(run: Run, batches: Iterator[Batch]) -> Batch:
 
 def _report(run: Run, rate: float) -> None:
     """Tell the step; the loss is read from a GPU only about once a second."""
-    position, now = run.position, run.clock()
+    position, now = run.position, run.position.seconds
     if run.device.type == "cpu" or now - run.last_read > 1 or position.step == 1:
         run.last_read, run.shown_loss = now, float(run.losses.sum()) / position.step
     n_steps = run.source.steps_per_epoch
-    numbers = {"epoch": position.epoch + 1, "loss": run.shown_loss, "lr": rate}
+    numbers = {
+        "epoch": position.epoch + 1,
+        "loss": run.shown_loss,
+        "lr": rate,
+        "images/s": run.throughput.images_per_second,
+        "waiting": run.throughput.waiting_share,
+    }
     if run.pace.is_planned:
         # Before, the epochs that were asked for would promise an end that nobody has seen.
         numbers["total"] = position.n_epochs * n_steps
@@ -239,8 +268,11 @@ def _report(run: Run, rate: float) -> None:
     run.report(position.epoch * n_steps + position.step, numbers)
 
 
-def _require_finite(run: Run) -> None:
+def _close_epoch(run: Run) -> None:
+    """Wait for the device, and see that the loss is a number."""
+    before = run.clock()
     position = run.settle()
+    run.throughput.seconds += run.clock() - before
     if not math.isfinite(position.flow_loss + position.cell_loss):
         raise ModelError(
             f"epoch {position.epoch + 1}: the loss is no longer finite; lower the learning rate "

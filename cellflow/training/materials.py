@@ -14,10 +14,11 @@ from cellflow.configfile import config_to_dict
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.entrance import open_dataset
 from cellflow.errors import ConfigError, DataError, ModelError
+from cellflow.training.prepared import prepared_folder
 from cellflow.training.split import Split, split_dataset
 from cellflow.training.survey import ImageFacts, fingerprint, median_diameter, survey_images
 
-HARMLESS = ("max_minutes", "n_workers", "cache_megabytes")
+HARMLESS = ("max_minutes", "n_workers", "cache_megabytes", "store_prepared")
 """Training settings that may differ between the sittings of one run."""
 
 
@@ -119,8 +120,8 @@ def gather_materials(
     DataError
         There is no annotated image, or none with enough cells; or a file is broken.
     ConfigError
-        Training is to stop by the score of held-out images, and there are none; or a setting names
-        a cell type that does not occur.
+        Training is to stop by the score of held-out images, and there are none; a setting names a
+        cell type that does not occur; or nobody says where prepared images are stored.
     ModelError
         An image of the run that is continued is gone.
     """
@@ -142,6 +143,8 @@ def gather_materials(
             f"training.patience: stops by the score of held-out images, but none are held out "
             f"({split.reason}); leave it out, or hold some out"
         )
+    if config.training.store_prepared:
+        prepared_folder()  # before anything is written
     facts = survey_images(_named(dataset, split.train))
     _require_known_types(facts, config)
     enough = tuple(fact for fact in facts if fact.n_cells >= config.training.min_cells)

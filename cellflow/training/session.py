@@ -162,6 +162,7 @@ class Session:
             augment=self.config.augment,
             rank=self.ranks.rank,
             n_ranks=self.ranks.size,
+            contents=[fact.content for fact in self.materials.train],
         )
         wanted = Plan(n_epochs=training.n_epochs, validate_every=training.validate_every)
         minutes, decay = training.max_minutes, training.ema_decay
@@ -228,6 +229,8 @@ class Session:
                 validation_map=None if score is None else score.mean.estimate,
                 validation_low=None if score is None else score.mean.low,
                 validation_high=None if score is None else score.mean.high,
+                images_per_second=round(run.throughput.images_per_second, 2),
+                waiting_share=round(run.throughput.waiting_share, 4),
             )
         )
         if score is not None and self._is_stale and not is_last:

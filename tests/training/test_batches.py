@@ -3,16 +3,19 @@
 import multiprocessing
 import os
 import signal
+import threading
+import tracemalloc
 from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pytest
+import torch
 from drawn_discs import disc_entry
 
 from cellflow.config import AugmentConfig, DataConfig, TrainingConfig
 from cellflow.errors import CellflowError, DataError
-from cellflow.training.batches import CropSource, crop_order, prepare_entry, stream_batches
+from cellflow.training.batches import CropSource, crop_order, loader_threads, stream_batches
 
 
 def source_of(entries, augment=None, **training):
@@ -113,6 +116,20 @@ def test_loading_ahead_in_a_thread_changes_nothing(disc_entries, augment):
     assert all(equal(batch, source.batch(4 + k)) for k, batch in enumerate(streamed))
 
 
+def test_any_number_of_threads_gives_the_same_batches_in_order(disc_entries):
+    source = source_of(disc_entries(5), FULL, cache_megabytes=0)
+    stream = stream_batches(source, 2, n_threads=4)
+    streamed = list(islice(stream, 9))
+    stream.close()
+    assert all(equal(batch, source.batch(2 + k)) for k, batch in enumerate(streamed))
+    assert not [t for t in threading.enumerate() if t.name.startswith("cellflow-loader")]
+
+
+def test_a_cpu_has_one_loader_thread():
+    assert loader_threads(torch.device("cpu")) == 1
+    assert 1 <= loader_threads(torch.device("cuda")) <= 8
+
+
 @pytest.mark.slow
 def test_ctrl_c_leaves_the_loader_processes_alone(disc_entries):
     source = source_of(disc_entries(2), n_workers=2)
@@ -144,19 +161,33 @@ def test_loading_in_spawned_processes_changes_nothing(disc_entries):
     assert all(equal(batch, source.batch(k)) for k, batch in enumerate(streamed))
 
 
-def test_the_memory_of_prepared_images_is_bounded_and_the_batches_stay_the_same(disc_entries):
+def test_what_is_kept_in_memory_changes_no_batch(disc_entries):
     entries = disc_entries(4, shape=(320, 400))
-    roomy, tight = source_of(entries), source_of(entries, cache_megabytes=2)
-    batches = [(roomy.batch(step), tight.batch(step)) for step in range(6)]
-    assert all(equal(*pair) for pair in batches)
-    assert roomy.cached_bytes == 4 * 320 * 400 * 9
-    assert tight.cached_bytes <= 2 * 2**20 < roomy.cached_bytes
+    sources = [source_of(entries, cache_megabytes=megabytes) for megabytes in (0, 2, 1024)]
+    for step in range(6):
+        none, some, all_ = (source.batch(step) for source in sources)
+        assert equal(none, some)
+        assert equal(none, all_)
+    image = 320 * 400 * 9
+    assert [source.prepared.n_bytes for source in sources] == [0, image, 4 * image]
 
 
-def test_no_cache_at_all_works(disc_entries):
-    source = source_of(disc_entries(2), cache_megabytes=0)
+def test_memory_stays_bounded_however_large_the_data_is(disc_entries):
+    """150 images of 9 bytes a pixel would take 330 MB; the limit is 16 MB and what is in flight."""
+    few = disc_entries(3, shape=(480, 512))
+    entries = [replace(few[k % 3], name=f"image{k}") for k in range(150)]
+    source = source_of(entries, batch_size=4, crop_size=64, cache_megabytes=16)
+    image, batch = 480 * 512 * 9, 4 * 64 * 64 * 4 * 6
     source.batch(0)
-    assert source.cached_bytes == 0
+    tracemalloc.start()
+    for _ in islice(stream_batches(source, 1, n_threads=3), 40):
+        pass
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert source.prepared.n_bytes <= 16 * 2**20
+    # While an image is prepared it takes four times its packed size, in each of three threads.
+    assert peak <= 16 * 2**20 + 3 * 4 * image + 5 * batch
+    assert 150 * image > 4 * peak
 
 
 def test_a_data_set_smaller_than_a_batch_still_fills_it(disc_entries):
@@ -186,13 +217,6 @@ def test_mixed_sizes_a_tiny_image_and_one_without_cells_make_a_batch(disc_entrie
     assert batch.cells.any(-1).any(-1).tolist().count(True) >= 3
 
 
-def test_a_one_pixel_cell_has_no_flow(disc_entries):
-    entry = disc_entries(1, radius=0)[0]
-    prepared = prepare_entry(entry, DataConfig())
-    assert prepared.cells.sum() == 9
-    assert not prepared.flows.any()
-
-
 @pytest.mark.parametrize("n_workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_an_unreadable_image_is_named_whoever_loads_it(disc_entries, n_workers):
     entries = disc_entries(2)
@@ -200,18 +224,3 @@ def test_an_unreadable_image_is_named_whoever_loads_it(disc_entries, n_workers):
     stream = stream_batches(source_of(entries, n_workers=n_workers), 0)
     with pytest.raises(DataError, match=r"disc1\.png"):
         list(islice(stream, 3))
-
-
-def test_an_image_without_truth_is_refused(disc_entries):
-    entry = disc_entries(1)[0]
-    from cellflow.data.dataset import Entry
-
-    bare = Entry(name="bare", image_path=entry.image_path)
-    with pytest.raises(DataError, match="bare: has no truth"):
-        prepare_entry(bare, DataConfig())
-
-
-def test_images_without_the_channel_that_is_asked_for_are_named(disc_entries):
-    config = replace(DataConfig(), channels=(2, 0))
-    with pytest.raises(DataError, match="image disc0: channel 2"):
-        prepare_entry(disc_entries(1)[0], config)

@@ -25,7 +25,7 @@ def test_what_is_added_is_read_back_exactly(tmp_path):
     assert again.rows == [row(1), scored(2)]
     text = (tmp_path / "metrics.csv").read_text(encoding="utf-8")
     assert text.splitlines()[0] == ",".join(COLUMNS)
-    assert text.splitlines()[1].endswith("0.4,,,")
+    assert text.splitlines()[1].endswith("0.4,,,,,")
 
 
 def test_rows_after_the_checkpoint_are_dropped(tmp_path):

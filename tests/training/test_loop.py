@@ -1,6 +1,7 @@
 """The loop: it learns, it is deterministic, it survives little memory and Ctrl-C."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -150,6 +151,27 @@ def test_under_a_budget_no_end_is_told_before_it_is_planned(disc_entries):
     run.report = lambda step, numbers: told.append(numbers.get("total"))
     train_and_watch(run)
     assert told == [None] * (N_WARMUP_STEPS + N_TIMED_STEPS) + [9, 9, 9]
+
+
+def test_the_loop_counts_its_images_and_how_long_it_waits_for_them(disc_entries):
+    run = make_run(disc_entries(1), images_per_epoch=8, n_epochs=1)
+    source, make = run.source, run.source.batch
+    source.batch = lambda step: (time.sleep(0.3), make(step))[1]
+    told = []
+    run.report = lambda step, numbers: told.append(numbers)
+    train_and_watch(run)
+    seen = run.throughput
+    assert seen.n_images == 8
+    assert 0.3 < seen.waiting < seen.seconds
+    assert told[-1]["images/s"] > 0
+    assert 0 < told[-1]["waiting"] <= 1
+
+
+@pytest.mark.slow
+def test_a_compiled_network_learns_the_same(disc_entries):
+    entries = disc_entries(2)
+    losses = [train_and_watch(make_run(entries, n_epochs=3, compile=on)) for on in (False, True)]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
 
 
 class TooMuch(torch.nn.Module):

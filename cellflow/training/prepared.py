@@ -1,0 +1,177 @@
+"""Training images ready to be cropped: read once, kept in bounded memory and, if wanted, on disk.
+
+Takes `Entry`, gives `PreparedImage`. What does not fit into memory is prepared again when its turn
+comes, or read from ``$CELLFLOW_CACHE/prepared`` when ``training.store_prepared`` asks for it.
+"""
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from cellflow.atomic import atomic_path
+from cellflow.config import DataConfig
+from cellflow.data.dataset import Entry
+from cellflow.data.flatten import flatten
+from cellflow.errors import ConfigError, DataError, ImageError
+from cellflow.kernel_cache import ROOT_VARIABLE
+from cellflow.network.cpnet import N_INPUTS
+from cellflow.network.preprocess import prepare_image
+from cellflow.targets.flows import labels_to_target
+from cellflow.training.augment import PreparedImage
+
+FORMAT = 1
+"""Part of the names on disk; raised when preparing, or the files, change."""
+
+
+def prepare_entry(entry: Entry, config: DataConfig, *, keep_labels: bool = False) -> PreparedImage:
+    """Read one image with its truth and compute network input and target.
+
+    Parameters
+    ----------
+    entry : Entry
+    config : DataConfig
+    keep_labels : bool
+        Whether to keep the labels too, as mosaics need them.
+
+    Raises
+    ------
+    DataError
+        The image has no truth, or a file is broken; the message names the image.
+    """
+    sample = entry.load()
+    if sample.masks is None:
+        raise DataError(f"image {entry.name}: has no truth, so it cannot be trained on")
+    try:
+        image = prepare_image(sample.image, config)
+    except ImageError as error:
+        raise ImageError(f"image {entry.name}: {error}") from error
+    labels = flatten(sample.masks, config.flatten)
+    return PreparedImage.pack(image, labels_to_target(labels), labels if keep_labels else None)
+
+
+def prepared_folder() -> Path:
+    """Give the folder of prepared images on disk.
+
+    Raises
+    ------
+    ConfigError
+        ``CELLFLOW_CACHE`` is not set: gigabytes are not written where nobody asked for them.
+    """
+    root = os.environ.get(ROOT_VARIABLE)
+    if not root:
+        raise ConfigError(
+            f"training.store_prepared: set {ROOT_VARIABLE} to the folder that the images, about "
+            "9 bytes a pixel, shall be written to"
+        )
+    return Path(root) / "prepared"
+
+
+@dataclass(kw_only=True, eq=False)
+class PreparedImages:
+    """Prepared images by number, for several threads at once; picklable, without what it holds.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+    data : DataConfig
+    keep_labels : bool
+        As for `prepare_entry`.
+    limit : int
+        Memory for images that are kept, bytes.
+    folder : Path, optional
+        Where images are kept on disk.
+    contents : sequence of str
+        A hash of each entry's image and truth; needed with a folder.
+
+    Notes
+    -----
+    The first images that come are kept for good. Epochs go over all images in shuffled order, so
+    whichever share is kept saves that share of the work; the least recently used image, thrown out
+    as is customary, would be the one that comes next (half of the images kept would save 15 %).
+    """
+
+    entries: Sequence[Entry]
+    data: DataConfig
+    keep_labels: bool
+    limit: int
+    folder: Path | None = None
+    contents: Sequence[str] = ()
+    n_bytes: int = field(default=0, init=False)
+    _kept: dict[int, PreparedImage] = field(default_factory=dict, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def __getitem__(self, index: int) -> PreparedImage:
+        """Give an image, from memory, from the disk, or made anew.
+
+        Raises
+        ------
+        DataError
+            The image or its truth cannot be read, or the folder not be written.
+        """
+        kept = self._kept.get(index)
+        if kept is not None:
+            return kept
+        prepared = self._from_disk(index)
+        with self._lock:
+            if index not in self._kept and self.n_bytes + prepared.n_bytes <= self.limit:
+                self._kept[index] = prepared
+                self.n_bytes += prepared.n_bytes
+        return prepared
+
+    def __getstate__(self) -> dict[str, object]:
+        # Loader processes begin with nothing instead of a copy.
+        state = {name: value for name, value in self.__dict__.items() if name != "_lock"}
+        return {**state, "_kept": {}, "n_bytes": 0}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+    def _from_disk(self, index: int) -> PreparedImage:
+        if self.folder is None:
+            return self._prepare(index)
+        path = self._path(self.folder, index)
+        try:
+            return _read(path)
+        except (OSError, SafetensorError, KeyError):  # not there yet, or broken: made anew
+            prepared = self._prepare(index)
+            _write(path, prepared)
+            return prepared
+
+    def _prepare(self, index: int) -> PreparedImage:
+        return prepare_entry(self.entries[index], self.data, keep_labels=self.keep_labels)
+
+    def _path(self, folder: Path, index: int) -> Path:
+        """Name the file by all that decides what is in it."""
+        what = [FORMAT, self.contents[index], asdict(self.data), self.keep_labels]
+        name = hashlib.sha256(json.dumps(what).encode()).hexdigest()
+        return folder / name[:2] / f"{name}.safetensors"
+
+
+def _write(path: Path, prepared: PreparedImage) -> None:
+    arrays = {"image": prepared.image, "flows": prepared.flows, "cells": prepared.cells}
+    if prepared.labels is not None:
+        arrays["labels"] = prepared.labels
+    with atomic_path(path) as temporary:
+        try:
+            save_file(arrays, temporary)
+        except SafetensorError as error:  # its word for a full disk
+            raise OSError(0, str(error)) from error
+
+
+def _read(path: Path) -> PreparedImage:
+    arrays = load_file(path)
+    return PreparedImage(
+        image=arrays["image"],
+        flows=arrays["flows"],
+        cells=arrays["cells"],
+        n_channels=N_INPUTS,
+        labels=arrays.get("labels"),
+    )
