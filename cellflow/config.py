@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 FlattenPolicy = Literal["small_on_top", "nearest_centre", "last_wins", "drop_overlap"]
 OverlapRule = Literal["higher_score", "score_order", "mask_nms"]
 Precision = Literal["auto", "float32", "bfloat16"]
+DiameterPolicy = Literal["auto", "fixed", "training", "estimated", "refined"]
+Compilation = Literal["auto", "none", "graphs", "inductor"]
 Optimizer = Literal["sgd", "adam", "adamw", "radam"]
 Schedule = Literal["auto", "cellpose", "cosine", "step", "one_cycle"]
 AugmentLevel = Literal["none", "flip+resize", "report", "cellpose", "full"]
@@ -129,6 +131,14 @@ class InferenceConfig:
 
     diameter: float | None = None
     """Cell diameter in the images, pixels; None = the model's training diameter."""
+    diameter_policy: DiameterPolicy = "auto"
+    """Where the diameter comes from, see cellflow/inference/diameter.py; auto = what is given, else
+    what the model was trained on, else estimated in each image."""
+    views: int = 1
+    """1, 2, 4 or 8 mirrored and turned views of each image, averaged; each costs one pass."""
+    scales: tuple[float, ...] = (1.0,)
+    """Sizes at which the network sees each image, relative to its own; averaged. The cost of a pass
+    grows with the square."""
     tile_size: int = 224
     """Side of the squares fed to the network, pixels; a multiple of 16; Cellpose's own."""
     tile_overlap: float = 0.1
@@ -138,6 +148,12 @@ class InferenceConfig:
     less new memory (docs/decisions/0002-freed-memory-is-kept.md)."""
     precision: Precision = "auto"
     """auto = bfloat16 where the device computes it natively, else float32."""
+    compilation: Compilation = "auto"
+    """How the network is prepared for its fixed shapes, see cellflow/inference/compilation.py; auto
+    = CUDA graphs on CUDA (a second), nothing elsewhere. inductor costs a minute a network."""
+    images_in_flight: int | None = None
+    """Images in the network or followed to cells at the same time, and one more is read; bounds
+    the memory. None = 3 with a GPU; 1 on a CPU, of which the network uses every core."""
 
     def __post_init__(self) -> None:
         _require_finite("inference", self)
@@ -153,6 +169,36 @@ class InferenceConfig:
             self.batch_size is None or self.batch_size > 0, "inference.batch_size: expected > 0"
         )
         _require_choice("inference.precision", self.precision, Precision)
+        _require_choice("inference.compilation", self.compilation, Compilation)
+        self._check_diameter_policy()
+        _require(
+            self.views in (1, 2, 4, 8),
+            f"inference.views: expected 1, 2, 4 or 8, found {self.views}",
+        )
+        _require(
+            len(self.scales) > 0 and all(0.25 <= scale <= 4 for scale in self.scales),
+            f"inference.scales: expected one or more factors from 0.25 to 4, found {self.scales}",
+        )
+        _require(
+            len(set(self.scales)) == len(self.scales),
+            f"inference.scales: each only once, found {self.scales}",
+        )
+        _require(
+            self.images_in_flight is None or self.images_in_flight > 0,
+            "inference.images_in_flight: expected > 0",
+        )
+
+    def _check_diameter_policy(self) -> None:
+        _require_choice("inference.diameter_policy", self.diameter_policy, DiameterPolicy)
+        _require(
+            self.diameter_policy != "fixed" or self.diameter is not None,
+            "inference.diameter_policy: fixed, but inference.diameter is not given",
+        )
+        _require(
+            self.diameter_policy != "training" or self.diameter is None,
+            f"inference.diameter_policy: training, but inference.diameter is {self.diameter}; "
+            "set it to none",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -227,17 +227,25 @@ class FlowField:
     cellprob : (H, W) float32
         Logit of "this pixel belongs to a cell".
     style : (256,) float32
-        Global style vector, unit length.
+        Global style vector, unit length; of several models that of the first.
+    spread : (H, W) float32, or None
+        How far views and models disagree: root mean square distance of their flows from the mean,
+        pixels per step. 0 = all the same; 1 = unit vectors in all directions. None when there was
+        only one of each.
     """
 
     flows: NDArray[np.float32]
     cellprob: NDArray[np.float32]
     style: NDArray[np.float32]
+    spread: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         for name in ("flows", "cellprob", "style"):
             _require_dtype(name, getattr(self, name), np.float32)
         _require_shape("flows", self.flows, (2, *self.cellprob.shape))
+        if self.spread is not None:
+            _require_dtype("spread", self.spread, np.float32)
+            _require_shape("spread", self.spread, self.cellprob.shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,4 +1,4 @@
-"""Counts in sentences."""
+"""Counts and times in sentences."""
 
 
 def counted(number: int, noun: str) -> str:
@@ -16,3 +16,16 @@ def counted(number: int, noun: str) -> str:
     ('1 image', '3 truth images')
     """
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def duration_text(seconds: float) -> str:
+    """Write a duration with two digits that matter.
+
+    Examples
+    --------
+    >>> [duration_text(seconds) for seconds in (0.2, 20, 400, 12000)]
+    ['1 s', '20 s', '7 min', '3.3 h']
+    """
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

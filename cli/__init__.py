@@ -15,6 +15,7 @@ from .process import prepare
 COMMANDS = {
     "train": ("cellflow_cli.train", "Train a model on a folder of annotated images."),
     "predict": ("cellflow_cli.predict", "Find the cells in images."),
+    "merge": ("cellflow_cli.merge", "Join the parts of a prediction that several jobs made."),
     "score": ("cellflow_cli.score", "Score a submission with the competition's mAP."),
     "compare": ("cellflow_cli.compare", "Compare submissions image by image, with error bars."),
     "experiment": ("cellflow_cli.experiment", "Compare ways of training on the same folds."),

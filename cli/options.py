@@ -97,3 +97,27 @@ def config_from(
     """
     options = {key.replace("__", "."): value for key, value in named.items()}
     return read_config(config_file, assignments, options, base)
+
+
+def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--out``, ``--as`` and ``--cells``: where found cells go, and in which format."""
+    out = click.option(
+        "--out",
+        "outputs",
+        type=PATH,
+        multiple=True,
+        required=True,
+        help="submission.csv, results.json (COCO), rois.zip, or a folder; may be repeated.",
+    )
+    folder_format = click.option(
+        "--as",
+        "folder_format",
+        type=click.Choice(["tif", "seg", "roi"]),
+        default="tif",
+        show_default=True,
+        help="What a folder gets: label TIFFs, _seg.npy for the Cellpose GUI, or ImageJ ROIs.",
+    )
+    cells = click.option(
+        "--cells", type=PATH, help="Also write a CSV with area, diameter, score of each cell."
+    )
+    return out(folder_format(cells(function)))

@@ -5,11 +5,21 @@ from typing import Any
 
 import click
 
-from .options import EXISTING, PATH, config_from, config_options, device_option
+from .options import (
+    EXISTING,
+    PATH,
+    config_from,
+    config_options,
+    device_option,
+    duration,
+    output_options,
+)
 from .progress import Progress
 
 SETTINGS = (
     "inference__diameter",
+    "inference__diameter_policy",
+    "inference__views",
     "inference__batch_size",
     "dynamics__cellprob_threshold",
     "dynamics__flow_threshold",
@@ -20,32 +30,31 @@ SETTINGS = (
 
 @click.command()
 @click.argument("images", type=EXISTING, nargs=-1, required=True)
-@click.option(
-    "--out",
-    "outputs",
-    type=PATH,
-    multiple=True,
-    required=True,
-    help="submission.csv, results.json (COCO), rois.zip, or a folder; may be repeated.",
-)
-@click.option(
-    "--as",
-    "folder_format",
-    type=click.Choice(["tif", "seg", "roi"]),
-    default="tif",
-    show_default=True,
-    help="What a folder gets: label TIFFs, _seg.npy for the Cellpose GUI, or ImageJ ROIs.",
-)
-@click.option(
-    "--cells", type=PATH, help="Also write a CSV with area, diameter, score of each cell."
-)
+@output_options
 @click.option("--overlays", type=PATH, help="Also draw every image with its outlines there.")
 @click.option(
     "--model",
+    "models",
+    multiple=True,
     metavar="FOLDER|cyto3|FILE",
-    help="Default: $CELLFLOW_MODEL, else the newest run in runs/.",
+    help="Default: $CELLFLOW_MODEL, else the newest run in runs/. Several are averaged.",
 )
 @click.option("--diameter", type=float, help="Cell diameter, pixels; default: the model's.")
+@click.option(
+    "--diameter-policy",
+    metavar="auto|fixed|training|estimated|refined",
+    help="Where the diameter comes from.",
+)
+@click.option("--views", type=int, help="1, 2, 4 or 8 mirrored and turned views, averaged.")
+@click.option(
+    "--budget",
+    metavar="9h",
+    callback=duration,
+    help="Leave out views, scales, models until all images fit.",
+)
+@click.option(
+    "--shard", metavar="3/40", help="Do one share of the images; cellflow merge joins the parts."
+)
 @click.option("--cellprob-threshold", "--cellprob_threshold", type=float)
 @click.option("--flow-threshold", "--flow_threshold", type=float)
 @click.option("--min-size", "--min_size", type=int, help="Smallest cell, pixels.")
@@ -62,14 +71,16 @@ def command(images: tuple[Path, ...], outputs: tuple[Path, ...], **options: Any)
     from cellflow.data.images import find_images
     from cellflow.errors import DataError
     from cellflow.inference.folder import predict_folder
-    from cellflow.inference.predict import load_model
+    from cellflow.inference.parts import Shard
+    from cellflow.inference.predict import load_models
     from cellflow.wording import counted
 
     paths = find_images(images)
     named = {key: options.pop(key.split("__")[1]) for key in SETTINGS}
     sources = (options.pop("config_file"), options.pop("assignments"))
-    model = load_model(
-        options.pop("model"),
+    shard = options.pop("shard")
+    model = load_models(
+        options.pop("models"),
         device=options.pop("device"),
         change=lambda base: config_from(*sources, base=base, **named),
     )
@@ -81,6 +92,7 @@ def command(images: tuple[Path, ...], outputs: tuple[Path, ...], **options: Any)
                 model,
                 paths,
                 outputs,
+                shard=Shard.parse(shard) if shard else None,
                 report=progress,
                 say=lambda text: click.echo(text, err=True),
                 **options,
@@ -90,10 +102,9 @@ def command(images: tuple[Path, ...], outputs: tuple[Path, ...], **options: Any)
         raise
     for failure in result.failures:
         click.echo(f"error: {failure}", err=True)
-    where = ", ".join(str(path) for path in outputs)
+    where = ", ".join(str(path) for path in result.outputs)
     found = f"{counted(result.n_cells, 'cell')} in {counted(result.n_images, 'image')}"
     click.echo(f"{found}: {where}")
     if result.failures:
-        raise DataError(
-            f"{len(result.failures)} of {counted(len(paths), 'image')} could not be done"
-        )
+        tried = counted(result.n_images + len(result.failures), "image")
+        raise DataError(f"{len(result.failures)} of {tried} could not be done")

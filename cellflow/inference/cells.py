@@ -160,7 +160,7 @@ class CellFinder:
         self, labels: NDArray[np.int32], flow_field: FlowField, diameter: float
     ) -> NDArray[np.float32]:
         """Give the confidence of each cell, calibrated where the model is; (N,) float32."""
-        features = cell_features(labels, flow_field.flows, flow_field.cellprob)
+        features = cell_features(labels, flow_field.flows, flow_field.cellprob, flow_field.spread)
         if self.confidence is None:
             return features.scores.astype(np.float32)
         return self.confidence(features, diameter)

@@ -1,9 +1,79 @@
-"""The diameter of cells from their areas, as Cellpose defines it."""
+"""How large the cells of an image are: given, learnt, or found in it.
+
+=========  =========================================================================================
+fixed      ``inference.diameter``
+training   the median of the training images, each network its own
+estimated  a first pass at the network's own diameter (or at ``inference.diameter``), as if nothing
+           were known; then the median of the cells that it found
+refined    a first pass at the diameter given or learnt; then the median of the cells that it found,
+           when there are enough of them, and not beyond a factor
+auto       fixed when a diameter is given, else training when the model knows it, else estimated
+=========  =========================================================================================
+
+Measured by ``benchmarks/diameter.py``; which one is the default is in docs/log.md.
+"""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cellflow.config import DiameterPolicy, InferenceConfig
+from cellflow.errors import ConfigError
+
+FEWEST_CELLS = 5
+"""Cells of a first pass from which their median is believed."""
+LARGEST_CORRECTION = 2.0
+"""Factor by which a first pass may change the diameter that is given or learnt."""
+
+
+def choose_policy(settings: InferenceConfig, training: float | None) -> DiameterPolicy:
+    """Turn ``auto`` into a policy that says where the diameter comes from.
+
+    Parameters
+    ----------
+    settings : InferenceConfig
+    training : float or None
+        Diameter of the cells that the model was trained on, pixels.
+
+    Raises
+    ------
+    ConfigError
+        The policy needs a diameter that neither the settings nor the model have.
+    """
+    policy = settings.diameter_policy
+    if policy == "auto":
+        if settings.diameter is not None:
+            return "fixed"
+        return "estimated" if training is None else "training"
+    if policy == "training" and training is None:
+        raise ConfigError(
+            "inference.diameter_policy: training, but the model does not say the diameter of the "
+            "cells that it was trained on; give --diameter, or use estimated"
+        )
+    return policy
+
+
+def measured_diameter(
+    areas: NDArray[np.integer[Any]], start: float, policy: DiameterPolicy
+) -> float:
+    """Give the diameter that the cells of a first pass tell of, pixels.
+
+    Parameters
+    ----------
+    areas : (N,) integer
+        Of the cells that were found, pixels.
+    start : float
+        Diameter at which they were looked for, pixels.
+    policy : {"estimated", "refined"}
+        Whether `start` was a guess, or is close to the truth.
+    """
+    if policy == "estimated":
+        return median_diameter(areas) or start
+    if np.count_nonzero(areas) < FEWEST_CELLS:
+        return start
+    limits = start / LARGEST_CORRECTION, start * LARGEST_CORRECTION
+    return float(np.clip(median_diameter(areas), *limits))
 
 
 def median_diameter(areas: NDArray[np.integer[Any]]) -> float:

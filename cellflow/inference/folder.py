@@ -4,35 +4,25 @@ What is found in each image is kept in a folder ``OUT.partial`` until all output
 that an interrupted run goes on where it stopped.
 """
 
-import hashlib
-import json
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from cellflow._version import __version__
-from cellflow.atomic import atomic_path, write_json
-from cellflow.data.exports import FolderFormat, Found, check_target, export, write_cells
-from cellflow.data.images import read_image
-from cellflow.data.rle import labels_to_masks
-from cellflow.errors import DataError, ImageError, ModelError
-from cellflow.inference.predict import Model
-from cellflow.network.devices import is_out_of_memory
-from cellflow.pictures.overlay import save_overlay
-from cellflow.records import Prediction
-from cellflow.wording import counted
+from cellflow.data.exports import FolderFormat, check_target, export, write_cells
+from cellflow.errors import ConfigError, DataError
+from cellflow.inference.image_job import ImageJob
+from cellflow.inference.model import Model
+from cellflow.inference.overlap import finish_behind
+from cellflow.inference.parts import Shard, write_part
+from cellflow.inference.plan import plan_prediction
+from cellflow.inference.store import Store
 
 Report = Callable[[int, Mapping[str, float]], None]
 Say = Callable[[str], None]
 
-STATE = "state.json"
-LONG = 10.0
-"""Seconds of work from which its length is told beforehand."""
+IN_FLIGHT = {"cpu": 1, "cuda": 3, "mps": 3}
+"""Images that are worked on at the same time, by kind of device, where the settings do not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +37,15 @@ class FolderResult:
         Images among them that an earlier, interrupted run had found.
     failures : tuple of str
         One sentence for every image that could not be read, or not fit into memory.
+    outputs : tuple of Path
+        What was written: the outputs, or the part of a shard.
     """
 
     n_images: int
     n_cells: int
     n_resumed: int
     failures: tuple[str, ...]
+    outputs: tuple[Path, ...]
 
 
 def predict_folder(
@@ -64,6 +57,8 @@ def predict_folder(
     cells: Path | None = None,
     restart: bool = False,
     overlays: Path | None = None,
+    budget: float | None = None,
+    shard: Shard | None = None,
     report: Report = lambda step, numbers: None,
     say: Say = lambda text: None,
 ) -> FolderResult:
@@ -84,6 +79,11 @@ def predict_folder(
         Forget what an interrupted run has found, instead of going on from it.
     overlays : path, optional
         Folder for a picture of every newly read image with its outlines.
+    budget : float, optional
+        Seconds. Views, then scales, then models are left out until all images fit, and `say` is
+        told which. An interrupted run goes on with those that it began with.
+    shard : Shard, optional
+        Do only this share of the images, and leave a part for `merge_parts` instead of the output.
     report : callable
         Called with the number of images done.
     say : callable
@@ -95,54 +95,49 @@ def predict_folder(
         There is no image, two have the same name, or none could be done.
     ModelError
         An interrupted run was with another model or other settings, or its state is broken.
+    ConfigError
+        An output cannot be written, the budget is too small, or options exclude each other.
 
     Notes
     -----
-    Memory holds one image at a time. When interrupted, the partial folder stays; call again.
+    On a GPU the next image is read, and the cells of the ones before are found by other threads,
+    while the network has one. Memory holds at most `inference.images_in_flight` images and the one
+    that is read. When interrupted, the partial folder stays; call again.
     """
     _check_names(images)
     for output in outputs:
         check_target(output, folder_format, len(images))
-    store = _Store.open(outputs[0], model, restart=restart)
-    n_resumed, failures = 0, []
-    n_left = sum(not store.has(path) for path in images)
-    is_told = False
-    for index, path in enumerate(images):
-        if store.has(path):
-            n_resumed += 1
-        else:
-            try:
-                image = read_image(path)
-                if not is_told:
-                    is_told = True
-                    _tell_time(model, image, n_left, say)
-                prediction = _predict(model, image, path, say)
-            except ImageError as error:
-                failures.append(str(error))
-            else:
-                store.keep(path, prediction)
-                if overlays is not None:
-                    save_overlay(
-                        overlays / f"{path.stem}.png",
-                        image,
-                        predicted=prediction.labels,
-                        title=path.stem,
-                    )
-        report(index + 1, {"total": len(images)})
-    done = [path for path in images if store.has(path)]
-    if not done:
+    if shard is not None:
+        _check_shard(outputs, cells, budget)
+    store = Store(partial_folder(outputs[0]) if shard is None else shard.folder(outputs[0]))
+    if restart:
+        store.remove()
+    own = images if shard is None else shard.of(images)
+    left = [path for path in own if not store.has(path)]
+    model = plan_prediction(model, left, store.state(), budget=budget, say=say)
+    store.open(model)
+    failures = _do_images(ImageJob(model, store, overlays, say), left, len(own), report)
+    done = [path for path in own if store.has(path)]
+    if own and not done:
         store.remove_if_empty()
         raise DataError("no image could be done: " + "; ".join(failures[:3]))
-    for output in outputs:
-        export(output, store.load(done), folder_format)
-    if cells is not None:
-        write_cells(cells, store.load(done))
-    n_cells = sum(len(one.prediction.scores) for one in store.load(done))
-    if not failures:
-        store.remove()
-    return FolderResult(
-        n_images=len(done), n_cells=n_cells, n_resumed=n_resumed, failures=tuple(failures)
+    if shard is not None:
+        write_part(store, shard, images, failures)
+    else:
+        for output in outputs:
+            export(output, store.load(done), folder_format)
+        if cells is not None:
+            write_cells(cells, store.load(done))
+    result = FolderResult(
+        n_images=len(done),
+        n_cells=sum(len(one.prediction.scores) for one in store.load(done)),
+        n_resumed=len(own) - len(left),
+        failures=tuple(failures),
+        outputs=tuple(outputs) if shard is None else (store.folder,),
     )
+    if shard is None and not failures:
+        store.remove()
+    return result
 
 
 def partial_folder(output: Path) -> Path:
@@ -151,20 +146,21 @@ def partial_folder(output: Path) -> Path:
     return whole.with_name(whole.name + ".partial")
 
 
-def _predict(model: Model, image: NDArray[Any], path: Path, say: Say) -> Prediction:
-    diameter = model.diameter
-    try:
-        if diameter is None:
-            diameter = model.estimate_diameter(image)
-            say(f"{path.name}: estimated diameter {diameter:.1f} px")
-        return model.predict(image, path.stem, diameter)
-    except ImageError as error:
-        raise ImageError(f"{path}: {error}") from error
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        size = " x ".join(map(str, image.shape))
-        raise ImageError(f"{path}: {size} pixels need more memory than there is") from error
+def _do_images(job: ImageJob, left: Sequence[Path], n_images: int, report: Report) -> list[str]:
+    """Do the images that are left; give one sentence for each that could not be done."""
+    n_done, failures = n_images - len(left), []
+    if n_done:
+        report(n_done, {"total": n_images})
+    model = job.model
+    in_flight = model.config.inference.images_in_flight or IN_FLIGHT[model.device.type]
+    pictures = finish_behind(left, job.read, n_behind=min(1, in_flight - 1))
+    with closing(pictures), closing(finish_behind(pictures, job.begin, in_flight - 1)) as results:
+        for _, failure in results:
+            n_done += 1
+            if failure is not None:
+                failures.append(failure)
+            report(n_done, {"total": n_images})
+    return failures
 
 
 def _check_names(images: Sequence[Path]) -> None:
@@ -177,116 +173,12 @@ def _check_names(images: Sequence[Path]) -> None:
         seen[path.stem] = path
 
 
-def _tell_time(model: Model, image: NDArray[Any], n_images: int, say: Say) -> None:
-    """Say before long work how long it will take, when all images are of the size of the first."""
-    seconds = n_images * model.seconds_per_image((image.shape[-2], image.shape[-1]))
-    if seconds > LONG:
-        say(f"{counted(n_images, 'image')}, about {_duration(seconds)}")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-@dataclass(frozen=True, slots=True)
-class _Store:
-    """What is found so far, one file an image, in the partial folder."""
-
-    folder: Path
-
-    @classmethod
-    def open(cls, output: Path, model: Model, *, restart: bool) -> "_Store":
-        """Make the folder, or take up an earlier one of the same model and settings."""
-        folder = partial_folder(output)
-        state = _state_of(model)
-        if restart and folder.exists():
-            _remove(folder)
-        if (folder / STATE).exists():
-            if _read_state(folder / STATE) != state:
-                raise ModelError(
-                    f"{folder} holds an interrupted run with another model or other settings; "
-                    "--restart discards it"
-                )
-        else:
-            write_json(folder / STATE, state)
-        return cls(folder)
-
-    def _file(self, path: Path) -> Path:
-        # Two folders may hold images of the same name, and an image may change between two runs.
-        described = str(path.resolve())
-        if path.exists():
-            described += f" {path.stat().st_size} {path.stat().st_mtime_ns}"
-        return self.folder / f"{hashlib.sha256(described.encode()).hexdigest()[:16]}.npz"
-
-    def has(self, path: Path) -> bool:
-        """Tell whether the image is done."""
-        return self._file(path).exists()
-
-    def keep(self, path: Path, prediction: Prediction) -> None:
-        """Keep one image's cells as runs, which are a hundredth of its labels."""
-        masks = labels_to_masks(prediction.labels)
-        with atomic_path(self._file(path)) as temporary, temporary.open("wb") as file:
-            np.savez(
-                file,
-                starts=masks.starts,
-                lengths=masks.lengths,
-                offsets=masks.offsets,
-                shape=np.array(masks.shape),
-                scores=prediction.scores,
-            )
-
-    def load(self, paths: Sequence[Path]) -> Iterator[Found]:
-        """Give the predictions of the images again, one at a time."""
-        for path in paths:
-            with np.load(self._file(path)) as kept:
-                labels = np.zeros(int(np.prod(kept["shape"])), np.int32)
-                cells = np.repeat(np.arange(len(kept["scores"])), np.diff(kept["offsets"]))
-                for start, length, cell in zip(kept["starts"], kept["lengths"], cells, strict=True):
-                    labels[start : start + length] = cell + 1
-                prediction = Prediction(
-                    name=path.stem, labels=labels.reshape(kept["shape"]), scores=kept["scores"]
-                )
-            yield Found(prediction=prediction, image_path=path)
-
-    def remove_if_empty(self) -> None:
-        """Delete the folder when it holds no image's cells, also none of an earlier run."""
-        if not any(self.folder.glob("*.npz")):
-            self.remove()
-
-    def remove(self) -> None:
-        """Delete the folder; all is in the outputs."""
-        _remove(self.folder)
-
-
-def _remove(folder: Path) -> None:
-    try:
-        shutil.rmtree(folder)
-    except OSError as error:
-        raise DataError(f"cannot remove {folder}: {error.strerror or error}") from error
-
-
-def _read_state(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ModelError(f"{path}: broken ({error}); --restart discards what was found") from error
-
-
-def _state_of(model: Model) -> dict[str, object]:
-    """Give what predictions depend on, as JSON gives it back."""
-    config = model.config
-    state = {
-        "cellflow": __version__,
-        "model": model.fingerprint or model.name,
-        "diameter": model.diameter,
-        "data": asdict(config.data),
-        "inference": asdict(config.inference),
-        "cells": model.finder.to_dict(),
-        "dtype": str(model.dtype),
-    }
-    plain: dict[str, object] = json.loads(json.dumps(state))
-    return plain
+def _check_shard(outputs: Sequence[Path], cells: Path | None, budget: float | None) -> None:
+    if len(outputs) > 1 or cells is not None:
+        raise ConfigError(
+            "--shard leaves a part of one --out; further outputs and --cells are for cellflow merge"
+        )
+    if budget is not None:
+        raise ConfigError(
+            "--shard and --budget: each job would leave out other views; set inference.views"
+        )

@@ -1,6 +1,7 @@
 """An image as overlapping tiles, and tiles averaged back: Cellpose's grid and taper."""
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -24,13 +25,19 @@ class TileGrid:
         Of the padded image, pixels.
     tile : (h, w)
         Of every tile, pixels.
-    corners : tuple of (y, x)
-        Upper left pixel of each tile, row by row.
+    tops, lefts : tuple of int
+        First row, or column, of the tiles; there is one tile for every pair.
     """
 
     shape: tuple[int, int]
     tile: tuple[int, int]
-    corners: tuple[tuple[int, int], ...]
+    tops: tuple[int, ...]
+    lefts: tuple[int, ...]
+
+    @property
+    def corners(self) -> tuple[tuple[int, int], ...]:
+        """Upper left pixel (y, x) of each tile, row by row."""
+        return tuple(product(self.tops, self.lefts))
 
 
 def plan_tiles(shape: tuple[int, int], tile_size: int, overlap: float) -> TileGrid:
@@ -50,45 +57,80 @@ def plan_tiles(shape: tuple[int, int], tile_size: int, overlap: float) -> TileGr
     for side in shape:
         count = 1 if side <= tile_size else int(np.ceil((1 + 2 * overlap) * side / tile_size))
         sides.append(min(tile_size, side))
-        starts.append(np.linspace(0, side - sides[-1], count).astype(int).tolist())
-    corners = tuple((y, x) for y in starts[0] for x in starts[1])
-    return TileGrid(shape=shape, tile=(sides[0], sides[1]), corners=corners)
+        starts.append(tuple(np.linspace(0, side - sides[-1], count).astype(int).tolist()))
+    return TileGrid(shape=shape, tile=(sides[0], sides[1]), tops=starts[0], lefts=starts[1])
 
 
-def cut_tiles(image: torch.Tensor, grid: TileGrid) -> torch.Tensor:
-    """Give the (T, C, h, w) tiles of a (C, H, W) image."""
+def cut_tiles(
+    image: torch.Tensor, grid: TileGrid, first: int = 0, last: int | None = None
+) -> torch.Tensor:
+    """Give the (T, C, h, w) tiles of a (C, H, W) image, from number `first` to before `last`."""
     height, width = grid.tile
-    return torch.stack([image[:, y : y + height, x : x + width] for y, x in grid.corners])
+    corners = grid.corners[first:last]
+    return torch.stack([image[:, y : y + height, x : x + width] for y, x in corners])
 
 
-def join_tiles(tiles: torch.Tensor, grid: TileGrid) -> torch.Tensor:
-    """Average (T, C, h, w) tiles into a (C, H, W) image, tapered towards the tiles' edges.
+class TileAverage:
+    """Averages tiles into one image, tapered towards the tiles' edges, as they come.
+
+    Parameters
+    ----------
+    grid : TileGrid
+    n_channels : int
+    device : torch.device
 
     Notes
     -----
-    `join_tiles(cut_tiles(x, grid), grid)` is x, up to float32 rounding.
+    The average of `cut_tiles(x, grid)` is x, up to float32 rounding. Holds one image of
+    `n_channels`, whatever the number of tiles.
     """
-    height, width = grid.tile
-    taper = torch.from_numpy(taper_mask(grid.tile)).to(tiles)
-    total = tiles.new_zeros((tiles.shape[1], *grid.shape))
-    weight = tiles.new_zeros(grid.shape)
-    for tile, (y, x) in zip(tiles, grid.corners, strict=True):
-        total[:, y : y + height, x : x + width] += tile * taper
-        weight[y : y + height, x : x + width] += taper
-    return total / weight
+
+    def __init__(self, grid: TileGrid, n_channels: int, device: torch.device) -> None:
+        self._grid = grid
+        rows, columns = taper_profiles(grid.tile)
+        self._taper = torch.from_numpy(np.outer(rows, columns).astype(np.float32)).to(device)
+        self._total = torch.zeros((n_channels, *grid.shape), device=device)
+
+    def add(self, tiles: torch.Tensor, first: int) -> None:
+        """Add (T, C, h, w) tiles, of which the first has the number `first` in the grid."""
+        height, width = self._grid.tile
+        corners = self._grid.corners[first : first + len(tiles)]
+        for tile, (y, x) in zip(tiles, corners, strict=True):
+            self._total[:, y : y + height, x : x + width].addcmul_(tile, self._taper)
+
+    def mean(self) -> torch.Tensor:
+        """Give the (C, H, W) average; all tiles must have been added."""
+        rows, columns = taper_profiles(self._grid.tile)
+        weights = (_spread(rows, self._grid.tops), _spread(columns, self._grid.lefts))
+        for axis, weight in zip(((-1, 1), (1, -1)), weights, strict=True):
+            self._total.div_(torch.from_numpy(weight).to(self._total).view(axis))
+        return self._total
 
 
-def taper_mask(tile: tuple[int, int]) -> NDArray[np.float32]:
-    """Give the (h, w) float32 weights of a tile's pixels, positive everywhere."""
+def taper_profiles(tile: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give the weights of a tile's rows and of its columns, positive everywhere.
+
+    Notes
+    -----
+    A pixel's weight is that of its row times that of its column. So the weights of all tiles
+    together, which the average is divided by, are a product as well.
+    """
     side = max(TAPER_SIDE, *tile)
     distance = np.abs(np.arange(side) - (side - 1) / 2)
     profile = 1 / (1 + np.exp((distance - (side / 2 - TAPER_EDGE)) / TAPER_WIDTH))
     rows, columns = (profile[side // 2 - n // 2 : side // 2 + n // 2 + n % 2] for n in tile)
-    mask: NDArray[np.float32] = np.outer(rows, columns).astype(np.float32)
-    return mask
+    return rows, columns
 
 
 def padding(side: int) -> tuple[int, int]:
     """Give the pixels to add before and after: to a multiple of 16, and 8 more on each side."""
     missing = -side % DIVISOR
     return DIVISOR // 2 + missing // 2, DIVISOR // 2 + missing - missing // 2
+
+
+def _spread(profile: NDArray[np.float64], starts: tuple[int, ...]) -> NDArray[np.float64]:
+    """Sum the profiles of tiles that begin at `starts`."""
+    total = np.zeros(starts[-1] + len(profile))
+    for start in starts:
+        total[start : start + len(profile)] += profile
+    return total

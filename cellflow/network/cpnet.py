@@ -19,6 +19,7 @@ from cellflow.errors import ModelError
 __all__ = [
     "FLOW_SCALE",
     "N_INPUTS",
+    "N_OUTPUTS",
     "PRETRAINED",
     "CPnet",
     "build_network",

@@ -123,23 +123,23 @@ def test_one_unreadable_image_is_named_and_the_rest_is_written(cellflow, model, 
 
 
 def test_an_interrupted_run_says_how_to_go_on(cellflow, model, images, tmp_path, monkeypatch):
-    from cellflow.inference.predict import Model
+    from cellflow.inference.model import Model
 
-    predict, calls = Model.predict, []
+    start, calls = Model.start, []
 
     def stop(self, *arguments):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return predict(self, *arguments)
+        return start(self, *arguments)
 
-    monkeypatch.setattr(Model, "predict", stop)
+    monkeypatch.setattr(Model, "start", stop)
     done = cellflow("predict", images, "--model", model, "--out", tmp_path / "s.csv")
     assert done.code == 130
     assert "the same command goes on from here" in done.err
     assert not (tmp_path / "s.csv").exists()
     calls.clear()
-    monkeypatch.setattr(Model, "predict", predict)
+    monkeypatch.setattr(Model, "start", start)
     assert cellflow("predict", images, "--model", model, "--out", tmp_path / "s.csv").code == 0
     assert not list(tmp_path.glob("*.partial"))
 

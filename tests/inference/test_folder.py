@@ -1,5 +1,6 @@
 """Many images: resumed, shared out, and not stopped by a broken one."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ from cellflow.config import Config, DynamicsConfig, InferenceConfig, NetworkConf
 from cellflow.data.images import write_png
 from cellflow.data.submission import read_submission
 from cellflow.errors import ConfigError, DataError, ImageError, ModelError
+from cellflow.inference import folder
+from cellflow.inference.cost import Cost
 from cellflow.inference.folder import partial_folder, predict_folder
-from cellflow.inference.predict import Model
+from cellflow.inference.model import Model
 from cellflow.network.cpnet import build_network
 
 CONFIG = Config(
@@ -24,6 +27,22 @@ CONFIG = Config(
 def make_model(diameter=17.0):
     network = build_network(CONFIG.network, torch.Generator().manual_seed(0))
     return Model.from_network(network, CONFIG, diameter=diameter, device=torch.device("cpu"))
+
+
+def change(model, **settings):
+    """The model with other settings of inference."""
+    config = replace(model.config, inference=replace(model.config.inference, **settings))
+    return replace(model, finder=replace(model.finder, config=config))
+
+
+def interrupt(model, images, out):
+    """Begin a prediction and leave it after the first image."""
+
+    def stop(step, numbers):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_folder(model, images, [out], report=stop)
 
 
 @pytest.fixture
@@ -65,7 +84,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(tmp_path, model, images):
         model, images, [tmp_path / "s.csv"], report=lambda step, numbers: seen.append(step)
     )
     assert result.n_resumed == 3
-    assert seen == [1, 2, 3, 4]
+    assert seen == [3, 4]
     assert (tmp_path / "s.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
@@ -75,7 +94,7 @@ def test_another_model_is_not_mixed_in_unless_restarted(tmp_path, model, images)
 
     with pytest.raises(KeyboardInterrupt):
         predict_folder(model, images, [tmp_path / "s.csv"], report=stop)
-    with pytest.raises(ModelError, match="another model or other settings; --restart"):
+    with pytest.raises(ModelError, match=r"diameters: \[17.0\], not \[25.0\]\); --restart"):
         predict_folder(make_model(25.0), images, [tmp_path / "s.csv"])
     result = predict_folder(make_model(25.0), images, [tmp_path / "s.csv"], restart=True)
     assert result.n_resumed == 0
@@ -108,14 +127,14 @@ def test_an_image_too_large_for_the_memory_is_named_and_the_rest_is_written(
     tmp_path, model, images, monkeypatch, rng
 ):
     write_png(images[2], rng.integers(0, 255, (41, 50), np.uint8))
-    predict = Model.predict
+    start = Model.start
 
     def small_memory(self, image, *arguments):
         if image.shape == (41, 50):
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
-        return predict(self, image, *arguments)
+        return start(self, image, *arguments)
 
-    monkeypatch.setattr(Model, "predict", small_memory)
+    monkeypatch.setattr(Model, "start", small_memory)
     (failure,) = predict_folder(model, images, [tmp_path / "s.csv"]).failures
     assert failure == f"{images[2]}: 41 x 50 pixels need more memory than there is"
 
@@ -173,23 +192,85 @@ def test_an_unwritable_output_is_refused_before_any_work(tmp_path, model, images
         predict_folder(model, images, [tmp_path / "r.zip"])
 
 
-@pytest.mark.parametrize(
-    ("seconds", "told"), [(0.5, None), (5, "20 s"), (100, "7 min"), (3000, "3.3 h")]
-)
-def test_long_work_is_told_before_the_first_image(
-    tmp_path, model, images, monkeypatch, seconds, told
-):
+def test_the_first_image_begins_when_all_is_told(tmp_path, model, images, monkeypatch):
     events = []
 
     def refuse(self, image, *arguments):
-        events.append("predict")
+        events.append("start")
         raise ImageError("no cells today")
 
-    monkeypatch.setattr(Model, "seconds_per_image", lambda self, shape: seconds)
-    monkeypatch.setattr(Model, "predict", refuse)
+    monkeypatch.setattr(Cost, "seconds", property(lambda self: 100))
+    monkeypatch.setattr(Model, "start", refuse)
     with pytest.raises(DataError, match="no cells today"):
         predict_folder(model, images, [tmp_path / "s.csv"], say=events.append)
-    assert events == [f"4 images, about {told}"] * (told is not None) + ["predict"] * 4
+    assert events == ["4 images, about 7 min"] + ["start"] * 4
+
+
+@pytest.mark.parametrize("in_flight", [2, 3, 9])
+def test_images_in_flight_change_nothing_but_the_time(tmp_path, model, images, in_flight):
+    images[2].write_bytes(b"")
+    predict_folder(model, images, [tmp_path / "one.csv"])
+    several = change(model, images_in_flight=in_flight)
+    steps = []
+    result = predict_folder(
+        several, images, [tmp_path / "s.csv"], report=lambda step, numbers: steps.append(step)
+    )
+    assert (tmp_path / "s.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
+    assert "i2.png" in result.failures[0]
+    assert steps == [1, 2, 3, 4]
+
+
+def test_an_interrupted_run_goes_on_with_images_in_flight(tmp_path, model, images):
+    several = change(model, images_in_flight=3)
+
+    def stop(step, numbers):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_folder(several, images, [tmp_path / "s.csv"], report=stop)
+    result = predict_folder(several, images, [tmp_path / "s.csv"])
+    assert result.n_resumed >= 1
+    predict_folder(model, images, [tmp_path / "one.csv"])
+    assert (tmp_path / "s.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
+
+
+def test_what_only_changes_the_speed_may_change_between_two_runs(tmp_path, model, images):
+    interrupt(model, images, tmp_path / "s.csv")
+    other = change(model, batch_size=1, images_in_flight=2, compilation="none")
+    assert predict_folder(other, images, [tmp_path / "s.csv"]).n_resumed == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"views": 2}, "inference.views: 1, not 2"),
+        ({"scales": (1.0, 1.2)}, r"inference.scales: \[1.0\], not \[1.0, 1.2\]"),
+        ({"diameter_policy": "refined"}, "inference.diameter_policy: auto, not refined"),
+    ],
+)
+def test_a_run_with_other_passes_is_not_mixed_in(tmp_path, model, images, settings, said):
+    interrupt(model, images, tmp_path / "s.csv")
+    with pytest.raises(ModelError, match=said):
+        predict_folder(change(model, **settings), images, [tmp_path / "s.csv"])
+
+
+def test_a_smaller_batch_after_running_out_of_memory_is_said(
+    tmp_path, model, images, monkeypatch, rng
+):
+    for path in images:
+        write_png(path, rng.integers(0, 255, (150, 150), np.uint8))
+    forward, said = model.network.forward, []
+
+    def small_memory(batch):
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError
+        return forward(batch)
+
+    # Telling the cost already meets it.
+    monkeypatch.setattr(folder, "plan_prediction", lambda model, *_, **__: model)
+    monkeypatch.setattr(model.network, "forward", small_memory)
+    assert not predict_folder(model, images, [tmp_path / "s.csv"], say=said.append).failures
+    assert said == ["out of memory with 4 tiles at once; from here on 2"]
 
 
 def test_overlays_are_drawn_as_it_goes(tmp_path, model, images):

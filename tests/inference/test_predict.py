@@ -9,10 +9,8 @@ import torch
 
 from cellflow.config import Config, DynamicsConfig, InferenceConfig, NetworkConfig
 from cellflow.errors import ModelError
-from cellflow.inference import cells, predict
-from cellflow.inference.diameter import median_diameter
-from cellflow.inference.predict import Model, default_model, load_model
-from cellflow.inference.tiles import plan_tiles
+from cellflow.inference import cells
+from cellflow.inference.predict import Model, default_model, load_model, load_models
 from cellflow.network.cpnet import FLOW_SCALE, PRETRAINED, build_network, save_cellpose_file
 from cellflow.network.model_folder import write_model_folder
 from cellflow.training.initial import initial_weights
@@ -130,22 +128,6 @@ def test_a_plain_cellpose_file_predicts_at_its_own_diameter(tmp_path):
     assert (model.diameter, model.diam_mean) == (21.0, 17.0)
 
 
-def test_the_time_of_an_image_grows_with_its_tiles(model, monkeypatch):
-    clock, batches = iter(range(100)), []
-    monkeypatch.setattr(predict.time, "perf_counter", lambda: next(clock))
-    forward = model.network.forward
-    monkeypatch.setattr(
-        model.network, "forward", lambda batch: batches.append(batch.shape) or forward(batch)
-    )
-    # One second a batch, as the clock ticks; 16 of 24 pixels and more are a tile of 64.
-    assert model.seconds_per_image((24, 24)) == 1
-    assert batches == [(1, 2, 48, 48)] * 2
-    n_tiles = len(plan_tiles((320 + 16, 480 + 16), 64, 0.1).corners)
-    assert model.seconds_per_image((320, 480)) == n_tiles / 4
-    model.diameter = None
-    assert model.seconds_per_image((320, 480)) == 2 * n_tiles / 4
-
-
 def test_another_file_of_the_same_name_is_another_model(tmp_path):
     path = tmp_path / "mine"
     prints = []
@@ -187,10 +169,26 @@ def test_the_default_is_the_variable_then_the_newest_run(tmp_path, monkeypatch):
     assert str(default_model(tmp_path)) == "elsewhere"
 
 
-def test_without_cells_the_estimated_diameter_is_the_networks_own(model):
-    assert model.estimate_diameter(np.zeros((40, 40), np.uint8)) == pytest.approx(17.0, rel=2)
-    assert median_diameter(np.zeros(0, int)) == 0
-    assert median_diameter(np.array([0, 100, 100])) == pytest.approx(11.28, abs=0.01)
+def test_several_models_are_averaged_and_the_same_one_twice_is_refused(tmp_path, rng):
+    paths = [tmp_path / name for name in ("a", "b")]
+    for seed, path in enumerate(paths):
+        write_model_folder(
+            path, random_network(seed=seed), TINY, diameter=17.0 + seed, record={}, card=""
+        )
+    image = rng.integers(0, 255, (60, 60), np.uint8)
+    both = load_models(paths, device="cpu")
+    assert both.name == f"{paths[0]} + {paths[1]}"
+    assert [member.diameter for member in both.members] == [17.0, 18.0]
+    alone = [load_model(path, device="cpu") for path in paths]
+    fields = [model.flow_field(image) for model in alone]
+    mean = both.flow_field(image)
+    assert mean.flows == pytest.approx((fields[0].flows + fields[1].flows) / 2, abs=1e-5)
+    assert mean.style == pytest.approx(fields[0].style, abs=1e-5)
+    prints = {model.fingerprint for model in (*alone, both)}
+    assert len(prints) == 3
+    with pytest.raises(ModelError, match="are the same model"):
+        load_models([paths[0], paths[0]], device="cpu")
+    assert load_models(paths[1:], device="cpu").fingerprint == alone[1].fingerprint
 
 
 @pytest.mark.reference

@@ -1,0 +1,112 @@
+"""One image of many: read, run through the networks, followed to cells, kept."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from cellflow.data.images import read_image
+from cellflow.errors import ImageError
+from cellflow.inference.model import Model, PendingPrediction
+from cellflow.inference.store import Store
+from cellflow.network.devices import is_out_of_memory
+from cellflow.pictures.overlay import save_overlay
+
+Say = Callable[[str], None]
+Picture = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageJob:
+    """The three steps of an image, for `finish_behind`.
+
+    Parameters
+    ----------
+    model : Model
+    store : Store
+        Where its cells are kept.
+    overlays : Path or None
+        Folder for pictures.
+    say : callable
+        Told what the user should know.
+
+    Notes
+    -----
+    What one image lacks must not stop the others: its `ImageError` is handed on as a value.
+    """
+
+    model: Model
+    store: Store
+    overlays: Path | None
+    say: Say
+
+    def read(self, path: Path) -> Callable[[], Picture | ImageError]:
+        """Give the step that reads an image."""
+        return partial(_read, path)
+
+    def begin(self, item: tuple[Path, Picture | ImageError]) -> Callable[[], str | None]:
+        """Run the networks over an image, and give the step that follows.
+
+        Returns
+        -------
+        callable
+            Finds and keeps the cells; gives None, or a sentence that says why there are none.
+        """
+        path, picture = item
+        if isinstance(picture, ImageError):
+            return partial(str, picture)
+        try:
+            with _named(path, picture), self._telling_of_memory():
+                diameter = self.model.find_diameter(picture)
+                if diameter is not None:
+                    self.say(f"{path.name}: estimated diameter {diameter:.1f} px")
+                pending = self.model.start(picture, path.stem, diameter)
+        except ImageError as error:
+            return partial(str, error)
+        return partial(self._finish, path, picture, pending)
+
+    def _finish(self, path: Path, picture: Picture, pending: PendingPrediction) -> str | None:
+        try:
+            with _named(path, picture):
+                prediction = pending.result()
+        except ImageError as error:
+            return str(error)
+        self.store.keep(path, prediction)
+        if self.overlays is not None:
+            target = self.overlays / f"{path.stem}.png"
+            save_overlay(target, picture, predicted=prediction.labels, title=path.stem)
+        return None
+
+    @contextmanager
+    def _telling_of_memory(self) -> Iterator[None]:
+        before = [member.runner.batch_size for member in self.model.members]
+        yield
+        for member, size in zip(self.model.members, before, strict=True):
+            if member.runner.batch_size < size:
+                now = member.runner.batch_size
+                self.say(f"out of memory with {size} tiles at once; from here on {now}")
+
+
+def _read(path: Path) -> Picture | ImageError:
+    try:
+        return read_image(path)
+    except ImageError as error:
+        return error
+
+
+@contextmanager
+def _named(path: Path, picture: Picture) -> Iterator[None]:
+    """Turn what one image lacks into an `ImageError` that names it."""
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        size = " x ".join(map(str, picture.shape))
+        raise ImageError(f"{path}: {size} pixels need more memory than there is") from error

@@ -1,0 +1,196 @@
+"""What is found so far, one file an image, in a folder that an interrupted run goes on from."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cellflow._version import __version__
+from cellflow.atomic import atomic_path, write_json
+from cellflow.data.exports import Found
+from cellflow.data.rle import labels_to_masks
+from cellflow.errors import DataError, ModelError
+from cellflow.inference.model import Model
+from cellflow.records import Prediction
+
+STATE = "state.json"
+
+ROUNDING_ONLY = ("batch_size", "compilation", "images_in_flight")
+"""Settings of inference that change how fast cells are found, not which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The predictions of one run.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    folder: Path
+
+    def open(self, model: Model) -> None:
+        """Make the folder, or take up that of an interrupted run.
+
+        Raises
+        ------
+        ModelError
+            The earlier run was with another model or other settings, or its state is broken.
+        """
+        kept, state = self.state(), state_of(model)
+        if kept is None:
+            write_json(self.folder / STATE, state)
+        elif (difference := first_difference(kept, state)) is not None:
+            raise ModelError(
+                f"{self.folder} holds an interrupted run with another model or other settings "
+                f"({difference}); --restart discards it"
+            )
+
+    def state(self) -> dict[str, Any] | None:
+        """Give what the predictions depend on; None when there is no such folder yet.
+
+        Raises
+        ------
+        ModelError
+            It is broken.
+        """
+        path = self.folder / STATE
+        if not path.exists():
+            return None
+        return read_object(path, "--restart discards what was found")
+
+    def has(self, path: Path) -> bool:
+        """Tell whether an image is done."""
+        return (self.folder / file_name(path)).exists()
+
+    def keep(self, path: Path, prediction: Prediction) -> None:
+        """Keep one image's cells as runs, which are a hundredth of its labels."""
+        masks = labels_to_masks(prediction.labels)
+        target = self.folder / file_name(path)
+        with atomic_path(target) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file,
+                starts=masks.starts,
+                lengths=masks.lengths,
+                offsets=masks.offsets,
+                shape=np.array(masks.shape),
+                scores=prediction.scores,
+                cell_type=np.array(prediction.cell_type or ""),
+                cell_type_probability=np.array(prediction.cell_type_probability or np.nan),
+            )
+
+    def load(self, paths: Sequence[Path]) -> Iterator[Found]:
+        """Give the predictions of the images again, one at a time."""
+        for path in paths:
+            yield load_prediction(self.folder / file_name(path), path)
+
+    def remove_if_empty(self) -> None:
+        """Delete the folder when it holds no image's cells, also none of an earlier run."""
+        if not any(self.folder.glob("*.npz")):
+            self.remove()
+
+    def remove(self) -> None:
+        """Delete the folder, if there is one.
+
+        Raises
+        ------
+        DataError
+            The system refuses.
+        """
+        if not self.folder.exists():
+            return
+        try:
+            shutil.rmtree(self.folder)
+        except OSError as error:
+            raise DataError(f"cannot remove {self.folder}: {error.strerror or error}") from error
+
+
+def file_name(path: Path) -> str:
+    """Give the name of the file that keeps the cells of an image.
+
+    Notes
+    -----
+    Two folders may hold images of the same name, and an image may change between two runs.
+    """
+    described = str(path.resolve())
+    if path.exists():
+        described += f" {path.stat().st_size} {path.stat().st_mtime_ns}"
+    return f"{hashlib.sha256(described.encode()).hexdigest()[:16]}.npz"
+
+
+def load_prediction(file: Path, image_path: Path) -> Found:
+    """Read what `Store.keep` has written."""
+    with np.load(file) as kept:
+        labels = np.zeros(int(np.prod(kept["shape"])), np.int32)
+        cells = np.repeat(np.arange(len(kept["scores"])), np.diff(kept["offsets"]))
+        for start, length, cell in zip(kept["starts"], kept["lengths"], cells, strict=True):
+            labels[start : start + length] = cell + 1
+        probability = float(kept["cell_type_probability"])
+        prediction = Prediction(
+            name=image_path.stem,
+            labels=labels.reshape(kept["shape"]),
+            scores=kept["scores"],
+            cell_type=str(kept["cell_type"]) or None,
+            cell_type_probability=None if np.isnan(probability) else probability,
+        )
+    return Found(prediction=prediction, image_path=image_path)
+
+
+def state_of(model: Model) -> dict[str, Any]:
+    """Give what predictions depend on, as JSON gives it back."""
+    config = model.config
+    inference = {
+        key: value for key, value in asdict(config.inference).items() if key not in ROUNDING_ONLY
+    }
+    state = {
+        "cellflow": __version__,
+        "model": model.fingerprint or model.name,
+        "n_models": len(model.members),
+        "diameters": [member.diameter for member in model.members],
+        "data": [asdict(member.data) for member in model.members],
+        "inference": inference,
+        "cells": model.finder.to_dict(),
+        "dtype": str(model.dtype),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(state))
+    return plain
+
+
+def first_difference(one: Any, other: Any, key: str = "") -> str | None:
+    """Say where two plain values differ first, for instance ``inference.views: 4, not 8``."""
+    if one == other:
+        return None
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        for name in [*one, *(name for name in other if name not in one)]:
+            within = f"{key}.{name}" if key else name
+            found = first_difference(one.get(name), other.get(name), within)
+            if found is not None:
+                return found
+    return f"{key}: {one}, not {other}"
+
+
+def read_object(path: Path, advice: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read.
+    ModelError
+        It is broken; `advice` says what helps.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ModelError(f"{path}: broken ({error}); {advice}") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path}: broken (no JSON object); {advice}")
+    return content

@@ -1,0 +1,194 @@
+"""The tiles of an image through one network on one device."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from cellflow.config import InferenceConfig
+from cellflow.errors import ModelError
+from cellflow.inference.compilation import (
+    Forward,
+    choose_compilation,
+    compiled_forward,
+    plain_forward,
+)
+from cellflow.inference.tiles import TileAverage, TileGrid, cut_tiles, padding, plan_tiles
+from cellflow.network.cpnet import N_INPUTS, N_OUTPUTS, CPnet
+from cellflow.network.devices import is_out_of_memory
+from cellflow.network.precision import choose_precision
+from cellflow.records import Shape
+
+Result = TypeVar("Result")
+
+TILES_AT_ONCE = {"cpu": 4, "cuda": 16, "mps": 8}
+"""By kind of device, where the settings do not say. A GPU has more to do with more tiles, but one
+image of the competition has only 12 at a network diameter of 17 px and 35 at 30."""
+
+N_PART_SIZES = 3
+"""Compiled sizes of a batch: the whole one, its half and its quarter, for what is left over."""
+
+
+class TileRunner:
+    """A network on its device, fed with the tiles of one image after the other.
+
+    Parameters
+    ----------
+    network : CPnet
+        Moved to `device` and switched to evaluation.
+    settings : InferenceConfig
+    device : torch.device
+
+    Raises
+    ------
+    ConfigError
+        The device cannot do what ``inference.compilation`` asks for.
+
+    Notes
+    -----
+    Memory holds one batch of feature maps, and the image and its output at the network's
+    resolution. On a GPU nothing waits: what is returned is still being computed.
+
+    When the memory of the device runs out, the batch is halved, and stays so.
+    """
+
+    def __init__(self, network: CPnet, settings: InferenceConfig, device: torch.device) -> None:
+        self.network = network.to(device, memory_format=torch.channels_last).eval()
+        self.device = device
+        self.dtype = choose_precision(settings.precision, device).dtype
+        self.batch_size = settings.batch_size or TILES_AT_ONCE[device.type]
+        self._settings = settings
+        self._compilation = choose_compilation(settings.compilation, device)
+        self._plain = plain_forward(self.network, device, self.dtype)
+        self._compiled: Forward | None = None
+
+    def plan(self, shape: Shape) -> TileGrid:
+        """Give the tiles of an image of (H, W) pixels at the network's resolution."""
+        height, width = (side + sum(padding(side)) for side in shape)
+        return plan_tiles((height, width), self._settings.tile_size, self._settings.tile_overlap)
+
+    def run(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run an image through the network.
+
+        Parameters
+        ----------
+        image : (2, H, W) float32
+            On the device, at the network's resolution.
+
+        Returns
+        -------
+        (3, H, W) float32
+            On the device: flows dy, dx times `FLOW_SCALE`, and the logit.
+        (256,) float32
+            On the device: the mean style of the tiles, at unit length.
+
+        Raises
+        ------
+        ModelError
+            A single tile does not fit into the memory.
+        """
+        height, width = image.shape[-2:]
+        (top, bottom), (left, right) = padding(height), padding(width)
+        padded = torch.nn.functional.pad(image, (left, right, top, bottom))
+        grid = self.plan((height, width))
+        output, style = self._within_memory(grid, lambda: self._run_tiles(padded, grid))
+        return output[:, top : top + height, left : left + width], style
+
+    def compile_network(self) -> str:
+        """Compile the network for whole tiles, as ``inference.compilation`` asks for.
+
+        Returns
+        -------
+        str
+            What was done and how long it took, or why it was not, for the user; empty when
+            nothing was asked for.
+        """
+        if self._compilation == "none":
+            return ""
+        side = self._settings.tile_size
+        batches = [
+            torch.rand(size, N_INPUTS, side, side, device=self.device).contiguous(
+                memory_format=torch.channels_last
+            )
+            for size in _part_sizes(self.batch_size)
+        ]
+        self._compiled, said = compiled_forward(
+            self._compilation, self.network, self.dtype, batches
+        )
+        return said
+
+    def seconds_per_tile(self, grid: TileGrid) -> float:
+        """Time one batch of tiles, after one more to warm up; seconds."""
+        return self._within_memory(grid, lambda: self._time_batch(grid))
+
+    def _time_batch(self, grid: TileGrid) -> float:
+        n_tiles = min(len(grid.corners), self.batch_size)
+        batch = torch.zeros(n_tiles, N_INPUTS, *grid.tile, device=self.device)
+        self._forward(batch)
+        started = time.perf_counter()
+        # The copy to the processor waits for a GPU to be done.
+        self._forward(batch)[0].cpu()
+        return (time.perf_counter() - started) / n_tiles
+
+    def _run_tiles(self, padded: torch.Tensor, grid: TileGrid) -> tuple[torch.Tensor, torch.Tensor]:
+        average = TileAverage(grid, N_OUTPUTS, self.device)
+        styles = []
+        for first in range(0, len(grid.corners), self.batch_size):
+            tiles = cut_tiles(padded, grid, first, first + self.batch_size)
+            output, style = self._forward(tiles)
+            average.add(output, first)
+            styles.append(style.sum(dim=0))
+        style = torch.stack(styles).sum(dim=0)
+        return average.mean(), style / style.norm()
+
+    def _forward(self, tiles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give output and style of (T, C, h, w) tiles, T at most the batch size.
+
+        Notes
+        -----
+        What a compiled network gives is overwritten by its next call.
+        """
+        side = self._settings.tile_size
+        if self._compiled is None or tiles.shape[-2:] != (side, side):
+            return self._plain(tiles.contiguous(memory_format=torch.channels_last))
+        n_tiles = len(tiles)
+        size = next(size for size in _part_sizes(self.batch_size) if size >= n_tiles)
+        padded = tiles.new_zeros(size, *tiles.shape[1:])
+        padded[:n_tiles] = tiles
+        output, style = self._compiled(padded.contiguous(memory_format=torch.channels_last))
+        return output[:n_tiles], style[:n_tiles]
+
+    def _within_memory(self, grid: TileGrid, work: Callable[[], Result]) -> Result:
+        """Do `work`, with smaller batches until the memory holds them."""
+        while True:
+            try:
+                return work()
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Outside the except block, whose traceback would keep the tensors alive.
+            self._halve(grid)
+
+    def _halve(self, grid: TileGrid) -> None:
+        tried = min(self.batch_size, len(grid.corners))
+        if tried == 1:
+            raise ModelError(
+                f"a single tile of {max(grid.tile)} px does not fit into the memory of "
+                f"{self.device}; lower inference.tile_size"
+            )
+        self.batch_size = (tried + 1) // 2
+        self._compiled = None
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _part_sizes(batch_size: int) -> list[int]:
+    """Give the compiled sizes of a batch, the smallest first.
+
+    Examples
+    --------
+    >>> _part_sizes(16), _part_sizes(1)
+    ([4, 8, 16], [1])
+    """
+    return sorted({-(-batch_size // 2**halvings) for halvings in range(N_PART_SIZES)})

@@ -1,0 +1,32 @@
+"""`cellflow merge`: the parts of a prediction as one."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import EXISTING, output_options
+
+
+@click.command()
+@click.argument("parts", type=EXISTING, nargs=-1, required=True)
+@output_options
+def command(parts: tuple[Path, ...], outputs: tuple[Path, ...], **options: Any) -> None:
+    """Join the PARTS that `cellflow predict --shard` left.
+
+    \b
+    cellflow predict images/ --out submission.csv --shard 3/40       # as one of 40 jobs
+    cellflow merge submission.csv.part-* --out submission.csv
+    """
+    from cellflow.errors import DataError
+    from cellflow.inference.parts import merge_parts
+    from cellflow.wording import counted
+
+    result = merge_parts(parts, outputs, **options)
+    for failure in result.failures:
+        click.echo(f"error: {failure}", err=True)
+    where = ", ".join(str(path) for path in outputs)
+    found = f"{counted(result.n_cells, 'cell')} in {counted(result.n_images, 'image')}"
+    click.echo(f"{found}: {where}")
+    if result.failures:
+        raise DataError(f"{counted(len(result.failures), 'image')} could not be done")

@@ -1,0 +1,34 @@
+"""A tiny random model, and settings that find cells in what it says."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cellflow.config import Config, DynamicsConfig, InferenceConfig, NetworkConfig
+from cellflow.inference.model import Model
+from cellflow.network.cpnet import build_network
+
+TINY = Config(
+    network=NetworkConfig(channels_per_level=(4, 8), diam_mean=17.0),
+    inference=InferenceConfig(tile_size=64, precision="float32"),
+    # A random network has flows of no shape; without the check it gives cells to look at.
+    dynamics=DynamicsConfig(flow_threshold=0.0, min_size=1),
+)
+
+
+@pytest.fixture
+def tiny_model():
+    """Make a model of cells of `training` px, with some settings of inference changed."""
+
+    def make(*, seed=0, training=17.0, name="network", **settings):
+        config = replace(TINY, inference=replace(TINY.inference, **settings))
+        network = build_network(config.network, torch.Generator().manual_seed(seed))
+        # Random weights see few cells; a bias makes most of the image one.
+        network.output[2].bias.data[2] += 3
+        return Model.from_network(
+            network, config, diameter=training, device=torch.device("cpu"), name=name,
+            fingerprint=name,
+        )  # fmt: skip
+
+    return make

@@ -1,0 +1,181 @@
+"""One model of several passes: views, scales, networks, and the diameter of an image."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cellflow.config import InferenceConfig
+from cellflow.errors import ConfigError
+from cellflow.inference.cells import CellFinder
+from cellflow.inference.diameter import choose_policy, measured_diameter, median_diameter
+from cellflow.inference.model import Model
+from cellflow.inference.views import VIEWS
+
+
+@pytest.fixture
+def image(rng):
+    return rng.integers(0, 255, (90, 70), np.uint8)
+
+
+def test_without_passes_to_average_there_is_no_spread(tiny_model, image):
+    assert tiny_model().flow_field(image).spread is None
+
+
+@pytest.mark.parametrize("n_views", [2, 4, 8])
+def test_views_are_the_mean_of_the_fields_of_turned_images(tiny_model, image, n_views):
+    plain, several = tiny_model(), tiny_model(views=n_views)
+    field = several.flow_field(image)
+    assert several.n_passes == n_views
+    flows, cellprobs = [], []
+    for view in VIEWS[:n_views]:
+        # Turned by numpy, one by one, without the code that is tested.
+        turned = image.T if view.diagonal else image
+        turned = turned[:: -1 if view.rows else 1, :: -1 if view.columns else 1]
+        seen = plain.flow_field(np.ascontiguousarray(turned))
+        dy = seen.flows[0] * (-1 if view.rows else 1)
+        dx = seen.flows[1] * (-1 if view.columns else 1)
+        back = np.stack([dy, dx, seen.cellprob])
+        back = back[:, :: -1 if view.rows else 1, :: -1 if view.columns else 1]
+        if view.diagonal:
+            back = back[[1, 0, 2]].transpose(0, 2, 1)
+        flows.append(back[:2])
+        cellprobs.append(back[2])
+    mean = np.mean(flows, axis=0)
+    assert field.flows == pytest.approx(mean, abs=1e-5)
+    assert field.cellprob == pytest.approx(np.mean(cellprobs, axis=0), abs=1e-5)
+    spread = np.sqrt(((np.array(flows) - mean) ** 2).sum(axis=1).mean(axis=0))
+    assert field.spread == pytest.approx(spread, abs=1e-4)
+
+
+def test_with_all_views_a_turned_image_has_the_turned_field(tiny_model, image):
+    model = tiny_model(views=8, training=12.0)
+    field, turned = model.flow_field(image), model.flow_field(image.T.copy())
+    assert turned.flows[::-1] == pytest.approx(field.flows.transpose(0, 2, 1), abs=1e-5)
+
+
+def test_scales_are_seen_larger_and_smaller(tiny_model, image):
+    mean = tiny_model(scales=(0.8, 1.25)).flow_field(image)
+    fields = [tiny_model().flow_field(image, diameter=17.0 / scale) for scale in (0.8, 1.25)]
+    assert mean.flows == pytest.approx((fields[0].flows + fields[1].flows) / 2, abs=1e-5)
+
+
+def test_networks_see_the_image_each_at_its_own_diameter(tiny_model, image):
+    first, second = tiny_model(training=17.0), tiny_model(seed=1, training=25.0, name="other")
+    both = Model.joined([first, second])
+    fields = [first.flow_field(image), second.flow_field(image)]
+    assert both.flow_field(image).flows == pytest.approx(
+        (fields[0].flows + fields[1].flows) / 2, abs=1e-5
+    )
+    assert both.sizes() == (25.0, 17.0)
+    # One that is known for the image holds for all.
+    fields = [first.flow_field(image, 20.0), second.flow_field(image, 20.0)]
+    assert both.flow_field(image, 20.0).flows == pytest.approx(
+        (fields[0].flows + fields[1].flows) / 2, abs=1e-5
+    )
+    assert both.sizes(20.0) == (20.0, 17.0)
+
+
+def test_a_network_that_knows_no_diameter_takes_that_of_the_others(tiny_model):
+    both = Model.joined([tiny_model(training=None), tiny_model(seed=1, training=25.0)])
+    assert both.diameter_policy == "training"
+    assert [both.diameter_of(member) for member in both.members] == [25.0, 25.0]
+
+
+def test_fewer_passes_are_the_first_ones(tiny_model):
+    both = Model.joined([tiny_model(views=8, scales=(1.0, 1.2)), tiny_model(seed=1)])
+    assert both.n_passes == 32
+    assert both.with_passes(views=2, n_models=1).n_passes == 4
+    assert both.alone().n_passes == 1
+    assert both.alone().members == both.members[:1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "training", "policy"),
+    [
+        ({}, 20.0, "training"),
+        ({}, None, "estimated"),
+        ({"diameter": 12.0}, 20.0, "fixed"),
+        ({"diameter": 12.0}, None, "fixed"),
+        ({"diameter_policy": "refined"}, 20.0, "refined"),
+        ({"diameter_policy": "estimated"}, 20.0, "estimated"),
+    ],
+)
+def test_the_diameter_is_what_is_given_else_learnt_else_estimated(settings, training, policy):
+    assert choose_policy(InferenceConfig(**settings), training) == policy
+
+
+def test_a_policy_without_its_diameter_is_refused(tiny_model):
+    with pytest.raises(ConfigError, match=r"fixed, but inference\.diameter is not given"):
+        InferenceConfig(diameter_policy="fixed")
+    with pytest.raises(ConfigError, match=r"training, but inference\.diameter is 9\.0"):
+        InferenceConfig(diameter_policy="training", diameter=9.0)
+    with pytest.raises(ConfigError, match="the model does not say the diameter"):
+        tiny_model(training=None, diameter_policy="training")
+
+
+def test_without_cells_the_estimated_diameter_is_where_it_began():
+    areas = np.zeros(0, int)
+    assert measured_diameter(areas, 17.0, "estimated") == 17.0
+    assert measured_diameter(areas, 17.0, "refined") == 17.0
+    assert median_diameter(areas) == 0
+    assert median_diameter(np.array([0, 100, 100])) == pytest.approx(11.28, abs=0.01)
+
+
+def test_a_refined_diameter_needs_some_cells_and_stays_near():
+    few, many = np.full(4, 400), np.full(5, 400)
+    assert measured_diameter(few, 20.0, "refined") == 20.0
+    assert measured_diameter(many, 20.0, "refined") == pytest.approx(22.57, abs=0.01)
+    assert measured_diameter(np.full(9, 90_000), 20.0, "refined") == 40.0
+    assert measured_diameter(np.full(9, 4), 20.0, "refined") == 10.0
+    # A guess is not trusted so far.
+    assert measured_diameter(few, 20.0, "estimated") == pytest.approx(22.57, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("settings", "start"),
+    [
+        ({"diameter_policy": "estimated"}, 17.0),
+        ({"diameter_policy": "estimated", "diameter": 9.0}, 9.0),
+        ({"diameter_policy": "refined"}, 25.0),
+        ({"diameter_policy": "refined", "diameter": 9.0}, 9.0),
+    ],
+)
+def test_the_first_pass_is_one_view_of_one_network_at_the_best_guess(
+    tiny_model, image, monkeypatch, settings, start
+):
+    model = tiny_model(training=25.0, views=8, scales=(1.0, 1.3), **settings)
+    model = Model.joined([model, tiny_model(seed=1)])
+    looked = []
+
+    def look(self, field, *, diameter, diam_mean, cell_type=None):
+        looked.append(diameter)
+        assert field.spread is None
+        # Six cells of 20 pixels.
+        return np.arange(120, dtype=np.int32).reshape(12, 10) // 20 + 1
+
+    monkeypatch.setattr(CellFinder, "find_labels", look)
+    assert model.diameter is None
+    least = start / 2 if settings["diameter_policy"] == "refined" else 0
+    assert model.find_diameter(image) == pytest.approx(max(5.05, least), abs=0.01)
+    assert looked == [start]
+
+
+def test_an_image_without_contrast_has_an_estimated_diameter(tiny_model):
+    model = tiny_model(training=None)
+    assert model.find_diameter(np.zeros((40, 40), np.uint8)) == pytest.approx(17.0, rel=2)
+
+
+def test_a_prediction_that_is_begun_ends_as_the_whole_one(tiny_model, image):
+    model = tiny_model(views=2)
+    pending = model.start(image, "x", 12.0)
+    found = model.predict(image, "x", 12.0)
+    assert (pending.result().labels == found.labels).all()
+    assert found.labels.max() > 0
+
+
+def test_the_settings_of_the_first_model_hold_for_all(tiny_model):
+    first, second = tiny_model(views=2), tiny_model(seed=1, views=4)
+    both = Model.joined([first, second])
+    assert both.config == first.config
+    assert replace(both, members=both.members[:1]).fingerprint == first.fingerprint

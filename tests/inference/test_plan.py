@@ -1,0 +1,107 @@
+"""What is said and left out before the first image."""
+
+import numpy as np
+import pytest
+
+from cellflow.data.images import write_png
+from cellflow.errors import ConfigError
+from cellflow.inference.cost import Cost
+from cellflow.inference.folder import predict_folder
+from cellflow.inference.model import Model
+from cellflow.inference.plan import plan_prediction
+
+
+@pytest.fixture
+def images(tmp_path, rng):
+    paths = [tmp_path / "in" / f"i{k}.png" for k in range(4)]
+    for path in paths:
+        write_png(path, rng.integers(0, 255, (40, 50), np.uint8))
+    return paths
+
+
+@pytest.fixture
+def pass_takes(monkeypatch):
+    """Set the seconds of a pass over an image."""
+
+    def set_seconds(seconds):
+        def measure(model, shapes):
+            settings = model.config.inference
+            per_view = ((seconds,) * len(settings.scales),) * len(model.members)
+            return Cost(views=settings.views, per_view=per_view, first_look=0.0)
+
+        monkeypatch.setattr("cellflow.inference.plan.measure_cost", measure)
+        monkeypatch.setattr(Cost, "with_cells", lambda self, model, image: self)
+
+    return set_seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0.5, None), (5, "20 s"), (100, "7 min"), (3000, "3.3 h")]
+)
+def test_long_work_is_told(tiny_model, images, pass_takes, seconds, told):
+    said = []
+    pass_takes(seconds)
+    plan_prediction(tiny_model(), images, None, say=said.append)
+    assert said == [f"4 images, about {told}"] * (told is not None)
+
+
+def test_what_multiplies_the_work_is_always_told(tiny_model, images, pass_takes):
+    said = []
+    pass_takes(0.01)
+    both = Model.joined([tiny_model(views=8, scales=(1.0, 1.2)), tiny_model(seed=1)])
+    plan_prediction(both, images, None, say=said.append)
+    assert said == ["4 images, 32 passes (2 models, 8 views, 2 scales) each, about 1 s"]
+
+
+def test_a_budget_leaves_out_passes_and_says_which(tiny_model, images, pass_takes):
+    said = []
+    pass_takes(100)
+    model = plan_prediction(tiny_model(views=8), images, None, budget=1000, say=said.append)
+    assert model.n_passes == 2
+    assert said == [
+        "to fit 17 min only 2 of 8 views will be used",
+        "4 images, 2 passes (2 views) each, about 13 min",
+    ]
+
+
+def test_a_budget_that_is_too_small_is_refused_before_anything_is_written(
+    tmp_path, tiny_model, images, pass_takes
+):
+    pass_takes(100)
+    with pytest.raises(ConfigError, match="a single pass over 4 images takes about 7 min"):
+        predict_folder(tiny_model(), images, [tmp_path / "s.csv"], budget=60)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_an_interrupted_run_with_a_budget_goes_on_with_what_it_began_with(
+    tmp_path, tiny_model, images, pass_takes
+):
+    def stop(step, numbers):
+        raise KeyboardInterrupt
+
+    pass_takes(100)
+    model, out, said = tiny_model(views=8), tmp_path / "s.csv", []
+    with pytest.raises(KeyboardInterrupt):
+        predict_folder(model, images, [out], budget=1000, report=stop)
+    # The machine is faster now, but four views would be another prediction.
+    pass_takes(50)
+    result = predict_folder(model, images, [out], budget=1000, say=said.append)
+    assert result.n_resumed == 1
+    assert said == [
+        "going on as begun, with 2 passes (2 views)",
+        "3 images, 2 passes (2 views) each, about 5 min",
+    ]
+    predict_folder(tiny_model(views=2), images, [tmp_path / "two.csv"])
+    assert out.read_bytes() == (tmp_path / "two.csv").read_bytes()
+
+
+def test_unreadable_images_do_not_stop_the_plan(tiny_model, images, pass_takes):
+    said = []
+    pass_takes(100)
+    images[0].write_bytes(b"")
+    plan_prediction(tiny_model(), images, None, say=said.append)
+    assert said == ["4 images, about 7 min"]
+    for path in images:
+        path.write_bytes(b"")
+    plan_prediction(tiny_model(), images, None, say=said.append)
+    assert len(said) == 1
