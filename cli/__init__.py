@@ -1,5 +1,6 @@
 """The `cellflow` command: a table of commands, each imported when it is called."""
 
+import errno
 import sys
 
 import click
@@ -10,7 +11,7 @@ from cellflow.training.interruption import REQUEUE_EXIT_CODE, Preempted
 
 from .compilation import announce_compilation
 from .lazy_group import LazyGroup
-from .process import prepare
+from .process import abandon_output, prepare
 
 COMMANDS = {
     "train": ("cellflow_cli.train", "Train a model on a folder of annotated images."),
@@ -28,6 +29,9 @@ COMMANDS = {
     "demo": ("cellflow_cli.demo", "Run the whole main job on synthetic images."),
     "doctor": ("cellflow_cli.doctor", "Report what this machine has; for bug reports."),
 }
+
+OUTPUT_FAILS = frozenset({errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EDQUOT})
+"""A reader that has closed the pipe (``| head``), and disks that take no more."""
 
 
 @click.group(
@@ -50,6 +54,7 @@ def main() -> None:
     prepare()
     try:
         cellflow(standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
@@ -65,4 +70,12 @@ def main() -> None:
         sys.exit(130)
     except CellflowError as error:
         click.echo(f"{click.style('error:', fg='red')} {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        # The library's own errors of files name the file and are CellflowErrors.
+        if error.filename is not None or error.errno not in OUTPUT_FAILS:
+            raise
+        abandon_output()
+        if error.errno != errno.EPIPE:
+            click.echo(f"error: cannot write the result: {error.strerror}", err=True)
         sys.exit(1)

@@ -31,6 +31,11 @@ def prepare() -> None:
         keep_freed_memory()
 
 
+def abandon_output() -> None:
+    """Send what is still to be printed nowhere, after standard output has failed."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def keep_freed_memory() -> bool:
     """Have glibc reuse the memory of freed arrays instead of giving it back to the system.
 

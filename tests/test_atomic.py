@@ -4,6 +4,7 @@ import errno
 import os
 
 import pytest
+from unprivileged import needs_permissions, without_root_powers
 
 from cellflow.atomic import atomic_path, write_json, write_text
 from cellflow.errors import DataError
@@ -45,11 +46,12 @@ def test_a_parent_that_is_a_file_is_one_sentence(tmp_path):
         write_text(tmp_path / "file" / "a.txt", "")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@needs_permissions
 def test_a_read_only_folder_is_one_sentence(tmp_path):
     tmp_path.chmod(0o500)
-    with pytest.raises(DataError, match="cannot write"):
+    with pytest.raises(DataError, match="cannot write"), without_root_powers():
         write_text(tmp_path / "a.txt", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_written_files_follow_the_umask(tmp_path):

@@ -4,6 +4,7 @@ The only importer of cellpose. `cellpose.resnet_torch` is light; `cellpose.model
 seconds, is imported only to download weights.
 """
 
+import io
 import os
 import pickle
 from pathlib import Path
@@ -137,11 +138,17 @@ def save_cellpose_file(network: CPnet, path: Path | str) -> None:
 
 
 def save_tensors(content: object, file: BinaryIO) -> None:
-    """Write with ``torch.save``, whose RuntimeError for a full disk becomes an OSError."""
-    try:
-        torch.save(content, file)
-    except RuntimeError as error:
-        raise OSError(0, str(error).splitlines()[0]) from error
+    """Write with ``torch.save``.
+
+    Raises
+    ------
+    OSError
+        Says what the disk says. Written straight to the file, a full disk would be torch's
+        RuntimeError of its own inner positions; so the bytes are put together in memory first.
+    """
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    file.write(buffer.getbuffer())
 
 
 def models_folder() -> Path:
