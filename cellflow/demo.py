@@ -22,6 +22,7 @@ from cellflow.inference.folder import predict_folder
 from cellflow.inference.predict import load_model
 from cellflow.metrics.score import Score
 from cellflow.pictures.overlay import save_overlay
+from cellflow.report.write import report_comparison
 from cellflow.synth.competition import write_competition
 from cellflow.training.fine_tune import fine_tune
 
@@ -41,8 +42,8 @@ class DemoResult:
 
     Parameters
     ----------
-    model, submission, baseline, pictures : Path
-        The model folder, both submissions, and the folder of pictures.
+    model, submission, baseline, pictures, page : Path
+        The model folder, both submissions, the folder of pictures, and the HTML report.
     comparison : Comparison
         Model against baseline, paired by image.
     seconds : float
@@ -53,6 +54,7 @@ class DemoResult:
     submission: Path
     baseline: Path
     pictures: Path
+    page: Path
     comparison: Comparison
     seconds: float
 
@@ -156,12 +158,16 @@ def run_demo(
     say("5/5  scoring and drawing")
     pictures = out / "pictures"
     _draw(data, submission, pictures)
+    comparison = compare([submission, baseline], data / "test.csv", seed=seed)
+    page = out / "report.html"
+    report_comparison(page, comparison, data / "test.csv", report=report)
     return DemoResult(
         model=model,
         submission=submission,
         baseline=baseline,
         pictures=pictures,
-        comparison=compare([submission, baseline], data / "test.csv", seed=seed),
+        page=page,
+        comparison=comparison,
         seconds=time.monotonic() - started,
     )
 

@@ -35,4 +35,5 @@ def command(out: Path, seed: int, minutes: float, device: str, as_json: bool) ->
         click.echo(to_json(result.comparison.to_dict()))
         return
     click.echo(f"\n{result.score.table()}\n\n{result.comparison.table()}\n")
-    click.echo(f"model {result.model}, pictures {result.pictures}, {result.seconds:.0f} s in all")
+    where = f"model {result.model}, pictures {result.pictures}, report {result.page}"
+    click.echo(f"{where}, {result.seconds:.0f} s in all")

@@ -43,6 +43,7 @@ def test_every_step_leaves_its_result(short, tmp_path):
         assert check_submission(submission).problems == ()
     assert len(list_images(result.pictures)) == 1
     assert (result.model / "cellpose_model").exists()
+    assert "threshold_watershed" in result.page.read_text(encoding="utf-8")
 
 
 def test_a_folder_with_other_things_is_left_alone(short, tmp_path):
