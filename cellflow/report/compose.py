@@ -7,6 +7,7 @@ from pathlib import Path
 from cellflow.atomic import write_text
 from cellflow.errors import ConfigError
 from cellflow.report.blocks import LONGEST_SIDE, Blocks, image_blocks
+from cellflow.report.breakdown_section import breakdown_section
 from cellflow.report.budget_section import budget_section
 from cellflow.report.cells_section import cells_section
 from cellflow.report.difference_section import difference_section
@@ -110,7 +111,10 @@ def write_report(
 
 
 def _difference(subject: Subject) -> list[Section]:
-    return [] if subject.comparison is None else [difference_section(subject, subject.comparison)]
+    comparison = subject.comparison
+    if comparison is None:
+        return []
+    return [difference_section(subject, comparison), breakdown_section(comparison)]
 
 
 def _about_pictures(subject: Subject, blocks: Blocks) -> str:

@@ -107,8 +107,13 @@ def rule(percent: float, top: float, bottom: float, class_: str) -> str:
     return tag("line", x1=place, x2=place, y1=top, y2=bottom, class_=class_)
 
 
-def axis_row(scale: Scale, label: str, *, signed: bool = False) -> str:
-    """Draw the axis that belongs to the rows above it; `label` may be empty."""
+def axis_row(scale: Scale, label: str, *, signed: bool = False, narrow: bool = False) -> str:
+    """Draw the axis that belongs to the rows above it; `label` may be empty.
+
+    On a `narrow` row every second tick counted from 0 is written.
+    """
+    step = scale.ticks[1] - scale.ticks[0]
+    written = [tick for tick in scale.ticks if not narrow or round(tick / step) % 2 == 0]
     ticks = [
         tag(
             "text",
@@ -117,7 +122,7 @@ def axis_row(scale: Scale, label: str, *, signed: bool = False) -> str:
             y=12,
             text_anchor=_anchor(scale(tick)),
         )
-        for tick in scale.ticks
+        for tick in written
     ]
     if not label:
         return row(*ticks, height=18)

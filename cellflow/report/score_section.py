@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from cellflow.comparison.result import Comparison
 from cellflow.metrics.bootstrap import mean_interval
 from cellflow.metrics.matching import THRESHOLDS
 from cellflow.metrics.score import Score, TypeScore
@@ -31,6 +32,8 @@ Bands = tuple[NDArray[np.float64], NDArray[np.float64]]
 def score_section(subject: Subject) -> Section:
     """Give the section of scores of a subject with truth."""
     content = _by_type(subject) + _curves(subject)
+    if subject.comparison is not None:
+        content += _methods(subject.comparison)
     return Section(anchor="scores", title="Scores by cell type and IoU", content=content)
 
 
@@ -46,6 +49,33 @@ def _by_type(subject: Subject) -> str:
         for model, score in zip(subject.models, subject.scores, strict=True)
     ]
     return table("Mean average precision by cell type", header, rows)
+
+
+def _methods(comparison: Comparison) -> str:
+    """Say what was scored of every method, and what it cost to make it comparable."""
+    rows = []
+    for method, score in zip(comparison.methods, comparison.scores, strict=True):
+        overlap, cutoffs, coco = method.overlap, method.cutoffs, method.coco
+        rows.append(
+            [
+                name(method.name),
+                text(method.kind),
+                f"{method.n_detections:,}",
+                f"{score.overall.n_predicted:,}",
+                "none"
+                if overlap is None
+                else text(
+                    f"{overlap.rule}: {overlap.n_dropped:,} dropped, mAP "
+                    f"{overlap.score_before:.3f} to {overlap.score_after:.3f}"
+                ),
+                "none"
+                if cutoffs is None
+                else text(f"on {cutoffs.n_folds} folds, mAP {cutoffs.nested_score:.3f}"),
+                "–" if coco is None else f"{coco.ap:.3f}",
+            ]
+        )
+    header = ["model", "read from", "detections", "scored", "overlap", "cutoffs", "COCO AP"]
+    return table("What was scored", header, rows)
 
 
 def _cell(score: TypeScore) -> str:

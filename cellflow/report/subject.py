@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cellflow.comparison.coco_precision import INSTALL
 from cellflow.comparison.count_limits import count_limit_remarks
 from cellflow.comparison.coverage import some
 from cellflow.comparison.importers import MethodOutput
@@ -136,7 +137,7 @@ def subject_of_submission(score: Score, submission: Path, truth: Path) -> Subjec
 
 
 def subject_of_comparison(comparison: Comparison) -> Subject:
-    """Give the subject of a comparison."""
+    """Give the subject of a comparison; what the comparison lacks a program for is no remark."""
     first = comparison.scores[0]
     return Subject(
         models=comparison.names,
@@ -147,7 +148,7 @@ def subject_of_comparison(comparison: Comparison) -> Subject:
         shapes={name: masks.shape for name, masks in comparison.truths.items()},
         scores=comparison.scores,
         comparison=comparison,
-        remarks=comparison.remarks,
+        remarks=tuple(remark for remark in comparison.remarks if INSTALL not in remark),
     )
 
 

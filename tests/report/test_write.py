@@ -122,7 +122,7 @@ def test_the_policy_allows_the_pages_own_style_and_scripts_and_nothing_else(page
 def test_identifiers_are_unique_and_every_plot_has_its_numbers(page, alone):
     for one in (page, alone):
         assert len(one.ids) == len(set(one.ids))
-    assert page.html.count("<summary>The numbers</summary>") == page.html.count('class="plot"') == 5
+    assert page.html.count("<summary>The numbers</summary>") == page.html.count('class="plot"') == 6
 
 
 def test_the_first_screen_answers_which_is_better_by_how_much_and_what_to_know(page):
@@ -130,6 +130,13 @@ def test_the_first_screen_answers_which_is_better_by_how_much_and_what_to_know(p
     assert "<bdi>good</bdi> is better than <bdi>a &lt;i&gt;&amp;</bdi>." in top
     assert re.search(r"<strong>\+0\.\d{3}</strong> mAP, 95 % interval \+0\.\d{3} to \+0", top)
     assert "paired over 4 images" in top
+
+
+def test_it_says_where_the_difference_lies_and_what_more_images_could_show(page):
+    for words in ("By IoU threshold", "neither", "mAP would be", "606 images", "opposite order"):
+        assert words in page.shown
+    assert "where" in page.ids
+    assert "pip install" not in page.shown
 
 
 def test_the_worst_image_comes_first_in_the_list(page):
