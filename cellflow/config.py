@@ -24,6 +24,7 @@ Schedule = Literal["auto", "cellpose", "cosine", "step", "one_cycle"]
 AugmentLevel = Literal["none", "flip+resize", "report", "cellpose", "full"]
 Rescaling = Literal["image", "cell_type", "dataset"]
 Keep = Literal["last", "best"]
+Refit = Literal["validation_then_train", "all"]
 
 
 def _require(condition: bool, message: str) -> None:
@@ -400,6 +401,31 @@ class ComparisonConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StagesConfig:
+    """How the other stages of a training differ from the one on the training folder."""
+
+    pretrain_epochs: int | None = None
+    """Of each folder that is trained on before; None = as training.n_epochs."""
+    pretrain_share: float = 0.5
+    """Of a time budget, for all of those folders together."""
+    refit_share: float = 0.2
+    """Epochs of each pass of a refit, as a share of training.n_epochs; so for a time budget."""
+    refit_rate: float = 0.1
+    """Learning rate of a refit, as a share of training.learning_rate."""
+
+    def __post_init__(self) -> None:
+        _require_finite("stages", self)
+        _require(
+            self.pretrain_epochs is None or self.pretrain_epochs > 0,
+            f"stages.pretrain_epochs: expected > 0, found {self.pretrain_epochs}",
+        )
+        for name in ("pretrain_share", "refit_share"):
+            value = getattr(self, name)
+            _require(0 < value < 1, f"stages.{name}: expected between 0 and 1, found {value}")
+        _require(0 < self.refit_rate <= 1, "stages.refit_rate: expected above 0, at most 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """All sections together: what a run file holds and a model folder records."""
 
@@ -407,5 +433,6 @@ class Config:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    stages: StagesConfig = field(default_factory=StagesConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)

@@ -56,6 +56,27 @@ SETTING = "training__"
 @click.option(
     "--fold", type=click.IntRange(min=0), help="Which one of the file is held out.  [default: 0]"
 )
+@click.option(
+    "--pretrain-dir",
+    "pretrain_dirs",
+    type=EXISTING,
+    multiple=True,
+    help="Annotated images to train on before; may be repeated, in this order.",
+)
+@click.option(
+    "--final",
+    "refit",
+    type=click.Choice(["validation_then_train", "all"]),
+    help="Learn the held-out images too in the end, at a lower rate; with --folds its effect is "
+    "measured on the fold, which then stays out of everything.",
+)
+@click.option(
+    "--estimate",
+    "estimates",
+    type=EXISTING,
+    multiple=True,
+    help="A run with --final on a fold, whose measured score the model of all images carries.",
+)
 @click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out, or the newest, as it is.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
@@ -76,8 +97,9 @@ def command(
     The same command with the same --out continues an unfinished run. SIGTERM and SIGUSR1 finish the
     step, save, and end with exit code 75.
     """
-    from cellflow.training.fine_tune import fine_tune, recorded_config
+    from cellflow.training.fine_tune import recorded_config
     from cellflow.training.ranks import is_first_process
+    from cellflow.training.stages import train_in_stages
 
     settings = {name: options.pop(name) for name in list(options) if name.startswith(SETTING)}
     hours = options.pop("max_hours")
@@ -91,6 +113,6 @@ def command(
     config = config_from(config_file, assignments, base=base, **settings)
     say = partial(tqdm.write, file=sys.stderr)
     with Progress("training") as progress:
-        folder = fine_tune(train_dir, config=config, report=progress, say=say, **options)
+        folder = train_in_stages(train_dir, config=config, report=progress, say=say, **options)
     if is_first_process():
         click.echo(folder)

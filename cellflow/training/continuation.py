@@ -26,6 +26,8 @@ class Asked:
     init, layout : str or None
     folds_file : path or None
     fold : int or None
+    split : Split or None
+        Takes the place of the folds and of ``training.validation_share``.
     same_split : bool
         Whether the images held out must be those that the other choices lead to, even without
         `folds_file` and `fold`.
@@ -36,6 +38,7 @@ class Asked:
     layout: str | None = None
     folds_file: Path | str | None = None
     fold: int | None = None
+    split: Split | None = None
     same_split: bool = False
 
 
@@ -140,7 +143,7 @@ def _refuse_change(folder: RunFolder, option: str, had: str, wanted: str | None)
 def _refuse_other_folds(
     folder: RunFolder, materials: Materials, share: float, asked: Asked
 ) -> None:
-    wanted = split_dataset(materials.dataset, share, asked.folds_file, asked.fold)
+    wanted = asked.split or split_dataset(materials.dataset, share, asked.folds_file, asked.fold)
     had = materials.split
     if (list(wanted.train), list(wanted.validation)) != (list(had.train), list(had.validation)):
         raise ConfigError(

@@ -15,6 +15,7 @@ from cellflow.training.materials import gather_materials
 from cellflow.training.ranks import Ranks, joined_ranks
 from cellflow.training.run_folder import RunFolder, existing_run_folder, new_run_folder
 from cellflow.training.session import Session
+from cellflow.training.split import Split
 
 
 def fine_tune(
@@ -27,6 +28,7 @@ def fine_tune(
     layout: str | None = None,
     folds_file: Path | str | None = None,
     fold: int | None = None,
+    split: Split | None = None,
     resume: bool = False,
     overwrite: bool = False,
     stop_after: float | None = None,
@@ -55,6 +57,8 @@ def fine_tune(
         Folds to share between models; without one, ``training.validation_share`` is held out.
     fold : int, optional
         Which fold of the file is held out, by default the first, 0.
+    split : Split, optional
+        Which images are trained on and held out, instead of all that.
     resume, overwrite : bool
         Continue the run in `out`, or replace it. With `resume` the run's own initial weights,
         layout and folds stand; asking for others is refused.
@@ -100,6 +104,7 @@ def fine_tune(
         layout=layout,
         folds_file=folds_file,
         fold=fold,
+        split=split,
         same_split=not resume,
     )
     with joined_ranks(device) as (ranks, chosen), InterruptFlag(stop_after) as interrupt:
@@ -150,7 +155,12 @@ def _begin(train_dir: Path, asked: Asked, ranks: Ranks) -> Start:
     weights = initial_weights(asked.init or DEFAULT_INIT, config.network, config.training.seed)
     config = settled(config, weights)
     materials = gather_materials(
-        train_dir, config, layout=asked.layout, folds_file=asked.folds_file, fold=asked.fold
+        train_dir,
+        config,
+        asked.split,
+        layout=asked.layout,
+        folds_file=asked.folds_file,
+        fold=asked.fold,
     )
     return Start(weights=weights, materials=materials, config=config)
 

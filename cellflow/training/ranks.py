@@ -126,6 +126,11 @@ def synchronize_statistics(network: T, ranks: Ranks, device: torch.device) -> T:
     return cast(T, convert(network))  # type: ignore[no-untyped-call]
 
 
+def n_processes() -> int:
+    """Give how many processes ``torchrun`` has started, by what it says in the environment."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def is_first_process() -> bool:
     """Whether this process writes and speaks, by what ``torchrun`` says in the environment."""
     return os.environ.get("RANK", "0") == "0"
@@ -149,7 +154,7 @@ def joined_ranks(device: str = "auto") -> Iterator[tuple[Ranks, DeviceChoice]]:
     ConfigError
         The device is not available, or one and the same is asked for in several processes.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    size = n_processes()
     if size == 1:
         yield Ranks(), choose_device(device)
         return

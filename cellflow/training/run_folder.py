@@ -8,6 +8,7 @@
     checkpoints/last.pt    to continue from
     checkpoints/best-0040  the weights of the best validation, as a Cellpose file
     checkpoints/lock       held by the process that trains
+    stages/                trainings that came before, each a run (see `training.stages`)
     overlays/              held-out images, truth beside prediction
     config.json …          the model folder, when training is done (see `network.model_folder`)
 """
@@ -27,7 +28,7 @@ from cellflow.network.model_folder import CARD, CELLPOSE_FILE, CONFIDENCE, CONFI
 from cellflow.network.thresholds import THRESHOLDS
 from cellflow.training.run_lock import locked
 
-RUNS = Path("runs")
+RUNS, STAGES = Path("runs"), "stages"
 _RECORD = "run.json"
 _FOLDERS = ("checkpoints", "overlays")
 _MODEL_FILES = (CONFIG, THRESHOLDS, WEIGHTS, CELLPOSE_FILE, CARD, CELL_TYPES, CONFIDENCE)
@@ -164,7 +165,7 @@ def new_run_folder(out: Path | None, train_dir: Path) -> RunFolder:
     folder = RunFolder(path=out)
     if out.is_dir() and not folder.is_begun:
         # A run that was killed before it had written its record.
-        own = {"checkpoints"}
+        own = {"checkpoints", STAGES}
         others = [path.name for path in out.iterdir() if not path.name.startswith(PARTIAL)]
         if set(others) - own:
             raise ConfigError(f"--out {out}: holds other files; choose an empty folder")

@@ -1,7 +1,7 @@
 """Which images are trained on and which are held out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cellflow.data.dataset import Dataset
@@ -29,7 +29,12 @@ class Split:
 
 
 def split_dataset(
-    dataset: Dataset, share: float, folds_file: Path | str | None = None, fold: int | None = None
+    dataset: Dataset,
+    share: float,
+    folds_file: Path | str | None = None,
+    fold: int | None = None,
+    *,
+    among: Sequence[str] | None = None,
 ) -> Split:
     """Take a fold of a file, or hold out a share of the annotated images.
 
@@ -42,6 +47,8 @@ def split_dataset(
         Written by ``cellflow folds``.
     fold : int, optional
         Which fold of the file is held out, from 0, the default.
+    among : sequence of str, optional
+        Only these images are split, without a file.
 
     Raises
     ------
@@ -58,6 +65,9 @@ def split_dataset(
         return _of_file(dataset, Path(folds_file), fold or 0)
     if fold is not None:
         raise ConfigError(f"--fold {fold}: of which file? give --folds FILE too")
+    if among is not None:
+        chosen = set(among)
+        dataset = replace(dataset, entries=tuple(e for e in dataset.entries if e.name in chosen))
     names = [entry.name for entry in dataset.annotated]
     if share == 0:
         return Split(train=names, validation=[], reason="none asked for")

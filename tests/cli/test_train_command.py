@@ -29,11 +29,12 @@ def calls(monkeypatch):
     """What `fine_tune` is called with, instead of training."""
     seen = []
 
-    def record(train_dir, **options):
+    def record(train_dir, out, config, **options):
+        options |= {"out": out, "config": config}
         seen.append((train_dir, options))
         return options["out"] or train_dir / "numbered"
 
-    monkeypatch.setattr("cellflow.training.fine_tune.fine_tune", record)
+    monkeypatch.setattr("cellflow.training.stages.fine_tune", record)
     return seen
 
 
@@ -54,6 +55,20 @@ def test_every_option_reaches_its_place(calls, tmp_path):
     assert (options["init"], options["device"], options["layout"]) == ("scratch", "cpu", "kaggle")
     assert (options["fold"], options["resume"], options["overwrite"]) == (1, False, True)
     assert options["folds_file"] == tmp_path
+
+
+def test_stages_reach_their_function(monkeypatch, tmp_path):
+    seen = []
+
+    def record(train_dir, **options):
+        seen.append(options)
+        return tmp_path
+
+    monkeypatch.setattr("cellflow.training.stages.train_in_stages", record)
+    given = ["--pretrain-dir", tmp_path, "--pretrain-dir", ".", "--final", "all"]
+    assert run("--train-dir", tmp_path, *given, "--estimate", tmp_path).exit_code == 0
+    assert [str(path) for path in seen[0]["pretrain_dirs"]] == [str(tmp_path), "."]
+    assert (seen[0]["refit"], seen[0]["estimates"]) == ("all", (tmp_path,))
 
 
 def test_hours_and_minutes_are_one_budget_and_the_wall_limit_another(calls, tmp_path):

@@ -1,0 +1,169 @@
+"""What a refit on the held-out images did to the score: measured on a fold that no stage saw.
+
+Written into ``config.json`` and the model card. A model of all images has no score of its own; it
+carries what the same recipe reached on folds, and says so.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cellflow.atomic import write_json, write_text
+from cellflow.config import Refit
+from cellflow.data.dataset import Dataset
+from cellflow.errors import ConfigError
+from cellflow.inference.predict import load_model
+from cellflow.metrics.bootstrap import mean_interval, paired_difference
+from cellflow.network.model_folder import CARD, CONFIG, read_model_folder
+from cellflow.records import Interval
+from cellflow.training.split import Split
+from cellflow.training.validation import Validator
+
+HEADING = "\n## Refit on the held-out images\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """Scores of outer images before and after a refit.
+
+    Parameters
+    ----------
+    before, after : dict of str to float
+        Score of each image, which neither stage saw.
+    difference, mean_after : Interval
+        After minus before, paired by image; and the mean afterwards.
+    runs : tuple of str
+        Where it was measured.
+    """
+
+    before: dict[str, float]
+    after: dict[str, float]
+    difference: Interval
+    mean_after: Interval
+    runs: tuple[str, ...]
+
+    @classmethod
+    def of(cls, before: dict[str, float], after: dict[str, float], runs: Sequence[str]) -> "Effect":
+        """Compute the intervals."""
+        values = [np.array([scores[name] for name in before]) for scores in (after, before)]
+        return cls(
+            before=before,
+            after=after,
+            difference=paired_difference(*values, rng=np.random.default_rng(0)),
+            mean_after=mean_interval(values[0], rng=np.random.default_rng(0)),
+            runs=tuple(runs),
+        )
+
+    @property
+    def sentence(self) -> str:
+        """Say what was measured on how many images."""
+        by = self.difference
+        return (
+            f"the refit changed mAP by {by.estimate:+.3f} [{by.low:+.3f}, {by.high:+.3f}] to "
+            f"{self.mean_after} on {len(self.before)} images that no stage saw"
+        )
+
+
+def measured_effect(
+    main: Path, final: Path, dataset: Dataset, outer: Split, device: str = "auto"
+) -> Effect | None:
+    """Score the outer images by the model before the refit and by that after it.
+
+    Returns
+    -------
+    Effect or None
+        None when there are no outer images.
+    """
+    if not outer.validation:
+        return None
+    noted = read_model_folder(final).record.get("refit")
+    if noted and noted["measured"]:
+        return _read(noted["measured"])
+    known = {entry.name: entry for entry in dataset.annotated}
+    model = load_model(main, device=device)
+    diameter = read_model_folder(main).diameter
+    entries = [known[name] for name in outer.validation]
+    validator = Validator(entries, model.config, diameter, model.device)
+    score = validator.score(model.network)
+    before = dict(zip(score.names, map(float, score.image_scores), strict=True))
+    images = read_model_folder(final).record["score"]["images"]
+    after = {name: float(images[name]["score"]) for name in before}
+    return Effect.of(before, after, [str(final)])
+
+
+def carried_estimate(runs: Sequence[Path], refit: Refit | None) -> Effect | None:
+    """Join what runs of the same recipe measured on their folds.
+
+    Raises
+    ------
+    ConfigError
+        A run measured nothing, had another recipe, or an image was in two folds.
+    ModelError
+        A run is no model folder.
+    """
+    before: dict[str, float] = {}
+    after: dict[str, float] = {}
+    for run in runs:
+        noted = read_model_folder(run).record.get("refit") or {}
+        if noted.get("recipe") != refit or not noted.get("measured"):
+            raise ConfigError(
+                f"--estimate {run}: measured no refit {refit!r} on a fold; train it with --folds"
+            )
+        effect = _read(noted["measured"])
+        if before.keys() & effect.before.keys():
+            raise ConfigError(f"--estimate {run}: its fold has images of another one")
+        before |= effect.before
+        after |= effect.after
+    return Effect.of(before, after, [str(run) for run in runs]) if runs else None
+
+
+def note_refit(
+    folder: Path,
+    refit: Refit,
+    seen: Sequence[str],
+    measured: Effect | None,
+    carried: Effect | None,
+) -> None:
+    """Add what is known of the refit, and all images that were trained on, to record and card."""
+    record = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    card = (folder / CARD).read_text(encoding="utf-8").partition(HEADING)[0]
+    write_text(folder / CARD, card + HEADING + _section(refit, measured, carried))
+    record["refit"] = {
+        "recipe": refit,
+        "trained_on": list(seen),
+        "measured": None if measured is None else asdict(measured),
+        "carried": None if carried is None else asdict(carried),
+    }
+    write_json(folder / CONFIG, record)
+
+
+def _section(refit: Refit, measured: Effect | None, carried: Effect | None) -> str:
+    how = {
+        "validation_then_train": "on the images that validated, then on the training images",
+        "all": "on all images together",
+    }[refit]
+    if measured is not None:
+        told = f"Measured: {measured.sentence}."
+    elif carried is not None:
+        told = (
+            "**Estimate, not measured on this model**, which no image is left for: with the same "
+            f"recipe on other splits of the data {carried.sentence} "
+            f"(runs {', '.join(carried.runs)}). This model saw more images than those."
+        )
+    else:
+        told = "Every image was trained on. There is no score, and none is carried."
+    return f"\nTrained once more at a lower rate {how}. {told}\n"
+
+
+def _read(noted: dict[str, Any]) -> Effect:
+    return Effect(
+        before=noted["before"],
+        after=noted["after"],
+        difference=Interval(**noted["difference"]),
+        mean_after=Interval(**noted["mean_after"]),
+        runs=tuple(noted["runs"]),
+    )

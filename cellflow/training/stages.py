@@ -1,0 +1,208 @@
+"""Trainings one after the other that make one model: other data first, the held-out images last.
+
+Each stage is a run of its own (`fine_tune`) that begins with the weights of the one before. All but
+the last lie in ``OUT/stages``. What is finished is not done again, so the same call, after a kill
+at any time, goes on in the stage that it was in.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cellflow.config import Config, Refit
+from cellflow.data.dataset import Dataset
+from cellflow.data.entrance import open_dataset
+from cellflow.errors import ConfigError
+from cellflow.training.fine_tune import fine_tune
+from cellflow.training.interruption import InterruptFlag
+from cellflow.training.loop import Say
+from cellflow.training.ranks import is_first_process, n_processes
+from cellflow.training.refit import carried_estimate, measured_effect, note_refit
+from cellflow.training.run_folder import STAGES, new_run_folder
+from cellflow.training.split import Split, split_dataset
+
+MAIN = "main"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One of the trainings.
+
+    Parameters
+    ----------
+    name : str
+        Of its folder; empty for the last one, whose folder is the run's own.
+    train_dir : Path
+    config : Config
+    split : Split or None
+        None = as the settings say.
+    """
+
+    name: str
+    train_dir: Path
+    config: Config
+    split: Split | None = None
+
+
+def train_in_stages(
+    train_dir: Path | str,
+    out: Path | str | None = None,
+    config: Config | None = None,
+    *,
+    pretrain_dirs: Sequence[Path] = (),
+    refit: Refit | None = None,
+    estimates: Sequence[Path] = (),
+    init: str | Path | None = None,
+    layout: str | None = None,
+    folds_file: Path | str | None = None,
+    fold: int | None = None,
+    resume: bool = False,
+    stop_after: float | None = None,
+    say: Say = lambda text: None,
+    **options: Any,
+) -> Path:
+    """Train on other folders, then on `train_dir`, then on the images that were held out.
+
+    Parameters
+    ----------
+    train_dir, out, config, init, layout, folds_file, fold, stop_after, say, options
+        As for `fine_tune`. Section ``stages`` of the settings says how the other stages differ from
+        the one on `train_dir`.
+    pretrain_dirs : sequence of path
+        Folders of annotated images, trained on in this order before `train_dir`.
+    refit : {"validation_then_train", "all"}, optional
+        How the held-out images are learnt in the end. With `folds_file` the fold stays out of all
+        stages, the rest is split again, and the effect of the refit is measured on the fold.
+        Without, no image is left for a score.
+    estimates : sequence of path
+        Runs with the same `refit`, each on another fold, whose measured scores are carried.
+    resume : bool
+        Refused: the same call goes on.
+
+    Returns
+    -------
+    Path
+        The run's folder, now a model folder.
+
+    Raises
+    ------
+    ConfigError
+        The choices do not fit each other.
+    CellflowError, StepFinished
+        As for `fine_tune`.
+    """
+    if estimates and (refit is None or folds_file is not None):
+        raise ConfigError("--estimate: goes with --final on all images, without --folds")
+    if not pretrain_dirs and refit is None:
+        return fine_tune(
+            train_dir,
+            out,
+            config,
+            init=init,
+            layout=layout,
+            folds_file=folds_file,
+            fold=fold,
+            resume=resume,
+            stop_after=stop_after,
+            say=say,
+            **options,
+        )
+    if resume:
+        raise ConfigError(
+            "--resume continues a single training; to go on with one of several stages give the "
+            "same command again, without it"
+        )
+    if out is None and n_processes() > 1:
+        raise ConfigError("--out: name the folder, so that all processes mean the same one")
+    started, train_dir, config = time.monotonic(), Path(train_dir), config or Config()
+    with InterruptFlag():
+        carried = carried_estimate(estimates, refit)
+        dataset = open_dataset(train_dir, layout)
+        outer = split_dataset(dataset, 0, folds_file, fold)
+        first = _pretraining(config, pretrain_dirs)
+        own = 1 - config.stages.pretrain_share if first else 1.0
+        stages = [*first, *_own_stages(train_dir, dataset, outer, _scaled(config, own), refit)]
+        folder = new_run_folder(None if out is None else Path(out), train_dir).path
+        for number, stage in enumerate(stages, 1):
+            say(f"stage {number} of {len(stages)}: {stage.name or 'the last'}")
+            left = None if stop_after is None else stop_after - (time.monotonic() - started)
+            init = fine_tune(
+                stage.train_dir,
+                folder / STAGES / stage.name if stage.name else folder,
+                stage.config,
+                init=init,
+                layout=None if stage.name.startswith("pretrain") else layout,
+                split=stage.split,
+                stop_after=left,
+                say=say,
+                **options,
+            )
+        if refit is not None and is_first_process():
+            device = str(options.get("device", "auto"))
+            effect = measured_effect(folder / STAGES / MAIN, folder, dataset, outer, device)
+            note_refit(folder, refit, outer.train, effect, carried)
+            say(effect.sentence if effect else carried.sentence if carried else NO_ESTIMATE)
+    return folder
+
+
+NO_ESTIMATE = (
+    "every image was trained on, so there is no score; measure what to expect on folds: the same "
+    "with --folds FILE --fold K, then --estimate of those runs"
+)
+
+
+def _pretraining(config: Config, folders: Sequence[Path]) -> list[Stage]:
+    """Give the stages on other folders, in their order."""
+    settings, stages = config.stages, []
+    for number, train_dir in enumerate(folders, 1):
+        changed = _scaled(
+            config,
+            settings.pretrain_share / len(folders),
+            n_epochs=settings.pretrain_epochs or config.training.n_epochs,
+        )
+        # Cell types are those of the data that comes last.
+        changed = replace(changed, augment=replace(config.augment, scale_range_by_type={}))
+        stages.append(Stage(name=f"pretrain-{number}", train_dir=train_dir, config=changed))
+    return stages
+
+
+def _own_stages(
+    train_dir: Path, dataset: Dataset, outer: Split, config: Config, refit: Refit | None
+) -> list[Stage]:
+    """Give the stages on the training folder itself; the last one has no name."""
+    settings = config.stages
+    inner = split_dataset(dataset, config.training.validation_share, among=outer.train)
+    if refit is None:
+        split = outer if outer.validation else inner
+        return [Stage(name="", train_dir=train_dir, config=config, split=split)]
+    if not inner.validation:
+        raise ConfigError(f"--final: no image is held out that could be learnt ({inner.reason})")
+    passes: list[tuple[str, Sequence[str]]] = [("", sorted([*inner.train, *inner.validation]))]
+    if refit == "validation_then_train":
+        passes = [("refit-validation", inner.validation), ("", inner.train)]
+    share = 1 / (1 + len(passes) * settings.refit_share)
+    main = Stage(name=MAIN, train_dir=train_dir, config=_scaled(config, share), split=inner)
+    again = _scaled(
+        config,
+        share * settings.refit_share,
+        n_epochs=max(1, round(settings.refit_share * config.training.n_epochs)),
+        learning_rate=settings.refit_rate * config.training.learning_rate,
+        patience=None,
+        keep="last",
+    )
+    stages = [main]
+    for name, names in passes:
+        held_out = () if name else tuple(outer.validation)
+        split = Split(train=names, validation=held_out, reason=f"{outer.reason}; a refit")
+        stages.append(Stage(name=name, train_dir=train_dir, config=again, split=split))
+    return stages
+
+
+def _scaled(config: Config, share: float, **training: Any) -> Config:
+    """Give the settings with a share of the time budget, if there is one, and other changes."""
+    budget = config.training.max_minutes
+    if budget is not None:
+        training["max_minutes"] = budget * share
+    return replace(config, training=replace(config.training, **training))

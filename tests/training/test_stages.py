@@ -1,0 +1,122 @@
+"""Several trainings that make one model: other data first, the held-out images last."""
+
+import json
+
+import numpy as np
+import pytest
+from drawn_discs import write_disc_folder
+
+from cellflow.data.entrance import open_dataset
+from cellflow.data.folds import make_folds, write_folds
+from cellflow.errors import ConfigError
+from cellflow.training import stages
+from cellflow.training.interruption import Preempted
+from cellflow.training.stages import train_in_stages
+
+
+@pytest.fixture
+def train(tmp_path, small_config):
+    def run(data, name="run", said=None, **options):
+        training = {"n_epochs": 2, "validate_every": 9, **options.pop("training", {})}
+        say = (said if said is not None else []).append
+        given = {"init": "scratch", "device": "cpu", **options}
+        return train_in_stages(data, tmp_path / name, small_config(**training), say=say, **given)
+
+    return run
+
+
+def record_of(folder):
+    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+
+
+def test_other_folders_come_first_and_pass_their_weights_on(tmp_path, train):
+    folders = [write_disc_folder(tmp_path / f"other{k}", 3, seed=k) for k in (5, 6)]
+    data, said = write_disc_folder(tmp_path / "data", 5), []
+    out = train(data, pretrain_dirs=folders, said=said)
+    firsts = [out / "stages" / f"pretrain-{k}" for k in (1, 2)]
+    assert [record_of(first)["data"]["folder"] for first in firsts] == list(map(str, folders))
+    assert record_of(firsts[0])["initial_weights"]["name"] == "scratch"
+    assert record_of(firsts[1])["initial_weights"]["name"] == str(firsts[0])
+    assert record_of(out)["initial_weights"]["name"] == str(firsts[1])
+    assert [line for line in said if line.startswith("stage")] == [
+        "stage 1 of 3: pretrain-1", "stage 2 of 3: pretrain-2", "stage 3 of 3: the last"
+    ]  # fmt: skip
+    before = [(first / "weights.safetensors").stat().st_mtime_ns for first in firsts]
+    train(data, pretrain_dirs=folders, said=said)
+    assert said[-1].endswith("the run is finished already")
+    assert before == [(first / "weights.safetensors").stat().st_mtime_ns for first in firsts]
+
+
+def test_a_stop_between_two_stages_goes_on_with_the_second(tmp_path, train, monkeypatch):
+    other = write_disc_folder(tmp_path / "other", 3, seed=5)
+    data, tuned = write_disc_folder(tmp_path / "data", 4), []
+    real = stages.fine_tune
+
+    def stop_at_second(train_dir, *arguments, **options):
+        tuned.append(train_dir)
+        if len(tuned) == 2:
+            raise Preempted("SIGTERM")
+        return real(train_dir, *arguments, **options)
+
+    monkeypatch.setattr(stages, "fine_tune", stop_at_second)
+    with pytest.raises(Preempted):
+        train(data, pretrain_dirs=[other])
+    assert not (tmp_path / "run" / "config.json").exists()
+    assert (train(data, pretrain_dirs=[other]) / "config.json").is_file()
+
+
+@pytest.mark.parametrize("refit", ["validation_then_train", "all"])
+def test_the_effect_of_a_refit_is_measured_on_a_fold_that_no_stage_saw(tmp_path, train, refit):
+    data, said = write_disc_folder(tmp_path / "data", 9), []
+    folds = make_folds(open_dataset(data), 3, seed=0)
+    write_folds(tmp_path / "folds.json", folds)
+    out = train(data, refit=refit, folds_file=tmp_path / "folds.json", fold=1, said=said)
+    outer = set(folds.folds[1].validation)
+    runs = [out, *sorted((out / "stages").iterdir())]
+    assert len(runs) == (3 if refit == "validation_then_train" else 2)
+    for run in runs:
+        seen = record_of(run)["data"]
+        assert not outer & {*seen["train"], *(seen["validation"] if run != out else [])}
+    learnt = set().union(*(record_of(run)["data"]["train"] for run in runs))
+    assert learnt == set(folds.folds[1].train)
+    record = record_of(out)
+    measured = record["refit"]["measured"]
+    assert set(measured["after"]) == set(record["score"]["images"]) == outer
+    differences = [measured["after"][name] - measured["before"][name] for name in outer]
+    assert measured["difference"]["estimate"] == pytest.approx(np.mean(differences))
+    assert "on 3 images that no stage saw" in said[-1]
+    assert "that no stage saw" in (out / "README.md").read_text(encoding="utf-8")
+    assert record["config"]["training"]["learning_rate"] == pytest.approx(0.001)
+
+
+def test_a_model_of_all_images_carries_the_estimate_and_prints_no_score(tmp_path, train):
+    data, said = write_disc_folder(tmp_path / "data", 9), []
+    folds = tmp_path / "folds.json"
+    write_folds(folds, make_folds(open_dataset(data), 3, seed=0))
+    outer = [
+        train(data, f"outer{k}", refit="all", folds_file=folds, fold=k, training={"n_epochs": 1})
+        for k in (0, 2)
+    ]
+    out = train(data, refit="all", estimates=outer, said=said)
+    record = record_of(out)
+    assert record["score"] is None
+    assert record["refit"]["measured"] is None
+    assert len(record["refit"]["carried"]["before"]) == 6
+    assert record["refit"]["trained_on"] == [f"disc{k}" for k in range(9)]
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "Estimate, not measured on this model" in card
+    assert str(outer[1]) in card
+    for wrong in ([outer[0], outer[0]], [out]):
+        with pytest.raises(ConfigError, match="--estimate"):
+            train(data, "wrong", refit="all", estimates=wrong)
+
+
+def test_choices_that_do_not_fit_are_refused(tmp_path, train):
+    data = write_disc_folder(tmp_path / "data", 3)
+    with pytest.raises(ConfigError, match="give the same command again"):
+        train(data, refit="all", resume=True)
+    with pytest.raises(ConfigError, match="goes with --final on all images"):
+        train(data, estimates=[tmp_path])
+    with pytest.raises(ConfigError, match="no image is held out that could be learnt"):
+        train(data, refit="all", training={"validation_share": 0.0})
+    assert not (tmp_path / "run").exists()
