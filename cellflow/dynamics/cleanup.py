@@ -9,12 +9,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from cellflow.targets.centers import find_cells
+from cellflow.targets.centers import CellBoxes
 from cellflow.targets.flows import cell_flow_errors
 
 
 def drop_bad_cells(
-    labels: NDArray[np.int32],
+    cells: CellBoxes,
     flows: NDArray[np.float32],
     *,
     flow_threshold: float = 0.4,
@@ -24,7 +24,7 @@ def drop_bad_cells(
 
     Parameters
     ----------
-    labels : (H, W) int32
+    cells : CellBoxes
         Cells 1…N without gaps, numbered by their first pixel in raster order. Changed in place.
     flows : (2, H, W) float32
         Pixels per step.
@@ -36,7 +36,7 @@ def drop_bad_cells(
     Returns
     -------
     (H, W) int32
-        The same array: cells 1…N without gaps, by first pixel in raster order.
+        The same label image: cells 1…N without gaps, by first pixel in raster order.
 
     Notes
     -----
@@ -44,21 +44,70 @@ def drop_bad_cells(
     other cells. Holes are filled cell by cell in the order of their numbers; what lies in a hole
     is overwritten, as in Cellpose.
     """
-    cells = find_cells(labels)
     keep = cells.areas >= min_size
     if flow_threshold > 0:
         errors = cell_flow_errors(cells, flows, keep)
         keep &= errors <= flow_threshold
-    renumber(labels, np.concatenate([[True], keep]))
-    areas = cells.areas[keep]
-    if fill_holes(labels, cells.boxes[keep], areas):
-        renumber(labels, np.concatenate([[True], areas >= min_size]))
-    return labels
+    cells = keep_cells(cells, keep)
+    if fill_holes(cells.labels, cells.boxes, np.flatnonzero(cells.n_gaps), cells.areas):
+        renumber(cells.labels, np.concatenate([[True], cells.areas >= min_size]))
+    return cells.labels
+
+
+def keep_cells(cells: CellBoxes, keep: NDArray[np.bool_]) -> CellBoxes:
+    """Drop cells, in place, and close the gaps in their numbers.
+
+    Parameters
+    ----------
+    cells : CellBoxes
+        Cells 1…N.
+    keep : (N,) bool
+    """
+    if keep.all():
+        return cells
+    close_gaps(cells.labels, cells.boxes, keep)
+    _, values, boxes, areas, n_gaps = cells
+    n_kept = int(np.count_nonzero(keep))
+    return CellBoxes(cells.labels, values[:n_kept], boxes[keep], areas[keep], n_gaps[keep])
+
+
+@njit(cache=True, nogil=True)
+def close_gaps(
+    labels: NDArray[np.int32], boxes: NDArray[np.int64], keep: NDArray[np.bool_]
+) -> None:
+    """Close the gaps that dropped cells leave in the numbers, and write 0 where they were.
+
+    Cost: one look at the boxes of the cells behind the first that goes, vectorised.
+
+    Parameters
+    ----------
+    labels : (H, W) int32, C-contiguous, changed
+        Cells 1…N.
+    boxes : (N, 4) int64
+        See `CellBoxes`.
+    keep : (N,) bool
+
+    Notes
+    -----
+    A new number is no larger than the old one, and its former owner was done before.
+    """
+    n = 0
+    for k in range(keep.size):
+        n += keep[k]
+        old, new = np.int32(k + 1), np.int32(n if keep[k] else 0)
+        if old == new:
+            continue
+        for y in range(boxes[k, 0], boxes[k, 2]):
+            row = labels[y, boxes[k, 1] : boxes[k, 3]]
+            for x in range(row.size):
+                row[x] = new if row[x] == old else row[x]
 
 
 @njit(cache=True, nogil=True)
 def renumber(labels: NDArray[np.int32], keep: NDArray[np.bool_]) -> None:
     """Drop cells and number the others by their first pixel in raster order, in place.
+
+    Cost: one look at each pixel of the image.
 
     Parameters
     ----------
@@ -80,9 +129,14 @@ def renumber(labels: NDArray[np.int32], keep: NDArray[np.bool_]) -> None:
 
 @njit(cache=True, nogil=True)
 def fill_holes(
-    labels: NDArray[np.int32], boxes: NDArray[np.int64], areas: NDArray[np.int64]
+    labels: NDArray[np.int32],
+    boxes: NDArray[np.int64],
+    chosen: NDArray[np.int64],
+    areas: NDArray[np.int64],
 ) -> bool:
-    """Fill the holes of every cell, in the order of their numbers; tell whether there was any.
+    """Fill the holes of some cells, in the order of their numbers; tell whether a cell lost pixels.
+
+    Cost: at most eight looks at each pixel of the boxes of these cells.
 
     Parameters
     ----------
@@ -90,44 +144,26 @@ def fill_holes(
         Cells 1…N.
     boxes : (N, 4) int64
         See `CellBoxes`.
+    chosen : (M,) int64
+        Index of each cell with a gap in a row, ascending; the others have no hole.
     areas : (N,) int64, changed
         Pixels of each cell, kept up to date.
-
-    Notes
-    -----
-    A cell without a gap in any row has no hole: almost all cost one look at their box.
     """
-    found = False
-    for k in range(boxes.shape[0]):
+    is_overwritten = False
+    for k in chosen:
         y0, x0, y1, x1 = boxes[k]
         window = labels[y0:y1, x0:x1]
-        if not _has_gap(window, k + 1):
-            continue
         outside = _reach_from_edge(window, k + 1)
         for y in range(window.shape[0]):
             for x in range(window.shape[1]):
                 other = window[y, x]
                 if other != k + 1 and not outside[y, x]:
-                    found = True
                     window[y, x] = k + 1
                     areas[k] += 1
                     if other > 0:
+                        is_overwritten = True
                         areas[other - 1] -= 1
-    return found
-
-
-@njit(cache=True, nogil=True)
-def _has_gap(window: NDArray[np.int32], value: int) -> bool:
-    for y in range(window.shape[0]):
-        n_runs, before = 0, False
-        for x in range(window.shape[1]):
-            here = window[y, x] == value
-            if here and not before:
-                n_runs += 1
-            before = here
-        if n_runs > 1:
-            return True
-    return False
+    return is_overwritten
 
 
 @njit(cache=True, nogil=True)

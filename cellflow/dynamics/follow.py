@@ -1,17 +1,20 @@
 """Flows and cell probability in; where every cell pixel ends, out."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cellflow.dynamics.kernels import follow_points, gather_field, list_pixels
+from cellflow.dynamics.kernels import count_cell_pixels, follow_points, gather_cell_pixels
 from cellflow.dynamics.traps import N_NUMBERS, list_traps
 from cellflow.errors import LabelError
 from cellflow.targets.threads import run_shares, split_evenly
 
 POINTS_PER_SHARE = 1 << 12
-"""Pixels below which another thread costs more than it saves."""
+"""Pixels to follow below which another thread costs more than it saves."""
+PIXELS_PER_SHARE = 1 << 16
+"""Pixels to look at once below which another thread costs more than it saves."""
 NO_TRAPS = (np.zeros((0, 0), np.int32), np.zeros((1, N_NUMBERS), np.float32))
 """What `find_traps` gives where there is none."""
 
@@ -60,7 +63,7 @@ def follow_flows(
     """
     flows, cellprob = checked_field(flows, cellprob)
     field, pixels = masked_field(flows, cellprob, cellprob_threshold)
-    trap_at, traps = find_traps(flows, field) if tolerance > 0 else NO_TRAPS
+    trap_at, traps = find_traps(flows, field, pixels) if tolerance > 0 else NO_TRAPS
     ends = walk(field, pixels, trap_at, traps, n_steps=n_steps, tolerance=tolerance)
     return ends, pixels
 
@@ -108,33 +111,47 @@ def walk(
 
 
 def find_traps(
-    flows: NDArray[np.float32], field: NDArray[np.float32]
+    flows: NDArray[np.float32], field: NDArray[np.float32], pixels: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Find the traps of a field.
+
+    Parameters
+    ----------
+    flows : (2, H, W) float32, C-contiguous
+    field, pixels
+        See `masked_field`.
 
     Returns
     -------
     trap_at : (H, W) int32
         Number of the trap in the square that begins at this pixel's centre; 0 = none.
     traps : (K + 1, 7) float32
-        Row 0 is not used.
+        Row 0 is 0 and stands for none.
     """
     height, width = flows.shape[1:]
     if height < 2 or width < 2:
         return NO_TRAPS
     rounding = float(np.spacing(np.float32(max(height, width))))
-    rows = split_evenly(height - 1, max(1, POINTS_PER_SHARE // width))
+    parts = _whole_rows(pixels)
     found: dict[int, tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
 
     def list_part(part: slice) -> None:
-        found[part.start] = list_traps(flows, field, part.start, part.stop, rounding)
+        found[part.start] = list_traps(flows, field, pixels, part.start, part.stop, rounding)
 
-    run_shares(list_part, rows)
-    squares = np.concatenate([found[part.start][0] for part in rows])
-    traps = np.concatenate([NO_TRAPS[1], *(found[part.start][1] for part in rows)])
+    run_shares(list_part, parts)
+    squares = np.concatenate([np.zeros((0, 2), np.int64), *(found[p.start][0] for p in parts)])
+    traps = np.concatenate([NO_TRAPS[1], *(found[p.start][1] for p in parts)])
     trap_at = np.zeros((height, width), np.int32)
     trap_at[squares[:, 0], squares[:, 1]] = np.arange(1, len(traps))
     return trap_at, traps
+
+
+def _whole_rows(pixels: NDArray[np.int32]) -> list[slice]:
+    """Cut cell pixels into one range a thread that begins with the first of its row."""
+    n_pixels = pixels.shape[1]
+    starts = [part.start for part in split_evenly(n_pixels, PIXELS_PER_SHARE)]
+    starts = [int(np.searchsorted(pixels[0], pixels[0, start])) for start in starts]
+    return [slice(a, b) for a, b in pairwise([*starts, n_pixels]) if b > a]
 
 
 def checked_field(
@@ -186,27 +203,19 @@ def masked_field(
     pixels : (2, P) int32
     """
     height, width = cellprob.shape
+    rows = split_evenly(height, max(1, PIXELS_PER_SHARE // max(1, width)))
+    limit, counts = np.float32(threshold), np.empty(height, np.int64)
+    run_shares(lambda part: count_cell_pixels(cellprob[part], limit, counts[part]), rows)
+    starts = np.concatenate([[0], np.cumsum(counts)])
     field = np.zeros((height + 1, width + 1, 2), np.float32)
-    counts = np.zeros((height, 2), np.int64)
-    rows = split_evenly(height, max(1, POINTS_PER_SHARE // max(1, width)))
-    run_shares(
-        lambda part: gather_field(flows, cellprob, threshold, part.start, field, counts[part]),
-        rows,
-    )
-    n_bad = int(counts[:, 1].sum())
-    if n_bad:
-        raise LabelError(f"{n_bad} cell pixels have a flow that is NaN or infinite")
-    starts = np.concatenate([[0], np.cumsum(counts[:, 0])])
     pixels = np.empty((2, starts[-1]), np.int32)
-    run_shares(
-        lambda part: list_pixels(
-            cellprob,
-            threshold,
-            part.start,
-            part.stop - part.start,
-            starts[part.start],
-            pixels,
-        ),
-        rows,
-    )
+    n_bad = []
+
+    def gather_part(part: slice) -> None:
+        first, ends = int(starts[part.start]), (part.start, part.stop)
+        n_bad.append(gather_cell_pixels(flows, cellprob, limit, ends, first, field, pixels))
+
+    run_shares(gather_part, rows)
+    if sum(n_bad):
+        raise LabelError(f"{sum(n_bad)} cell pixels have a flow that is NaN or infinite")
     return field, pixels

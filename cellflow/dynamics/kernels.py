@@ -19,83 +19,88 @@ N_WORK = 10 * PAIRS
 part of the points as int32; their fraction."""
 TURN = 8
 """Steps between two looks at which points are done; cycles of 1, 2, 4 and 8 steps are seen."""
+STRETCH = 64
+"""Pixels that are looked at together to see whether one of them is in a cell."""
+INFINITY = np.float32(np.inf)
 LOW_WORD, WORD = np.uint64(0xFFFFFFFF), np.uint64(32)
 """The first of two 4-byte numbers that are moved as one of 8 bytes, and its bits."""
 
 
 @njit(cache=True, nogil=True)
-def gather_field(
+def count_cell_pixels(
+    cellprob: NDArray[np.float32], threshold: np.float32, counts: NDArray[np.int64]
+) -> None:
+    """Count the pixels of each row that belong to a cell.
+
+    Cost: one look at each pixel, vectorised; bound by the memory's bandwidth.
+
+    Parameters
+    ----------
+    cellprob : (rows, W) float32
+    threshold : float32
+        A pixel belongs to a cell where `cellprob` is above; NaN is not above.
+    counts : (rows,) int64, written
+    """
+    for y in range(counts.size):
+        prob, n = cellprob[y], 0
+        for x in range(prob.size):
+            n += prob[x] > threshold
+        counts[y] = n
+
+
+@njit(cache=True, nogil=True)
+def gather_cell_pixels(
     flows: NDArray[np.float32],
     cellprob: NDArray[np.float32],
-    threshold: float,
-    first_row: int,
+    threshold: np.float32,
+    rows: tuple[int, int],
+    first_pixel: int,
     field: NDArray[np.float32],
-    counts: NDArray[np.int64],
-) -> None:
-    """Interleave the flows of some rows, 0 where there is no cell, and count the cell pixels.
+    pixels: NDArray[np.int32],
+) -> int:
+    """Interleave the flows of the cell pixels, list these pixels, and count unusable flows.
+
+    Cost: a vectorised look at each pixel, and one by one at those of stretches with a cell.
 
     Parameters
     ----------
     flows : (2, H, W) float32
-    cellprob : (H, W) float32
-    threshold : float
-        A pixel belongs to a cell where `cellprob` is above; NaN is not above.
-    first_row : int
-        The last row is ``first_row + len(counts)``, exclusive.
-    field : (H + 1, W + 1, 2) float32, written in these rows
-        The last row and column are 0 and stay so.
-    counts : (rows, 2) int64, written
-        Cell pixels, and cell pixels whose flow is not finite, of each row.
-    """
-    width = cellprob.shape[1]
-    for k in range(counts.shape[0]):
-        y = first_row + k
-        prob, dy, dx, out = cellprob[y], flows[0, y], flows[1, y], field[y]
-        n, n_bad = 0, 0
-        for x in range(width):
-            if prob[x] > threshold:
-                out[x, 0] = dy[x]
-                out[x, 1] = dx[x]
-                n += 1
-                if not (np.isfinite(dy[x]) and np.isfinite(dx[x])):
-                    n_bad += 1
-            else:
-                out[x, 0] = 0.0
-                out[x, 1] = 0.0
-        counts[k, 0] = n
-        counts[k, 1] = n_bad
-
-
-@njit(cache=True, nogil=True)
-def list_pixels(
-    cellprob: NDArray[np.float32],
-    threshold: float,
-    first_row: int,
-    n_rows: int,
-    first: int,
-    pixels: NDArray[np.int32],
-) -> None:
-    """Write row and column of the cell pixels of some rows, in raster order.
-
-    Parameters
-    ----------
-    cellprob, threshold, first_row
-        See `gather_field`.
-    n_rows : int
-    first : int
+    cellprob, threshold
+        See `count_cell_pixels`; the whole image.
+    rows : (int, int)
+        The first, and the one after the last.
+    first_pixel : int
         How many cell pixels the rows before have.
+    field : (H + 1, W + 1, 2) float32, written at cell pixels
+        0 at the start.
     pixels : (2, P) int32, written
-        Those of all rows, and not a part of them: that is contiguous for some parts and not for
-        others, and the kernel would be compiled for both.
+        Row and column of the cell pixels of all rows, in raster order; and not of these rows alone:
+        that is contiguous for some rows and not for others, and the kernel would be compiled for
+        both.
+
+    Returns
+    -------
+    int
+        Cell pixels whose flow is not finite.
     """
-    n = first
-    for y in range(first_row, first_row + n_rows):
-        prob = cellprob[y]
-        for x in range(prob.size):
-            if prob[x] > threshold:
-                pixels[0, n] = y
-                pixels[1, n] = x
-                n += 1
+    n, n_bad, width = np.uint64(first_pixel), 0, cellprob.shape[1]
+    for y in range(rows[0], rows[1]):
+        for first in range(0, width, STRETCH):
+            prob, n_inside = cellprob[y, first : first + STRETCH], 0
+            for x in range(prob.size):
+                n_inside += prob[x] > threshold
+            if n_inside == 0:
+                continue
+            dy, dx, out = flows[0, y, first:], flows[1, y, first:], field[y, first:]
+            for x in range(prob.size):
+                if prob[x] > threshold:
+                    out[x, 0], out[x, 1] = dy[x], dx[x]
+                    pixels[0, n], pixels[1, n] = y, first + x
+                    n += np.uint64(1)
+            for x in range(prob.size):
+                is_finite = (abs(dy[x]) < INFINITY) & (abs(dx[x]) < INFINITY)
+                n_bad += (prob[x] > threshold) & (not is_finite)
+    return n_bad
 
 
 @njit(cache=True, nogil=True)
@@ -259,7 +264,7 @@ def follow_points(
     Parameters
     ----------
     field : (H + 1, W + 1, 2) float32, C-contiguous
-        See `gather_field`.
+        See `masked_field`.
     n_steps : int
     tolerance : float32
         A point is done when it is this near, in both coordinates, to where it was 8 steps before:

@@ -74,10 +74,10 @@ def flows_to_labels(
     """
     flows, cellprob = checked_field(flows, cellprob)
     field, pixels = masked_field(flows, cellprob, cellprob_threshold)
-    trap_at, traps = find_traps(flows, field)
+    trap_at, traps = find_traps(flows, field, pixels)
     ends = walk(field, pixels, trap_at, traps, n_steps=n_steps, tolerance=tolerance)
-    labels = gather_in_sinks(ends, pixels, (cellprob.shape[0], cellprob.shape[1]))
-    return drop_bad_cells(labels, flows, flow_threshold=flow_threshold, min_size=min_size)
+    cells = gather_in_sinks(ends, pixels, (cellprob.shape[0], cellprob.shape[1]))
+    return drop_bad_cells(cells, flows, flow_threshold=flow_threshold, min_size=min_size)
 
 
 def cell_scores(

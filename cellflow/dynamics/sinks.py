@@ -7,8 +7,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from cellflow.dynamics.cleanup import renumber
+from cellflow.dynamics.cleanup import keep_cells
 from cellflow.records import Shape
+from cellflow.targets.centers import CellBoxes, cells_of_table
 
 REACH = 5
 """A sink grows at most this far from its peak, pixels."""
@@ -24,7 +25,7 @@ MAX_SIZE_FRACTION = 0.4
 
 def gather_in_sinks(
     end_points: NDArray[np.float32], pixels: NDArray[np.int32], shape: Shape
-) -> NDArray[np.int32]:
+) -> CellBoxes:
     """Give the same label to the pixels whose walks end in the same sink.
 
     Parameters
@@ -37,7 +38,7 @@ def gather_in_sinks(
 
     Returns
     -------
-    (H, W) int32
+    CellBoxes
         Cells 1…N without gaps, numbered by their first pixel in raster order.
 
     Notes
@@ -51,18 +52,19 @@ def gather_in_sinks(
     counts = np.zeros((height + 2 * REACH, width + 2 * REACH), np.int32)
     peaks = list_peaks(counts, count_ends(end_points, counts))
     peaks = peaks[np.argsort(counts[peaks[:, 0], peaks[:, 1]], kind="stable")]
-    sinks = np.zeros_like(counts)
-    grow_sinks(counts, peaks, sinks)
+    grow_sinks(counts, peaks)
     labels = np.zeros(shape, np.int32)
-    sizes = np.zeros(len(peaks) + 1, np.int64)
-    label_by_end(end_points, pixels, sinks, labels, sizes)
-    renumber(labels, sizes <= height * width * MAX_SIZE_FRACTION)
-    return labels
+    found = np.zeros((len(peaks), 6), np.int64)
+    n_cells = label_by_end(end_points, pixels, counts, labels, found)
+    cells = cells_of_table(labels, np.arange(1, n_cells + 1, dtype=np.int32), found[:n_cells])
+    return keep_cells(cells, cells.areas <= height * width * MAX_SIZE_FRACTION)
 
 
 @njit(cache=True, nogil=True)
 def count_ends(end_points: NDArray[np.float32], counts: NDArray[np.int32]) -> NDArray[np.int64]:
     """Count the end points of each pixel; give the pixels with more than 10.
+
+    Cost: one look at each end point.
 
     Parameters
     ----------
@@ -111,17 +113,17 @@ def is_largest_around(counts: NDArray[np.int32], y: int, x: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def grow_sinks(
-    counts: NDArray[np.int32], peaks: NDArray[np.int64], sinks: NDArray[np.int32]
-) -> None:
-    """Write the number of each peak, from 1, into its sink; later ones over earlier ones.
+def grow_sinks(counts: NDArray[np.int32], peaks: NDArray[np.int64]) -> None:
+    """Write minus the number of each peak, from 1, over its sink; later ones over earlier ones.
+
+    Cost: some 1000 operations a peak.
 
     Parameters
     ----------
-    counts : (H + 10, W + 10) int32
+    counts : (H + 10, W + 10) int32, changed
+        See `count_ends`. What has become negative belongs to a sink, and had more than 2.
     peaks : (N, 2) int64
         None in the margin.
-    sinks : as `counts`, int32, written
 
     Notes
     -----
@@ -136,7 +138,8 @@ def grow_sinks(
         for y in range(side):
             allowed[y] = 0
             for x in range(side):
-                allowed[y] |= np.int64(counts[top + y, left + x] > MIN_SINK) << x
+                count = counts[top + y, left + x]
+                allowed[y] |= np.int64(count > MIN_SINK or count < 0) << x
         member[:] = 0
         member[1 + REACH] = 1 << REACH
         for _ in range(REACH):
@@ -147,7 +150,7 @@ def grow_sinks(
         for y in range(side):
             for x in range(side):
                 if member[1 + y] >> x & 1:
-                    sinks[top + y, left + x] = k + 1
+                    counts[top + y, left + x] = -(k + 1)
 
 
 @njit(cache=True, nogil=True)
@@ -156,21 +159,59 @@ def label_by_end(
     pixels: NDArray[np.int32],
     sinks: NDArray[np.int32],
     labels: NDArray[np.int32],
-    sizes: NDArray[np.int64],
-) -> None:
-    """Write into each pixel the sink of its end, and count the pixels of each sink.
+    found: NDArray[np.int64],
+) -> int:
+    """Write into each pixel the number of the cell that the sink of its end has made.
+
+    Cost: one look at each cell pixel and the sink of its end; one at its cell a run of pixels of a
+    row that end in the same sink.
 
     Parameters
     ----------
     end_points, pixels
         See `gather_in_sinks`.
     sinks : (H + 10, W + 10) int32
+        See `grow_sinks`.
     labels : (H, W) int32, written
-    sizes : (N + 1,) int64, changed
-        Preset to 0.
+        0 at the start. Cells are numbered from 1 in the order of their first pixels.
+    found : (N, 6) int64, written
+        0 at the start. Of each cell its box, its pixels and its gaps, see `CellBoxes`.
+
+    Returns
+    -------
+    int
+        Number of cells.
     """
-    for j in range(end_points.shape[1]):
-        y, x = np.int32(end_points[0, j]), np.int32(end_points[1, j])
-        sink = sinks[y + REACH, x + REACH]
-        labels[pixels[0, j], pixels[1, j]] = sink
-        sizes[sink] += 1
+    numbers = np.zeros(len(found) + 1, np.int64)
+    ys, xs, n, last, n_pixels = pixels[0], pixels[1], 0, 0, pixels.shape[1]
+    while last < n_pixels:
+        first, y, x, sink = last, ys[last], xs[last], sink_of(end_points, last, sinks)
+        while (
+            last < n_pixels
+            and ys[last] == y
+            and xs[last] - x == last - first
+            and sink_of(end_points, last, sinks) == sink
+        ):
+            last += 1
+        if sink == 0:
+            continue
+        if numbers[sink] == 0:
+            found[n, 0], found[n, 1] = y, x
+            n += 1
+            numbers[sink] = n
+        labels[y, x : x + last - first] = numbers[sink]
+        cell = found[numbers[sink] - 1]
+        cell[5] += cell[2] == y + 1
+        cell[1], cell[2] = min(cell[1], x), y + 1
+        cell[3] = max(cell[3], x + last - first)
+        cell[4] += last - first
+    return n
+
+
+@njit(cache=True, nogil=True)
+def sink_of(end_points: NDArray[np.float32], j: int, sinks: NDArray[np.int32]) -> int:
+    """Give the number of the sink that end point `j` lies in, 0 for none; see `grow_sinks`."""
+    # Unsigned, so that Numba need not look for negative indices.
+    row = np.uint64(np.int32(end_points[0, j]) + REACH)
+    column = np.uint64(np.int32(end_points[1, j]) + REACH)
+    return int(max(0, -sinks[row, column]))

@@ -20,6 +20,8 @@ N_NUMBERS = 7
 """Of a trap: p* within its square (y, x), P⁻¹ by rows, the largest r²."""
 N_NEWTON = 10
 """Newton's method doubles the digits each time; what has not settled by then has no trap."""
+GAP = 64
+"""Pixels of background between two cells that are looked at along with them."""
 SAFETY = 0.7
 """Share of the largest possible size that a trap takes."""
 MIN_DETERMINANT = 0.02
@@ -32,19 +34,22 @@ SETTLED = 1e-9
 def list_traps(
     flows: NDArray[np.float32],
     field: NDArray[np.float32],
-    first_row: int,
-    last_row: int,
+    pixels: NDArray[np.int32],
+    first: int,
+    last: int,
     rounding: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Find the traps among some rows of squares.
+    """Find the traps in the squares below and right of some cell pixels.
 
     Parameters
     ----------
     flows : (2, H, W) float32, C-contiguous
     field : (H + 1, W + 1, 2) float32
-        The same within cells, 0 outside; see `gather_field`.
-    first_row, last_row : int
-        Exclusive of the last; at most H - 1.
+        The same within cells, 0 outside; see `gather_cell_pixels`.
+    pixels : (2, P) int32
+        Row and column of the cell pixels, in raster order.
+    first, last : int
+        From which of them, and before which: whole rows.
     rounding : float
         Pixels; how far float32 may misplace a point in one step.
 
@@ -57,24 +62,64 @@ def list_traps(
     Notes
     -----
     Squares that touch background are left out: almost all of them lead nowhere.
-    Cost: one look at each square, vectorised; Newton's method where the flow may come to rest.
+    Cost: one look at the square of each cell pixel and of the gaps between them, vectorised along
+    the row; Newton's method where the flow may come to rest.
     """
-    width = flows.shape[2]
     squares, traps = np.empty((256, 2), np.int64), np.empty((256, N_NUMBERS), np.float32)
-    may_rest = np.empty(width - 1, np.bool_)
-    n = 0
-    for y in range(first_row, last_row):
-        find_rests(flows[0, y], flows[0, y + 1], flows[1, y], flows[1, y + 1], may_rest)
-        for x in range(width - 1):
-            if not (may_rest[x] and is_inside_cell(field, y, x)):
-                continue
-            if n == len(squares):
-                squares = np.concatenate((squares, np.empty_like(squares)))
-                traps = np.concatenate((traps, np.empty_like(traps)))
-            if fit_trap(field[y : y + 2, x : x + 2], rounding, traps[n]):
-                squares[n, 0], squares[n, 1] = y, x
-                n += 1
+    may_rest = np.empty(flows.shape[2], np.int32)
+    n, at = 0, first
+    while at < last and pixels[0, at] + 1 < flows.shape[1]:
+        y, left = pixels[0, at], pixels[1, at]
+        right = left
+        while at < last and pixels[0, at] == y and pixels[1, at] < right + GAP:
+            right = pixels[1, at]
+            at += 1
+        find_rests(
+            flows[0, y, left : right + 1],
+            flows[0, y + 1, left : right + 1],
+            flows[1, y, left : right + 1],
+            flows[1, y + 1, left : right + 1],
+            may_rest[left:right],
+        )
+        if n + right - left > len(squares):
+            more = len(squares) + right - left
+            squares = np.concatenate((squares, np.empty((more, 2), np.int64)))
+            traps = np.concatenate((traps, np.empty((more, N_NUMBERS), np.float32)))
+        n += fit_traps(field, y, left, may_rest[left:right], rounding, squares[n:], traps[n:])
     return squares[:n], traps[:n]
+
+
+@njit(cache=True, nogil=True)
+def fit_traps(
+    field: NDArray[np.float32],
+    y: int,
+    left: int,
+    may_rest: NDArray[np.int32],
+    rounding: float,
+    squares: NDArray[np.int64],
+    traps: NDArray[np.float32],
+) -> int:
+    """Write the traps of a row of squares, and give how many there are.
+
+    Parameters
+    ----------
+    field, rounding
+        See `list_traps`.
+    y, left : int
+        Row and column of the first square.
+    may_rest : (n,) int32
+        See `find_rests`.
+    squares, traps
+        See `list_traps`; K >= n.
+    """
+    n = 0
+    for k in range(may_rest.size):
+        if may_rest[k] == 0 or not is_inside_cell(field, y, left + k):
+            continue
+        if fit_trap(field[y : y + 2, left + k : left + k + 2], rounding, traps[n]):
+            squares[n, 0], squares[n, 1] = y, left + k
+            n += 1
+    return n
 
 
 @njit(cache=True, nogil=True)
@@ -83,20 +128,20 @@ def find_rests(
     lower_y: NDArray[np.float32],
     upper_x: NDArray[np.float32],
     lower_x: NDArray[np.float32],
-    may_rest: NDArray[np.bool_],
+    may_rest: NDArray[np.int32],
 ) -> None:
     """Tell for a row of squares where an attracting resting point is possible.
 
     Parameters
     ----------
-    upper_y, lower_y, upper_x, lower_x : (W,) float32
+    upper_y, lower_y, upper_x, lower_x : (n + 1,) float32
         dy of the upper and the lower row of pixels, then dx.
-    may_rest : (W - 1,) bool, written
+    may_rest : (n,) int32, written
         Whether both directions change their sign among the four pixels, and the flow gathers:
         its divergence, here doubled, lies between -4 and 0.
     """
-    a, b, c, d = upper_y[:-1], upper_y[1:], lower_y[:-1], lower_y[1:]
-    e, f, g, h = upper_x[:-1], upper_x[1:], lower_x[:-1], lower_x[1:]
+    a, b, c, d = upper_y, upper_y[1:], lower_y, lower_y[1:]
+    e, f, g, h = upper_x, upper_x[1:], lower_x, lower_x[1:]
     for x in range(may_rest.size):
         divergence = ((c[x] + d[x]) - (a[x] + b[x])) + ((f[x] + h[x]) - (e[x] + g[x]))
         up = (a[x] > 0) & (b[x] > 0) & (c[x] > 0) & (d[x] > 0)

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from cellflow.dynamics import kernels
-from cellflow.dynamics.follow import NO_TRAPS, find_traps, masked_field, walk
+from cellflow.dynamics import follow, kernels, sinks, traps
+from cellflow.dynamics.follow import NO_TRAPS, find_traps, follow_flows, masked_field, walk
+from cellflow.dynamics.sinks import gather_in_sinks
 from cellflow.dynamics.traps import N_NUMBERS
 from cellflow.targets import threads
 
@@ -78,7 +79,7 @@ def test_more_pixels_than_a_block_all_arrive(rng):
 @pytest.mark.parametrize("tolerance", [0.0, 1e-3])
 def test_the_kernels_do_what_their_python_does(tolerance, rng):
     flows, field, pixels = random_field(rng)
-    traps = find_traps(flows, field)
+    traps = find_traps(flows, field, pixels)
     assert traps[1].shape[1] == N_NUMBERS
     ends = [np.empty(pixels.shape, np.float32) for _ in range(2)]
     arguments = (field, 50, np.float32(tolerance), *traps, pixels, 0, pixels.shape[1])
@@ -89,12 +90,24 @@ def test_the_kernels_do_what_their_python_does(tolerance, rng):
 
 @pytest.mark.needs_jit
 def test_the_kernels_are_compiled_once_whatever_the_number_of_threads_and_pixels(rng, monkeypatch):
+    monkeypatch.setattr(follow, "PIXELS_PER_SHARE", 64)
     flows, field, pixels = random_field(rng, (96, 96))
     for n_threads in (2, 1):
         monkeypatch.setattr(threads, "n_threads", lambda n=n_threads: n)
         for threshold in (-1e9, 0.0, 1e9):
-            masked_field(flows, np.zeros((96, 96), np.float32), threshold)
+            field, pixels = masked_field(flows, np.zeros((96, 96), np.float32), threshold)
+            ends = follow_flows(flows, np.zeros((96, 96)), cellprob_threshold=threshold)[0]
+            gather_in_sinks(ends, pixels, (96, 96))
         for n in (0, 1, pixels.shape[1]):
             walk(field, pixels[:, :n].copy(), *NO_TRAPS, n_steps=9, tolerance=1e-3)
-    assert len(kernels.list_pixels.signatures) == 1
-    assert len(kernels.follow_points.signatures) == 1
+    for kernel in (
+        kernels.count_cell_pixels,
+        kernels.gather_cell_pixels,
+        traps.list_traps,
+        kernels.follow_points,
+        sinks.count_ends,
+        sinks.list_peaks,
+        sinks.grow_sinks,
+        sinks.label_by_end,
+    ):
+        assert len(kernel.signatures) == 1, kernel

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from cellflow.dynamics import sinks
+from cellflow.targets.centers import find_cells
 
 
 def gather(counts):
@@ -9,8 +10,8 @@ def gather(counts):
     ends = np.repeat(np.argwhere(np.array(counts) >= 0), np.ravel(counts), axis=0)
     pixels = np.array([np.arange(len(ends)), np.zeros(len(ends))]).astype(np.int32)
     shape = len(ends), 3 + np.shape(counts)[1]
-    labels = sinks.gather_in_sinks(ends.T.astype(np.float32) + np.float32(0.9), pixels, shape)
-    return labels[:, 0], ends
+    cells = sinks.gather_in_sinks(ends.T.astype(np.float32) + np.float32(0.9), pixels, shape)
+    return cells.labels[:, 0], ends
 
 
 def label_map(counts):
@@ -49,16 +50,25 @@ def test_a_cell_of_more_than_two_fifths_of_the_image_is_background():
     pixels = np.array(np.nonzero(np.ones((10, 10)))).astype(np.int32)
     for n_pixels, n_cells in ((40, 1), (41, 0)):
         ends = np.tile([[5.0], [5.0]], n_pixels).astype(np.float32)
-        labels = sinks.gather_in_sinks(ends, pixels[:, :n_pixels], (10, 10))
-        assert labels.max() == n_cells
+        cells = sinks.gather_in_sinks(ends, pixels[:, :n_pixels], (10, 10))
+        assert cells.labels.max() == len(cells.values) == n_cells
 
 
 def test_no_ends_no_cells():
     nothing = np.zeros((2, 0))
     for shape in ((3, 4), (0, 0)):
-        labels = sinks.gather_in_sinks(nothing.astype(np.float32), nothing.astype(np.int32), shape)
-        assert labels.shape == shape
-        assert not labels.any()
+        cells = sinks.gather_in_sinks(nothing.astype(np.float32), nothing.astype(np.int32), shape)
+        assert cells.labels.shape == shape
+        assert not cells.labels.any()
+
+
+def test_boxes_and_areas_are_those_of_the_labels(rng):
+    ends = (rng.normal(15, 1, (2, 3600)) + rng.choice([0, 20, 40], 3600)).astype(np.float32)
+    cells = sinks.gather_in_sinks(ends, np.array(np.nonzero(np.ones((60, 60))), np.int32), (60, 60))
+    expected = find_cells(cells.labels)
+    assert len(cells.values) >= 2
+    for ours, theirs in zip(cells, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.needs_jit
@@ -71,7 +81,14 @@ def test_the_kernels_do_what_their_python_does(rng):
     peaks = sinks.list_peaks(counts[0], crowded)
     assert len(peaks) >= 3
     np.testing.assert_array_equal(peaks, sinks.list_peaks.py_func(counts[0], crowded))
-    grown = [np.zeros_like(counts[0]) for _ in range(2)]
-    sinks.grow_sinks(counts[0], peaks, grown[0])
-    sinks.grow_sinks.py_func(counts[0], peaks, grown[1])
+    grown = [counts[0].copy(), counts[0].copy()]
+    sinks.grow_sinks(grown[0], peaks)
+    sinks.grow_sinks.py_func(grown[1], peaks)
     np.testing.assert_array_equal(*grown)
+    pixels = rng.permuted(np.array(np.nonzero(np.ones((50, 80))), np.int32), axis=1)
+    labels = [np.zeros((50, 80), np.int32) for _ in range(2)]
+    found = [np.zeros((len(peaks), 6), np.int64) for _ in range(2)]
+    n_cells = sinks.label_by_end(ends, pixels, grown[0], labels[0], found[0])
+    assert n_cells == sinks.label_by_end.py_func(ends, pixels, grown[0], labels[1], found[1])
+    np.testing.assert_array_equal(*labels)
+    np.testing.assert_array_equal(found[0][:n_cells], found[1][:n_cells])

@@ -66,7 +66,7 @@ def test_traps_change_no_end_pixel(strength, rng):
     flows = (strength * rng.standard_normal((2, *shape))).astype(np.float32)
     cellprob = rng.standard_normal(shape).astype(np.float32) + 1.5
     field, pixels = masked_field(flows, cellprob, 0.0)
-    trap_at, found = find_traps(flows, field)
+    trap_at, found = find_traps(flows, field, pixels)
     assert len(found) > 1
     assert (trap_at > 0).sum() == len(found) - 1
     free = walk(field, pixels, *NO_TRAPS, n_steps=100, tolerance=0.0)
@@ -77,15 +77,17 @@ def test_traps_change_no_end_pixel(strength, rng):
 
 def test_an_image_of_one_row_has_no_trap():
     flows = np.ones((2, 1, 5), np.float32)
-    field, _ = masked_field(flows, np.ones((1, 5), np.float32), 0.0)
-    assert len(find_traps(flows, field)[1]) == 1
+    field, pixels = masked_field(flows, np.ones((1, 5), np.float32), 0.0)
+    assert len(find_traps(flows, field, pixels)[1]) == 1
 
 
 @pytest.mark.needs_jit
 def test_the_kernel_does_what_its_python_does(rng):
     flows = rng.standard_normal((2, 20, 20)).astype(np.float32)
-    field, _ = masked_field(flows, np.ones((20, 20), np.float32), 0.0)
-    compiled = traps.list_traps(flows, field, 0, 19, 1e-5)
-    plain = traps.list_traps.py_func(flows, field, 0, 19, 1e-5)
+    cellprob = rng.standard_normal((20, 20)).astype(np.float32) + 1.5
+    field, pixels = masked_field(flows, cellprob, 0.0)
+    compiled = traps.list_traps(flows, field, pixels, 0, pixels.shape[1], 1e-5)
+    plain = traps.list_traps.py_func(flows, field, pixels, 0, pixels.shape[1], 1e-5)
+    assert len(compiled[0]) > 0
     np.testing.assert_array_equal(compiled[0], plain[0])
     np.testing.assert_allclose(compiled[1], plain[1], rtol=1e-5)

@@ -11,6 +11,23 @@ def test_each_cell_has_its_box_and_area():
     assert cells.values.tolist() == [3, 7]
     assert cells.boxes.tolist() == [[0, 1, 2, 3], [1, 3, 3, 4]]
     assert cells.areas.tolist() == [3, 2]
+    assert cells.n_gaps.tolist() == [0, 0]
+
+
+def test_gaps_are_counted_row_by_row():
+    ring = np.array([[1, 1, 1, 2], [1, 0, 1, 2], [1, 2, 1, 2], [1, 1, 1, 0]])
+    assert find_cells(ring).n_gaps.tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("width", [1, 63, 64, 65, 200])
+def test_cells_between_long_stretches_of_background_are_found(width, rng):
+    labels = (rng.random((9, width)) < 0.02).astype(int) * rng.integers(1, 9, (9, width))
+    cells = find_cells(labels)
+    for value, box, area in zip(cells.values, cells.boxes, cells.areas, strict=True):
+        y, x = np.nonzero(labels == value)
+        assert box.tolist() == [y.min(), x.min(), y.max() + 1, x.max() + 1]
+        assert area == len(y)
+    assert cells.values.tolist() == [value for value in np.unique(labels) if value]
 
 
 def test_an_image_without_cells_gives_an_empty_table():
@@ -55,8 +72,9 @@ def test_what_is_no_label_image_is_refused(labels, message):
 
 @pytest.mark.needs_jit
 def test_the_kernel_does_what_its_python_does(rng):
-    labels = rng.integers(0, 4, (9, 11)).astype(np.int32)
-    tables = [np.tile([9, 11, 0, 0, 0], (4, 1)) for _ in range(2)]
+    labels = rng.integers(0, 4, (9, 90)).astype(np.int32)
+    labels[2:5, 5:80] = 0
+    tables = [np.tile([9, 90, 0, 0, 0, 0], (4, 1)) for _ in range(2)]
     scan_boxes(labels, tables[0])
     scan_boxes.py_func(labels, tables[1])
     np.testing.assert_array_equal(*tables)
