@@ -40,7 +40,8 @@ def command(
         else room.make_holdout(dataset, share, seed)
     )
     room.write_folds(out, made)
-    for line in [*room.describe_folds(dataset, made), *room.leak_report(dataset, made)]:
+    leaks = room.leak_report(dataset, made) or [room.NO_LEAK]
+    for line in [*room.describe_folds(dataset, made), *leaks]:
         click.echo(line)
     if export_format == "coco":
         for path in room.export_folds(dataset, made, export_dir):

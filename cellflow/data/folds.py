@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from cellflow.errors import ConfigError, DataError
 from cellflow.hashing import hash_file
 
 FORMAT = 1
+NO_LEAK = "no leak: training and validation share no pixels, no field, and no plate + well if known"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,25 +169,31 @@ def read_folds(path: Path | str, dataset: Dataset | None = None) -> Folds:
 
 
 def leak_report(dataset: Dataset, folds: Folds) -> list[str]:
-    """Give one sentence for everything that training and validation share; [] when nothing."""
+    """Give one sentence for every held-out image that training knows; [] when there is none."""
     entries = {entry.name: entry for entry in dataset.annotated}
     hashes = hash_images(dataset.annotated)
-    same_field = [{dataset.annotated[i].name for i in p} for p in _same_field(dataset.annotated)]
+    same_field: defaultdict[str, set[str]] = defaultdict(set)
+    for pair in _same_field(dataset.annotated):
+        names = {dataset.annotated[index].name for index in pair}
+        for name in names:
+            same_field[name] |= names - {name}
     leaks = []
     for number, fold in enumerate(folds.folds):
-        train = [entries[name] for name in fold.train]
+        train = set(fold.train)
+        by_hash = {hashes[name]: name for name in reversed(fold.train)}
+        by_group = {entries[name].group: name for name in reversed(fold.train)}
         for name in fold.validation:
-            other = entries[name]
-            for entry in train:
-                if hashes[entry.name] == hashes[name]:
-                    leaks.append(f"fold {number}: {name} has the same pixels as {entry.name}")
-                elif {entry.name, name} in same_field:
-                    leaks.append(f"fold {number}: {name} shows the same field as {entry.name}")
-                elif entry.group is not None and entry.group == other.group:
-                    leaks.append(
-                        f"fold {number}: {name} is of the same plate and well as "
-                        f"{entry.name} ({entry.group})"
-                    )
+            group = entries[name].group
+            twin, neighbours = by_hash.get(hashes[name]), same_field[name] & train
+            if twin is not None:
+                leaks.append(f"fold {number}: {name} has the same pixels as {twin}")
+            elif neighbours:
+                leaks.append(f"fold {number}: {name} shows the same field as {min(neighbours)}")
+            elif group is not None and group in by_group:
+                leaks.append(
+                    f"fold {number}: {name} is of the same plate and well as {by_group[group]} "
+                    f"({group})"
+                )
     return leaks
 
 

@@ -1,6 +1,7 @@
 """Folds: every image held out once, wells and copies together, the same for all models."""
 
 import json
+import time
 from collections import Counter
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cellflow.data import folds as folds_room
 from cellflow.data.coco import open_coco
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.folds import (
@@ -86,6 +88,29 @@ def test_leaks_of_folds_from_elsewhere_are_told(tmp_path):
         "fold 0: i001 is of the same plate and well as i000 (1)",
         "fold 0: i003 has the same pixels as i002",
     ]
+
+
+def test_leaks_are_found_among_many_images_at_once(monkeypatch, tmp_path):
+    n = 4000
+    entries = tuple(
+        Entry(name=f"i{k:05d}", image_path=tmp_path, read_masks=masks, group=str(k // 2))
+        for k in range(n)
+    )
+    data = Dataset(root=tmp_path, layout="kaggle", entries=entries)
+    monkeypatch.setattr(folds_room, "hash_images", lambda some: {e.name: e.name for e in some})
+    names = [entry.name for entry in entries]
+    folds = Folds(
+        how="by hand",
+        seed=0,
+        data_hash="",
+        folds=(Fold(train=tuple(names[::2]), validation=tuple(names[1::2])),) * 5,
+    )
+    started = time.process_time()
+    leaks = leak_report(data, folds)
+    # Pair by pair, this took 20 s.
+    assert time.process_time() - started < 5
+    assert len(leaks) == 5 * n // 2
+    assert leaks[0] == "fold 0: i00001 is of the same plate and well as i00000 (0)"
 
 
 def test_the_seed_decides_and_the_order_of_files_does_not(tmp_path):
