@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FlattenPolicy = Literal["small_on_top", "nearest_centre", "last_wins", "drop_overlap"]
 OverlapRule = Literal["higher_score", "score_order", "mask_nms"]
 Precision = Literal["auto", "float32", "bfloat16"]
-DiameterPolicy = Literal["auto", "fixed", "training", "estimated", "refined"]
+DiameterPolicy = Literal["auto", "fixed", "training", "per_type", "estimated", "refined"]
 Compilation = Literal["auto", "none", "graphs", "inductor"]
 Optimizer = Literal["sgd", "adam", "adamw", "radam"]
 Schedule = Literal["auto", "cellpose", "cosine", "step", "one_cycle"]
@@ -133,8 +133,8 @@ class InferenceConfig:
     diameter: float | None = None
     """Cell diameter in the images, pixels; None = the model's training diameter."""
     diameter_policy: DiameterPolicy = "auto"
-    """Where the diameter comes from, see cellflow/inference/diameter.py; auto = what is given, else
-    what the model was trained on, else estimated in each image."""
+    """Where the diameter comes from, see cellflow/inference/diameter.py; auto = the cell type's, else
+    what is given, else what the model was trained on, else estimated: the first that there is."""
     views: int = 1
     """1, 2, 4 or 8 mirrored and turned views of each image, averaged; each costs one pass."""
     scales: tuple[float, ...] = (1.0,)

@@ -42,7 +42,7 @@ SETTINGS = (
 @click.option("--diameter", type=float, help="Cell diameter, pixels; default: the model's.")
 @click.option(
     "--diameter-policy",
-    metavar="auto|fixed|training|estimated|refined",
+    metavar="auto|fixed|training|per_type|estimated|refined",
     help="Where the diameter comes from.",
 )
 @click.option("--views", type=int, help="1, 2, 4 or 8 mirrored and turned views, averaged.")
@@ -84,7 +84,7 @@ def command(images: tuple[Path, ...], outputs: tuple[Path, ...], **options: Any)
         device=options.pop("device"),
         change=lambda base: config_from(*sources, base=base, **named),
     )
-    size = "estimated in each image" if model.diameter is None else f"{model.diameter:.1f} px"
+    size = "found in each image" if model.diameter is None else f"{model.diameter:.1f} px"
     click.echo(f"model {model.name} on {model.device}, diameter {size}", err=True)
     try:
         with Progress("predict", total=len(paths), unit="image") as progress:

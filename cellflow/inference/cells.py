@@ -67,6 +67,13 @@ class CellFinder:
         """Give the settings for a cell type; None or an unknown one = the default."""
         return self.config if cell_type is None else self.per_cell_type.get(cell_type, self.config)
 
+    @property
+    def diameter_by_type(self) -> dict[str, float]:
+        """Diameters of the cell types that are not seen at the default one, pixels."""
+        default = self.config.inference.diameter
+        found = {kind: one.inference.diameter for kind, one in self.per_cell_type.items()}
+        return {kind: size for kind, size in found.items() if size and size != default}
+
     def classify(self, style: NDArray[np.float32]) -> tuple[str | None, float | None]:
         """Give the cell type of an image by its style, and its probability.
 

@@ -3,11 +3,14 @@
 =========  =========================================================================================
 fixed      ``inference.diameter``
 training   the median of the training images, each network its own
+per_type   a first pass at the diameter given or learnt tells the cell type by its style; then the
+           diameter of that type in ``thresholds.json``; where the type is unsure, as without
 estimated  a first pass at the network's own diameter (or at ``inference.diameter``), as if nothing
            were known; then the median of the cells that it found
 refined    a first pass at the diameter given or learnt; then the median of the cells that it found,
            when there are enough of them, and not beyond a factor
-auto       fixed when a diameter is given, else training when the model knows it, else estimated
+auto       per_type when the model has diameters of types, else fixed when a diameter is given, else
+           training when the model knows it, else estimated
 =========  =========================================================================================
 
 Measured by ``benchmarks/diameter.py``; which one is the default is in docs/log.md.
@@ -27,7 +30,9 @@ LARGEST_CORRECTION = 2.0
 """Factor by which a first pass may change the diameter that is given or learnt."""
 
 
-def choose_policy(settings: InferenceConfig, training: float | None) -> DiameterPolicy:
+def choose_policy(
+    settings: InferenceConfig, training: float | None, has_types: bool = False
+) -> DiameterPolicy:
     """Turn ``auto`` into a policy that says where the diameter comes from.
 
     Parameters
@@ -35,14 +40,18 @@ def choose_policy(settings: InferenceConfig, training: float | None) -> Diameter
     settings : InferenceConfig
     training : float or None
         Diameter of the cells that the model was trained on, pixels.
+    has_types : bool
+        Whether the model tells cell types, and some have diameters of their own.
 
     Raises
     ------
     ConfigError
-        The policy needs a diameter that neither the settings nor the model have.
+        The policy needs what neither the settings nor the model have.
     """
     policy = settings.diameter_policy
     if policy == "auto":
+        if has_types:
+            return "per_type"
         if settings.diameter is not None:
             return "fixed"
         return "estimated" if training is None else "training"
@@ -50,6 +59,11 @@ def choose_policy(settings: InferenceConfig, training: float | None) -> Diameter
         raise ConfigError(
             "inference.diameter_policy: training, but the model does not say the diameter of the "
             "cells that it was trained on; give --diameter, or use estimated"
+        )
+    if policy == "per_type" and not has_types:
+        raise ConfigError(
+            "inference.diameter_policy: per_type, but the model does not tell cell types, or its "
+            "thresholds.json has no diameters of them"
         )
     return policy
 

@@ -63,7 +63,8 @@ class ImageJob:
             with _named(path, picture), self._telling_of_memory():
                 diameter = self.model.find_diameter(picture)
                 if diameter is not None:
-                    self.say(f"{path.name}: estimated diameter {diameter:.1f} px")
+                    how = self.model.diameter_policy.replace("per_type", "cell type's")
+                    self.say(f"{path.name}: {how} diameter {diameter:.1f} px")
                 pending = self.model.start(picture, path.stem, diameter)
         except ImageError as error:
             return partial(str, error)

@@ -75,8 +75,10 @@ class Model:
             diameter=finder.config.inference.diameter or diameter,
             fingerprint=fingerprint,
         )
-        choose_policy(finder.config.inference, diameter)
-        return cls(members=(member,), finder=finder)
+        model = cls(members=(member,), finder=finder)
+        # Refuses one that the model cannot follow.
+        _ = model.diameter_policy
+        return model
 
     @classmethod
     def joined(cls, models: Sequence["Model"]) -> "Model":
@@ -191,7 +193,11 @@ class Model:
         guess = self.config.inference.diameter or first.diam_mean
         start = guess if policy == "estimated" else self.diameter_of(first)
         alone = self.alone()
-        labels = alone.cells_of(alone.flow_field(image, start), start)
+        field = alone.flow_field(image, start)
+        if policy == "per_type":
+            cell_type, _ = self.finder.classify(field.style)
+            return self.finder.diameter_by_type.get(cell_type) if cell_type else None
+        labels = alone.cells_of(field, start)
         return measured_diameter(np.bincount(labels.ravel())[1:], start, policy)
 
     def cells_of(self, field: FlowField, diameter: float | None = None) -> NDArray[np.int32]:
@@ -226,7 +232,8 @@ class Model:
     def diameter_policy(self) -> DiameterPolicy:
         """Where the diameter comes from; not auto."""
         known = (one.diameter for one in self.members if one.diameter is not None)
-        return choose_policy(self.config.inference, next(known, None))
+        has_types = self.finder.cell_type_head is not None and bool(self.finder.diameter_by_type)
+        return choose_policy(self.config.inference, next(known, None), has_types)
 
     @property
     def diameter(self) -> float | None:

@@ -11,6 +11,8 @@ from cellflow.inference.cells import CellFinder
 from cellflow.inference.diameter import choose_policy, measured_diameter, median_diameter
 from cellflow.inference.model import Model
 from cellflow.inference.views import VIEWS
+from cellflow.network.cell_type_head import CellTypeHead
+from cellflow.network.logistic import Logistic
 
 
 @pytest.fixture
@@ -159,6 +161,50 @@ def test_the_first_pass_is_one_view_of_one_network_at_the_best_guess(
     least = start / 2 if settings["diameter_policy"] == "refined" else 0
     assert model.find_diameter(image) == pytest.approx(max(5.05, least), abs=0.01)
     assert looked == [start]
+
+
+@pytest.fixture
+def typed_model(tiny_model):
+    """A model whose head takes every image for astro, of which cells are larger."""
+
+    def make(sure=True, **settings):
+        model = tiny_model(**settings)
+        n_styles = model.config.network.channels_per_level[-1]
+        head = CellTypeHead(
+            cell_types=("astro", "cort"),
+            logistic=Logistic(weights=np.zeros((2, n_styles)), bias=np.array([3.0, 0.0])),
+            threshold=0.6 if sure else 0.99,
+        )
+        astro = replace(model.config, inference=replace(model.config.inference, diameter=34.0))
+        finder = replace(
+            model.finder, cell_type_head=head, per_cell_type={"astro": astro, "cort": model.config}
+        )
+        return replace(model, finder=finder)
+
+    return make
+
+
+def test_a_cell_type_is_seen_at_its_own_diameter(typed_model, image):
+    model = typed_model()
+    assert (model.diameter_policy, model.diameter) == ("per_type", None)
+    assert model.find_diameter(image) == 34.0
+    found = model.predict(image)
+    assert found.cell_type == "astro"
+    assert (found.labels == model.predict(image, diameter=34.0).labels).all()
+
+
+def test_where_the_type_is_unsure_the_models_own_diameter_is_taken(typed_model, image):
+    assert typed_model(sure=False).find_diameter(image) is None
+
+
+def test_a_diameter_that_the_user_gives_holds_for_every_type(typed_model):
+    model = typed_model(diameter=34.0)
+    assert (model.diameter_policy, model.diameter) == ("fixed", 34.0)
+
+
+def test_diameters_of_types_need_a_model_that_tells_types(tiny_model):
+    with pytest.raises(ConfigError, match="per_type, but the model does not tell cell types"):
+        tiny_model(diameter_policy="per_type")
 
 
 def test_an_image_without_contrast_has_an_estimated_diameter(tiny_model):
