@@ -5,7 +5,8 @@
 MODEL is a trained model folder, by default that of `make demo`; the images are by default two of
 the demo, a cort one at diameter 30 and a shsy5y one at 17; others are done at both. Each side has a
 process of its own, as a user would run it. Agreement: correlation of the network's outputs with
-Cellpose's, and of the cells, average precision at IoU 0.95.
+Cellpose's, and of the cells, average precision at IoU 0.95. Where there is a CUDA device, a second
+table follows (network_cuda.py).
 """
 
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from measure import in_processes, markdown
+from network_cuda import cuda_section
 
 from cellflow.config import Config
 from cellflow.data.images import read_image
@@ -57,6 +59,7 @@ def main(folder: Path, cases: list[tuple[Path, float]]) -> None:
             rows.append((path.stem, masks.max(), diameter, precision, *numbers, *agreement))
     print("One image to cells on the CPU, cellpose / cellflow, medians in turns by the clock\n")
     print(markdown(HEADER, rows))
+    print("\n" + cuda_section(folder, cases))
 
 
 class Cellpose:
@@ -111,9 +114,14 @@ def demo_cases() -> list[tuple[Path, float]]:
     ]
 
 
-if __name__ == "__main__":
+def given_cases() -> tuple[Path, list[tuple[Path, float]]]:
+    """Give the model folder and the images that the command line names, or those of the demo."""
     given = [Path(text) for text in sys.argv[1:]]
-    model_folder = given[0] if given else DEMO / "model"
-    if not (model_folder / "config.json").is_file():
-        sys.exit(f"{model_folder}: no model folder there; run `make demo` first, or name one")
-    main(model_folder, list(product(given[1:], DIAMETERS.values())) or demo_cases())
+    folder = given[0] if given else DEMO / "model"
+    if not (folder / "config.json").is_file():
+        sys.exit(f"{folder}: no model folder there; run `make demo` first, or name one")
+    return folder, list(product(given[1:], DIAMETERS.values())) or demo_cases()
+
+
+if __name__ == "__main__":
+    main(*given_cases())

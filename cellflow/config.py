@@ -133,8 +133,8 @@ class InferenceConfig:
     diameter: float | None = None
     """Cell diameter in the images, pixels; None = the model's training diameter."""
     diameter_policy: DiameterPolicy = "auto"
-    """Where the diameter comes from, see cellflow/inference/diameter.py; auto = the cell type's, else
-    what is given, else what the model was trained on, else estimated: the first that there is."""
+    """Where the diameter comes from, see cellflow/inference/diameter.py; auto = the first that is
+    there: the cell type's, what is given, what the model was trained on, what the image shows."""
     views: int = 1
     """1, 2, 4 or 8 mirrored and turned views of each image, averaged; each costs one pass."""
     scales: tuple[float, ...] = (1.0,)

@@ -13,7 +13,7 @@ auto       per_type when the model has diameters of types, else fixed when a dia
            training when the model knows it, else estimated
 =========  =========================================================================================
 
-Measured by ``benchmarks/diameter.py``; which one is the default is in docs/log.md.
+`benchmarks/prediction_levers.py` measures them, and the score against the diameter.
 """
 
 from typing import Any

@@ -6,7 +6,7 @@ rows of one call share the resamples, so that differences of their sums are pair
 How it works: of the n clusters of a stratum n - 1 are drawn with replacement and weighted by
 n / (n - 1), so that the draws spread as far as the truth does, however few clusters there are;
 percentiles are taken further out, as Student's distribution is wider than the normal one.
-`benchmarks/coverage.py` simulates how often such an interval holds what it is to hold.
+`benchmarks/interval_coverage.py` simulates how often such an interval holds what it is to hold.
 
 References
 ----------

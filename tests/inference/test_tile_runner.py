@@ -58,17 +58,14 @@ def test_out_of_memory_halves_the_batch_for_good(network, image, monkeypatch):
 
 
 def test_memory_may_run_out_while_a_batch_is_timed(network, monkeypatch):
-    forward = network.forward
+    def no_memory(batch):
+        raise MemoryError
 
-    def small_memory(batch):
-        if len(batch) > 1:
-            raise MemoryError
-        return forward(batch)
-
-    monkeypatch.setattr(network, "forward", small_memory)
-    small = runner(network, batch_size=8)
-    assert small.seconds_per_tile(plan_tiles((150, 150), 64, 0.1)) > 0
-    assert small.batch_size == 1
+    grid = plan_tiles((150, 150), 64, 0.1)
+    assert runner(network).seconds_per_tile(grid) > 0
+    monkeypatch.setattr(network, "forward", no_memory)
+    with pytest.raises(ModelError, match="does not fit into the memory"):
+        runner(network).seconds_per_tile(grid)
 
 
 def test_a_tile_that_never_fits_is_one_sentence(network, image, monkeypatch):

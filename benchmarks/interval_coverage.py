@@ -1,6 +1,6 @@
 """How often the 95 % interval holds the truth: simulated data sets, each with its own interval.
 
-    python benchmarks/coverage.py [--data-sets 5000] [--draws 1000]
+    python benchmarks/interval_coverage.py [--data-sets 5000] [--draws 1000]
 
 Takes about five minutes on a processor core. A data set is N images of three cell types in the
 competition's shares (cort 53 %, shsy5y 26 %, astro 21 %), with scores around 0.52, 0.17 and 0.23,

@@ -1,0 +1,161 @@
+"""What each lever of prediction gives: diameter, its policy, views, scales; same images, paired.
+
+    python benchmarks/prediction_levers.py DATA --model RUN [--model RUN ...] [--folds FILE]
+        [--levers diameter policy views scales] [--images 32] [--curve CURVE.png]
+
+DATA is an annotated folder. With a folds file the k-th model predicts the images that fold k holds
+out, so that no image is scored by a model that saw it; with one model and no folds all images are
+predicted, which is honest only when the model never saw them. Every row is compared with the
+prediction as it is by default: difference of the score, paired by image, with its 95 % interval.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from measure import markdown
+
+from cellflow.config import Config
+from cellflow.data.dataset import Entry
+from cellflow.data.entrance import open_dataset
+from cellflow.data.folds import read_folds
+from cellflow.inference.model import Model
+from cellflow.inference.predict import load_model
+from cellflow.metrics.average_precision import average_precision
+from cellflow.metrics.bootstrap import mean_interval, paired_difference
+from cellflow.pictures.curves import draw_curves
+
+FACTORS = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
+POLICIES = ("training", "estimated", "refined")
+VIEWS = (2, 4, 8)
+SCALES = ((0.9, 1.1), (0.8, 1.0, 1.25))
+LEVERS = ("diameter", "policy", "views", "scales")
+TYPES = ("cort", "shsy5y", "astro")
+HEADER = ("lever", "mAP", "difference to the default", "seconds an image", *TYPES)
+
+Change = Callable[[Model], Model]
+
+
+def main() -> None:
+    """Print a row a setting; draw the score against the diameter."""
+    options = parse()
+    jobs = jobs_of(options)
+    variants = variants_of(options.levers)
+    scores: dict[str, list[float]] = {name: [] for name in variants}
+    seconds = dict.fromkeys(variants, 0.0)
+    for number, (model, entry) in enumerate(jobs, 1):
+        sample = entry.load()
+        # Once without the clock: kernels and libraries are loaded by then.
+        if number == 1:
+            model.predict(sample.image)
+        for name, change in variants.items():
+            started = time.perf_counter()
+            labels = change(model).predict(sample.image, entry.name).labels
+            seconds[name] += time.perf_counter() - started
+            scores[name].append(average_precision(sample.masks, labels).mean)
+        print(f"{number}/{len(jobs)} {entry.name}", file=sys.stderr, flush=True)
+    entries = [entry for _, entry in jobs]
+    rows = [row(name, scores, seconds[name] / len(jobs), entries) for name in variants]
+    print(f"{len(jobs)} images of {options.data}, models {', '.join(map(str, options.model))}\n")
+    print(markdown(HEADER, rows))
+    if options.curve is not None and "diameter" in options.levers:
+        draw(options.curve, scores, entries)
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--model", type=Path, action="append", required=True)
+    parser.add_argument("--folds", type=Path)
+    parser.add_argument("--levers", nargs="+", choices=LEVERS, default=LEVERS)
+    parser.add_argument("--images", type=int, help="so many, spread over the folder")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--curve", type=Path)
+    options = parser.parse_args()
+    if len(options.model) > 1 and options.folds is None:
+        parser.error("several models need --folds, which says whom each of them may be shown")
+    return options
+
+
+def jobs_of(options: argparse.Namespace) -> list[tuple[Model, Entry]]:
+    """Give the images, each with the model that did not see it."""
+    models = [load_model(path, device=options.device) for path in options.model]
+    dataset = open_dataset(options.data)
+    entries = [entry for entry in dataset.entries if entry.read_masks is not None]
+    owner = dict.fromkeys((entry.name for entry in entries), models[0])
+    if options.folds is not None:
+        folds = read_folds(options.folds, dataset)
+        if len(folds.folds) != len(models):
+            sys.exit(
+                f"{options.folds} has {len(folds.folds)} folds, {len(models)} models are given"
+            )
+        for model, fold in zip(models, folds.folds, strict=True):
+            owner |= dict.fromkeys(fold.validation, model)
+    step = max(1, len(entries) // (options.images or len(entries)))
+    return [(owner[entry.name], entry) for entry in entries[::step][: options.images]]
+
+
+def variants_of(levers: tuple[str, ...]) -> dict[str, Change]:
+    """Give the settings to measure by name; the first one is the default."""
+    found: dict[str, Change] = {"default": lambda model: model}
+    if "diameter" in levers:
+        found |= {f"diameter × {factor}": partial(with_factor, factor) for factor in FACTORS}
+    if "policy" in levers:
+        found |= {
+            f"policy {policy}": partial(changed, diameter_policy=policy, diameter=None)
+            for policy in POLICIES
+        }
+    if "views" in levers:
+        found |= {f"{n} views": partial(changed, views=n) for n in VIEWS}
+    if "scales" in levers:
+        found |= {f"scales {scales}": partial(changed, scales=scales) for scales in SCALES}
+    return found
+
+
+def changed(model: Model, **settings: object) -> Model:
+    """Give the model with other settings of inference."""
+    config: Config = model.config
+    config = replace(config, inference=replace(config.inference, **settings))
+    return replace(model, finder=replace(model.finder, config=config))
+
+
+def with_factor(factor: float, model: Model) -> Model:
+    """Give the model that takes cells to be `factor` times as large as it does by default."""
+    members = [replace(one, diameter=factor * model.diameter_of(one)) for one in model.members]
+    return replace(model, members=tuple(members))
+
+
+def row(
+    name: str, scores: Mapping[str, list[float]], seconds: float, entries: list[Entry]
+) -> tuple[object, ...]:
+    """Give score, paired difference, time, and the score of each cell type."""
+    values, default = np.array(scores[name]), np.array(scores["default"])
+    strata = [entry.cell_type for entry in entries]
+    clusters = [entry.group for entry in entries]
+    rng = np.random.default_rng(0)
+    score = mean_interval(values, rng=rng, strata=strata, clusters=clusters)
+    gain = paired_difference(values, default, rng=rng, strata=strata, clusters=clusters)
+    types = [values[[kind == one for one in strata]] for kind in TYPES]
+    shown = [f"{of_type.mean():.3f}" if len(of_type) else "" for of_type in types]
+    signed = f"{gain.estimate:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+    return name, str(score), "" if name == "default" else signed, seconds, *shown
+
+
+def draw(path: Path, scores: Mapping[str, list[float]], entries: list[Entry]) -> None:
+    """Draw the score of all images, and of each cell type, against the diameter."""
+    table = np.array([scores[f"diameter × {factor}"] for factor in FACTORS])
+    curves = {"all": (FACTORS, table.mean(axis=1))}
+    for kind in sorted({entry.cell_type for entry in entries if entry.cell_type}):
+        own = [entry.cell_type == kind for entry in entries]
+        curves[kind] = (FACTORS, table[:, own].mean(axis=1))
+    draw_curves(path, "Score against the diameter", curves, "diameter / default", "mAP")
+
+
+if __name__ == "__main__":
+    main()
