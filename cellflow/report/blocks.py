@@ -20,15 +20,13 @@ from cellflow.report.packing import pack_cells, pack_numbers
 from cellflow.report.partners import find_partners
 from cellflow.report.subject import Subject
 
-QUALITIES = (90, 80, 70, 60, 50, 40)
+QUALITIES = (90, 80, 70, 65, 60, 55, 50, 45, 40, 35)
 """Of WebP, best first. Phase contrast of 704x520 takes 64 kB at 60, and 89 kB as a JPEG that looks
 worse (33.6 against 32.3 dB)."""
 LONGEST_SIDE = 1408
 """Larger pictures are averaged down to this many pixels; the cells' outlines stay exact."""
 N_SAMPLES = 8
 """Pictures that are tried to choose the quality."""
-MARGIN = 1.05
-"""What pictures may take more than those that were tried."""
 
 Report = Callable[[int, Mapping[str, float]], None]
 
@@ -75,22 +73,39 @@ def image_blocks(
         A picture cannot be read, or differs in size from its cells.
     """
     names = [subject.images[index] for index in order]
+    say = report or (lambda step, numbers: None)
     cells = [_cells_of(subject, name) for name in names]
     pictured = [name for name in names if name in subject.pictures]
     left = room - sum(len(script_json({**one, "picture": None})) for one in cells)
-    quality = _choose_quality(subject, pictured, left) if pictured else None
-    texts: list[str | None] = []
-    used, is_full = 0, False
-    for done, (name, one) in enumerate(zip(names, cells, strict=True), start=1):
-        if not is_full:
-            picture = _picture(subject, name, quality)
-            content = script_json({**one, "picture": picture})
-            used += len(content)
-            is_full = used > room
-        texts.append(None if is_full else content)
-        if report is not None:
-            report(done, {"total": len(names)})
+    if not pictured:
+        return Blocks(texts=tuple(_pack(subject, names, cells, room, None, say)), quality=None)
+    first = QUALITIES.index(_choose_quality(subject, pictured, left))
+    for quality in QUALITIES[first:]:
+        # Those tried may be smaller than the others, so that not all fit.
+        texts = _pack(subject, names, cells, room, quality, say)
+        if None not in texts:
+            break
     return Blocks(texts=tuple(texts), quality=quality)
+
+
+def _pack(
+    subject: Subject,
+    names: Sequence[str],
+    cells: Sequence[dict[str, Any]],
+    room: int,
+    quality: int | None,
+    say: Report,
+) -> list[str | None]:
+    """Give the JSON of each image, None from the first on that does not fit."""
+    texts: list[str | None] = []
+    for done, (name, one) in enumerate(zip(names, cells, strict=True), start=1):
+        content = script_json({**one, "picture": _picture(subject, name, quality)})
+        room -= len(content)
+        if room < 0:
+            break
+        texts.append(content)
+        say(done, {"total": len(names)})
+    return texts + [None] * (len(names) - len(texts))
 
 
 def _cells_of(subject: Subject, name: str) -> dict[str, Any]:
@@ -158,7 +173,7 @@ def _choose_quality(subject: Subject, names: Sequence[str], room: int) -> int:
     ]
     for quality in QUALITIES:
         sizes = [len(_encode(picture, quality)) for picture in pictures]
-        if MARGIN * len(names) * float(np.mean(sizes)) <= room:
+        if len(names) * float(np.mean(sizes)) <= room:
             return quality
     return QUALITIES[-1]
 
