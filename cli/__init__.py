@@ -16,6 +16,7 @@ from .process import abandon_output, prepare
 COMMANDS = {
     "train": ("cellflow_cli.train", "Train a model on a folder of annotated images."),
     "predict": ("cellflow_cli.predict", "Find the cells in images."),
+    "pseudo-label": ("cellflow_cli.pseudo_label", "Label images by models, to train on."),
     "merge": ("cellflow_cli.merge", "Join the parts of a prediction that several jobs made."),
     "score": ("cellflow_cli.score", "Score a submission with the competition's mAP."),
     "compare": ("cellflow_cli.compare", "Compare submissions image by image, with error bars."),

@@ -64,6 +64,13 @@ SETTING = "training__"
     help="Annotated images to train on before; may be repeated, in this order.",
 )
 @click.option(
+    "--extra-dir",
+    "extra_dirs",
+    type=EXISTING,
+    multiple=True,
+    help="More images to train on, never held out, such as `cellflow pseudo-label` writes.",
+)
+@click.option(
     "--final",
     "refit",
     type=click.Choice(["validation_then_train", "all"]),

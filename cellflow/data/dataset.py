@@ -23,6 +23,10 @@ class Entry:
         Gives the truth; picklable, so that loaders work under ``spawn``. None = not annotated.
     cell_type, group : str or None
         As in `Sample`.
+    weight : float
+        What the image counts in a training's loss.
+    uncertain : CellMasks or None
+        What is left out of the loss, since nobody knows whether it is a cell.
     """
 
     name: str
@@ -30,6 +34,8 @@ class Entry:
     read_masks: Callable[[], CellMasks] | None = None
     cell_type: str | None = None
     group: str | None = None
+    weight: float = 1.0
+    uncertain: CellMasks | None = None
 
     def load(self) -> Sample:
         """Read the image and its truth.

@@ -7,7 +7,7 @@ hexadecimal ids such as ``12e4…`` into numbers.
 import csv
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from cellflow.wording import counted
 METADATA = ("cell_type", "plate_time", "sample_date", "sample_id", "elapsed_timedelta")
 COLUMNS = ("id", "annotation", "width", "height", *METADATA)
 REQUIRED = COLUMNS[:4]
+WEIGHTS, UNCERTAIN = "weights.csv", "uncertain.csv"
+"""Beside ``train.csv``: what each image counts in the loss, and cells that are left out of it."""
 
 _WELL = re.compile(r"^(?P<plate>.+)_(?P<well>[A-Z]+\d+)-\d+_")
 
@@ -184,7 +186,31 @@ def open_kaggle(folder: Path | str, faults: list[str] | None = None) -> Dataset:
     if without_rows:
         remarks.append(f"{counted(len(without_rows), 'image')} without rows: {_some(without_rows)}")
     entries = [_entry(paths[name], truth.get(name)) for name in sorted(paths)]
+    entries = _weighted(folder, entries)
     return Dataset(root=folder, layout="kaggle", entries=tuple(entries), remarks=tuple(remarks))
+
+
+def _weighted(folder: Path, entries: list[Entry]) -> list[Entry]:
+    """Add what `cellflow pseudo-label` knows of each image, where it wrote the folder."""
+    if not (folder / WEIGHTS).exists():
+        return entries
+    weights: dict[str, float] = {}
+    with open_table(folder / WEIGHTS, ("id", "weight")) as table:
+        for row in table:
+            try:
+                weights[row["id"]] = float(row["weight"])
+            except ValueError as error:
+                where = f"{folder / WEIGHTS} line {table.line_num}"
+                raise DataError(f"{where}: expected a number, found {row['weight']!r}") from error
+    unsure = read_train_csv(folder / UNCERTAIN) if (folder / UNCERTAIN).exists() else {}
+    return [
+        replace(
+            entry,
+            weight=weights.get(entry.name, 1.0),
+            uncertain=unsure[entry.name].masks if entry.name in unsure else None,
+        )
+        for entry in entries
+    ]
 
 
 @dataclass(slots=True)

@@ -35,6 +35,8 @@ class PreparedImage:
         Channels of the network's input; those that `image` lacks are 0.
     labels : (H, W) int32, optional
         Which cell each pixel belongs to; kept only for mosaics.
+    uncertain : (H, W) bool, optional
+        What is left out of the loss.
     """
 
     image: NDArray[np.float32]
@@ -42,6 +44,7 @@ class PreparedImage:
     cells: NDArray[np.bool_]
     n_channels: int
     labels: NDArray[np.int32] | None = None
+    uncertain: NDArray[np.bool_] | None = None
 
     @classmethod
     def pack(
@@ -49,8 +52,9 @@ class PreparedImage:
         image: NDArray[np.float32],
         target: FlowTarget,
         labels: NDArray[np.int32] | None = None,
+        uncertain: NDArray[np.bool_] | None = None,
     ) -> Self:
-        """Pack the network's input (C, H, W), its target and, for mosaics, its labels."""
+        """Pack the network's input (C, H, W), its target and what else is asked for."""
         n_used = max((k + 1 for k in range(len(image)) if image[k].any()), default=1)
         return cls(
             image=np.ascontiguousarray(image[:n_used], np.float32),
@@ -58,6 +62,7 @@ class PreparedImage:
             cells=target.cells,
             n_channels=len(image),
             labels=labels,
+            uncertain=uncertain,
         )
 
     @property
@@ -68,8 +73,8 @@ class PreparedImage:
     @property
     def n_bytes(self) -> int:
         """Memory that the arrays take, bytes."""
-        labels = 0 if self.labels is None else self.labels.nbytes
-        return self.image.nbytes + self.flows.nbytes + self.cells.nbytes + labels
+        more = sum(part.nbytes for part in (self.labels, self.uncertain) if part is not None)
+        return self.image.nbytes + self.flows.nbytes + self.cells.nbytes + more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +210,10 @@ def crop_image(prepared: PreparedImage, warp: Warp) -> Crop:
     _warp_channels(prepared.flows, matrix, crop.flows)
     _warp_nearest(prepared.cells, matrix, crop.cells)
     _mark_inside(*prepared.shape, matrix, crop.inside)
+    if prepared.uncertain is not None:
+        hidden = np.zeros(warp.shape, np.float32)
+        _warp_nearest(prepared.uncertain, matrix, hidden)
+        crop.weights[hidden > 0] = 0
     _turn_vectors(
         crop.flows,
         np.cos(warp.angle) / FLOW_UNITS,

@@ -165,7 +165,7 @@ class CropSource(Dataset[Batch | CellflowError]):
         if rng.random() < self.levers.mosaic:
             crop = self._mosaic(index, slot, rng)
         else:
-            crop = crop_image(*self._drawn(index, (_CROP, *slot), (size, size)))
+            crop = self._cut(index, *self._drawn(index, (_CROP, *slot), (size, size)))
         rng = np.random.default_rng((_LIGHT, *slot))
         apply_photometry(crop, draw_photometry(rng, self.levers), rng)
         hole = draw_hole(rng, (size, size), self.levers)
@@ -182,9 +182,15 @@ class CropSource(Dataset[Batch | CellflowError]):
             self._drawn(image, (_FIELD, *slot, k), field.shape)
             for k, (image, field) in enumerate(zip(indices, fields, strict=True))
         ]
-        crops = [crop_image(prepared, warp) for prepared, warp in drawn]
+        crops = [self._cut(image, *one) for image, one in zip(indices, drawn, strict=True)]
         labels = [crop_labels(prepared, warp) for prepared, warp in drawn]
         return join_fields(fields, crops, labels, size)
+
+    def _cut(self, index: int, prepared: PreparedImage, warp: Warp) -> Crop:
+        crop = crop_image(prepared, warp)
+        if self.entries[index].weight != 1:
+            np.multiply(crop.weights, self.entries[index].weight, out=crop.weights)
+        return crop
 
     def _drawn(
         self, index: int, stream: tuple[int, ...], size: tuple[int, int]

@@ -26,6 +26,8 @@ class Asked:
     init, layout : str or None
     folds_file : path or None
     fold : int or None
+    extra_dirs : tuple of str
+        Other folders to train on.
     split : Split or None
         Takes the place of the folds and of ``training.validation_share``.
     same_split : bool
@@ -38,6 +40,7 @@ class Asked:
     layout: str | None = None
     folds_file: Path | str | None = None
     fold: int | None = None
+    extra_dirs: tuple[str, ...] = ()
     split: Split | None = None
     same_split: bool = False
 
@@ -49,6 +52,7 @@ class Start:
     weights: InitialWeights
     materials: Materials
     config: Config
+    extra_dirs: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Give what ``run.json`` says."""
@@ -57,6 +61,7 @@ class Start:
             "initial_weights": self.weights.record(),
             "split": asdict(self.materials.split),
             "layout": self.materials.dataset.layout,
+            "extra_dirs": list(self.extra_dirs),
             "config": config_to_dict(self.config),
         }
 
@@ -103,12 +108,15 @@ def reopen(folder: RunFolder, train_dir: Path, asked: Asked) -> Start:
         split, had = Split(**record["split"]), record["initial_weights"]
         name, digest = had["name"], had["sha256"]
         run_key, layout = record["run_key"], record["layout"]
+        extra = tuple(record["extra_dirs"])
     except (KeyError, TypeError) as error:
         raise ModelError(f"{folder.path}: its record is broken ({error}); start anew") from error
     _refuse_change(folder, "--init", name, asked.init)
     _refuse_change(folder, "--format", layout, asked.layout)
     config = _same_or_refuse(folder, _config_of(folder, record), asked.config)
-    materials = gather_materials(train_dir, config, split, layout=layout)
+    if asked.extra_dirs or asked.same_split:
+        _refuse_change(folder, "--extra-dir", ", ".join(extra), ", ".join(asked.extra_dirs))
+    materials = gather_materials(train_dir, config, split, layout=layout, extra_dirs=extra)
     if materials.run_key(config) != run_key:
         raise ModelError(
             f"{folder.path}: images or truth in {train_dir} differ from those that the run began "
@@ -123,7 +131,7 @@ def reopen(folder: RunFolder, train_dir: Path, asked: Asked) -> Start:
     weights = InitialWeights(
         network=weights.network, name=name, terms=had.get("terms"), sha256=digest
     )
-    return Start(weights=weights, materials=materials, config=config)
+    return Start(weights=weights, materials=materials, config=config, extra_dirs=extra)
 
 
 def _config_of(folder: RunFolder, record: dict[str, Any]) -> Config:

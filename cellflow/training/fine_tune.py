@@ -1,7 +1,7 @@
 """From a folder of annotated images to a model folder: the whole of ``cellflow train``."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -29,6 +29,7 @@ def fine_tune(
     folds_file: Path | str | None = None,
     fold: int | None = None,
     split: Split | None = None,
+    extra_dirs: Sequence[Path | str] = (),
     resume: bool = False,
     overwrite: bool = False,
     stop_after: float | None = None,
@@ -59,6 +60,9 @@ def fine_tune(
         Which fold of the file is held out, by default the first, 0.
     split : Split, optional
         Which images are trained on and held out, instead of all that.
+    extra_dirs : sequence of path
+        More annotated folders to train on, such as `pseudo_labels` writes; never held out, and
+        without what shows held-out images.
     resume, overwrite : bool
         Continue the run in `out`, or replace it. With `resume` the run's own initial weights,
         layout and folds stand; asking for others is refused.
@@ -105,6 +109,7 @@ def fine_tune(
         folds_file=folds_file,
         fold=fold,
         split=split,
+        extra_dirs=tuple(map(str, extra_dirs)),
         same_split=not resume,
     )
     with joined_ranks(device) as (ranks, chosen), InterruptFlag(stop_after) as interrupt:
@@ -161,8 +166,9 @@ def _begin(train_dir: Path, asked: Asked, ranks: Ranks) -> Start:
         layout=asked.layout,
         folds_file=asked.folds_file,
         fold=asked.fold,
+        extra_dirs=asked.extra_dirs,
     )
-    return Start(weights=weights, materials=materials, config=config)
+    return Start(weights=weights, materials=materials, config=config, extra_dirs=asked.extra_dirs)
 
 
 def _require_even_shares(config: Config, ranks: Ranks) -> None:

@@ -14,6 +14,7 @@ from cellflow.configfile import config_to_dict
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.entrance import open_dataset
 from cellflow.errors import ConfigError, DataError, ModelError
+from cellflow.hashing import hash_file
 from cellflow.training.prepared import prepared_folder
 from cellflow.training.split import Split, split_dataset
 from cellflow.training.survey import ImageFacts, fingerprint, median_diameter, survey_images
@@ -40,6 +41,10 @@ class Materials:
     train, validation : tuple of ImageFacts
     left_out : tuple of str
         Training images with too few cells.
+    extra : tuple of ImageFacts
+        Images of other folders that are trained on as well; never held out.
+    overlapping : tuple of str
+        Images of those folders that show what is held out, and are therefore left out.
     diameter : float
         That stands for the training cells, pixels; what prediction will use.
     diam_mean : float
@@ -56,6 +61,13 @@ class Materials:
     diameter: float
     diam_mean: float
     rescales: tuple[float, ...]
+    extra: tuple[ImageFacts, ...] = ()
+    overlapping: tuple[str, ...] = ()
+
+    @property
+    def learnt(self) -> tuple[ImageFacts, ...]:
+        """All images that are trained on, in the order of `rescales`."""
+        return (*self.train, *self.extra)
 
     def record(self) -> dict[str, Any]:
         """Give what the model folder and the card keep of the data."""
@@ -70,6 +82,9 @@ class Materials:
             "train": [fact.entry.name for fact in self.train],
             "validation": [fact.entry.name for fact in self.validation],
             "left_out": list(self.left_out),
+            "n_extra": len(self.extra),
+            "extra_sha256": fingerprint(self.extra) if self.extra else None,
+            "overlapping": list(self.overlapping),
         }
 
     def run_key(self, config: Config) -> str:
@@ -78,6 +93,8 @@ class Materials:
         for name in HARMLESS:
             settings["training"].pop(name)
         content = [fingerprint(self.train), fingerprint(self.validation), settings]
+        if self.extra:
+            content.append(fingerprint(self.extra))
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def describe(self, config: Config) -> list[str]:
@@ -93,6 +110,14 @@ class Materials:
         if self.left_out:
             few = config.training.min_cells
             lines.append(f"left out, fewer than {few} cells: {', '.join(self.left_out)}")
+        if self.extra:
+            n_cells = sum(fact.n_cells for fact in self.extra)
+            lines.append(f"besides {len(self.extra)} images with {n_cells} cells of other folders")
+        if self.overlapping:
+            some = ", ".join(self.overlapping[:3])
+            lines.append(
+                f"left out, since they show what is held out: {len(self.overlapping)} ({some})"
+            )
         each = _RESCALED[config.training.rescaling]
         lines.append(
             f"cell diameter {self.diameter:.1f} px, the median in the training images; "
@@ -113,7 +138,7 @@ def gather_materials(
     split : Split, optional
         Of the run that is continued; else one is made, or read from a folds file.
     **choices
-        ``layout``, ``folds_file`` and ``fold``, as for `fine_tune`.
+        ``layout``, ``folds_file``, ``fold`` and ``extra_dirs``, as for `fine_tune`.
 
     Raises
     ------
@@ -156,16 +181,47 @@ def gather_materials(
     # Even with training.min_cells = 0 something must say how large cells are.
     diameter = median_diameter(enough, per_image=config.training.rescaling == "image")
     diameter = config.network.diam_mean if math.isnan(diameter) else diameter
+    validation = survey_images(_named(dataset, split.validation))
+    extra, overlapping = _extra(choices.get("extra_dirs") or (), validation, config)
     return Materials(
         dataset=dataset,
         split=split,
         train=enough,
-        validation=survey_images(_named(dataset, split.validation)),
+        validation=validation,
         left_out=tuple(fact.entry.name for fact in facts if fact not in enough),
         diameter=diameter,
         diam_mean=config.network.diam_mean,
-        rescales=_rescales(enough, config, diameter),
+        rescales=_rescales((*enough, *extra), config, diameter),
+        extra=extra,
+        overlapping=overlapping,
     )
+
+
+def _extra(
+    folders: Sequence[Path], held_out: Sequence[ImageFacts], config: Config
+) -> tuple[tuple[ImageFacts, ...], tuple[str, ...]]:
+    """Give the images of other folders, and the names of those that show what is held out.
+
+    Notes
+    -----
+    Those are images of the same plate and well, or with the same file.
+    """
+    groups = {fact.entry.group for fact in held_out} - {None}
+    files = {hash_file(fact.entry.image_path) for fact in held_out}
+    kept: list[Entry] = []
+    overlapping = []
+    for folder in folders:
+        dataset = open_dataset(folder)
+        if not dataset.annotated:
+            raise DataError(f"{folder}: no image with truth ({dataset.layout} layout)")
+        for entry in dataset.annotated:
+            if entry.group in groups or hash_file(entry.image_path) in files:
+                overlapping.append(entry.name)
+            else:
+                kept.append(entry)
+    facts = survey_images(kept)
+    few = config.training.min_cells
+    return tuple(fact for fact in facts if fact.n_cells >= few), tuple(overlapping)
 
 
 def _named(dataset: Dataset, names: Sequence[str]) -> list[Entry]:

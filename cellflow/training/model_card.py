@@ -70,6 +70,8 @@ def _training(record: Mapping[str, Any], diameter: float) -> str:
     ]
     if record.get("cell_type_head"):
         lines.append(f"- **Cell types**: {_cell_types(record['cell_type_head'])}")
+    if data["n_extra"]:
+        lines.append(f"- **Besides**: {data['n_extra']} images of other folders, never held out")
     if data["left_out"]:
         lines.append(f"- **Left out** for too few cells: {', '.join(data['left_out'])}")
     if weights["terms"]:

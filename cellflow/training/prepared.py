@@ -53,7 +53,11 @@ def prepare_entry(entry: Entry, config: DataConfig, *, keep_labels: bool = False
     except ImageError as error:
         raise ImageError(f"image {entry.name}: {error}") from error
     labels = flatten(sample.masks, config.flatten)
-    return PreparedImage.pack(image, labels_to_target(labels), labels if keep_labels else None)
+    uncertain = None
+    if entry.uncertain is not None and len(entry.uncertain):
+        uncertain = flatten(entry.uncertain, config.flatten) > 0
+    kept = labels if keep_labels else None
+    return PreparedImage.pack(image, labels_to_target(labels), kept, uncertain)
 
 
 def prepared_folder() -> Path:
@@ -159,6 +163,8 @@ def _write(path: Path, prepared: PreparedImage) -> None:
     arrays = {"image": prepared.image, "flows": prepared.flows, "cells": prepared.cells}
     if prepared.labels is not None:
         arrays["labels"] = prepared.labels
+    if prepared.uncertain is not None:
+        arrays["uncertain"] = prepared.uncertain
     with atomic_path(path) as temporary:
         try:
             save_file(arrays, temporary)
@@ -174,4 +180,5 @@ def _read(path: Path) -> PreparedImage:
         cells=arrays["cells"],
         n_channels=N_INPUTS,
         labels=arrays.get("labels"),
+        uncertain=arrays.get("uncertain"),
     )

@@ -92,7 +92,7 @@ class Session:
             between_images=interrupt.check,
             ranks=ranks,
         )
-        self._typed = choose_images([fact.entry for fact in self.materials.train])
+        self._typed = choose_images([fact.entry for fact in self.materials.learnt])
 
     def run(self) -> None:
         """Do the sitting: from the checkpoint that is there, or from the start.
@@ -155,14 +155,14 @@ class Session:
     def _make_run(self, report: Report, interrupt: InterruptFlag) -> Run:
         training = self.config.training
         source = CropSource(
-            entries=[fact.entry for fact in self.materials.train],
+            entries=[fact.entry for fact in self.materials.learnt],
             rescales=self.materials.rescales,
             data=self.config.data,
             training=training,
             augment=self.config.augment,
             rank=self.ranks.rank,
             n_ranks=self.ranks.size,
-            contents=[fact.content for fact in self.materials.train],
+            contents=[fact.content for fact in self.materials.learnt],
         )
         wanted = Plan(n_epochs=training.n_epochs, validate_every=training.validate_every)
         minutes, decay = training.max_minutes, training.ema_decay

@@ -53,6 +53,7 @@ def train_in_stages(
     *,
     pretrain_dirs: Sequence[Path] = (),
     refit: Refit | None = None,
+    extra_dirs: Sequence[Path | str] = (),
     estimates: Sequence[Path] = (),
     init: str | Path | None = None,
     layout: str | None = None,
@@ -76,6 +77,8 @@ def train_in_stages(
         How the held-out images are learnt in the end. With `folds_file` the fold stays out of all
         stages, the rest is split again, and the effect of the refit is measured on the fold.
         Without, no image is left for a score.
+    extra_dirs : sequence of path
+        As for `fine_tune`; trained on beside `train_dir`, not before it nor in a refit.
     estimates : sequence of path
         Runs with the same `refit`, each on another fold, whose measured scores are carried.
     resume : bool
@@ -104,6 +107,7 @@ def train_in_stages(
             layout=layout,
             folds_file=folds_file,
             fold=fold,
+            extra_dirs=extra_dirs,
             resume=resume,
             stop_after=stop_after,
             say=say,
@@ -135,6 +139,7 @@ def train_in_stages(
                 init=init,
                 layout=None if stage.name.startswith("pretrain") else layout,
                 split=stage.split,
+                extra_dirs=extra_dirs if stage.name == (MAIN if refit else "") else (),
                 stop_after=left,
                 say=say,
                 **options,

@@ -110,4 +110,8 @@ def _content(entry: Entry, masks: CellMasks) -> str:
     for array in (masks.starts, masks.lengths, masks.offsets):
         digest.update(np.ascontiguousarray(array).tobytes())
     digest.update(repr(masks.shape).encode())
+    if entry.uncertain is not None:
+        digest.update(entry.uncertain.starts.tobytes() + entry.uncertain.lengths.tobytes())
+    if entry.weight != 1:
+        digest.update(repr(entry.weight).encode())
     return digest.hexdigest()

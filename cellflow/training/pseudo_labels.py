@@ -1,0 +1,264 @@
+"""Labels that models give to unannotated images, kept where they agree, in a folder to train on.
+
+Takes models and images, writes the competition's layout with ``weights.csv`` (what an image counts
+in the loss) and ``uncertain.csv`` (where the models disagree: left out of the loss).
+"""
+
+import csv
+import io
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.atomic import atomic_path, write_json, write_text
+from cellflow.data.images import read_image
+from cellflow.data.kaggle import UNCERTAIN, WEIGHTS, KaggleImage, write_train_csv
+from cellflow.data.rle import labels_to_masks
+from cellflow.errors import ConfigError, DataError
+from cellflow.inference.model import Model
+from cellflow.metrics.overlap import find_overlap
+
+SAME = 0.5
+"""IoU above which two cells are one; no other cell of either side can then be."""
+VIEWS_OF_ONE = 4
+"""With a single model its cells in so many views, averaged, are compared with those of one view."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gates:
+    """What is taken for truth.
+
+    Parameters
+    ----------
+    cell_agreement : float
+        Smallest IoU of a cell with its partner in every vote.
+    image_agreement : float
+        Smallest agreement of an image; see `Vote`.
+    most_per_type : int
+        Images of each cell type, those that agree best.
+    weight : float
+        Of an image with agreement 1 in the loss; annotated ones weigh 1.
+    """
+
+    cell_agreement: float = 0.7
+    image_agreement: float = 0.6
+    most_per_type: int = 200
+    weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("cell_agreement", "image_agreement", "weight"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ConfigError(
+                    f"{name}: expected above 0, at most 1, found {getattr(self, name)}"
+                )
+        if self.most_per_type < 1:
+            raise ConfigError(f"most_per_type: expected >= 1, found {self.most_per_type}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Vote:
+    """What all models together found in an image, and how far each of them agrees.
+
+    Parameters
+    ----------
+    labels : (H, W) int32
+    agreement : (N,) float64
+        Of each cell: the smallest over the votes of its largest IoU with a cell there.
+    image_agreement : float
+        Smallest over the votes of ``2 · sum of IoU above 0.5 / (cells here + cells there)``;
+        1 where neither has any.
+    others : (H, W) bool
+        Cells of single votes that are none of all together.
+    """
+
+    labels: NDArray[np.int32]
+    agreement: NDArray[np.float64]
+    image_agreement: float
+    others: NDArray[np.bool_]
+
+
+def compare_votes(labels: NDArray[np.int32], votes: Sequence[NDArray[np.int32]]) -> Vote:
+    """Compare the labels of all with each single vote's; label images (H, W)."""
+    n_cells = int(labels.max(initial=0))
+    agreement, image_agreement = np.ones(n_cells), 1.0
+    others = np.zeros(labels.shape, bool)
+    for vote in votes:
+        overlap, n_there = find_overlap(labels, vote), int(vote.max(initial=0))
+        best = np.zeros(n_cells)
+        np.maximum.at(best, overlap.truth, overlap.iou)
+        agreement = np.minimum(agreement, best)
+        same = overlap.iou > SAME
+        if n_cells + n_there:
+            shared = 2 * overlap.iou[same].sum() / (n_cells + n_there)
+            image_agreement = min(image_agreement, float(shared))
+        unmatched = np.setdiff1d(np.arange(n_there), overlap.predicted[same]) + 1
+        others |= np.isin(vote, unmatched)
+    return Vote(labels=labels, agreement=agreement, image_agreement=image_agreement, others=others)
+
+
+def split_cells(vote: Vote, least: float) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Give the sure cells, and all that is not sure as one cell; label images (H, W) int32."""
+    is_sure = np.concatenate([[False], vote.agreement >= least])
+    numbers = np.where(is_sure, np.cumsum(is_sure), 0).astype(np.int32)
+    sure = numbers[vote.labels]
+    unsure = ((vote.labels > 0) | vote.others) & (sure == 0)
+    return sure, unsure.astype(np.int32)
+
+
+def cell_type_of(name: str) -> str | None:
+    """Read the cell type off the name of an image of ``train_semi_supervised``.
+
+    Examples
+    --------
+    >>> cell_type_of("astros[cereb]_E4-1_Vessel-362_Ph_1"), cell_type_of("image 7")
+    ('astro', None)
+    """
+    match = re.match(r"([a-z0-9]+)\[", name)
+    if match is None:
+        return None
+    return "astro" if match[1] == "astros" else match[1]
+
+
+def write_pseudo_labels(
+    models: Sequence[Model],
+    images: Sequence[Path],
+    out: Path,
+    gates: Gates,
+    *,
+    report: Callable[[int, Mapping[str, float]], None] = lambda step, numbers: None,
+) -> dict[str, Any]:
+    """Label images by several models, or by several views of one, and write what is agreed on.
+
+    Parameters
+    ----------
+    models : sequence of Model
+    images : sequence of Path
+        Their stems are their names.
+    out : Path
+        What each image got stays in ``votes/``: with other gates, or after an interruption, no
+        image goes through the networks again.
+    gates : Gates
+    report : callable
+        Called with the number of images done.
+
+    Returns
+    -------
+    dict
+        What ``record.json`` keeps: models, gates, and the images by cell type.
+
+    Raises
+    ------
+    ConfigError
+        The same name twice, or `out` holds votes of other models.
+    DataError
+        An image cannot be read, or none is agreed on.
+    """
+    together, single = _voters(models)
+    twice = [name for name, n in Counter(path.stem for path in images).items() if n > 1]
+    if twice:
+        raise ConfigError(f"{twice[0]}: two images have this name")
+    _claim(out, together)
+    found = []
+    for number, path in enumerate(images, 1):
+        vote = _kept_vote(out / "votes" / f"{path.stem}.npz", path, together, single)
+        if vote.image_agreement >= gates.image_agreement and vote.labels.any():
+            found.append((vote.image_agreement, path))
+        report(number, {"total": len(images)})
+    chosen = _best_of_each_type(found, gates.most_per_type)
+    if not chosen:
+        raise DataError(
+            f"none of {len(images)} images has an agreement of {gates.image_agreement:g}; lower it"
+        )
+    return _write(out, chosen, gates, together.name)
+
+
+def _voters(models: Sequence[Model]) -> tuple[Model, list[Model]]:
+    if len(models) > 1:
+        return Model.joined(models), list(models)
+    return models[0].with_passes(views=VIEWS_OF_ONE), [models[0].with_passes(views=1)]
+
+
+def _claim(out: Path, together: Model) -> None:
+    mark, text = out / "votes" / "models.txt", f"{together.fingerprint} {together.n_passes}\n"
+    if mark.exists() and mark.read_text(encoding="utf-8") != text:
+        raise ConfigError(f"{out}: holds votes of other models; choose another --out")
+    write_text(mark, text)
+
+
+def _kept_vote(kept: Path, path: Path, together: Model, single: Sequence[Model]) -> Vote:
+    if kept.exists():
+        return _read_vote(kept)
+    image = read_image(path)
+    labels = together.predict(image, path.stem).labels
+    vote = compare_votes(labels, [model.predict(image, path.stem).labels for model in single])
+    with atomic_path(kept) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            labels=vote.labels,
+            agreement=vote.agreement,
+            image_agreement=vote.image_agreement,
+            others=vote.others,
+        )
+    return vote
+
+
+def _read_vote(path: Path) -> Vote:
+    with np.load(path) as arrays:
+        return Vote(
+            labels=arrays["labels"],
+            agreement=arrays["agreement"],
+            image_agreement=float(arrays["image_agreement"]),
+            others=arrays["others"],
+        )
+
+
+def _best_of_each_type(found: Sequence[tuple[float, Path]], most: int) -> list[tuple[float, Path]]:
+    taken: Counter[str | None] = Counter()
+    chosen = []
+    for agreement, path in sorted(found, key=lambda one: (-one[0], one[1].stem)):
+        kind = cell_type_of(path.stem)
+        if taken[kind] < most:
+            taken[kind] += 1
+            chosen.append((agreement, path))
+    return sorted(chosen, key=lambda one: one[1].stem)
+
+
+def _write(
+    out: Path, chosen: Sequence[tuple[float, Path]], gates: Gates, models: str
+) -> dict[str, Any]:
+    shutil.rmtree(out / "train", ignore_errors=True)
+    sure: list[KaggleImage] = []
+    unsure: list[KaggleImage] = []
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(("id", "weight"))
+    for agreement, path in chosen:
+        vote = _read_vote(out / "votes" / f"{path.stem}.npz")
+        metadata = {"cell_type": cell_type_of(path.stem) or "", "sample_id": path.stem}
+        both = split_cells(vote, gates.cell_agreement)
+        for images, labels in zip((sure, unsure), both, strict=True):
+            masks = labels_to_masks(labels)
+            images.append(KaggleImage(name=path.stem, masks=masks, metadata=metadata))
+        rows.writerow((path.stem, f"{gates.weight * agreement:.4f}"))
+        with atomic_path(out / "train" / path.name) as temporary:
+            shutil.copyfile(path, temporary)
+    write_text(out / WEIGHTS, table.getvalue())
+    write_train_csv(out / UNCERTAIN, unsure)
+    write_train_csv(out / "train.csv", sure)
+    kinds = Counter(str(cell_type_of(path.stem)) for _, path in chosen)
+    record = {
+        "models": models,
+        "gates": asdict(gates),
+        "n_images": len(chosen),
+        "n_cells": sum(len(image.masks) for image in sure),
+        "images_by_cell_type": dict(sorted(kinds.items())),
+    }
+    write_json(out / "record.json", record)
+    return record

@@ -1,0 +1,38 @@
+"""`cellflow pseudo-label`: unannotated images to a folder to train on."""
+
+from pathlib import Path
+
+import click
+
+from .options import EXISTING, PATH, device_option
+from .progress import Progress
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.argument("images", type=EXISTING)
+@click.option("--out", type=PATH, required=True, help="Folder for `train --extra-dir`.")
+@click.option("--cell-agreement", default=0.7, show_default=True, help="Least IoU of a cell.")
+@click.option("--image-agreement", default=0.6, show_default=True, help="Least of an image.")
+@click.option("--per-type", default=200, show_default=True, help="Most images of a cell type.")
+@click.option("--weight", default=0.5, show_default=True, help="Of an image in the loss.")
+@device_option
+def command(
+    models: tuple[str, ...], images: Path, out: Path, device: str, per_type: int, **gates: float
+) -> None:
+    """Label IMAGES by MODELs where they agree; one model is compared with itself in other views.
+
+    \b
+    cellflow pseudo-label runs/fold0 runs/fold1 sartorius/train_semi_supervised --out pseudo
+    cellflow train --train-dir sartorius/ --extra-dir pseudo
+    """
+    from cellflow.data.images import find_images
+    from cellflow.inference.predict import load_model
+    from cellflow.training.pseudo_labels import Gates, write_pseudo_labels
+
+    voters = [load_model(source, device=device) for source in models]
+    chosen = Gates(most_per_type=per_type, **gates)
+    with Progress("label", unit="image") as progress:
+        record = write_pseudo_labels(voters, find_images([images]), out, chosen, report=progress)
+    kinds = ", ".join(f"{kind} {n}" for kind, n in record["images_by_cell_type"].items())
+    click.echo(f"{record['n_images']} images with {record['n_cells']} cells ({kinds}): {out}")
