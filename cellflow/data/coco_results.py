@@ -2,7 +2,7 @@
 
 A result file is a list of ``{"image_id", "category_id", "segmentation", "score"}``, one a cell; a
 COCO file with ``annotations`` is read likewise. It is streamed: memory holds a chunk of text, and
-12 bytes a run of the masks of those images that are asked for.
+of those images that are asked for 12 bytes a run of the masks with the best scores.
 """
 
 import math
@@ -22,6 +22,10 @@ from cellflow.data.segmentations import lies_outside, segmentation_to_runs
 from cellflow.errors import DataError, LabelError, RleError
 from cellflow.records import CellMasks, Detections, Shape
 from cellflow.wording import counted
+
+MOST_DETECTIONS = 2000
+"""Of an image; those of the highest scores. Dense images have 800 cells, detectors set to list
+everything thousands of guesses."""
 
 _RUNS_AT_ONCE = 2**15
 """Runs as COCO has them, 16 bytes each, that are held before they are packed."""
@@ -105,13 +109,31 @@ class _Image:
     scores: "array[float]" = field(default_factory=lambda: array("f"))
     types: list[str] = field(default_factory=list)
 
+    is_pruned: bool = False
+
     def pack(self) -> None:
+        """Turn what came last into masks; when there are far too many, keep the best."""
         if self.recent:
             self.packed.append(runs_to_masks(self.recent, self.shape))
             self.recent, self.n_recent_runs = [], 0
+        if len(self.scores) > 2 * MOST_DETECTIONS:
+            self.prune()
+
+    def prune(self) -> None:
+        """Keep the best `MOST_DETECTIONS`, the first of equal ones; without scores all."""
+        if len(self.scores) <= MOST_DETECTIONS:
+            return
+        best = np.argsort(-np.array(self.scores), kind="stable")[:MOST_DETECTIONS]
+        best.sort()
+        self.packed = [CellMasks.joined(self.packed).select(best)]
+        self.scores = array("f", [self.scores[k] for k in best])
+        self.types = [self.types[k] for k in best]
+        self.is_pruned = True
 
     def masks(self) -> CellMasks:
+        """Give all masks that are kept."""
         self.pack()
+        self.prune()
         return CellMasks.joined(self.packed or [CellMasks.empty(self.shape)])
 
 
@@ -169,7 +191,8 @@ class _Results:
                 f"{self.path}: none of its {counted(self.n_empty, 'mask')} has a pixel; polygons "
                 "must be in pixels, not in shares of the image"
             )
-        return CocoResults(detections=self._detections(), remarks=tuple(self._remarks()))
+        detections = self._detections()
+        return CocoResults(detections=detections, remarks=tuple(self._remarks()))
 
     def _detections(self) -> dict[str, Detections]:
         found = {}
@@ -177,9 +200,10 @@ class _Results:
             set(self.categories) <= GENERIC_CATEGORIES or not self.names.categories
         )
         for name, image in self.images.items():
+            masks = image.masks()
             found[name] = Detections(
                 name=name,
-                masks=image.masks(),
+                masks=masks,
                 scores=np.array(image.scores, np.float32) if self.has_scores else None,
                 cell_types=tuple(image.types) if kinds_known else None,
             )
@@ -212,6 +236,11 @@ class _Results:
             yield (
                 f"{file}: what its categories {', '.join(sorted(self.categories))} stand for is "
                 "unknown; all are cells"
+            )
+        if n_pruned := sum(image.is_pruned for image in self.images.values()):
+            yield (
+                f"{file}: of the detections of {counted(n_pruned, 'image')} only the "
+                f"{MOST_DETECTIONS:,} with the highest scores are kept"
             )
         if self.n_crowds:
             yield f"{file}: {counted(self.n_crowds, 'crowd annotation')} left out"

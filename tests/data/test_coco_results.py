@@ -105,6 +105,28 @@ def test_more_cells_than_are_packed_at_once_keep_their_order(tmp_path, monkeypat
     assert found.masks.starts[::4].tolist() == [x % 6 for x in range(600)]
 
 
+@pytest.mark.parametrize("order", ["ab" * 10, "a" * 10 + "b" * 10])
+def test_of_far_too_many_detections_the_best_are_kept(tmp_path, monkeypatch, rng, order):
+    monkeypatch.setattr(coco_results, "MOST_DETECTIONS", 3)
+    monkeypatch.setattr(coco_results, "_RUNS_AT_ONCE", 2)
+    scores = rng.random(20).round(1)
+    pixel = [[[k % 6, 0, k % 6 + 1, 0, k % 6 + 1, 1, k % 6, 1]] for k in range(20)]
+    results = [
+        result(name, segmentation=s, score=float(score))
+        for name, s, score in zip(order, pixel, scores, strict=True)
+    ]
+    found = read_coco_results(write(tmp_path, results), SHAPES)
+    for name in "ab":
+        mine = [k for k in range(20) if order[k] == name]
+        best = sorted(sorted(mine, key=lambda k: -scores[k])[:3])
+        kept = found.detections[name]
+        assert kept.scores.tolist() == pytest.approx(scores[best].tolist())
+        assert kept.masks.starts.tolist() == [k % 6 for k in best]
+    assert found.remarks == (
+        "results.json: of the detections of 2 images only the 3 with the highest scores are kept",
+    )
+
+
 def names_file(tmp_path):
     content = {
         "images": [{"id": 17, "file_name": "x/a.png"}, {"id": 18, "file_name": "b.tif"}],
