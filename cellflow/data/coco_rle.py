@@ -85,14 +85,14 @@ def counts_to_runs(counts: str | Sequence[int], shape: Shape) -> Runs:
         A broken string, a negative count, or counts that do not fill the image exactly.
     """
     numbers = decode_counts(counts) if isinstance(counts, str) else _as_integers(counts)
-    if (numbers < 0).any():
-        raise RleError(f"counts must not be negative, found {numbers.min()}")
-    total, expected = int(numbers.sum()), shape[0] * shape[1]
+    edges = np.empty((2, len(numbers) // 2), np.int64)
+    n_runs, total, least = _find_edges(numbers, edges)
+    if least < 0:
+        raise RleError(f"counts must not be negative, found {least}")
+    expected = shape[0] * shape[1]
     if total != expected:
         raise RleError(f"counts cover {total} pixels, expected {shape[0]}x{shape[1]} = {expected}")
-    edges = np.cumsum(numbers)
-    starts, ends = edges[0:-1:2], edges[1::2]
-    return starts[ends > starts], ends[ends > starts]
+    return edges[0, :n_runs], edges[1, :n_runs]
 
 
 def runs_to_masks(cells: Sequence[Runs], shape: Shape) -> CellMasks:
@@ -199,6 +199,24 @@ def _transpose(  # type: ignore[no-untyped-def]
             if len(starts_out) > 0:
                 lengths_out[written - 1] += 1
         n_runs[cell + 1] = n_cell
+
+
+@njit(cache=True, nogil=True)
+def _find_edges(counts, edges):  # type: ignore[no-untyped-def]
+    """Write starts and ends of the runs that are not empty.
+
+    Gives their number, the sum of the counts and the least of them. `edges` is (2, K // 2).
+    """
+    n_runs, total, least = 0, 0, 0
+    for at in range(len(counts)):
+        count = counts[at]
+        least = min(least, count)
+        if at % 2 == 1 and count > 0:
+            edges[0, n_runs] = total
+            edges[1, n_runs] = total + count
+            n_runs += 1
+        total += count
+    return n_runs, total, least
 
 
 @njit(cache=True, nogil=True)

@@ -18,7 +18,6 @@ LONGEST_ITEM = 1 << 28
 """Characters of one item, at most; longer ones are taken for a fault of the file."""
 
 _SPACE = " \t\n\r"
-_NUMBER = "0123456789.eE+-"
 _LONGEST_TOKEN = 16
 """Characters within which a number or a name like ``-Infinity`` may have been cut."""
 
@@ -160,8 +159,8 @@ class _Reader:
                 self._fail("nested too deep", self._at)
             else:
                 length = end - self._at
-                # "1" may go on as "12", and "1e" as "1e5".
-                is_cut = not self._text[end:].strip(_NUMBER) and isinstance(value, int | float)
+                # "1" may go on as "12", and "1e+" as "1e+5".
+                is_cut = len(self._text) - end <= 2 and isinstance(value, int | float)
                 if not is_cut or not self._read_on():
                     self._at += length
                     return value
