@@ -7,7 +7,15 @@ import pytest
 from scipy import stats
 
 from cellflow.errors import DataError
-from cellflow.metrics.bootstrap import mean_interval, paired_difference, resampled_sums
+from cellflow.metrics.bootstrap import (
+    degrees_of_freedom,
+    interval_of,
+    mean_interval,
+    paired_difference,
+    resampled_sums,
+    simulated_coverage,
+    standard_error,
+)
 
 
 def test_equal_seeds_give_equal_intervals(rng):
@@ -70,6 +78,84 @@ def test_all_rows_share_the_draws(rng):
     values = rng.random((1, 20))
     sums = resampled_sums(np.concatenate([values, 2 * values]), rng=rng, n_draws=100)
     assert sums[1] == pytest.approx(2 * sums[0])
+
+
+def test_the_draws_spread_as_far_as_the_unbiased_variance_says(rng):
+    values = rng.random((1, 5))
+    draws = resampled_sums(values, rng=rng, n_draws=100_000)[0] / 5
+    assert draws.mean() == pytest.approx(values.mean(), abs=0.002)
+    expected = values.std(ddof=1) / np.sqrt(5)
+    assert standard_error(draws, 4.0) == pytest.approx(expected, rel=0.02)
+
+
+def test_a_stratum_of_one_cluster_is_joined_to_the_next(rng):
+    # Alone, "b" would not vary at all, and the interval would miss how far it lies from the rest.
+    values = np.array([0.1, 0.2, 0.3, 0.9])
+    joined = mean_interval(values, rng=rng, strata=["a", "a", "c", "b"])
+    assert joined.high - joined.low > 0.3
+    assert degrees_of_freedom(values, ["a", "a", "c", "b"]) <= 2
+    everyone = mean_interval(values, rng=rng, strata=["a", "b", "c", "d"])
+    assert not np.isnan(everyone.low)
+
+
+def test_one_cluster_of_several_images_has_no_interval(rng):
+    found = mean_interval(np.array([0.4, 0.5]), rng=rng, clusters=["w", "w"])
+    assert np.isnan(found.low)
+    assert degrees_of_freedom(np.array([0.4, 0.5]), clusters=["w", "w"]) == 0
+
+
+def test_degrees_of_freedom_are_those_of_what_varies(rng):
+    values = np.concatenate([rng.normal(0, 1, 3), np.zeros(50)])
+    kinds = ["a"] * 3 + ["b"] * 50
+    assert degrees_of_freedom(values, kinds) == pytest.approx(2)
+    assert degrees_of_freedom(np.zeros(53), kinds) == 51
+
+
+def test_fewer_degrees_of_freedom_give_a_wider_interval(rng):
+    draws = rng.normal(0, 1, 100_000)
+    widths = [interval_of(0.0, draws, freedom).high for freedom in (3.0, 9.0, 1000.0)]
+    assert widths == pytest.approx([stats.t.ppf(0.975, df) for df in (3, 9, 1000)], rel=0.05)
+
+
+def test_draws_without_a_value_are_passed_over(rng):
+    draws = np.concatenate([rng.random(1000), [np.nan] * 10])
+    assert interval_of(0.5, draws, 50.0) == interval_of(0.5, draws[:1000], 50.0)
+    assert np.isnan(interval_of(0.5, draws[1000:], 50.0).low)
+
+
+def test_memory_of_many_images_is_bounded_and_the_draws_the_same_kind(rng, monkeypatch):
+    monkeypatch.setattr("cellflow.metrics.bootstrap._MOST_COUNTS", 64)
+    values = rng.random(30)
+    found = mean_interval(values, rng=rng)
+    reach = stats.t.ppf(0.975, 29) * values.std(ddof=1) / np.sqrt(30)
+    assert found.high - found.low == pytest.approx(2 * reach, rel=0.1)
+
+
+def test_what_was_simulated_is_told_for_few_groups_only():
+    assert simulated_coverage(30) is None
+    assert simulated_coverage(606) is None
+    assert simulated_coverage(3) is None
+    assert simulated_coverage(9) == (9, 0.910)
+    assert simulated_coverage(30, [f"w{k // 3}" for k in range(30)]) == (10, 0.938)
+    assert simulated_coverage(12, [None] * 10 + ["w", "w"]) == (11, 0.938)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n_images", "per_well"), [(30, 1), (119, 1), (30, 3), (120, 3)])
+def test_stratified_intervals_cover_with_and_without_wells(n_images, per_well):
+    rng = np.random.default_rng(0)
+    n_wells = n_images // per_well
+    kinds = np.repeat(["a", "b"], [n_wells // 2, n_wells - n_wells // 2]).repeat(per_well).tolist()
+    wells = np.repeat([f"w{k}" for k in range(n_wells)], per_well).tolist()
+    noise = rng.gamma(2, 1, (2000, n_wells, 1)) + rng.gamma(2, 1, (2000, n_wells, per_well))
+    values = noise.reshape(2000, -1)
+    draws = resampled_sums(values, rng=rng, strata=kinds, clusters=wells, n_draws=1000) / n_images
+    hits = 0
+    for row, drawn in zip(values, draws, strict=True):
+        freedom = degrees_of_freedom(row - row.mean(), kinds, wells)
+        found = interval_of(float(row.mean()), drawn, freedom)
+        hits += found.low <= 4 <= found.high
+    assert hits / 2000 == pytest.approx(0.95, abs=0.025)
 
 
 @pytest.mark.slow
