@@ -33,8 +33,8 @@ N_DRAWS = 10_000
 
 SIMULATED_COVERAGE = {4: 0.999, 6: 0.988, 8: 0.910, 10: 0.938, 12: 0.939, 20: 0.944, 30: 0.942}
 """How often the 95 % interval holds the truth with so many independent clusters, in 5,000 simulated
-data sets each (± 0.6 %; `benchmarks/coverage.py`; the mean where there are two designs). With more
-clusters it is 94.5 to 95.2 %."""
+data sets each (± 0.6 %, `benchmarks/interval_coverage.py`); the mean where there are two designs.
+With more clusters it is 94.5 to 95.2 %."""
 
 _MOST_COUNTS = 2**22
 """Counts of drawn clusters held in memory at once, 8 bytes each."""
