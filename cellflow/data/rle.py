@@ -16,9 +16,12 @@ from cellflow.data.rle_kernels import (
     NOT_POSITIVE,
     ODD,
     OK,
+    STRETCH,
     UNSORTED,
     check_runs,
     format_runs,
+    label_range,
+    list_changes,
     parse_numbers,
     sort_runs,
 )
@@ -81,9 +84,10 @@ def rle_to_masks(runs: Sequence[str], shape: Shape) -> CellMasks:
     """
     if len(runs) == 0:
         return CellMasks.empty(shape)
-    text = np.frombuffer("\n".join(runs).encode("utf-8"), np.uint8)
+    whole = "\n".join(runs).encode("utf-8")
+    text = np.frombuffer(whole, np.uint8)
     numbers = np.empty((len(text) + 1) // 2 + 1, np.int64)
-    cell_ends = np.empty(text.tobytes().count(b"\n") + 1, np.int64)
+    cell_ends = np.empty(whole.count(b"\n") + 1, np.int64)
     if len(cell_ends) != len(runs):
         cell = next(k for k, run in enumerate(runs) if "\n" in run)
         raise CellRleError(cell, "a line break inside the run-length text")
@@ -99,7 +103,7 @@ def rle_to_masks(runs: Sequence[str], shape: Shape) -> CellMasks:
     if status != OK:
         raise CellRleError(cell, _reason(status, numbers, cell_ends, cell, at, shape))
     kept = int(offsets[-1])
-    return CellMasks(starts=starts[:kept], lengths=lengths[:kept], offsets=offsets, shape=shape)
+    return CellMasks.of_valid_runs(starts[:kept], lengths[:kept], offsets, shape)
 
 
 def readable_masks(
@@ -143,14 +147,7 @@ def masks_to_rle(masks: CellMasks) -> list[str]:
     -------
     list of N str
     """
-    if len(masks) == 0:
-        return []
-    digits = len(str(masks.shape[0] * masks.shape[1]))
-    text = np.empty(len(masks.starts) * 2 * (digits + 1), np.uint8)
-    ends = np.empty(len(masks), np.int64)
-    format_runs(masks.starts, masks.lengths, masks.offsets, text, ends)
-    whole = text[: ends[-1]].tobytes().decode("ascii")
-    return [whole[a : b - 1] for a, b in itertools.pairwise([0, *ends.tolist()])]
+    return _runs_to_text(masks.starts, masks.lengths, masks.offsets, masks.shape)
 
 
 def labels_to_masks(labels: NDArray[Any]) -> CellMasks:
@@ -166,25 +163,8 @@ def labels_to_masks(labels: NDArray[Any]) -> CellMasks:
     LabelError
         Not a 2-D array of whole numbers, or a negative label.
     """
-    if labels.ndim != 2 or labels.dtype.kind not in "iub":
-        raise LabelError(
-            f"labels: expected a 2-D array of whole numbers, found {labels.ndim}-D {labels.dtype}"
-        )
-    starts, lengths, owners = _list_runs(np.ascontiguousarray(labels).reshape(-1))
-    if owners.size and owners.min() < 0:
-        raise LabelError(f"labels: expected 0 or more, found {owners.min()}")
-    if owners.size and owners.max() > labels.size:
-        # Tables as long as the largest label would not fit into memory.
-        owners = np.unique(owners, return_inverse=True)[1]
-    owners = owners.astype(np.int64)
-    counts = np.bincount(owners)
-    present = np.flatnonzero(counts)
-    offsets = np.concatenate([[0], np.cumsum(counts[present])]).astype(np.int64)
-    next_run = np.zeros(len(counts), np.int64)
-    next_run[present] = offsets[:-1]
-    starts, lengths = sort_runs(starts, lengths, owners, next_run)
-    height, width = labels.shape
-    return CellMasks(starts=starts, lengths=lengths, offsets=offsets, shape=(height, width))
+    starts, lengths, offsets = _label_runs(labels)
+    return CellMasks.of_valid_runs(starts, lengths, offsets, (labels.shape[0], labels.shape[1]))
 
 
 def labels_to_rle(labels: NDArray[Any]) -> list[str]:
@@ -211,7 +191,7 @@ def labels_to_rle(labels: NDArray[Any]) -> list[str]:
     ...                         [1, 1, 0, 2]]))
     ['1 2 5 2', '4 1 8 1']
     """
-    return masks_to_rle(labels_to_masks(labels))
+    return _runs_to_text(*_label_runs(labels), (labels.shape[0], labels.shape[1]))
 
 
 def dense_to_masks(stack: NDArray[np.bool_]) -> CellMasks:
@@ -252,17 +232,72 @@ def masks_to_dense(masks: CellMasks) -> NDArray[np.bool_]:
     return stack.reshape(len(masks), *masks.shape)
 
 
-def _list_runs(
-    flat: NDArray[Any],
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[Any]]:
-    """Give start, length and label of every run of equal labels but background, by start."""
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    bounds = np.concatenate([[0], changes, [len(flat)]]).astype(np.int64)
-    owners = flat[bounds[:-1]] if flat.size else flat
-    if owners.dtype == np.bool_:
-        owners = owners.astype(np.uint8)
-    cells = np.flatnonzero(owners)
-    return bounds[cells], np.diff(bounds)[cells].astype(np.int32), owners[cells]
+Runs = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]
+"""Starts, lengths and offsets as in `CellMasks`."""
+
+
+def _runs_to_text(
+    starts: NDArray[np.int64], lengths: NDArray[np.int32], offsets: NDArray[np.int64], shape: Shape
+) -> list[str]:
+    if len(starts) == 0:
+        return []
+    digits = len(str(shape[0] * shape[1]))
+    text = np.empty(len(starts) * 2 * (digits + 1), np.uint8)
+    ends = np.empty(len(offsets) - 1, np.int64)
+    format_runs(starts, lengths, offsets, text, ends)
+    whole = text[: ends[-1]].tobytes().decode("ascii")
+    return [whole[a : b - 1] for a, b in itertools.pairwise([0, *ends.tolist()])]
+
+
+def _label_runs(labels: NDArray[Any]) -> Runs:
+    """Give the runs of a label image by ascending label; see `labels_to_masks`."""
+    if labels.ndim != 2 or labels.dtype.kind not in "iub":
+        raise LabelError(
+            f"labels: expected a 2-D array of whole numbers, found {labels.ndim}-D {labels.dtype}"
+        )
+    flat = _as_int32(labels).reshape(-1)
+    bounds = _run_bounds(flat)
+    smallest, largest = label_range(flat, bounds)
+    if smallest < 0:
+        raise LabelError(f"labels: expected 0 or more, found {smallest}")
+    if largest > labels.size:
+        # Tables as long as the largest label would not fit into memory.
+        return _label_runs(_numbered(labels))
+    runs: Runs = sort_runs(flat, bounds, largest)
+    return runs
+
+
+def _as_int32(labels: NDArray[Any]) -> NDArray[np.int32]:
+    """Give C-contiguous int32; labels that do not fit are numbered."""
+    if not np.can_cast(labels.dtype, np.int32) and labels.size:
+        if labels.min() < 0:
+            raise LabelError(f"labels: expected 0 or more, found {labels.min()}")
+        if labels.max() > np.iinfo(np.int32).max:
+            labels = _numbered(labels)
+    return np.ascontiguousarray(labels, np.int32)
+
+
+def _numbered(labels: NDArray[Any]) -> NDArray[np.int32]:
+    """Give numbers from 1 by ascending label; background stays 0."""
+    values, numbers = np.unique(labels, return_inverse=True)
+    first = int(values[0] != 0)
+    return np.ascontiguousarray(numbers.reshape(labels.shape) + first, np.int32)
+
+
+def _run_bounds(flat: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Give where each run of equal labels begins, background too, and the number of pixels."""
+    if flat.size == 0:
+        return np.zeros(1, np.int64)
+    bounds = np.empty(flat.size // 16 + 2 * STRETCH, np.int64)
+    bounds[0] = 0
+    first, n = list_changes(flat, 1, bounds, 1)
+    while first < flat.size:
+        bounds = np.concatenate([bounds, np.empty_like(bounds)])
+        first, n = list_changes(flat, first, bounds, n)
+    if n == len(bounds):
+        bounds = np.append(bounds, 0)
+    bounds[n] = flat.size
+    return bounds[: n + 1]
 
 
 def _shorten(text: str) -> str:

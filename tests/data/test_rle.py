@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from cellflow.data import rle_kernels as kernels
 from cellflow.data.rle import (
     CellRleError,
     dense_to_masks,
@@ -18,6 +19,7 @@ from cellflow.data.rle import (
     rle_to_masks,
 )
 from cellflow.errors import LabelError, RleError
+from cellflow.records import CellMasks
 
 PICTURE = np.array(
     [
@@ -73,6 +75,57 @@ def test_labels_survive_the_way_through_text(labels):
     assert len(stack) == len(values)
     for mask, value in zip(stack, values, strict=True):
         np.testing.assert_array_equal(mask, labels == value)
+
+
+@given(small_labels)
+def test_runs_that_the_kernels_made_pass_the_checks_of_the_record(labels):
+    made = labels_to_masks(labels)
+    for masks in (made, rle_to_masks(masks_to_rle(made), made.shape)):
+        again = CellMasks(
+            starts=masks.starts, lengths=masks.lengths, offsets=masks.offsets, shape=masks.shape
+        )
+        assert len(again) == len(made) == len(np.unique(labels[labels > 0]))
+
+
+@pytest.mark.parametrize("width", [1, 2, 63, 64, 65, 66, 127, 128, 129, 130, 1000])
+def test_changes_are_found_at_every_place_of_a_stretch(width, rng):
+    for share in (0.01, 0.5, 1):
+        labels = rng.integers(1, 4, (3, width)) * (rng.random((3, width)) < share)
+        stack = masks_to_dense(labels_to_masks(labels.astype(np.int32)))
+        values = [value for value in np.unique(labels) if value]
+        np.testing.assert_array_equal(stack, [labels == value for value in values] or stack)
+
+
+@pytest.mark.needs_jit
+def test_the_kernels_do_what_their_python_does(rng):
+    flat = np.repeat(rng.integers(0, 4, 60), rng.integers(1, 40, 60)).astype(np.int32)
+    changes = [np.zeros(flat.size, np.int64) for _ in range(2)]
+    ends = kernels.list_changes(flat, 1, changes[0], 1)
+    assert ends == kernels.list_changes.py_func(flat, 1, changes[1], 1)
+    bounds = np.append(changes[0][: ends[1]], flat.size)
+    np.testing.assert_array_equal(changes[0][: ends[1]], changes[1][: ends[1]])
+    assert kernels.label_range(flat, bounds) == kernels.label_range.py_func(flat, bounds)
+    runs = kernels.sort_runs(flat, bounds, 3)
+    for ours, theirs in zip(runs, kernels.sort_runs.py_func(flat, bounds, 3), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    texts = [np.zeros(2000, np.uint8) for _ in range(2)]
+    cell_ends = [np.zeros(3, np.int64) for _ in range(2)]
+    kernels.format_runs(*runs, texts[0], cell_ends[0])
+    kernels.format_runs.py_func(*runs, texts[1], cell_ends[1])
+    np.testing.assert_array_equal(*texts)
+    np.testing.assert_array_equal(*cell_ends)
+    text = np.frombuffer(b"1 2 5 1\n3 4 x", np.uint8)
+    for whole in (text[:11], text):
+        numbers = [np.zeros(20, np.int64) for _ in range(2)]
+        counts = [np.zeros(2, np.int64) for _ in range(2)]
+        found = kernels.parse_numbers(whole, numbers[0], counts[0])
+        assert found == kernels.parse_numbers.py_func(whole, numbers[1], counts[1])
+        np.testing.assert_array_equal(*numbers)
+    pairs = np.array([1, 2, 5, 1, 3, 4])
+    for n_pixels in (6, 5):
+        tables = [(np.zeros(3, np.int64), np.zeros(3, np.int32), np.zeros(3, np.int64))] * 2
+        found = kernels.check_runs(pairs, np.array([4, 6]), n_pixels, *tables[0])
+        assert found == kernels.check_runs.py_func(pairs, np.array([4, 6]), n_pixels, *tables[1])
 
 
 @given(small_labels)
