@@ -9,6 +9,7 @@ from cellflow.dynamics.cell_features import cell_features
 from cellflow.dynamics.cleanup import drop_bad_cells
 from cellflow.dynamics.follow import checked_field, find_traps, follow_flows, masked_field, walk
 from cellflow.dynamics.sinks import gather_in_sinks
+from cellflow.targets.centers import CellBoxes
 
 __all__ = ["cell_scores", "flows_to_labels", "follow_flows"]
 
@@ -73,11 +74,26 @@ def flows_to_labels(
     True
     """
     flows, cellprob = checked_field(flows, cellprob)
+    cells = gather_cells(flows, cellprob, cellprob_threshold, n_steps=n_steps, tolerance=tolerance)
+    return drop_bad_cells(cells, flows, flow_threshold=flow_threshold, min_size=min_size)
+
+
+def gather_cells(
+    flows: NDArray[np.float32],
+    cellprob: NDArray[np.float32],
+    cellprob_threshold: float,
+    *,
+    n_steps: int,
+    tolerance: float,
+) -> CellBoxes:
+    """Give the cells as pixels gather, before any is checked; arrays are those of `checked_field`.
+
+    Parameters and Raises are those of `flows_to_labels`.
+    """
     field, pixels = masked_field(flows, cellprob, cellprob_threshold)
     trap_at, traps = find_traps(flows, field, pixels)
     ends = walk(field, pixels, trap_at, traps, n_steps=n_steps, tolerance=tolerance)
-    cells = gather_in_sinks(ends, pixels, (cellprob.shape[0], cellprob.shape[1]))
-    return drop_bad_cells(cells, flows, flow_threshold=flow_threshold, min_size=min_size)
+    return gather_in_sinks(ends, pixels, (cellprob.shape[0], cellprob.shape[1]))
 
 
 def cell_scores(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellflow.config import Config
+from cellflow.config import Config, DynamicsConfig
 from cellflow.dynamics.boundary import shift_boundaries
 from cellflow.dynamics.cell_features import cell_features
 from cellflow.dynamics.cleanup import renumber
@@ -19,6 +19,18 @@ from cellflow.records import FlowField, Prediction
 
 STEPS_AT_MEAN = 200
 """Euler steps for cells of the network's own diameter; larger cells take more (Cellpose)."""
+
+
+def steps_along(dynamics: DynamicsConfig, diameter: float, diam_mean: float) -> int:
+    """Give the number of steps along the flows.
+
+    Parameters
+    ----------
+    dynamics : DynamicsConfig
+    diameter, diam_mean : float
+        Of the cells in the image and as the network saw them, pixels.
+    """
+    return dynamics.n_steps or max(1, int(STEPS_AT_MEAN * diameter / diam_mean))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,14 +120,13 @@ class CellFinder:
         (H, W) int32
         """
         dynamics = self.config_of(cell_type).dynamics
-        steps = dynamics.n_steps or max(1, int(STEPS_AT_MEAN * diameter / diam_mean))
         return flows_to_labels(
             flow_field.flows,
             flow_field.cellprob,
             cellprob_threshold=dynamics.cellprob_threshold,
             flow_threshold=dynamics.flow_threshold,
             min_size=dynamics.min_size,
-            n_steps=steps,
+            n_steps=steps_along(dynamics, diameter, diam_mean),
             tolerance=dynamics.tolerance,
         )
 

@@ -1,0 +1,87 @@
+"""`FlowField` in; all cells that some threshold would keep, with what thresholds look at, out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.dynamics.cell_features import CellFeatures, cell_features
+from cellflow.dynamics.cleanup import fill_holes, keep_cells
+from cellflow.dynamics.follow import checked_field
+from cellflow.dynamics.segment import gather_cells
+from cellflow.records import FlowField
+from cellflow.targets.flows import cell_flow_errors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CandidateCells:
+    """The cells of one image at one `cellprob_threshold`, none dropped but the smallest.
+
+    Parameters
+    ----------
+    labels : (H, W) int32
+        Cells 1…N without gaps.
+    flow_errors : (N,) float64
+        As the flow check sees them: before holes are filled.
+    sizes : (N,) int64
+        Pixels before or after holes are filled, whichever is less.
+    features : CellFeatures
+        After holes are filled.
+    """
+
+    labels: NDArray[np.int32]
+    flow_errors: NDArray[np.float64]
+    sizes: NDArray[np.int64]
+    features: CellFeatures
+
+    def keep(self, flow_threshold: float, min_size: int) -> NDArray[np.bool_]:
+        """Tell which cells two thresholds keep, (N,) bool; `flows_to_labels` gives the same.
+
+        Notes
+        -----
+        But for a cell in the hole of one that is dropped: here the hole was filled already.
+        """
+        keep = self.sizes >= min_size
+        if flow_threshold > 0:
+            keep &= self.flow_errors <= flow_threshold
+        return keep
+
+
+def find_candidates(
+    field: FlowField,
+    *,
+    cellprob_threshold: float,
+    min_size: int,
+    n_steps: int,
+    tolerance: float,
+) -> CandidateCells:
+    """Follow the flows once for all flow thresholds and sizes.
+
+    Parameters
+    ----------
+    field : FlowField
+    cellprob_threshold, n_steps, tolerance
+        See `flows_to_labels`.
+    min_size : int
+        The smallest that will be asked for, pixels.
+
+    Raises
+    ------
+    LabelError
+        A cell pixel's flow is not finite.
+    """
+    flows, cellprob = checked_field(field.flows, field.cellprob)
+    cells = gather_cells(flows, cellprob, cellprob_threshold, n_steps=n_steps, tolerance=tolerance)
+    cells = keep_cells(cells, cells.areas >= max(1, min_size))
+    errors = cell_flow_errors(cells, flows, np.ones(len(cells.values), np.bool_))
+    before, boxes = cells.areas.copy(), cells.boxes
+    fill_holes(cells.labels, boxes, np.flatnonzero(cells.n_gaps), cells.areas)
+    left = cells.areas >= max(1, min_size)
+    # Not `renumber`, which may change the order.
+    cells = keep_cells(cells, left)
+    return CandidateCells(
+        labels=cells.labels,
+        flow_errors=errors[left],
+        sizes=np.minimum(before[left], cells.areas),
+        features=cell_features(cells.labels, flows, cellprob, field.spread),
+    )
