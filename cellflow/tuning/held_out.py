@@ -1,0 +1,139 @@
+"""Which images each model has never seen: only they may choose its thresholds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cellflow.data.dataset import Dataset, Entry
+from cellflow.errors import ModelError
+from cellflow.network.model_folder import ModelFolder
+from cellflow.training.survey import fingerprint, survey_images
+from cellflow.wording import counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeldOut:
+    """An image, and the model that has not seen it.
+
+    Parameters
+    ----------
+    model : int
+        Index into the models.
+    entry : Entry
+    """
+
+    model: int
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeldOutImages:
+    """All pairs of a model and an image that it has not seen.
+
+    Parameters
+    ----------
+    pairs : tuple of HeldOut
+        In the order of the models, then of the images' names.
+    images_sha256 : str
+        Hash of names, pictures and truth of the images.
+    remarks : tuple of str
+        What the reader of a score on them must know.
+    """
+
+    pairs: tuple[HeldOut, ...]
+    images_sha256: str
+    remarks: tuple[str, ...]
+
+
+def find_held_out(folders: Sequence[ModelFolder], dataset: Dataset) -> HeldOutImages:
+    """Pair each model with the images of a data set that its record says were held out.
+
+    Parameters
+    ----------
+    folders : sequence of ModelFolder
+    dataset : Dataset
+        The folder that the models were trained on, or one that none has an image of.
+
+    Raises
+    ------
+    ModelError
+        A model was trained on all its images, its record does not say on which, or the data set
+        holds other images or truth under the same names.
+
+    Notes
+    -----
+    Of a data set that shares no name with a model's record all images are taken, with a remark:
+    nothing shows that they are new.
+    """
+    pairs: list[HeldOut] = []
+    remarks: list[str] = []
+    for number, folder in enumerate(folders):
+        entries = _held_out_of(folder, dataset, remarks)
+        pairs += [HeldOut(model=number, entry=entry) for entry in entries]
+    facts = survey_images({pair.entry.name: pair.entry for pair in pairs}.values())
+    return HeldOutImages(
+        pairs=tuple(pairs), images_sha256=fingerprint(facts), remarks=tuple(remarks)
+    )
+
+
+def training_images(folder: ModelFolder, dataset: Dataset) -> tuple[Entry, ...]:
+    """Give the images of a data set that a model's record says it was trained on."""
+    trained = set(_data_record(folder).get("train", []))
+    return tuple(entry for entry in dataset.annotated if entry.name in trained)
+
+
+def _held_out_of(folder: ModelFolder, dataset: Dataset, remarks: list[str]) -> list[Entry]:
+    data = _data_record(folder)
+    known = {entry.name: entry for entry in dataset.annotated}
+    trained = {*data.get("train", []), *data.get("left_out", [])}
+    validation = list(data.get("validation", []))
+    if not known.keys() & {*trained, *validation}:
+        if not known:
+            raise ModelError(f"{dataset.root}: no annotated image to tune on")
+        remarks.append(
+            f"{folder.path.name} does not know the {counted(len(known), 'image')} of "
+            f"{dataset.root.name} by name: that it has not seen them is taken on trust"
+        )
+        return list(known.values())
+    found = [known[name] for name in sorted(validation) if name in known]
+    if not found:
+        raise ModelError(
+            f"{folder.path}: every image of {dataset.root} that it knows was trained on, so none "
+            "can choose its thresholds honestly; train with images held out "
+            "(training.validation_share, or --folds)"
+        )
+    if len(found) < len(validation):
+        n_missing = len(validation) - len(found)
+        remarks.append(f"{counted(n_missing, 'held-out image')} of {folder.path.name} not found")
+    _require_same_content(folder, data, known)
+    if folder.record.get("run", {}).get("kept") == "best":
+        remarks.append(
+            f"the weights of {folder.path.name} were selected on its held-out images, so every "
+            "score here is too high by an unknown amount"
+        )
+    return found
+
+
+def _data_record(folder: ModelFolder) -> dict[str, Any]:
+    data = folder.record.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("train"), list):
+        raise ModelError(
+            f"{folder.path}: its record does not say which images it was trained on, so none can "
+            "be shown to be new to it"
+        )
+    return data
+
+
+def _require_same_content(
+    folder: ModelFolder, data: dict[str, Any], known: dict[str, Entry]
+) -> None:
+    """Refuse images or truth that changed since training: names alone show nothing."""
+    names = [*data["train"], *data["validation"]]
+    if not all(name in known for name in names):
+        return
+    facts = survey_images(known[name] for name in names)
+    if fingerprint(facts) != data.get("sha256"):
+        raise ModelError(
+            f"{folder.path}: images or truth differ from those that it was trained beside; give "
+            "the folder that it was trained on"
+        )

@@ -1,0 +1,258 @@
+"""What tuning is worth: chosen on some folds, scored on the one left out, each in turn.
+
+The score on the images that chose the thresholds is too high, since the best of many is also the
+luckiest. The nested score is not: for each outer fold the confidence is calibrated, the settings
+chosen, and the decision to keep the defaults made on the other folds only; the fold itself is then
+predicted and scored as users would.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.config import Config
+from cellflow.diagnosis.boundary_bias import boundary_offsets
+from cellflow.inference.cells import CellFinder
+from cellflow.inference.confidence import Confidence, fit_confidence
+from cellflow.metrics.average_precision import average_precision
+from cellflow.records import CellMasks
+from cellflow.tuning.choice import assign_folds
+from cellflow.tuning.flow_cache import SeenField
+from cellflow.tuning.grid import Grid, Index
+from cellflow.tuning.image_scores import Following, ImageCells, confidence_of, score_grid
+from cellflow.tuning.search import Choice, choose_settings
+
+Report = Callable[[int, Mapping[str, float]], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TunedImage:
+    """An image that thresholds are tuned on.
+
+    Parameters
+    ----------
+    name : str
+    cell_type : str or None
+        The true one.
+    told_type : str or None
+        The one that the model tells from the image: settings are given by it.
+    group : str or None
+        Images of one group stay in one fold.
+    truth : CellMasks
+    cells : ImageCells
+    look : callable
+        Gives the flow field at a diameter factor.
+    diameter : float or None
+        The model's, pixels.
+    """
+
+    name: str
+    cell_type: str | None
+    told_type: str | None
+    group: str | None
+    truth: CellMasks
+    cells: ImageCells
+    look: Callable[[float], SeenField]
+    diameter: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcome:
+    """What N images score with some settings, predicted as users would.
+
+    Parameters
+    ----------
+    scores : (N,) float64
+    offsets : tuple of N (K,) float64
+        Boundary offsets of the found cells of each image, pixels.
+    """
+
+    scores: NDArray[np.float64]
+    offsets: tuple[NDArray[np.float64], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Calibration:
+    """Confidences of the cells of all images, each from folds without its image.
+
+    Parameters
+    ----------
+    is_right : (M,) bool
+        Whether each cell matches a true one with an IoU above one half.
+    raw, calibrated : (M,) float32
+    """
+
+    is_right: NDArray[np.bool_]
+    raw: NDArray[np.float32]
+    calibrated: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NestedResult:
+    """All that tuning found.
+
+    Parameters
+    ----------
+    choice : Choice
+        On all images.
+    confidence : Confidence or None
+        Fitted on all images.
+    default, itself, nested : Outcome
+        With the settings in use; with the choice, on the images that made it; and with the choice
+        of the other folds.
+    kept : tuple of Choice
+        Of each outer fold.
+    calibration : Calibration
+    table : (N, grid…) float32
+        Scores at every place, with the confidence of all images.
+    """
+
+    choice: Choice
+    confidence: Confidence | None
+    default: Outcome
+    itself: Outcome
+    nested: Outcome
+    kept: tuple[Choice, ...]
+    calibration: Calibration
+    table: NDArray[np.float32]
+
+
+def tune_nested(
+    images: Sequence[TunedImage],
+    grid: Grid,
+    config: Config,
+    default: Index,
+    report: Report = lambda step, numbers: None,
+) -> NestedResult:
+    """Choose settings on all images, and tell by nested cross-validation what they are worth.
+
+    Parameters
+    ----------
+    images : sequence of TunedImage
+        In two groups or more.
+    grid : Grid
+    config : Config
+        Its tuning section says how many folds; the rest is what prediction uses.
+    default : Index
+        The settings in use.
+    report : callable
+        ``report(step, numbers)`` after every fold; numbers hold ``total``.
+
+    Raises
+    ------
+    ConfigError
+        All images are of one group.
+    """
+    settings = config.tuning
+    kinds, groups = [one.cell_type for one in images], [one.group for one in images]
+    outer = assign_folds(kinds, groups, settings.n_folds, np.random.default_rng(settings.seed))
+    predict = _Predictor(grid, config)
+    nested, calibrations, kept = _Outcomes(len(images)), [], []
+    for step, fold in enumerate(np.unique(outer)):
+        train = [image for image, number in zip(images, outer, strict=True) if number != fold]
+        confidence, choice, _ = _choose(train, grid, config, default)
+        kept.append(choice)
+        for i in np.flatnonzero(outer == fold):
+            nested.put(i, predict(images[i], choice.of_type(images[i].told_type), confidence))
+            calibrations.append(_calibrated(images[i], grid, default, confidence))
+        report(step + 1, {"total": len(np.unique(outer)) + 1})
+    confidence, choice, table = _choose(images, grid, config, default)
+    itself, unchanged = _Outcomes(len(images)), _Outcomes(len(images))
+    for i, image in enumerate(images):
+        itself.put(i, predict(image, choice.of_type(image.told_type), confidence))
+        unchanged.put(i, predict(image, default, None))
+    right, raw, calibrated = (np.concatenate(parts) for parts in zip(*calibrations, strict=True))
+    report(len(np.unique(outer)) + 1, {"total": len(np.unique(outer)) + 1})
+    return NestedResult(
+        choice=choice,
+        confidence=confidence,
+        default=unchanged.result(),
+        itself=itself.result(),
+        nested=nested.result(),
+        kept=tuple(kept),
+        calibration=Calibration(is_right=right, raw=raw, calibrated=calibrated),
+        table=table,
+    )
+
+
+def _choose(
+    images: Sequence[TunedImage], grid: Grid, config: Config, default: Index
+) -> tuple[Confidence | None, Choice, NDArray[np.float32]]:
+    """Calibrate and choose on some of the images; nothing of the others is looked at."""
+    default_cells = [_default_following(image, grid, default) for image in images]
+    confidence = fit_confidence(
+        [following.features.select(keep) for following, keep in default_cells],
+        [following.diameter for following, _ in default_cells],
+        [_is_right(following, grid)[keep] for following, keep in default_cells],
+        {},
+    )
+    table = np.stack([score_grid(image.cells, grid, confidence) for image in images])
+    kinds, groups = [one.cell_type for one in images], [one.group for one in images]
+    settings = config.tuning
+    rng = np.random.default_rng(settings.seed)
+    inner = assign_folds(kinds, groups, settings.n_inner_folds, rng)
+    return confidence, choose_settings(table, kinds, inner, default), table
+
+
+def _default_following(
+    image: TunedImage, grid: Grid, default: Index
+) -> tuple[Following, NDArray[np.bool_]]:
+    """Give the cells of an image at the settings in use, and which of them those keep."""
+    factor, threshold, _, check, size, _ = default
+    following = image.cells.followings[factor][threshold]
+    keep = following.sizes >= grid.min_size[size]
+    if grid.flow_threshold[check] > 0:
+        keep &= following.flow_errors <= grid.flow_threshold[check]
+    return following, keep
+
+
+def _is_right(following: Following, grid: Grid) -> NDArray[np.bool_]:
+    """Tell which cells, as the flows draw them, match a truth with an IoU above one half."""
+    right: NDArray[np.bool_] = following.n_passed[grid.boundary_shift.index(0.0)] > 0
+    return right
+
+
+def _calibrated(
+    image: TunedImage, grid: Grid, default: Index, confidence: Confidence | None
+) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
+    following, keep = _default_following(image, grid, default)
+    return (
+        _is_right(following, grid)[keep],
+        confidence_of(following, None)[keep],
+        confidence_of(following, confidence)[keep],
+    )
+
+
+class _Predictor:
+    """Predicts and scores an image with the settings at a place, by the path that users take."""
+
+    def __init__(self, grid: Grid, config: Config) -> None:
+        self.grid, self.config = grid, config
+
+    def __call__(
+        self, image: TunedImage, place: Index, confidence: Confidence | None
+    ) -> tuple[float, NDArray[np.float64]]:
+        seen = image.look(self.grid.diameter_factor[place[0]])
+        settings = self.grid.settings_at(place, image.diameter)
+        finder = CellFinder(config=settings.applied_to(self.config), confidence=confidence)
+        found = finder.find(
+            seen.field, image.name, diameter=seen.diameter, diam_mean=seen.diam_mean
+        )
+        score = average_precision(image.truth, found.labels).mean
+        return score, boundary_offsets(image.truth, found.labels)
+
+
+class _Outcomes:
+    """Collects what `_Predictor` gives."""
+
+    def __init__(self, n_images: int) -> None:
+        self.scores = np.zeros(n_images)
+        self.offsets: list[NDArray[np.float64]] = [np.zeros(0)] * n_images
+
+    def put(self, image: int, found: tuple[float, NDArray[np.float64]]) -> None:
+        self.scores[image], self.offsets[image] = found
+
+    def result(self) -> Outcome:
+        return Outcome(scores=self.scores, offsets=tuple(self.offsets))
