@@ -15,6 +15,7 @@ from .process import abandon_output, prepare
 
 COMMANDS = {
     "train": ("cellflow_cli.train", "Train a model on a folder of annotated images."),
+    "tune": ("cellflow_cli.tune", "Choose thresholds by cell type on held-out images."),
     "predict": ("cellflow_cli.predict", "Find the cells in images."),
     "pseudo-label": ("cellflow_cli.pseudo_label", "Label images by models, to train on."),
     "merge": ("cellflow_cli.merge", "Join the parts of a prediction that several jobs made."),

@@ -228,6 +228,27 @@ def export_folds(dataset: Dataset, folds: Folds, folder: Path) -> list[Path]:
     return written
 
 
+def independent_groups(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
+    """Give the names of the images that must stay on one side of a split, group by group.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+        At least one.
+
+    Raises
+    ------
+    DataError
+        There is none, or a file cannot be read.
+
+    Notes
+    -----
+    The rules are those of `make_folds`; an image that shares nothing is a group of its own.
+    """
+    groups = _groups(entries, hash_images(entries))
+    return [tuple(entry.name for entry in group) for group in groups]
+
+
 def hash_images(entries: Iterable[Entry]) -> dict[str, str]:
     """Give a hash of each image's file content by name.
 

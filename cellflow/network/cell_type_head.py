@@ -113,7 +113,7 @@ def fit_cell_type_head(
     left_out = sorted({kind for kind in cell_types if kind and kind not in folds_of})
     return CellTypeHead(
         cell_types=kinds,
-        logistic=fit_logistic(x, y, len(kinds), PENALTIES[best]),
+        logistic=fit_logistic(x, y, len(kinds), PENALTIES[best], common_scale=True),
         threshold=threshold,
         record={
             "images": counts,
@@ -206,7 +206,7 @@ def _cross_validate(
     probabilities = np.empty((len(y), n_classes))
     for fold in np.unique(folds):
         out = folds == fold
-        fitted = fit_logistic(x[~out], y[~out], n_classes, penalty)
+        fitted = fit_logistic(x[~out], y[~out], n_classes, penalty, common_scale=True)
         probabilities[out] = fitted.probabilities(x[out].astype(np.float64))
     return np.maximum(probabilities, 1e-300)
 

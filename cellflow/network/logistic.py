@@ -31,20 +31,28 @@ class Logistic:
 
 
 def fit_logistic(
-    features: NDArray[np.floating[Any]], classes: NDArray[np.int64], n_classes: int, penalty: float
+    features: NDArray[np.floating[Any]],
+    classes: NDArray[np.int64],
+    n_classes: int,
+    penalty: float,
+    *,
+    common_scale: bool = False,
 ) -> Logistic:
     """Fit the classes of N examples.
 
     Parameters
     ----------
     features : (N, D) float
-        Standardised within; any scale will do.
+        Centred and scaled within; any scale will do.
     classes : (N,) int64
         0 … K - 1.
     n_classes : int
         K.
     penalty : float
-        Of half the squared weights on standardised features, relative to the mean loss; > 0.
+        Of half the squared weights on scaled features, relative to the mean loss; > 0.
+    common_scale : bool
+        Whether all features are scaled by one number, so that those that vary more count more, as
+        the parts of a vector do; else each by its own spread.
 
     Notes
     -----
@@ -54,7 +62,8 @@ def fit_logistic(
     features = features.astype(np.float64)
     mean, spread = features.mean(axis=0), features.std(axis=0)
     is_constant = spread <= SMALLEST_SPREAD * max(spread.max(initial=0.0), 1e-30)
-    scale = np.where(is_constant, np.inf, spread)
+    common = max(float(np.sqrt((spread**2).mean())), 1e-30)
+    scale = np.where(is_constant, np.inf, common if common_scale else spread)
     x = (features - mean) / scale
     wanted = np.eye(n_classes)[classes]
     n, d = x.shape

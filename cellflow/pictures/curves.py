@@ -32,6 +32,7 @@ LINES: tuple[Colour, ...] = (
 
 Series = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 Bands = Mapping[str, tuple[Sequence[float], Sequence[float]]]
+Marks = Mapping[str, tuple[float, float]]
 
 
 def draw_curves(
@@ -42,6 +43,7 @@ def draw_curves(
     y_label: str,
     *,
     bands: Bands | None = None,
+    marks: Marks | None = None,
 ) -> None:
     """Write one picture of one or more curves.
 
@@ -54,6 +56,8 @@ def draw_curves(
         Equally long sequences. Points that are not finite are left out and break the line.
     bands : mapping of name to (low, high), optional
         Interval around the curve of that name, as long as its x, drawn as a pale area.
+    marks : mapping of name to (x, y), optional
+        A place on the curve of that name, drawn as a large ring.
 
     Raises
     ------
@@ -83,6 +87,10 @@ def draw_curves(
             _draw_band(pen, areas[name], across, upwards, LINES[index % len(LINES)])
     for index, curve in enumerate(curves.values()):
         _draw_line(pen, curve, across, upwards, LINES[index % len(LINES)])
+    for index, name in enumerate(curves):
+        if marks and name in marks:
+            place = np.array([marks[name]], np.float64)
+            _draw_ring(pen, place, across, upwards, LINES[index % len(LINES)])
     picture = picture.resize((WIDTH, HEIGHT), Image.Resampling.BOX)
     _letter(picture, across, upwards, (title, x_label, y_label), list(curves), len(finite) == 0)
     with atomic_path(path) as temporary:
@@ -142,6 +150,19 @@ def _draw_line(
             radius = 3 * FINE
             for x, y in places:
                 pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=colour)
+
+
+def _draw_ring(
+    pen: ImageDraw.ImageDraw,
+    mark: NDArray[np.float64],
+    across: _Scale,
+    upwards: _Scale,
+    colour: Colour,
+) -> None:
+    radius = 8 * FINE
+    for x, y in _place(mark, across, upwards):
+        box = [x - radius, y - radius, x + radius, y + radius]
+        pen.ellipse(box, fill=PAPER, outline=colour, width=3 * FINE)
 
 
 def _draw_band(

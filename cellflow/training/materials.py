@@ -92,6 +92,7 @@ class Materials:
         settings = config_to_dict(config)
         for name in HARMLESS:
             settings["training"].pop(name)
+        settings.pop("tuning")
         content = [fingerprint(self.train), fingerprint(self.validation), settings]
         if self.extra:
             content.append(fingerprint(self.extra))

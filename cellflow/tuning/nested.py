@@ -95,6 +95,8 @@ class NestedResult:
 
     Parameters
     ----------
+    in_use : Index
+        The settings before.
     choice : Choice
         On all images.
     confidence : Confidence or None
@@ -109,6 +111,7 @@ class NestedResult:
         Scores at every place, with the confidence of all images.
     """
 
+    in_use: Index
     choice: Choice
     confidence: Confidence | None
     default: Outcome
@@ -166,6 +169,7 @@ def tune_nested(
     right, raw, calibrated = (np.concatenate(parts) for parts in zip(*calibrations, strict=True))
     report(len(np.unique(outer)) + 1, {"total": len(np.unique(outer)) + 1})
     return NestedResult(
+        in_use=default,
         choice=choice,
         confidence=confidence,
         default=unchanged.result(),
@@ -180,12 +184,19 @@ def tune_nested(
 def _choose(
     images: Sequence[TunedImage], grid: Grid, config: Config, default: Index
 ) -> tuple[Confidence | None, Choice, NDArray[np.float32]]:
-    """Calibrate and choose on some of the images; nothing of the others is looked at."""
-    default_cells = [_default_following(image, grid, default) for image in images]
+    """Calibrate and choose on some of the images; nothing of the others is looked at.
+
+    Notes
+    -----
+    The confidence is learnt from the cells of the loosest flow check, since it takes the check's
+    place where none is chosen.
+    """
+    largest_check = max(grid.flow_threshold)
+    cells = [_cells_in_use(image, grid, default, largest_check) for image in images]
     confidence = fit_confidence(
-        [following.features.select(keep) for following, keep in default_cells],
-        [following.diameter for following, _ in default_cells],
-        [_is_right(following, grid)[keep] for following, keep in default_cells],
+        [following.features.select(keep) for following, keep in cells],
+        [following.diameter for following, _ in cells],
+        [_is_right(following, grid)[keep] for following, keep in cells],
         {},
     )
     table = np.stack([score_grid(image.cells, grid, confidence) for image in images])
@@ -196,15 +207,15 @@ def _choose(
     return confidence, choose_settings(table, kinds, inner, default), table
 
 
-def _default_following(
-    image: TunedImage, grid: Grid, default: Index
+def _cells_in_use(
+    image: TunedImage, grid: Grid, default: Index, flow_threshold: float
 ) -> tuple[Following, NDArray[np.bool_]]:
-    """Give the cells of an image at the settings in use, and which of them those keep."""
-    factor, threshold, _, check, size, _ = default
+    """Give the cells of an image at the settings in use, and which of them a flow check keeps."""
+    factor, threshold, _, _, size, _ = default
     following = image.cells.followings[factor][threshold]
     keep = following.sizes >= grid.min_size[size]
-    if grid.flow_threshold[check] > 0:
-        keep &= following.flow_errors <= grid.flow_threshold[check]
+    if flow_threshold > 0:
+        keep &= following.flow_errors <= flow_threshold
     return following, keep
 
 
@@ -217,7 +228,7 @@ def _is_right(following: Following, grid: Grid) -> NDArray[np.bool_]:
 def _calibrated(
     image: TunedImage, grid: Grid, default: Index, confidence: Confidence | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
-    following, keep = _default_following(image, grid, default)
+    following, keep = _cells_in_use(image, grid, default, grid.flow_threshold[default[3]])
     return (
         _is_right(following, grid)[keep],
         confidence_of(following, None)[keep],

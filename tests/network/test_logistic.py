@@ -32,3 +32,11 @@ def test_a_large_penalty_leaves_the_shares_of_the_classes(rng):
 
 def test_softmax_bears_large_scores():
     assert softmax(np.array([1000.0, 0.0])).tolist() == [1.0, 0.0]
+
+
+def test_with_a_common_scale_faint_features_count_little(rng):
+    x, y = rng.normal(size=(40, 30)) * 0.01, np.tile([0, 1], 20)
+    x[:, 0] += y
+    weights = fit_logistic(x, y, 2, 0.1, common_scale=True).weights[1]
+    assert abs(weights[0]) > 10 * abs(weights[1:]).max()
+    assert abs(fit_logistic(x, y, 2, 0.1).weights[1][1:]).max() > abs(weights[0])

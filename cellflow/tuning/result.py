@@ -1,0 +1,174 @@
+"""What `cellflow tune` says: scores with intervals, what was chosen, and how sure that is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from cellflow.diagnosis.boundary_bias import BoundaryBias, summarize_offsets
+from cellflow.metrics.bootstrap import mean_interval, paired_difference
+from cellflow.metrics.reliability import Reliability, measure_reliability
+from cellflow.network.thresholds import CellSettings
+from cellflow.records import Interval
+from cellflow.tuning.choice import ALL_TYPES
+from cellflow.tuning.grid import Grid
+from cellflow.tuning.nested import NestedResult, TunedImage
+from cellflow.tuning.search import Verdict
+from cellflow.wording import counted
+
+ALL = "all"
+"""Row of all images together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeResult:
+    """What tuning did for some of the images.
+
+    Parameters
+    ----------
+    n_images : int
+    settings : CellSettings
+        That prediction will use; of a model without diameter in pixels.
+    is_tuned : bool
+        Whether they differ from the ones in use before.
+    verdict : Verdict or None
+        What settings of their own gain on folds that did not choose them; None when there are too
+        few images to ask.
+    default, itself, nested : Interval
+        Scores in use before; with the choice on the images that made it; with the choice of other
+        images: the honest one.
+    gain, optimism : Interval
+        Nested minus default, and itself minus nested, paired by image.
+    bias_before, bias_after : BoundaryBias
+        Of default, and of nested predictions.
+    """
+
+    n_images: int
+    settings: CellSettings
+    is_tuned: bool
+    verdict: Verdict | None
+    default: Interval
+    itself: Interval
+    nested: Interval
+    gain: Interval
+    optimism: Interval
+    bias_before: BoundaryBias
+    bias_after: BoundaryBias
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneResult:
+    """What tuning did.
+
+    Parameters
+    ----------
+    n_settings : int
+        Combinations that were tried.
+    types : mapping of str to TypeResult
+        ``all``, then each cell type.
+    raw, calibrated : Reliability
+        Of the confidence of cells before and after calibration, on images that did not calibrate
+        it.
+    told : mapping of str to float
+        Shares of images whose type was told right, told wrong, and left open; empty without types.
+    remarks : tuple of str
+    """
+
+    n_settings: int
+    types: Mapping[str, TypeResult]
+    raw: Reliability
+    calibrated: Reliability
+    told: Mapping[str, float]
+    remarks: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as plain values, for JSON."""
+        return asdict(self)
+
+    def table(self) -> str:
+        """Give it for reading."""
+        from cellflow.tuning.tables import tune_table
+
+        return tune_table(self)
+
+
+def summarize(
+    found: NestedResult, images: Sequence[TunedImage], grid: Grid, remarks: Sequence[str], seed: int
+) -> TuneResult:
+    """Sum a nested tuning up over all images and each cell type.
+
+    Parameters
+    ----------
+    found : NestedResult
+    images : sequence of TunedImage
+    grid : Grid
+    remarks : sequence of str
+        Passed on.
+    seed : int
+        Of the bootstrap.
+    """
+    kinds = sorted({image.cell_type for image in images if image.cell_type})
+    rows = {ALL: np.arange(len(images))}
+    for kind in kinds:
+        rows[kind] = np.array([i for i, image in enumerate(images) if image.cell_type == kind])
+    calibration = found.calibration
+    return TuneResult(
+        n_settings=grid.size,
+        types={
+            kind: _of_images(found, images, grid, kind, own, np.random.default_rng(seed))
+            for kind, own in rows.items()
+        },
+        raw=measure_reliability(calibration.raw, calibration.is_right),
+        calibrated=measure_reliability(calibration.calibrated, calibration.is_right),
+        told=_told(images) if kinds else {},
+        remarks=(*remarks, *_remarks(images)),
+    )
+
+
+def _of_images(
+    found: NestedResult,
+    images: Sequence[TunedImage],
+    grid: Grid,
+    kind: str,
+    own: np.ndarray[Any, np.dtype[np.int64]],
+    rng: np.random.Generator,
+) -> TypeResult:
+    key = ALL_TYPES if kind == ALL else kind
+    place = found.choice.of_type(key)
+    how: dict[str, Any] = {
+        "strata": [images[i].cell_type for i in own],
+        "clusters": [images[i].group for i in own],
+        "rng": rng,
+    }
+    default, itself, nested = (
+        outcome.scores[own] for outcome in (found.default, found.itself, found.nested)
+    )
+    return TypeResult(
+        n_images=len(own),
+        settings=grid.settings_at(place, None),
+        is_tuned=place != found.in_use,
+        verdict=found.choice.verdicts.get(key),
+        default=mean_interval(default, **how),
+        itself=mean_interval(itself, **how),
+        nested=mean_interval(nested, **how),
+        gain=paired_difference(nested, default, **how),
+        optimism=paired_difference(itself, nested, **how),
+        bias_before=summarize_offsets([found.default.offsets[i] for i in own], **how),
+        bias_after=summarize_offsets([found.nested.offsets[i] for i in own], **how),
+    )
+
+
+def _told(images: Sequence[TunedImage]) -> dict[str, float]:
+    typed = [image for image in images if image.cell_type]
+    right = sum(image.told_type == image.cell_type for image in typed) / len(typed)
+    left_open = sum(image.told_type is None for image in typed) / len(typed)
+    return {"right": right, "wrong": max(0.0, 1 - right - left_open), "left_open": left_open}
+
+
+def _remarks(images: Sequence[TunedImage]) -> list[str]:
+    n_groups = len({image.group for image in images})
+    return [
+        f"{counted(len(images), 'held-out image')} in {counted(n_groups, 'independent group')}; "
+        "intervals resample the groups within each cell type"
+    ]

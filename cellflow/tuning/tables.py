@@ -1,0 +1,85 @@
+"""What `cellflow tune` found, as text of at most 100 columns."""
+
+import math
+from typing import TYPE_CHECKING
+
+from cellflow.network.thresholds import CellSettings
+from cellflow.records import Interval
+
+if TYPE_CHECKING:
+    from cellflow.tuning.result import TuneResult, TypeResult
+
+
+def tune_table(result: "TuneResult") -> str:
+    """Give scores, settings, boundary bias and reliability, and what must be known of them."""
+    rows = result.types
+    width = max(9, *map(len, rows))
+    raw, calibrated = result.raw, result.calibrated
+    lines = [
+        f"{'cell type':<{width}}  images  in use  tuned on itself  honest  95 % interval   "
+        "honest - in use",
+        *(f"{name:<{width}}  {_scores(one)}" for name, one in rows.items()),
+        "",
+        f"{'cell type':<{width}}  cellprob   flow  min size  score  shift  diameter  verdict",
+        *(f"{name:<{width}}  {_settings(one)}" for name, one in rows.items()),
+        "",
+        f"{'cell type':<{width}}  boundary outside the truth, px: in use, honest, spread of cells",
+        *(f"{name:<{width}}  {_bias(one)}" for name, one in rows.items()),
+        "",
+        f"confidence of {calibrated.n_cells} cells, told by images that did not calibrate it: "
+        f"calibration error {raw.calibration_error:.3f}",
+        f"before and {calibrated.calibration_error:.3f} after, Brier {raw.brier:.3f} and "
+        f"{calibrated.brier:.3f}, AUC {raw.auc:.3f} and {calibrated.auc:.3f}",
+    ]
+    if result.told:
+        lines.append(
+            "cell type told from the image: "
+            + ", ".join(
+                f"{share:.0%} {name.replace('_', ' ')}" for name, share in result.told.items()
+            )
+        )
+    lines += ["", f"{result.n_settings} combinations tried.", *(f"{r}." for r in result.remarks)]
+    return "\n".join(lines)
+
+
+def _scores(one: "TypeResult") -> str:
+    return (
+        f"{one.n_images:6d}   {one.default.estimate:.3f}            {one.itself.estimate:.3f}   "
+        f"{one.nested.estimate:.3f}  {_bounds(one.nested, '.3f'):<14}  "
+        f"{one.gain.estimate:+.3f} ({_bounds(one.gain, '+.3f')})"
+    )
+
+
+def _settings(one: "TypeResult") -> str:
+    chosen: CellSettings = one.settings
+    diameter = "model's" if chosen.diameter is None else f"{chosen.diameter:.1f}"
+    flow = "none" if chosen.flow_threshold == 0 else f"{chosen.flow_threshold:.2f}"
+    return (
+        f"{chosen.cellprob_threshold:8.2f}  {flow:>5}  {chosen.min_size:8d}  "
+        f"{chosen.score_threshold:5.2f}  {chosen.boundary_shift:+5.2f}  {diameter:>8}  "
+        + _verdict(one)
+    )
+
+
+def _verdict(one: "TypeResult") -> str:
+    verdict = one.verdict
+    if verdict is None:
+        return "too few images, as all"
+    gain = f"{verdict.gain:+.3f}"
+    if not math.isnan(verdict.error):
+        gain += f" ± {verdict.error:.3f}"
+    return f"own settings {gain}, {'taken' if verdict.is_kept else 'not taken'}"
+
+
+def _bias(one: "TypeResult") -> str:
+    before, after = one.bias_before, one.bias_after
+    return (
+        f"{before.offset.estimate:+.2f} ({_bounds(before.offset, '+.2f')})  "
+        f"{after.offset.estimate:+.2f} ({_bounds(after.offset, '+.2f')})  {before.spread:.2f}"
+    )
+
+
+def _bounds(interval: Interval, form: str) -> str:
+    if math.isnan(interval.low):
+        return "no interval"
+    return f"{interval.low:{form}} to {interval.high:{form}}"

@@ -1,0 +1,150 @@
+"""Tuning finds what is wrong with a model, says honestly what that gains, and writes it down."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from played_models import Played, write_images
+
+from cellflow.config import Config
+from cellflow.errors import DataError, ModelError
+from cellflow.inference.confidence import read_confidence
+from cellflow.network.model_folder import read_model_folder
+from cellflow.network.thresholds import CellSettings, read_thresholds
+from cellflow.tuning.tune import tune
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    """One model, tuned on eight images of each type: its folder, the result, what was said."""
+    folder, said = tmp_path_factory.mktemp("tuned"), []
+    data = write_images(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        path = Played(folder, data, patch)("m", range(16))
+        return path, tune([path], data, say=said.append), said
+
+
+def test_the_boundary_of_one_type_is_corrected_and_the_other_left_alone(tuned):
+    _, result, said = tuned
+    astro, cort, both = (result.types[kind] for kind in ("astro", "cort", "all"))
+    assert (astro.n_images, cort.n_images, both.n_images) == (8, 8, 16)
+    assert astro.bias_before.offset.low > 0.7
+    assert abs(astro.bias_after.offset.estimate) < 0.2
+    assert astro.settings.boundary_shift == -1.0
+    assert astro.gain.low > 0.1
+    assert cort.settings.boundary_shift == 0
+    assert cort.gain.estimate == pytest.approx(0.0, abs=0.01)
+    assert abs(both.optimism.estimate) < 0.02
+    assert result.told["wrong"] == 0
+    assert result.told["right"] > 0.8
+    assert "network output is kept in" in said[0]
+
+
+def test_what_is_chosen_is_written_and_applied(tuned):
+    path, result, _ = tuned
+    thresholds = read_thresholds(path)
+    assert thresholds.tuned
+    assert thresholds.of_type("astro") == result.types["astro"].settings
+    assert thresholds.of_type("cort") == result.types["cort"].settings
+    provenance = thresholds.provenance
+    assert provenance.n_images == 16
+    assert provenance.scores["nested"] == result.types["all"].nested
+    folder = read_model_folder(path)
+    assert folder.cell_type_head.record["images"] == {"astro": 8, "cort": 8}
+    assert read_confidence(path).record["images_sha256"] == provenance.images_sha256
+    numbers = json.loads((path / "tuning" / "tuning.json").read_text())
+    assert numbers["types"]["astro"]["settings"]["boundary_shift"] == -1.0
+    pictures = {picture.stem for picture in (path / "tuning").glob("*.png")}
+    assert pictures == {
+        "cellprob_threshold", "boundary_shift", "flow_threshold", "min_size", "score_threshold",
+    }  # fmt: skip
+
+
+def test_the_confidence_is_calibrated_on_other_images(tuned):
+    _, result, _ = tuned
+    assert result.raw.n_cells == result.calibrated.n_cells > 300
+    assert 0.8 < result.calibrated.share_right < 1
+    assert result.calibrated.calibration_error < 0.05
+    assert result.calibrated.auc > 0.9
+
+
+def test_the_table_says_all_of_it(tuned):
+    text = tuned[1].table()
+    assert max(map(len, text.splitlines())) <= 100
+    for part in ("honest", "own settings", "boundary", "calibration error", "told from the image"):
+        assert part in text, part
+
+
+def test_models_of_several_folds_are_looked_at_on_their_own_images(data, played):
+    first, second = played("m0", range(16)), played("m1", range(16, 32))
+    result = tune([first, second], data)
+    assert result.types["all"].n_images == 32
+    assert read_thresholds(first) == read_thresholds(second)
+    # Each looks at its 16 held-out images once, and at its training images for the cell types.
+    assert [model.n_looks for model in played.models.values()] == [32, 32]
+
+
+def test_a_second_tuning_uses_the_cache_and_starts_from_the_training_settings(data, played):
+    path = played("m", range(16))
+    first = tune([path], data)
+    n_looks = played.models[path].n_looks
+    second = tune([path], data)
+    assert played.models[path].n_looks == n_looks
+    assert second.to_dict() == first.to_dict()
+
+
+def test_a_good_model_keeps_its_defaults(data, played):
+    cort_only = [k for k in range(32) if k % 2 == 1]
+    path = played("m", cort_only)
+    result = tune([path], data)
+    assert read_thresholds(path).default == CellSettings()
+    assert read_thresholds(path).per_cell_type == {}
+    assert result.types["all"].gain.estimate == pytest.approx(0, abs=1e-9)
+    assert not result.types["all"].is_tuned
+
+
+def test_a_diameter_is_swept_where_it_is_asked_for(data, played):
+    path = played("m", range(16))
+
+    def change(config: Config) -> Config:
+        return replace(config, tuning=replace(config.tuning, diameter_factors=(1.0, 1.5)))
+
+    result = tune([path], data, change=change)
+    assert (path / "tuning" / "diameter_factor.png").exists()
+    # The played model sees the same at every diameter, so its own is kept.
+    assert {one.settings.diameter for one in result.types.values()} == {None}
+
+
+def test_only_images_that_a_model_has_not_seen_choose(data, played):
+    with pytest.raises(ModelError, match=r"every image .* was trained on, so none can choose"):
+        tune([played("m", [])], data)
+
+
+def test_images_that_changed_are_refused(data, played):
+    path = played("m", range(16))
+    (data / "train" / "i00.png").write_bytes((data / "train" / "i02.png").read_bytes())
+    with pytest.raises(ModelError, match="images or truth differ from those"):
+        tune([path], data)
+
+
+def test_a_record_without_names_is_refused(data, played):
+    with pytest.raises(ModelError, match="does not say which images it was trained on"):
+        tune([played("m", range(16), data={})], data)
+
+
+def test_new_images_are_taken_on_trust_and_said_so(data, played):
+    path = played("m", range(16), data={"train": ["x"], "validation": ["y"], "sha256": ""})
+    said = []
+    result = tune([path], data, say=said.append)
+    assert result.types["all"].n_images == 32
+    assert any("taken on trust" in text for text in said)
+
+
+def test_weights_that_were_selected_on_these_images_are_named(data, played):
+    result = tune([played("m", range(16), run={"kept": "best"})], data)
+    assert any("too high by an unknown amount" in remark for remark in result.remarks)
+
+
+def test_one_image_cannot_tell(data, played):
+    with pytest.raises(DataError, match="one group"):
+        tune([played("m", [3])], data)
