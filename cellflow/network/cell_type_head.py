@@ -137,13 +137,19 @@ def write_cell_type_head(folder: Path | str, head: CellTypeHead) -> None:
     write_json(Path(folder) / CELL_TYPES, content)
 
 
-def read_cell_type_head(folder: Path | str) -> CellTypeHead | None:
+def read_cell_type_head(folder: Path | str, n_features: int) -> CellTypeHead | None:
     """Read ``cell_types.json`` of a model folder; None when there is none.
+
+    Parameters
+    ----------
+    folder : path
+    n_features : int
+        Length of the network's style vector.
 
     Raises
     ------
     ModelError
-        The file is broken, or a newer cellflow wrote it.
+        The file is broken or for another network, or a newer cellflow wrote it.
     """
     path = Path(folder) / CELL_TYPES
     if not path.exists():
@@ -155,7 +161,9 @@ def read_cell_type_head(folder: Path | str) -> CellTypeHead | None:
         weights = np.array(content["weights"], np.float64)
         bias = np.array(content["bias"], np.float64)
         kinds = tuple(content["cell_types"])
-        if weights.ndim != 2 or not len(weights) == len(bias) == len(kinds) >= 2:
+        if weights.shape[1:] != (n_features,):
+            raise ValueError(f"expected weights of {n_features} numbers, found {weights.shape}")
+        if not len(weights) == len(bias) == len(kinds) >= 2:
             raise ValueError(f"{len(kinds)} types, weights {weights.shape}, bias {bias.shape}")
         if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
             raise ValueError("weights must be finite numbers")

@@ -165,12 +165,13 @@ def read_model_folder(folder: Path | str) -> ModelFolder:
         raise ModelError(f"{folder}: written by a newer cellflow; this is {__version__}")
     thresholds = read_thresholds(folder)
     try:
+        config = thresholds.default.applied_to(config_from_dict(record["config"]))
         return ModelFolder(
             path=folder,
-            config=thresholds.default.applied_to(config_from_dict(record["config"])),
+            config=config,
             diameter=float(record["diameter"]),
             thresholds=thresholds,
-            cell_type_head=read_cell_type_head(folder),
+            cell_type_head=read_cell_type_head(folder, config.network.channels_per_level[-1]),
             record=record,
         )
     except (KeyError, TypeError, ConfigError) as error:

@@ -155,8 +155,8 @@ def _draw_line(
 def _draw_ring(
     pen: ImageDraw.ImageDraw,
     mark: NDArray[np.float64],
-    across: _Scale,
-    upwards: _Scale,
+    across: Scale,
+    upwards: Scale,
     colour: Colour,
 ) -> None:
     radius = 8 * FINE

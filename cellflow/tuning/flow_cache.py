@@ -69,11 +69,10 @@ class FlowCache:
         if kept is not None:
             return kept
         image = entry.load().image
-        own = model.diameter or model.estimate_diameter(image)
+        own, diam_mean = model.sizes(model.find_diameter(image))
         diameter = factor * own
-        seen = SeenField(
-            field=model.flow_field(image, diameter), diameter=diameter, diam_mean=model.diam_mean
-        )
+        field = model.flow_field(image, diameter)
+        seen = SeenField(field=field, diameter=diameter, diam_mean=diam_mean)
         _write(path, seen)
         return seen
 

@@ -91,9 +91,9 @@ def test_a_well_stays_on_one_side(rng):
 def test_a_head_is_read_as_it_was_written(tmp_path, rng):
     styles = styles_of(rng, KINDS)
     head = fit_cell_type_head(styles, KINDS)
-    assert read_cell_type_head(tmp_path) is None
+    assert read_cell_type_head(tmp_path, 256) is None
     write_cell_type_head(tmp_path, head)
-    found = read_cell_type_head(tmp_path)
+    found = read_cell_type_head(tmp_path, 256)
     assert found.record == head.record
     assert found.classify(styles[0]) == head.classify(styles[0])
 
@@ -102,7 +102,8 @@ def test_a_head_is_read_as_it_was_written(tmp_path, rng):
     ("changes", "message"),
     [
         ({"format": 9}, "newer cellflow"),
-        ({"weights": [[1.0]]}, "broken"),
+        ({"weights": [[1.0]] * 3}, r"expected weights of 256 numbers, found \(3, 1\)"),
+        ({"weights": [1.0]}, "broken"),
         ({"bias": [1.0, None, 2.0]}, "broken"),
         ({"threshold": "x"}, "broken"),
         ({"cell_types": ["a"]}, "broken: 1 types"),
@@ -113,4 +114,4 @@ def test_a_broken_file_is_refused(tmp_path, rng, changes, message):
     path = tmp_path / "cell_types.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     with pytest.raises(ModelError, match=message):
-        read_cell_type_head(tmp_path)
+        read_cell_type_head(tmp_path, 256)

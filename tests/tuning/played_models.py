@@ -54,6 +54,12 @@ class PlayedModel:
         self.config, self.diameter, self.diam_mean = config, 12.0, 12.0
         self.dtype, self.n_looks = torch.float32, 0
 
+    def find_diameter(self, image):
+        return None
+
+    def sizes(self, diameter):
+        return diameter or self.diameter, self.diam_mean
+
     def flow_field(self, image, diameter=None):
         self.n_looks += 1
         labels = np.where(image >= 100, image.astype(np.int32) - 100, 0)
@@ -69,9 +75,9 @@ class PlayedModel:
         flows = labels_to_flows(labels) + rng.normal(0, 0.05, (2, *labels.shape))
         cellprob = np.where(labels > 0, 3.0, -3.0) + rng.normal(0, 0.3, labels.shape)
         cellprob[labels >= 100] -= 1.0
-        style = np.zeros(256, np.float32)
+        style = np.zeros(8, np.float32)
         style[int(is_astro)] = 1.0
-        style += rng.normal(0, 0.02, 256).astype(np.float32)
+        style += rng.normal(0, 0.02, 8).astype(np.float32)
         return FlowField(
             flows=flows.astype(np.float32), cellprob=cellprob.astype(np.float32), style=style
         )
