@@ -10,7 +10,12 @@ from cellflow.comparison.breakdowns import Evidence, all_breakdowns
 from cellflow.comparison.coco_precision import INSTALL, coco_precision, has_coco_tools
 from cellflow.comparison.count_limits import count_limit_remarks
 from cellflow.comparison.coverage import compared_images
-from cellflow.comparison.importers import MethodOutput, Sources, read_outputs
+from cellflow.comparison.importers import (
+    MethodOutput,
+    Sources,
+    names_from_truth,
+    read_outputs,
+)
 from cellflow.comparison.pairs import paired_differences, rank
 from cellflow.comparison.preparation import Prepared, image_folds, prepare
 from cellflow.comparison.result import Comparison
@@ -74,7 +79,7 @@ def compare(
         raise SubmissionError("a comparison needs two submissions or more")
     true_images = read_truth(truth)
     return compare_outputs(
-        read_outputs(submissions, shapes_of(true_images), sources),
+        read_outputs(submissions, shapes_of(true_images), names_from_truth(sources, truth)),
         true_images,
         variant=variant,
         common_only=common_only,
@@ -106,6 +111,7 @@ def compare_outputs(
         {output.name: output.detections.keys() for output in outputs},
         common_only=common_only,
         all_truth=all_truth,
+        without_empty=[output.name for output in outputs if not output.lists_empty],
     )
     truth = {name: truth[name] for name in images}
     folds = image_folds(truth, settings.n_folds, np.random.default_rng(seed))

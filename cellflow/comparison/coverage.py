@@ -9,12 +9,18 @@ NAMED = 5
 """Images that a message names before it only counts."""
 
 
+_EMPTY_HINT = (
+    "; if nothing was found there, --image-names tells so: the COCO file that the model was run on"
+)
+
+
 def compared_images(
     truth: Sequence[str],
     covered: Mapping[str, Collection[str]],
     *,
     common_only: bool = False,
     all_truth: bool = False,
+    without_empty: Collection[str] = (),
 ) -> tuple[list[str], list[str]]:
     """Choose the images of a comparison.
 
@@ -28,6 +34,8 @@ def compared_images(
         Take the images that all have, instead of refusing when they differ.
     all_truth : bool
         Take all images of the truth; those that no method covers are without prediction.
+    without_empty : collection of str
+        Methods whose files have no place for an image without a cell.
 
     Returns
     -------
@@ -61,6 +69,7 @@ def compared_images(
                 f"{name} lacks {counted(len(missing), 'image')} that others have "
                 f"({some(missing)}); "
                 "--common-only compares on the images that all have"
+                + (_EMPTY_HINT if name in without_empty else "")
             )
         if missing:
             remarks.append(

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from cellflow.comparison.coverage import compared_images
 from cellflow.comparison.fusion_rules import FusionRule, all_rules, fuse_cells
-from cellflow.comparison.importers import Sources, read_outputs
+from cellflow.comparison.fusion_table import fusion_table
+from cellflow.comparison.importers import Sources, names_from_truth, read_outputs
 from cellflow.comparison.preparation import Prepared, image_folds, prepare
-from cellflow.comparison.tables import fusion_table
 from cellflow.comparison.truth import Truth, read_truth, shapes_of
 from cellflow.config import ComparisonConfig
 from cellflow.data.images import find_images, read_image
@@ -132,11 +132,12 @@ def fuse(
         raise SubmissionError("there is nothing to fuse in fewer than two entries")
     true_images = read_truth(truth)
     shapes = shapes_of(true_images) | _other_shapes(sources, true_images)
-    outputs = read_outputs(entries, shapes, sources)
+    outputs = read_outputs(entries, shapes, names_from_truth(sources, truth))
     images, remarks = compared_images(
         list(shapes),
         {output.name: output.detections.keys() for output in outputs},
         common_only=common_only,
+        without_empty=[output.name for output in outputs if not output.lists_empty],
     )
     known = {name: true_images[name] for name in images if name in true_images}
     if not known:

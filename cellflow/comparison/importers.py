@@ -10,14 +10,14 @@ a model folder              its predictions, made now, on images that are given
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from cellflow.data.coco_results import read_coco_results
 from cellflow.data.folders import SEG_ENDING, list_label_files, read_seg_masks
-from cellflow.data.image_names import ImageNames
+from cellflow.data.image_names import ImageNames, read_image_names
 from cellflow.data.images import find_images, read_image
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.submission import read_submission
@@ -39,6 +39,9 @@ class MethodOutput:
         What it was read from, in words.
     detections : mapping of image name to Detections
         Of the images that the method was run on, with or without cells.
+    lists_empty : bool
+        Whether an image on which nothing was found would be among them; a list of results has no
+        place for it.
     remarks : tuple of str
         What was noticed while reading.
     """
@@ -46,6 +49,7 @@ class MethodOutput:
     name: str
     kind: str
     detections: Mapping[str, Detections]
+    lists_empty: bool = True
     remarks: tuple[str, ...] = ()
 
     @property
@@ -78,6 +82,17 @@ class Sources:
 
 Shapes = Mapping[str, Shape]
 """Height and width of the images wanted, by name."""
+
+
+def names_from_truth(sources: Sources | None, truth: Path | str) -> Sources:
+    """Take what ids stand for from a COCO truth, when nothing else tells it.
+
+    Its categories are left aside: whether a model kept their numbers is not known.
+    """
+    sources = sources or Sources()
+    if sources.image_names is not None or Path(truth).suffix.lower() != ".json":
+        return sources
+    return replace(sources, image_names=replace(read_image_names(truth), categories={}))
 
 
 def read_outputs(
@@ -132,6 +147,7 @@ def read_output(
             name=name,
             kind="COCO results",
             detections=results.detections,
+            lists_empty=results.lists_empty,
             remarks=results.remarks,
         )
     if path.name.endswith(SEG_ENDING):

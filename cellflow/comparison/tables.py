@@ -2,18 +2,17 @@
 
 import itertools
 import string
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellflow.comparison.formatting import bounds, p_value, signed, wrapped
 from cellflow.comparison.power import N_FLIPS
 from cellflow.metrics.score import EMPTY_CASES
 from cellflow.records import Interval
 
 if TYPE_CHECKING:
-    from cellflow.comparison.fuse import Fusion
     from cellflow.comparison.result import (
         Breakdown,
         CocoPrecision,
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
         TunedCutoffs,
     )
 
-WIDTH = 100
 WIDEST_NAME = 30
 """Columns that a method's name may take; the middle of a longer one is left out."""
 
@@ -43,8 +41,8 @@ def answer(comparison: "Comparison") -> str:
             f"Nothing follows from {n_images} {plural}: {best} {means} of {second}, without an "
             "interval."
         )
-    difference = _signed(_times(sign, pair.difference))
-    evidence = f"difference {difference}, p {_p_value(pair.p_value)}, {n_images} {plural}"
+    difference = signed(_times(sign, pair.difference))
+    evidence = f"difference {difference}, p {p_value(pair.p_value)}, {n_images} {plural}"
     if pair.difference.low > 0 or pair.difference.high < 0:
         return f"{best} is better than {second}: {means}; {evidence}."
     return (
@@ -56,9 +54,9 @@ def answer(comparison: "Comparison") -> str:
 def comparison_table(comparison: "Comparison") -> str:
     """Give the answer, what must be known of it, and all tables."""
     blocks = [
-        _wrapped([answer(comparison), *(f"Note: {remark}." for remark in comparison.remarks)]),
+        wrapped([answer(comparison), *(f"Note: {remark}." for remark in comparison.remarks)]),
         _scores(comparison),
-        _wrapped(_preparations(comparison)),
+        wrapped(_preparations(comparison)),
         _differences(comparison),
         *(_breakdown(comparison, one) for one in comparison.breakdowns),
         _found(comparison),
@@ -66,43 +64,6 @@ def comparison_table(comparison: "Comparison") -> str:
         [f"Variant {comparison.scores[0].variant}. {EMPTY_CASES}"],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
-
-
-def fusion_table(fusion: "Fusion") -> str:
-    """Give what was fused how, and what it is worth."""
-    gain, nested = fusion.gain, fusion.nested
-    verdict = "not to be told apart from" if gain.low <= 0 <= gain.high else "better than"
-    if gain.high < 0:
-        verdict = "worse than"
-    best = max(fusion.rule_scores[""].values())
-    width = max(len(rule) for rule in fusion.rule_scores[""])
-    kinds = [*sorted(kind for kind in fusion.rule_scores if kind), ""]
-    head = "".join(f"{kind or 'all':>9}" for kind in kinds)
-    sentences = [
-        f"Fused: mAP {_estimate(nested.mean)} on {nested.overall.n_images} images, each fold by "
-        f"what {fusion.n_folds - 1} others chose; {verdict} {fusion.best_alone} alone, by "
-        f"{_signed(gain)} paired.",
-        f"By what was chosen on the same images it is {fusion.same_images_score:.3f}, too high by "
-        "selection; the file is fused so.",
-        *(
-            f"{kind or 'other images'}: {rule}"
-            for kind, rule in sorted(fusion.rules.items(), key=lambda one: (one[0] == "", one[0]))
-        ),
-        *(f"Note: {remark}." for remark in fusion.remarks),
-    ]
-    lines = [f"{'mean score of every rule':<{width}}{head}"]
-    for rule, score in fusion.rule_scores[""].items():
-        cells = "".join(f"{fusion.rule_scores[kind][rule]:9.3f}" for kind in kinds)
-        lines.append(f"{rule:<{width}}{cells}" + ("  <" if score == best else ""))
-    return "\n".join([*_wrapped(sentences), "", *lines])
-
-
-def _wrapped(sentences: Sequence[str]) -> list[str]:
-    return [
-        line
-        for sentence in sentences
-        for line in textwrap.wrap(sentence, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
-    ]
 
 
 def _scores(comparison: "Comparison") -> list[str]:
@@ -122,7 +83,7 @@ def _scores(comparison: "Comparison") -> list[str]:
         ap50, ap75 = score.overall.per_threshold[0], score.overall.per_threshold[5]
         lines.append(
             f"{letter}  {_short(method.name):<{width}}  {score.overall.n_predicted:5d}  "
-            f"{score.mean.estimate:.3f}  {_bounds(score.mean):<14}  {ap50:.3f}  {ap75:.3f}  "
+            f"{score.mean.estimate:.3f}  {bounds(score.mean):<14}  {ap50:.3f}  {ap75:.3f}  "
             f"{lower.estimate:>{len(up_to)}.3f}" + _coco(method.coco)
         )
     same = "changes the ranking to" if ranking.changes else "keeps the ranking"
@@ -190,8 +151,8 @@ def _differences(comparison: "Comparison") -> list[str]:
         better = f"{pair.probability_first_better:.1%}"
         lines.append(
             f"{letters[0]} - {letters[1]}      {pair.difference.estimate:+.3f}   "
-            f"{_bounds(pair.difference, signed=True):<16}  {_p_value(pair.p_value):>7}   "
-            f"{better:>12}   {_signed(low)}"
+            f"{bounds(pair.difference, with_sign=True):<16}  {p_value(pair.p_value):>7}   "
+            f"{better:>12}   {signed(low)}"
         )
     flips = "all" if comparison.pairs[0].p_is_exact else f"{N_FLIPS:,} random"
     each = ", each pair by itself" if len(comparison.pairs) > 1 else ""
@@ -209,7 +170,7 @@ def _breakdown(comparison: "Comparison", breakdown: "Breakdown") -> list[str]:
     width = max(len(one.label) for one in breakdown.slices) + 2
     columns = "".join(f"{letter:>7}" for letter in letters.values())
     lines = [
-        *_wrapped([f"by {breakdown.by}: {breakdown.note}"]),
+        *wrapped([f"by {breakdown.by}: {breakdown.note}"]),
         f"{'':<{width}}images   cells{columns}   {letters[pair.first]} - {letters[pair.second]}",
     ]
     return lines + [f"{one.label:<{width}}{_slice(one, row)}" for one in breakdown.slices]
@@ -217,7 +178,7 @@ def _breakdown(comparison: "Comparison", breakdown: "Breakdown") -> list[str]:
 
 def _slice(one: "Slice", row: int) -> str:
     scores = "".join(f"{score.estimate:7.3f}" for score in one.scores)
-    return f"{one.n_images:6d}  {one.n_truths:6d}{scores}   {_signed(one.differences[row])}"
+    return f"{one.n_images:6d}  {one.n_truths:6d}{scores}   {signed(one.differences[row])}"
 
 
 def _found(comparison: "Comparison") -> list[str]:
@@ -258,7 +219,7 @@ def _power(comparison: "Comparison") -> list[str]:
     if len(lines) == 1:
         return []
     hidden, share = comparison.hidden_images, comparison.public_share
-    return lines + _wrapped(
+    return lines + wrapped(
         [
             "visible: with 80 % power at the 5 % level, on images like these. order flips: chance "
             f"that the public {share:.0%} and the private {1 - share:.0%} of {hidden} hidden "
@@ -301,26 +262,3 @@ def _short(name: str) -> str:
         return name
     half = (WIDEST_NAME - 1) // 2
     return f"{name[:half]}…{name[-half:]}"
-
-
-def _bounds(interval: Interval, *, signed: bool = False) -> str:
-    if np.isnan(interval.low):
-        return "none"
-    sign = "+" if signed else ""
-    return f"{interval.low:{sign}.3f} to {interval.high:{sign}.3f}"
-
-
-def _signed(interval: Interval) -> str:
-    if np.isnan(interval.low):
-        return f"{interval.estimate:+.3f} (no interval)"
-    return f"{interval.estimate:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
-
-
-def _estimate(interval: Interval) -> str:
-    if np.isnan(interval.low):
-        return f"{interval.estimate:.3f} (no interval)"
-    return f"{interval.estimate:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-
-
-def _p_value(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"

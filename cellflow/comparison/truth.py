@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cellflow.data.coco import read_coco_truth
+from cellflow.data.coco_truth import read_coco_truth
 from cellflow.data.entrance import open_dataset
 from cellflow.data.kaggle import read_train_csv
 from cellflow.errors import DataError

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,7 +50,7 @@ def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
     """
     root = path if path.is_dir() else path.parent
     files = [path] if not path.is_dir() else sorted(root.rglob("*.json"))
-    contents = {file: content for file in files if (content := _read(file)) is not None}
+    contents = {file: content for file in files if (content := read_coco(file)) is not None}
     if not contents:
         return None
     pictures: dict[str, list[Path]] = {}
@@ -63,7 +62,7 @@ def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
     for file, content in contents.items():
         masks, skipped = read_annotations(content, file, faults)
         remarks += skipped
-        kinds = _cell_types(content)
+        kinds = image_cell_types(content)
         for image in content["images"]:
             name = Path(image["file_name"]).stem
             found = _find_picture(root, image["file_name"], pictures, file)
@@ -76,8 +75,8 @@ def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
                 name=name,
                 image_path=found,
                 read_masks=partial(_known, masks[str(image["id"])]),
-                cell_type=kinds.get(str(image["id"])) or _type_in_name(name),
-                group=_well_in_name(name),
+                cell_type=kinds.get(str(image["id"])) or type_in_name(name),
+                group=well_in_name(name),
             )
     if not entries:
         raise DataError(
@@ -89,55 +88,6 @@ def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
         )
     ordered = tuple(entries[name] for name in sorted(entries))
     return Dataset(root=root, layout="coco", entries=ordered, remarks=tuple(remarks))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CocoImage:
-    """One image of a COCO file, without its picture.
-
-    Parameters
-    ----------
-    masks : CellMasks
-    cell_type, group : str or None
-        From the categories, or a LIVECell file name.
-    """
-
-    masks: CellMasks
-    cell_type: str | None
-    group: str | None
-
-
-def read_coco_truth(path: Path) -> dict[str, CocoImage]:
-    """Read the annotations of a COCO file; its pictures need not be there.
-
-    Returns
-    -------
-    dict of image name to CocoImage
-        The name is ``file_name`` without folder and suffix.
-
-    Raises
-    ------
-    DataError
-        Not a COCO file, or two images have one name.
-    LabelError, RleError
-        A segmentation is broken; names the annotation.
-    """
-    content = _read(path)
-    if content is None:
-        raise DataError(f"{path}: not a COCO file: expected images and annotations")
-    masks, _ = read_annotations(content, path)
-    kinds = _cell_types(content)
-    found: dict[str, CocoImage] = {}
-    for image in content["images"]:
-        name, number = Path(image["file_name"]).stem, str(image["id"])
-        if name in found:
-            raise DataError(f"{path}: two images are called {name}")
-        found[name] = CocoImage(
-            masks=masks[number],
-            cell_type=kinds.get(number) or _type_in_name(name),
-            group=_well_in_name(name),
-        )
-    return found
 
 
 def read_annotations(
@@ -257,7 +207,7 @@ def write_coco(path: Path | str, samples: Iterable[tuple[str, Sample]]) -> None:
     write_text(path, json.dumps(content, ensure_ascii=False))
 
 
-def _read(file: Path) -> dict[str, Any] | None:
+def read_coco(file: Path) -> dict[str, Any] | None:
     """Give the content of a COCO file, or None for other JSON, even if that is broken."""
     try:
         text = file.read_bytes()
@@ -307,7 +257,7 @@ def _runs(annotation: Mapping[str, Any], shape: Shape, source: Path) -> Runs:
         raise type(error)(f"{source}: annotation {annotation.get('id')}: {error}") from error
 
 
-def _cell_types(content: Mapping[str, Any]) -> dict[str, str]:
+def image_cell_types(content: Mapping[str, Any]) -> dict[str, str]:
     """Give the category's name of each image whose cells all have the same, telling one."""
     categories = content.get("categories") or []
     names = {category.get("id"): str(category.get("name", "cell")) for category in categories}
@@ -322,13 +272,13 @@ def _cell_types(content: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _type_in_name(name: str) -> str | None:
+def type_in_name(name: str) -> str | None:
     """Read the cell type off a LIVECell file name, ``SHSY5Y_Phase_C10_1_…``."""
     match = _LIVECELL_NAME.match(name)
     return match["type"].lower() if match else None
 
 
-def _well_in_name(name: str) -> str | None:
+def well_in_name(name: str) -> str | None:
     """Read cell type and well, which LIVECell filmed for days, off a file name."""
     match = _LIVECELL_NAME.match(name)
     return f"{match['type']}_{match['well']}" if match else None

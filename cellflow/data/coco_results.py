@@ -16,7 +16,7 @@ import numpy as np
 
 from cellflow.data.coco import GENERIC_CATEGORIES
 from cellflow.data.coco_rle import Runs, runs_to_masks
-from cellflow.data.image_names import ImageNames, read_image_names
+from cellflow.data.image_names import ImageNames, NameFinder, read_image_names
 from cellflow.data.json_stream import iterate_json, starts_json_array
 from cellflow.data.segmentations import lies_outside, segmentation_to_runs
 from cellflow.errors import DataError, LabelError, RleError
@@ -40,11 +40,14 @@ class CocoResults:
     detections : dict of image name to Detections
         In the order of the file. An image on which nothing was found is there only when the
         names file, or the file itself, names it.
+    lists_empty : bool
+        Whether images on which nothing was found are named.
     remarks : tuple of str
         What was left out, and what could not be known.
     """
 
     detections: dict[str, Detections]
+    lists_empty: bool
     remarks: tuple[str, ...]
 
 
@@ -59,8 +62,8 @@ def read_coco_results(
     shapes : mapping of image name to (H, W)
         The images to read; others are counted and passed over.
     names : ImageNames, optional
-        What the ids stand for. Without it an ``image_id`` is itself a name, a file name, or the
-        number that a name consists of, and categories are unknown. A COCO file tells itself.
+        What the ids stand for. What it does not have, and all ids without it, may be names, file
+        names, or the numbers that names consist of. A COCO file tells itself.
 
     Raises
     ------
@@ -144,9 +147,7 @@ class _Results:
         self.path, self.shapes, self.names = path, shapes, names
         self.images: dict[str, _Image] = {}
         self.current: _Image | None = None
-        self.name_of: dict[Any, str | None] = {}
-        self.by_number = _names_by_number(shapes)
-        self.unknown: dict[str, None] = {}
+        self.finder = NameFinder(shapes, names)
         self.categories: dict[str, None] = {}
         self.n_empty = self.n_crowds = self.n_known = 0
         self.has_scores: bool | None = None
@@ -156,7 +157,12 @@ class _Results:
         where = f"{self.path}: result {number}"
         if not isinstance(item, dict) or "image_id" not in item:
             raise DataError(f"{where}: expected an object with an image_id, found {_brief(item)}")
-        name = self._name(item["image_id"], where)
+        image_id = item["image_id"]
+        if not isinstance(image_id, str | int) or isinstance(image_id, bool):
+            raise DataError(
+                f"{where}: expected a text or a whole number as image_id, found {_brief(image_id)}"
+            )
+        name = self.finder.find(image_id, where)
         if name is None:
             return
         where += f" (image {name})"
@@ -192,13 +198,17 @@ class _Results:
                 "must be in pixels, not in shares of the image"
             )
         detections = self._detections()
-        return CocoResults(detections=detections, remarks=tuple(self._remarks()))
+        return CocoResults(
+            detections=detections,
+            lists_empty=self.names is not None,
+            remarks=tuple(self._remarks()),
+        )
 
     def _detections(self) -> dict[str, Detections]:
         found = {}
-        kinds_known = self.names is not None and not (
-            set(self.categories) <= GENERIC_CATEGORIES or not self.names.categories
-        )
+        # A single category of all cells tells nothing, whatever it is called.
+        kinds_known = self.names is not None and bool(self.names.categories)
+        kinds_known &= len(self.categories) > 1 and not set(self.categories) <= GENERIC_CATEGORIES
         for name, image in self.images.items():
             masks = image.masks()
             found[name] = Detections(
@@ -219,11 +229,11 @@ class _Results:
 
     def _remarks(self) -> Iterator[str]:
         file = self.path.name
-        if self.unknown:
-            first = next(iter(self.unknown))
+        if self.finder.unknown:
+            names = list(self.finder.unknown)
             yield (
-                f"{file}: {counted(len(self.unknown), 'image')} left out that the truth does not "
-                f"have: {first}" + (", …" if len(self.unknown) > 1 else "")
+                f"{file}: {counted(len(names), 'image')} left out that the truth does not have: "
+                f"{names[0]}" + (", …" if len(names) > 1 else "")
             )
         if self.names is not None:
             listed = set(self.names.names.values()) & self.shapes.keys()
@@ -246,31 +256,6 @@ class _Results:
             yield f"{file}: {counted(self.n_crowds, 'crowd annotation')} left out"
         if self.n_empty:
             yield f"{file}: {counted(self.n_empty, 'mask')} without a pixel left out"
-
-    def _name(self, image_id: Any, where: str) -> str | None:
-        """Give the image's name, None when it is not one of those asked for."""
-        if not isinstance(image_id, str | int) or isinstance(image_id, bool):
-            raise DataError(
-                f"{where}: expected a text or a whole number as image_id, found {_brief(image_id)}"
-            )
-        if image_id not in self.name_of:
-            self.name_of[image_id] = self._look_up(str(image_id), where)
-        name = self.name_of[image_id]
-        if name is None or name not in self.shapes:
-            self.unknown.setdefault(name or str(image_id))
-            return None
-        return name
-
-    def _look_up(self, text: str, where: str) -> str | None:
-        if self.names is not None:
-            name = self.names.names.get(text)
-            if name is None:
-                raise DataError(f"{where}: image_id {text} is not in {self.names.source}")
-            return name
-        if text in self.shapes:
-            return text
-        stem = Path(text).stem
-        return stem if stem in self.shapes else self.by_number.get(text)
 
     def _score(self, item: Mapping[str, Any], where: str) -> float | None:
         has_score = "score" in item
@@ -316,25 +301,15 @@ class _Results:
         return runs
 
     def _nothing_known(self) -> str:
-        if not self.unknown:
+        if not self.finder.unknown:
             return f"{self.path}: no results"
-        first = next(iter(self.unknown))
+        ids = list(self.finder.unknown)
         return (
-            f"{self.path}: none of its {counted(len(self.unknown), 'image id')} is an image of "
-            f"the truth; the first is {first}, the truth has {next(iter(self.shapes))}. "
+            f"{self.path}: none of its {counted(len(ids), 'image id')} is an image of "
+            f"the truth; the first is {ids[0]}, the truth has {next(iter(self.shapes))}. "
             "--image-names tells what ids stand for: the COCO file that the model was run on, or a "
             "CSV with id,file_name"
         )
-
-
-def _names_by_number(shapes: Mapping[str, Shape]) -> dict[str, str]:
-    """Give names of digits by the number that they are, as far as no two are the same."""
-    found: dict[str, str | None] = {}
-    for name in shapes:
-        if name.isdecimal():
-            number = str(int(name))
-            found[number] = None if number in found else name
-    return {number: name for number, name in found.items() if name is not None}
 
 
 def _brief(value: object) -> str:

@@ -4,7 +4,7 @@ A file of one of three forms tells: a COCO file with ``images`` (and ``categorie
 ``{"17": "a.png", …}``, or a CSV with the columns ``id,file_name``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,58 @@ class ImageNames:
     source: Path
     names: Mapping[str, str]
     categories: Mapping[str, str] = field(default_factory=dict)
+
+
+class NameFinder:
+    """Names of images by whatever a file calls them.
+
+    Parameters
+    ----------
+    known : collection of str
+        The names of the images that are asked for.
+    names : ImageNames, optional
+        What ids stand for; what it does not have must itself be a name.
+    """
+
+    def __init__(self, known: Collection[str], names: ImageNames | None) -> None:
+        self.unknown: dict[str, None] = {}
+        self._known, self._names = known, names
+        self._by_number = _names_by_number(known)
+        self._found: dict[str | int, str | None] = {}
+
+    def find(self, image_id: str | int, where: str) -> str | None:
+        """Give the name; None, and a note in `unknown`, for images that are not asked for.
+
+        Parameters
+        ----------
+        image_id : str or int
+            Stands for a name, or is a name, a file name, or the number that a name of digits is.
+        where : str
+            For the message.
+
+        Raises
+        ------
+        DataError
+            There are `names`, and the id is neither in them nor a name.
+        """
+        if image_id not in self._found:
+            self._found[image_id] = self._look_up(str(image_id), where)
+        name = self._found[image_id]
+        if name is None or name not in self._known:
+            self.unknown.setdefault(name or str(image_id))
+            return None
+        return name
+
+    def _look_up(self, text: str, where: str) -> str | None:
+        if self._names is not None and text in self._names.names:
+            return self._names.names[text]
+        stem = Path(text).stem
+        for name in (text, stem, self._by_number.get(text)):
+            if name in self._known:
+                return name
+        if self._names is not None:
+            raise DataError(f"{where}: image_id {text} is not in {self._names.source}")
+        return None
 
 
 def read_image_names(path: Path | str) -> ImageNames:
@@ -91,3 +143,13 @@ def _text(item: Mapping[str, object], key: str, path: Path) -> str:
     if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
         raise DataError(f"{path}: expected {key} as a text or a whole number, found {value!r}")
     return str(value)
+
+
+def _names_by_number(names: Collection[str]) -> dict[str, str]:
+    """Give names of digits by the number that they are, as far as no two are the same."""
+    found: dict[str, str | None] = {}
+    for name in names:
+        if name.isdecimal():
+            number = str(int(name))
+            found[number] = None if number in found else name
+    return {number: name for number, name in found.items() if name is not None}

@@ -40,3 +40,11 @@ def test_the_two_options_exclude_each_other():
 def test_many_names_are_counted_after_the_first_five():
     assert some([str(n) for n in range(8)]) == "0, 1, 2, 3, 4 and 3 more"
     assert some(["0", "1"]) == "0, 1"
+
+
+def test_a_file_that_cannot_list_empty_images_is_given_a_hint():
+    covered = {"x": ["a", "b"], "y": ["b"]}
+    with pytest.raises(SubmissionError, match="if nothing was found there, --image-names tells so"):
+        compared_images(TRUTH, covered, without_empty=["y"])
+    with pytest.raises(SubmissionError, match=r"images that all have$"):
+        compared_images(TRUTH, covered, without_empty=["x"])

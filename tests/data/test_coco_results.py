@@ -159,6 +159,17 @@ def test_an_id_or_a_category_that_the_names_do_not_have_is_an_error(tmp_path):
         read_coco_results(path, SHAPES, names)
 
 
+def test_one_category_of_all_cells_tells_no_type(tmp_path):
+    path = write(tmp_path, [result(17), result(18)])
+    found = read_coco_results(path, SHAPES, names_file(tmp_path))
+    assert found.detections["a"].cell_types is None
+
+
+def test_an_id_that_the_names_do_not_have_may_be_a_name_itself(tmp_path):
+    found = read_coco_results(write(tmp_path, [result("b")]), SHAPES, names_file(tmp_path))
+    assert len(found.detections["b"].masks) == 1
+
+
 def test_categories_without_names_are_all_cells(tmp_path):
     found = read_coco_results(write(tmp_path, [result(), result(category=7)]), SHAPES)
     assert len(found.detections["a"].masks) == 2
