@@ -7,11 +7,12 @@ Agreement of the cells is with Cellpose's own steps, its numbers made gap-free b
 
 import sys
 
-import fastremap
 import numba
 import numpy as np
+
+from measure import in_turns, markdown  # isort: skip
+import fastremap
 from cellpose import dynamics, metrics, utils
-from measure import in_turns, markdown
 from scenes import FLOW_SCALE, SCENES, draw_labels, network_output
 
 from cellflow import flows_to_labels, follow_flows, labels_to_flows

@@ -2,6 +2,9 @@
 
     python benchmarks/score.py
 
+The whole training set has the competition's numbers of images and cells, its truth overlaps, and
+the submission is that truth flattened and moved by a pixel. Target: 5 s from the two files.
+
 Cellpose's function counts matches by linear assignment, ours by maximum matching; on these scenes
 both give the same counts, which is printed beside the ratio.
 """
@@ -12,15 +15,16 @@ from pathlib import Path
 
 import numpy as np
 from measure import in_turns, markdown
+from read_kaggle import draw_truth
 
-from cellflow.data.kaggle import KaggleImage, write_train_csv
+from cellflow.data.flatten import flatten
+from cellflow.data.kaggle import write_train_csv
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.submission import write_submission
 from cellflow.metrics.average_precision import average_precision
 from cellflow.metrics.score import score_submission
 
 THRESHOLDS = np.arange(0.5, 1.0, 0.05)
-N_IMAGES = 606
 
 
 def discs(n_cells: int, side: int, radius: float, rng: np.random.Generator) -> np.ndarray:
@@ -64,24 +68,28 @@ def against_cellpose() -> None:
 
 def whole_training_set(folder: Path) -> None:
     """Time the scoring of 606 images with 73,000 cells from two files."""
-    rng = np.random.default_rng(1)
-    images, rows = [], []
-    for number in range(N_IMAGES):
-        labels = discs(121, 520, 9, rng)
-        masks = labels_to_masks(labels)
-        images.append(
-            KaggleImage(name=f"{number:012x}", masks=masks, metadata={"cell_type": "cort"})
-        )
-        rows.append((f"{number:012x}", labels_to_masks(np.roll(labels, (1, 1), (0, 1)))))
-    write_train_csv(folder / "train.csv", images)
+    truth = list(draw_truth(np.random.default_rng(0)))
+    found = [labels_to_masks(np.roll(flatten(image.masks), (1, 1), (0, 1))) for image in truth]
+    n_overlapping = sum(
+        int(flat.areas.sum() != image.masks.areas.sum())
+        for flat, image in zip(found, truth, strict=True)
+    )
+    write_train_csv(folder / "train.csv", truth)
+    rows = [(image.name, masks) for image, masks in zip(truth, found, strict=True)]
     write_submission(folder / "submission.csv", rows)
-    score_submission(folder / "train.csv", folder / "submission.csv")
+    average_precision(truth[0].masks, found[0])  # loads the kernels
+    started = time.perf_counter()
+    for image, masks in zip(truth, found, strict=True):
+        average_precision(image.masks, masks)
+    in_memory = time.perf_counter() - started
     started = time.perf_counter()
     score = score_submission(folder / "train.csv", folder / "submission.csv")
     seconds = time.perf_counter() - started
-    n_cells = sum(len(image.masks) for image in images)
-    print(f"\n{N_IMAGES} images, {n_cells} cells, from both files to the score with its interval: ")
-    print(f"{seconds:.2f} s (mAP {score.overall.mean.estimate:.3f})")
+    n_cells = sum(len(image.masks) for image in truth)
+    print(f"\n{len(truth)} images, {n_cells} cells, truth overlapping in {n_overlapping} images")
+    print(f"average_precision of all, from CellMasks: {in_memory:.2f} s")
+    print(f"from both files to the score with its interval: {seconds:.2f} s", end=" ")
+    print(f"(mAP {score.overall.mean.estimate:.3f})")
 
 
 if __name__ == "__main__":
