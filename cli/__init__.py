@@ -24,6 +24,7 @@ COMMANDS = {
     "experiment": ("cellflow_cli.experiment", "Compare ways of training on the same folds."),
     "fuse": ("cellflow_cli.fuse", "Make one submission of several methods, without overlap."),
     "report": ("cellflow_cli.report", "Write an HTML report of predictions to look at."),
+    "diagnose": ("cellflow_cli.diagnose", "Tell what limits the score of a prediction."),
     "check": ("cellflow_cli.check", "Check a data folder or a submission for faults."),
     "folds": ("cellflow_cli.folds", "Split a data folder into training and validation folds."),
     "show": ("cellflow_cli.show", "Draw images with the outlines of their cells."),

@@ -1,0 +1,84 @@
+"""``cellflow diagnose``: the files of a prediction and its truth to a diagnosis."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from cellflow.comparison.coverage import compared_images
+from cellflow.comparison.importers import Sources, read_output
+from cellflow.comparison.truth import read_truth, shapes_of
+from cellflow.diagnosis.diagnose import Diagnosis, Examined, diagnose
+from cellflow.diagnosis.pictures import draw_diagnosis
+from cellflow.records import CellMasks
+
+Report = Callable[[int, Mapping[str, float]], None]
+
+
+def diagnose_files(
+    truth_path: Path,
+    prediction: Path | None = None,
+    *,
+    sources: Sources | None = None,
+    all_truth: bool = False,
+    pictures: Path | None = None,
+    seed: int = 0,
+    report: Report = lambda step, numbers: None,
+) -> Diagnosis:
+    """Tell what limits the score of a prediction, or of any prediction of these cells.
+
+    Parameters
+    ----------
+    truth_path : path
+        As `read_truth` knows it.
+    prediction : path, optional
+        As `read_output` knows it, for instance a submission; without one only the truth is
+        looked at.
+    sources : Sources, optional
+        Of the prediction.
+    all_truth : bool
+        Count truth images that the prediction does not have as images without prediction, instead
+        of leaving them out.
+    pictures : path, optional
+        Folder for PNG.
+    seed : int
+        Of the bootstrap.
+    report : callable
+        ``report(step, numbers)`` after every image; numbers hold ``total``.
+
+    Raises
+    ------
+    DataError, LabelError, RleError, SubmissionError, ModelError
+        A file cannot be read, or does not fit the other.
+    """
+    truth = read_truth(truth_path)
+    names, found = list(truth), dict[str, CellMasks]()
+    remarks: list[str] = []
+    if prediction is not None:
+        output = read_output(prediction, shapes_of(truth), prediction.name, sources)
+        names, remarks = compared_images(
+            names, {output.name: output.detections}, all_truth=all_truth
+        )
+        remarks = [*output.remarks, *remarks]
+        found = {
+            name: output.detections[name].masks
+            if name in output.detections
+            else CellMasks.empty(truth[name].masks.shape)
+            for name in names
+        }
+    diagnosis = diagnose(
+        prediction.name if prediction is not None else truth_path.name,
+        [
+            Examined(
+                truth=truth[name].masks,
+                predicted=found.get(name),
+                cell_type=truth[name].cell_type,
+                group=truth[name].group,
+            )
+            for name in names
+        ],
+        seed=seed,
+        remarks=remarks,
+        report=report,
+    )
+    if pictures is not None:
+        draw_diagnosis(pictures, diagnosis)
+    return diagnosis

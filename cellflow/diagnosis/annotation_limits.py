@@ -1,0 +1,157 @@
+"""How exact annotations are: what one pixel more or less does to the IoU, by the cell's size.
+
+A prediction that is perfect but for one pixel of boundary, which two annotators would also differ
+by, has the IoU that stands here. A threshold above it asks for luck.
+"""
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, binary_erosion
+
+from cellflow.metrics.matching import THRESHOLDS
+from cellflow.records import CellMasks
+
+CHANGES = ("erosion", "dilation", "shift", "mix")
+"""One pixel taken off all around, put on all around, or moved by (the mean of the eight
+neighbours); the mix is all of them, each equally likely."""
+AREA_EDGES = (0, 50, 100, 200, 400, 800, 1600, 3200)
+"""Pixels at which the classes of size begin; the last is open."""
+SHIFTS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeLimits:
+    """Of the cells of one class of size.
+
+    Parameters
+    ----------
+    low, high : int or None
+        Area of the class, pixels: from `low`, below `high`; None = open.
+    n_cells : int
+    diameter : float
+        Median diameter of a disc of the cells' areas, pixels.
+    quartiles : mapping of str to (float, float, float)
+        Lower quartile, median and upper quartile of the IoU after each of `CHANGES`.
+    survives : float or None
+        The largest IoU threshold that three of four cells still pass after the mix; None = not
+        even 0.50.
+    """
+
+    low: int
+    high: int | None
+    n_cells: int
+    diameter: float
+    quartiles: Mapping[str, tuple[float, float, float]]
+    survives: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as plain values, for JSON."""
+        return asdict(self)
+
+
+def annotation_limits(images: Iterable[CellMasks]) -> tuple[SizeLimits, ...]:
+    """Give what one pixel does to the IoU of cells, by size.
+
+    Parameters
+    ----------
+    images : iterable of CellMasks
+        The truth; gone through once.
+
+    Returns
+    -------
+    tuple of SizeLimits
+        Of the classes that hold a cell, by size.
+
+    Notes
+    -----
+    Each cell is changed by itself, whatever lies beside it; what leaves the image is cut off.
+    Erosion and dilation are by the four neighbours.
+    """
+    parts = [changed_ious(masks) for masks in images]
+    areas = np.concatenate([np.zeros(0, np.int64), *(areas for areas, _ in parts)])
+    ious = np.concatenate([np.zeros((0, 2 + len(SHIFTS))), *(ious for _, ious in parts)])
+    edges = [*AREA_EDGES, None]
+    classes = []
+    for low, high in itertools.pairwise(edges):
+        chosen = (areas >= low) & (areas < (np.inf if high is None else high))
+        if chosen.any():
+            classes.append(_summarize(int(low or 0), high, areas[chosen], ious[chosen]))
+    return tuple(classes)
+
+
+def changed_ious(masks: CellMasks) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Give the IoU of each cell with itself after every change.
+
+    Returns
+    -------
+    areas : (N,) int64
+    ious : (N, 10) float64
+        After erosion, dilation and a shift to each of the eight neighbours.
+    """
+    ious = np.zeros((len(masks), 2 + len(SHIFTS)))
+    for k in range(len(masks)):
+        cell = _crop(masks, k)
+        ious[k, 0] = _iou(cell, binary_erosion(cell, border_value=1))
+        ious[k, 1] = _iou(cell, binary_dilation(cell))
+        for column, (dy, dx) in enumerate(SHIFTS, 2):
+            ious[k, column] = _iou(cell, _moved(cell, dy, dx))
+    return masks.areas, ious
+
+
+def _crop(masks: CellMasks, cell: int) -> NDArray[np.bool_]:
+    """Give one cell in its box, with a margin of one pixel where the image goes on."""
+    height, width = masks.shape
+    own = slice(masks.offsets[cell], masks.offsets[cell + 1])
+    starts, lengths = masks.starts[own], masks.lengths[own]
+    top = max(0, int(starts[0]) // width - 1)
+    bottom = min(height, int((starts + lengths - 1).max()) // width + 2)
+    flat = np.zeros((bottom - top) * width, np.bool_)
+    for start, length in zip(starts - top * width, lengths, strict=True):
+        flat[start : start + length] = True
+    rows = flat.reshape(bottom - top, width)
+    columns = np.flatnonzero(rows.any(axis=0))
+    return rows[:, max(0, columns[0] - 1) : columns[-1] + 2]
+
+
+def _moved(cell: NDArray[np.bool_], dy: int, dx: int) -> NDArray[np.bool_]:
+    moved = np.zeros_like(cell)
+    height, width = cell.shape
+    moved[max(0, dy) : height + min(0, dy), max(0, dx) : width + min(0, dx)] = cell[
+        max(0, -dy) : height + min(0, -dy), max(0, -dx) : width + min(0, -dx)
+    ]
+    return moved
+
+
+def _iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
+    return float(np.count_nonzero(first & second) / np.count_nonzero(first | second))
+
+
+def _summarize(
+    low: int, high: int | None, areas: NDArray[np.int64], ious: NDArray[np.float64]
+) -> SizeLimits:
+    shifted = ious[:, 2:]
+    # In the mix the eight shifts together weigh as much as either other change.
+    mix = np.concatenate([np.repeat(ious[:, :2], len(SHIFTS), axis=0).T.ravel(), shifted.ravel()])
+    pools = {
+        "erosion": ious[:, 0],
+        "dilation": ious[:, 1],
+        "shift": shifted.ravel(),
+        "mix": mix,
+    }
+    quartiles = {
+        name: np.quantile(pool, [0.25, 0.5, 0.75]).tolist() for name, pool in pools.items()
+    }
+    passed = [float(t) for t in THRESHOLDS if quartiles["mix"][0] > t]
+    return SizeLimits(
+        low=low,
+        high=high,
+        n_cells=len(areas),
+        diameter=float(np.median(2 * np.sqrt(areas / np.pi))),
+        quartiles={name: (float(a), float(b), float(c)) for name, (a, b, c) in quartiles.items()},
+        survives=max(passed, default=None),
+    )

@@ -1,0 +1,93 @@
+"""A diagnosis as text of at most 100 columns."""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from cellflow.metrics.cell_errors import KINDS
+from cellflow.metrics.score import EMPTY_CASES
+from cellflow.records import Interval
+
+if TYPE_CHECKING:
+    from cellflow.diagnosis.annotation_limits import SizeLimits
+    from cellflow.diagnosis.diagnose import Diagnosis, TypeDiagnosis
+
+
+def diagnosis_table(diagnosis: "Diagnosis") -> str:
+    """Give error budget, boundary bias, ceilings and the annotations' limits."""
+    rows = diagnosis.types
+    width = max(9, *map(len, rows))
+    parts = []
+    if any(one.budget is not None for one in rows.values()):
+        parts.append(_budgets(rows, width))
+    parts += [_ceilings(rows, width), _limits(diagnosis.limits)]
+    notes = [f"{remark}." for remark in diagnosis.remarks]
+    return "\n\n".join([diagnosis.name, *parts, "\n".join([EMPTY_CASES, *notes])])
+
+
+def _budgets(rows: Mapping[str, "TypeDiagnosis"], width: int) -> str:
+    head = "".join(f"{kind:>16}" for kind in KINDS)
+    lines = [
+        "score, and what it would gain without one kind of error (cells with it)",
+        f"{'cell type':<{width}}  score" + head,
+    ]
+    for name, one in rows.items():
+        if one.budget is None:
+            continue
+        cells = []
+        for kind in KINDS:
+            cured = one.budget.kinds[kind]
+            n = cured.n_predicted if kind in ("spurious", "split") else cured.n_truths
+            cells.append(f"{f'{cured.gain.estimate:+.3f} ({n})':>16}")
+        lines.append(f"{name:<{width}}  {one.budget.score.estimate:.3f}" + "".join(cells))
+    lines += ["", f"{'cell type':<{width}}   found  of truth  mean IoU  boundary outside the truth"]
+    lines += [f"{name:<{width}}  {_found(one)}" for name, one in rows.items()]
+    return "\n".join(lines)
+
+
+def _found(one: "TypeDiagnosis") -> str:
+    if one.budget is None or one.bias is None:
+        return ""
+    offset = one.bias.offset
+    return (
+        f"{one.budget.n_found:6d}  {one.budget.n_truths:8d}  {one.budget.found_iou:8.3f}  "
+        f"{offset.estimate:+.2f} px ({_bounds(offset, '+.2f')}), spread {one.bias.spread:.2f}"
+    )
+
+
+def _ceilings(rows: Mapping[str, "TypeDiagnosis"], width: int) -> str:
+    lines = [
+        "score of a perfect network: labels it is trained on, their largest pieces, through flows",
+        f"{'cell type':<{width}}  images   cells  labels  pieces   flows",
+    ]
+    for name, one in rows.items():
+        lines.append(
+            f"{name:<{width}}  {one.n_images:6d}  {one.n_truths:6d}   "
+            f"{one.flattened.estimate:.3f}   {one.largest_pieces.estimate:.3f}   "
+            f"{one.through_flows.estimate:.3f}"
+        )
+    return "\n".join(lines)
+
+
+def _limits(limits: tuple["SizeLimits", ...]) -> str:
+    lines = [
+        "IoU of a true cell with itself after one pixel of change: quartiles, by area",
+        "area, px        cells  erosion           dilation          shift             mix"
+        "               holds",
+    ]
+    for one in limits:
+        area = f"{one.low} to {one.high - 1}" if one.high else f"{one.low} and more"
+        quartiles = "  ".join(
+            " ".join(f"{value:.2f}" for value in one.quartiles[name]).ljust(16)
+            for name in ("erosion", "dilation", "shift", "mix")
+        )
+        holds = "none" if one.survives is None else f"{one.survives:.2f}"
+        lines.append(f"{area:<13}  {one.n_cells:6d}  {quartiles}  {holds}")
+    lines.append("holds: largest threshold that three of four cells pass after the mix of changes")
+    return "\n".join(lines)
+
+
+def _bounds(interval: Interval, form: str) -> str:
+    if math.isnan(interval.low):
+        return "no interval"
+    return f"{interval.low:{form}} to {interval.high:{form}}"

@@ -1,0 +1,38 @@
+"""`cellflow diagnose`: what limits the score of a prediction."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import EXISTING, PATH, SEED, json_option
+from .progress import Progress
+
+
+@click.command()
+@click.argument("prediction", type=EXISTING, required=False)
+@click.option(
+    "--truth", type=EXISTING, required=True, help="train.csv, a COCO file, or an annotated folder."
+)
+@click.option(
+    "--all-truth", is_flag=True, help="Count truth images without prediction as found empty."
+)
+@click.option("--pictures", type=PATH, help="Folder for the error budget and the limits as PNG.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the bootstrap.")
+@json_option
+def command(prediction: Path | None, truth: Path, as_json: bool, **options: Any) -> None:
+    """Tell what limits the score of PREDICTION: a submission, COCO results, or label images.
+
+    Missed, spurious, split and merged cells and wrong boundaries by cell type, each with the score
+    without it; what flows can represent at all; and what one pixel does to cells of each size.
+    Without PREDICTION only the truth is looked at.
+
+    \b
+    cellflow diagnose submission.csv --truth train.csv
+    """
+    from cellflow.comparison.diagnose import diagnose_files
+    from cellflow.jsontext import to_json
+
+    with Progress("diagnose", unit="image") as progress:
+        found = diagnose_files(truth, prediction, report=progress, **options)
+    click.echo(to_json(found.to_dict()) if as_json else found.table())

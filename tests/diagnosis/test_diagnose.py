@@ -1,0 +1,81 @@
+"""A diagnosis counts each type's errors, states every ceiling, and says it in a table."""
+
+import numpy as np
+import pytest
+
+from cellflow.data.rle import labels_to_masks
+from cellflow.diagnosis.diagnose import Examined, diagnose
+from cellflow.diagnosis.pictures import draw_diagnosis
+from cellflow.dynamics.boundary import shift_boundaries
+from cellflow.errors import DataError
+
+
+def discs(rng, n=6):
+    labels = np.zeros((80, 120), np.int32)
+    y, x = np.mgrid[:80, :120]
+    for k in range(n):
+        row, column = 20 + 40 * (k // 3), 20 + 40 * (k % 3)
+        labels[(y - row) ** 2 + (x - column) ** 2 < rng.uniform(8, 12) ** 2] = k + 1
+    return labels
+
+
+@pytest.fixture
+def images(rng):
+    """Astro: one of six missed; cort: all one pixel too large."""
+    made = []
+    for kind in ("astro", "cort") * 3:
+        labels = discs(rng)
+        found = (
+            np.where(labels == 1, 0, labels)
+            if kind == "astro"
+            else shift_boundaries(labels, np.zeros(labels.shape), 1.0)
+        )
+        made.append(
+            Examined(
+                truth=labels_to_masks(labels), predicted=labels_to_masks(found), cell_type=kind
+            )
+        )
+    return made
+
+
+def test_each_type_has_its_own_errors(images):
+    found = diagnose("mine.csv", images)
+    astro, cort = found.types["astro"], found.types["cort"]
+    assert astro.budget.kinds["missed"].n_truths == 3
+    assert astro.budget.kinds["missed"].gain.estimate == pytest.approx(1 / 6)
+    assert cort.budget.kinds["missed"].n_truths == 0
+    assert cort.budget.kinds["boundary"].cured == 1
+    assert astro.bias.offset.estimate == pytest.approx(0)
+    assert cort.bias.offset.estimate == pytest.approx(1, abs=0.2)
+    assert found.types["all"].n_images == 6
+    assert found.types["all"].through_flows.estimate == pytest.approx(1, abs=0.01)
+
+
+def test_without_a_prediction_only_the_truth_is_looked_at(images):
+    alone = [Examined(truth=one.truth, cell_type=one.cell_type) for one in images]
+    found = diagnose("train.csv", alone)
+    assert found.types["cort"].budget is None
+    assert "missed" not in found.table()
+    assert "score of a perfect network" in found.table()
+    assert len(found.limits) >= 1
+
+
+def test_the_table_and_the_pictures_have_all_of_it(images, tmp_path):
+    found = diagnose("mine.csv", images, remarks=["something"])
+    text = found.table()
+    assert max(map(len, text.splitlines())) <= 100
+    for part in ("missed", "+0.167 (3)", "boundary outside the truth", "one pixel", "something."):
+        assert part in text, part
+    assert [path.name for path in draw_diagnosis(tmp_path, found)] == [
+        "error_budget.png",
+        "annotation_limits.png",
+    ]
+    assert found.to_dict()["types"]["astro"]["budget"]["n_truths"] == 18
+
+
+def test_progress_is_told_and_nothing_is_refused(images):
+    told = []
+    diagnose("x", images[:2], report=lambda step, numbers: told.append((step, numbers["total"])))
+    assert told == [(1, 2), (2, 2)]
+    with pytest.raises(DataError, match="no image to diagnose"):
+        diagnose("x", [])
