@@ -119,7 +119,8 @@ class _Image:
         if self.recent:
             self.packed.append(runs_to_masks(self.recent, self.shape))
             self.recent, self.n_recent_runs = [], 0
-        if len(self.scores) > 2 * MOST_DETECTIONS:
+        # Not at each one too many, which would sort anew for every detection.
+        if len(self.scores) > MOST_DETECTIONS * 5 // 4:
             self.prune()
 
     def prune(self) -> None:
@@ -137,7 +138,9 @@ class _Image:
         """Give all masks that are kept."""
         self.pack()
         self.prune()
-        return CellMasks.joined(self.packed or [CellMasks.empty(self.shape)])
+        if len(self.packed) != 1:
+            self.packed = [CellMasks.joined(self.packed or [CellMasks.empty(self.shape)])]
+        return self.packed[0]
 
 
 class _Results:
