@@ -283,6 +283,7 @@ def test_malformed_json_is_an_error_with_its_place(tmp_path):
         read_coco_results(path, SHAPES)
 
 
+@pytest.mark.needs_jit  # seven minutes in plain Python
 def test_a_long_file_takes_far_less_memory_than_its_size(tmp_path):
     # Frayed masks of 200 x 200 pixels: a few of the image asked for, twenty times more of others.
     frayed = np.zeros((200, 200), bool)
