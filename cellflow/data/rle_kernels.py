@@ -122,7 +122,10 @@ def check_runs(
 
 @njit(cache=True, nogil=True)
 def _write_number(value: int, text: NDArray[np.uint8], at: int) -> int:
-    """Write `value` >= 1 in decimal at `text[at:]`; give the place behind it."""
+    """Write `value` >= 1 in decimal at `text[at:]`; give the place behind it.
+
+    Cost: one division a digit.
+    """
     end, limit = at + 1, 10
     while value >= limit:
         end += 1
@@ -224,7 +227,10 @@ def list_changes(
 
 @njit(cache=True, nogil=True)
 def label_range(flat: NDArray[np.int32], bounds: NDArray[np.int64]) -> tuple[np.int32, np.int32]:
-    """Give the smallest and the largest label, or 0; `flat` and `bounds` as for `sort_runs`."""
+    """Give the smallest and the largest label, or 0; `flat` and `bounds` as for `sort_runs`.
+
+    Cost: one look at each run.
+    """
     smallest, largest = np.int32(0), np.int32(0)
     for k in range(bounds.size - 1):
         label = flat[bounds[k]]

@@ -168,6 +168,10 @@ def fill_holes(
 
 @njit(cache=True, nogil=True)
 def _reach_from_edge(window: NDArray[np.int32], value: int) -> NDArray[np.bool_]:
+    """Tell which pixels other than `value` are 4-connected to the window's edge: a flood fill.
+
+    Cost: at most five looks at each pixel.
+    """
     height, width = window.shape
     reached = np.zeros((height, width), np.bool_)
     stack = np.empty((height * width, 2), np.int64)

@@ -139,6 +139,10 @@ def find_rests(
     may_rest : (n,) int32, written
         Whether both directions change their sign among the four pixels, and the flow gathers:
         its divergence, here doubled, lies between -4 and 0.
+
+    Notes
+    -----
+    Cost: some 25 operations a square, vectorised: 3 processor cycles.
     """
     a, b, c, d = upper_y, upper_y[1:], lower_y, lower_y[1:]
     e, f, g, h = upper_x, upper_x[1:], lower_x, lower_x[1:]
@@ -173,6 +177,10 @@ def fit_trap(corners: NDArray[np.float32], rounding: float, trap: NDArray[np.flo
     rounding : float
         See `list_traps`.
     trap : (7,) float32, written
+
+    Notes
+    -----
+    Cost: up to ten steps of Newton's method and some 60 operations, in float64.
     """
     # flow = base + down * y + right * x + cross * y * x, in each direction
     base = (np.float64(corners[0, 0, 0]), np.float64(corners[0, 0, 1]))

@@ -51,7 +51,22 @@ def pair_labels(
 
 @njit(cache=True, nogil=True)
 def _count_pairs(truth, predicted, truth_areas, predicted_areas, places) -> Any:  # type: ignore[no-untyped-def]
-    """Fill `places` with (truth, predicted, count); False when more than half would be taken."""
+    """Fill `places` with (truth, predicted, count); False when more than half would be taken.
+
+    Parameters
+    ----------
+    truth, predicted : (K,) int32
+        None negative.
+    truth_areas, predicted_areas : int64, written
+        As long as the largest label, and one more.
+    places : (a power of 2, 3) int64, changed
+        A hash table with open addressing; 0 at the start.
+
+    Notes
+    -----
+    Cost: two loads a pixel, and a search of one or two places a run of equal pairs. Bound: the
+    memory's bandwidth for the two images, and one mispredicted branch a run.
+    """
     truth_areas[:] = 0
     predicted_areas[:] = 0
     mask, n_taken, first = len(places) - 1, 0, 0

@@ -152,6 +152,9 @@ def _join_runs(  # type: ignore[no-untyped-def]
 ):
     """Sum the shared pixels of every pair; `furthest[j]` is the largest end of the runs ≤ j.
 
+    Cost: a bisection a run of the truth, and one look at each run that it meets. Memory: linear in
+    cells and pairs.
+
     The runs of the prediction are sorted by start. Those before the first with
     ``furthest > start`` cannot reach a truth run, those from its end on begin too late.
     """

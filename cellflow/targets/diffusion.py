@@ -50,6 +50,10 @@ def place_cell(
     -------
     int
         Flat index of the centre: the cell's pixel nearest its mean, the first in raster order.
+
+    Notes
+    -----
+    Cost: one look at each pixel of the box.
     """
     height, width = box[2] - box[0], box[3] - box[1]
     stride = width + 1
@@ -160,6 +164,10 @@ def heat_cell(
     scratch : (4, S) float32 or float64, written
         ``S >= (h + 2) * (w + 1) + 1 + LANES``. Row 0 becomes the heat over the padded box, row 2
         the weights of `place_cell`.
+
+    Notes
+    -----
+    Cost: (h + 2) (w + 1) pixels × 2 (h + w + 4) steps, each at the cost of `diffuse`.
     """
     height, width = box[2] - box[0], box[3] - box[1]
     size = (height + 2) * (width + 1) + 1 + LANES
@@ -228,7 +236,10 @@ def write_flows(scratch: NDArray[Any], box: NDArray[np.int64], flows: NDArray[np
 
 @njit(cache=True, nogil=True)
 def mean_error(scratch: NDArray[Any], box: NDArray[np.int64], flows: NDArray[np.float32]) -> float:
-    """Give the mean squared distance between the flows of the cell in `scratch` and given ones."""
+    """Give the mean squared distance between the flows of the cell in `scratch` and given ones.
+
+    Parameters are those of `write_flows`. Cost: that of `climb`, and one look at each pixel.
+    """
     height, width = box[2] - box[0], box[3] - box[1]
     climb(scratch, height, width + 1)
     total, n = 0.0, 0

@@ -32,6 +32,27 @@ def test_a_request_is_followed_and_auto_never_emulates():
     assert choose_precision("auto", CPU).dtype is expected
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "dtype"),
+    [
+        ({"avx2": True}, torch.float32),
+        ({"avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, torch.float32),
+        ({"avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": True}, torch.bfloat16),
+    ],
+)
+def test_auto_takes_bfloat16_only_from_a_processor_that_reports_it(
+    capabilities, dtype, monkeypatch
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert choose_precision("auto", CPU).dtype is dtype
+
+
+def test_a_torch_that_reports_nothing_means_float32(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert choose_precision("auto", CPU).dtype is torch.float32
+
+
 def test_autocast_changes_convolutions_only_when_asked():
     convolution, image = torch.nn.Conv2d(1, 1, 3), torch.zeros(1, 1, 8, 8)
     with autocast(CPU, torch.float32):
