@@ -438,7 +438,7 @@ class TuningConfig:
     """0 = no check."""
     min_sizes: tuple[int, ...] = (15, 25, 35, 50, 75, 100, 150, 200, 300)
     """Pixels; real cells of the competition begin at 30."""
-    score_thresholds: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+    score_thresholds: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     """Of the calibrated confidence."""
     boundary_shifts: tuple[float, ...] = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
     """Pixels; one pixel costs a third of the score."""

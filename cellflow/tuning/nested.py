@@ -38,7 +38,7 @@ class TunedImage:
         The true one.
     told_type : str or None
         The one that the model tells from the image: settings are given by it.
-    group : str or None
+    group : str
         Images of one group stay in one fold.
     truth : CellMasks
     cells : ImageCells
@@ -51,7 +51,7 @@ class TunedImage:
     name: str
     cell_type: str | None
     told_type: str | None
-    group: str | None
+    group: str
     truth: CellMasks
     cells: ImageCells
     look: Callable[[float], SeenField]
@@ -204,7 +204,7 @@ def _choose(
     settings = config.tuning
     rng = np.random.default_rng(settings.seed)
     inner = assign_folds(kinds, groups, settings.n_inner_folds, rng)
-    return confidence, choose_settings(table, kinds, inner, default), table
+    return confidence, choose_settings(table, kinds, groups, inner, default), table
 
 
 def _cells_in_use(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cellflow.data.coco import read_coco_truth
+from cellflow.data.coco_truth import read_coco_truth
 from cellflow.data.kaggle import read_train_csv
 from cellflow.data.rle import dense_to_masks, labels_to_masks
 from cellflow.diagnosis.representation import keep_largest_pieces, measure_representation
