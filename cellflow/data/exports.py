@@ -19,7 +19,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from cellflow.atomic import atomic_path
 from cellflow.data.coco_rle import masks_to_counts
@@ -128,6 +127,7 @@ def write_seg(path: Path, labels: NDArray[np.int32], image_path: Path) -> None:
 def write_rois(path: Path, labels: NDArray[np.int32]) -> None:
     """Write the outline of every cell as an ImageJ region, in one zip."""
     from roifile import ImagejRoi
+    from scipy import ndimage
 
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for label, box in enumerate(ndimage.find_objects(labels), start=1):

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 SMALLEST_SPREAD = 1e-6
 """A feature that varies less, relative to the largest, is taken as constant."""
@@ -76,6 +75,9 @@ def fit_logistic(
         residual = (probability - wanted) / n
         slope = np.column_stack([residual.T @ x + penalty * weights, residual.sum(axis=0)])
         return float(value + penalty * (weights**2).sum() / 2), slope.ravel()
+
+    # Half a second, which a prediction, that only applies the weights, need not wait for.
+    from scipy.optimize import minimize
 
     start = np.zeros(n_classes * (d + 1))
     options = {"ftol": 1e-12, "gtol": 1e-7, "maxiter": 1000, "maxfun": 10_000}

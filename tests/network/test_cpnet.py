@@ -129,5 +129,14 @@ def test_of_cellpose_only_the_network_is_imported():
     assert set(done.stdout.split()) <= {"cellpose", "cellpose.version", "cellpose.resnet_torch"}
 
 
+def test_a_prediction_does_not_wait_for_modules_that_only_training_and_exports_need():
+    code = (
+        "import sys, cellflow.inference.folder;"
+        "print(*({'scipy.optimize', 'scipy.ndimage', 'scipy.stats'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []
+
+
 def test_the_flow_scale_is_cellposes():
     assert FLOW_SCALE == 5.0
