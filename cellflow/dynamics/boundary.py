@@ -109,8 +109,14 @@ def list_outer_ring(
     pixels, owners = np.empty(labels.size, np.int64), np.empty(labels.size, np.int32)
     near, n = np.empty(8, np.int32), 0
     for y in range(height):
+        row, above, below = labels[y], labels[max(0, y - 1)], labels[min(height - 1, y + 1)]
         for x in range(width):
-            if labels[y, x] != 0:
+            left, right = max(0, x - 1), min(width - 1, x + 1)
+            # At the image's border the pixel itself, which is 0, stands for what is beyond.
+            touching = above[x] | below[x] | row[left] | row[right]
+            if by_corners:
+                touching |= above[left] | above[right] | below[left] | below[right]
+            if row[x] != 0 or touching == 0:
                 continue
             n_near = 0
             for i in range(max(0, y - 1), min(height, y + 2)):
@@ -118,9 +124,8 @@ def list_outer_ring(
                     if labels[i, j] != 0 and (by_corners or i == y or j == x):
                         near[n_near] = labels[i, j]
                         n_near += 1
-            if n_near:
-                pixels[n], owners[n] = y * width + x, most_frequent(near[:n_near])
-                n += 1
+            pixels[n], owners[n] = y * width + x, most_frequent(near[:n_near])
+            n += 1
     return pixels[:n].copy(), owners[:n].copy()
 
 
@@ -146,13 +151,27 @@ def list_inner_ring(labels: NDArray[np.int32], by_corners: bool) -> NDArray[np.i
     height, width = labels.shape
     pixels, n = np.empty(labels.size, np.int64), 0
     for y in range(height):
+        row, above, below = labels[y], labels[max(0, y - 1)], labels[min(height - 1, y + 1)]
         for x in range(width):
-            label = labels[y, x]
-            is_edge = False
-            for i in range(max(0, y - 1), min(height, y + 2)):
-                for j in range(max(0, x - 1), min(width, x + 2)):
-                    is_edge |= labels[i, j] != label and (by_corners or i == y or j == x)
-            if label != 0 and is_edge:
+            label = row[x]
+            if label == 0:
+                continue
+            # At the image's border the pixel itself stands for what is beyond.
+            left, right = max(0, x - 1), min(width - 1, x + 1)
+            is_edge = (
+                (above[x] != label)
+                | (below[x] != label)
+                | (row[left] != label)
+                | (row[right] != label)
+            )
+            if by_corners and not is_edge:
+                is_edge = (
+                    (above[left] != label)
+                    | (above[right] != label)
+                    | (below[left] != label)
+                    | (below[right] != label)
+                )
+            if is_edge:
                 pixels[n] = y * width + x
                 n += 1
     return pixels[:n].copy()

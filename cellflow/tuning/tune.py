@@ -22,6 +22,7 @@ from cellflow.network.model_folder import WEIGHTS, ModelFolder, read_model_folde
 from cellflow.network.thresholds import CellSettings, Provenance, Thresholds, write_thresholds
 from cellflow.records import CellMasks
 from cellflow.training.cell_types import choose_images, learn_cell_types
+from cellflow.tuning.card import update_card
 from cellflow.tuning.choice import ALL_TYPES
 from cellflow.tuning.flow_cache import FlowCache
 from cellflow.tuning.grid import Grid
@@ -231,6 +232,7 @@ def _write(
         write_cell_type_head(path, subject.head)
     if found.confidence is not None:
         write_confidence(path, _recorded(found.confidence, result, held_out))
+    update_card(path, result)
     write_thresholds(path, _thresholds(subject, found, result, grid, held_out))
 
 

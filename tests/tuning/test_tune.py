@@ -52,6 +52,9 @@ def test_what_is_chosen_is_written_and_applied(tuned):
     folder = read_model_folder(path)
     assert folder.cell_type_head.record["images"] == {"astro": 8, "cort": 8}
     assert read_confidence(path).record["images_sha256"] == provenance.images_sha256
+    card = (path / "README.md").read_text(encoding="utf-8")
+    assert card.count("## Tuned thresholds") == 1
+    assert f"| astro | 8 | {result.types['astro'].default.estimate:.3f} |" in card
     numbers = json.loads((path / "tuning" / "tuning.json").read_text())
     assert numbers["types"]["astro"]["settings"]["boundary_shift"] == -1.0
     pictures = {picture.stem for picture in (path / "tuning").glob("*.png")}
@@ -91,6 +94,7 @@ def test_a_second_tuning_uses_the_cache_and_starts_from_the_training_settings(da
     second = tune([path], data)
     assert played.models[path].n_looks == n_looks
     assert second.to_dict() == first.to_dict()
+    assert (path / "README.md").read_text(encoding="utf-8").count("## Tuned thresholds") == 1
 
 
 def test_a_good_model_keeps_its_defaults(data, played):
