@@ -34,7 +34,8 @@ def command(
     """Choose the thresholds of MODELS by cell type, on images that they have not seen.
 
     Several models are those of the folds of one data set: each is looked at on its own held-out
-    images, and all get the same thresholds.
+    images, and all get the same thresholds. They are for the way in which images are seen here:
+    what is predicted with --views 8 is tuned with --set inference.views=8.
 
     \b
     cellflow tune runs/train-001 --train-dir sartorius/

@@ -47,11 +47,17 @@ def section(result: TuneResult) -> str:
             f"| {name} | {one.n_images} | {one.default.estimate:.3f} | {one.nested} | {one.gain} | "
             f"{one.itself.estimate:.3f} |"
         )
+    reliability = result.calibrated
+    if reliability.n_cells:
+        lines += [
+            "",
+            f"Confidence of a cell: calibration error {reliability.calibration_error:.3f} "
+            f"(before {result.raw.calibration_error:.3f}) on {reliability.n_cells} cells of images "
+            "that did not calibrate it.",
+        ]
     lines += [
         "",
-        f"Confidence of a cell: calibration error {result.calibrated.calibration_error:.3f} "
-        f"(before {result.raw.calibration_error:.3f}) on {result.calibrated.n_cells} cells of "
-        "images that did not calibrate it. Curves and numbers: `tuning/`.",
+        "Curves and numbers: `tuning/`.",
         *(f"\n{remark[0].upper()}{remark[1:]}." for remark in result.remarks),
     ]
     return "\n".join(lines) + "\n"

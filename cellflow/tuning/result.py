@@ -29,7 +29,9 @@ class TypeResult:
     ----------
     n_images : int
     settings : CellSettings
-        That prediction will use; of a model without diameter in pixels.
+        That prediction will use, but for the diameter.
+    diameter_factor : float
+        Times each model's own diameter.
     is_tuned : bool
         Whether they differ from the ones in use before.
     verdict : Verdict or None
@@ -46,6 +48,7 @@ class TypeResult:
 
     n_images: int
     settings: CellSettings
+    diameter_factor: float
     is_tuned: bool
     verdict: Verdict | None
     default: Interval
@@ -147,6 +150,7 @@ def _of_images(
     return TypeResult(
         n_images=len(own),
         settings=grid.settings_at(place, None),
+        diameter_factor=grid.diameter_factor[place[0]],
         is_tuned=place != found.in_use,
         verdict=found.choice.verdicts.get(key),
         default=mean_interval(default, **how),

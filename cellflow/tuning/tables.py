@@ -3,6 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
+from cellflow.diagnosis.boundary_bias import BoundaryBias
 from cellflow.network.thresholds import CellSettings
 from cellflow.records import Interval
 
@@ -14,7 +15,6 @@ def tune_table(result: "TuneResult") -> str:
     """Give scores, settings, boundary bias and reliability, and what must be known of them."""
     rows = result.types
     width = max(9, *map(len, rows))
-    raw, calibrated = result.raw, result.calibrated
     lines = [
         f"{'cell type':<{width}}  images  in use  tuned on itself  honest  95 % interval   "
         "honest - in use",
@@ -26,10 +26,7 @@ def tune_table(result: "TuneResult") -> str:
         f"{'cell type':<{width}}  boundary outside the truth, px: in use, honest, spread of cells",
         *(f"{name:<{width}}  {_bias(one)}" for name, one in rows.items()),
         "",
-        f"confidence of {calibrated.n_cells} cells, told by images that did not calibrate it: "
-        f"calibration error {raw.calibration_error:.3f}",
-        f"before and {calibrated.calibration_error:.3f} after, Brier {raw.brier:.3f} and "
-        f"{calibrated.brier:.3f}, AUC {raw.auc:.3f} and {calibrated.auc:.3f}",
+        _confidence(result),
     ]
     if result.told:
         lines.append(
@@ -42,6 +39,18 @@ def tune_table(result: "TuneResult") -> str:
     return "\n".join(lines)
 
 
+def _confidence(result: "TuneResult") -> str:
+    raw, calibrated = result.raw, result.calibrated
+    if calibrated.n_cells == 0:
+        return "confidence not calibrated: the settings in use find no cell"
+    return (
+        f"confidence of {calibrated.n_cells} cells, told by images that did not calibrate it: "
+        f"calibration error {raw.calibration_error:.3f}\n"
+        f"before and {calibrated.calibration_error:.3f} after, Brier {raw.brier:.3f} and "
+        f"{calibrated.brier:.3f}, AUC {raw.auc:.3f} and {calibrated.auc:.3f}"
+    )
+
+
 def _scores(one: "TypeResult") -> str:
     return (
         f"{one.n_images:6d}   {one.default.estimate:.3f}            {one.itself.estimate:.3f}   "
@@ -52,7 +61,7 @@ def _scores(one: "TypeResult") -> str:
 
 def _settings(one: "TypeResult") -> str:
     chosen: CellSettings = one.settings
-    diameter = "model's" if chosen.diameter is None else f"{chosen.diameter:.1f}"
+    diameter = "model's" if one.diameter_factor == 1 else f"x {one.diameter_factor:g}"
     flow = "none" if chosen.flow_threshold == 0 else f"{chosen.flow_threshold:.2f}"
     return (
         f"{chosen.cellprob_threshold:8.2f}  {flow:>5}  {chosen.min_size:8d}  "
@@ -72,11 +81,14 @@ def _verdict(one: "TypeResult") -> str:
 
 
 def _bias(one: "TypeResult") -> str:
-    before, after = one.bias_before, one.bias_after
-    return (
-        f"{before.offset.estimate:+.2f} ({_bounds(before.offset, '+.2f')})  "
-        f"{after.offset.estimate:+.2f} ({_bounds(after.offset, '+.2f')})  {before.spread:.2f}"
-    )
+    before, after = (_offset(bias) for bias in (one.bias_before, one.bias_after))
+    return f"{before}, {after}, {one.bias_after.spread:.2f}"
+
+
+def _offset(bias: BoundaryBias) -> str:
+    if bias.n_cells == 0:
+        return "no cell"
+    return f"{bias.offset.estimate:+.2f} ({_bounds(bias.offset, '+.2f')})"
 
 
 def _bounds(interval: Interval, form: str) -> str:
