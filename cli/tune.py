@@ -19,6 +19,7 @@ from .progress import Progress
 )
 @click.option("--n-folds", type=int, help="Of the cross-validation that tells the honest score.")
 @click.option("--cache", type=PATH, help="Folder for the network's output; safe to delete.")
+@click.option("--dry-run", is_flag=True, help="Only tell; leave the models as they are.")
 @click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
 @device_option
 @config_options
@@ -50,5 +51,5 @@ def command(
     with Progress("tuning", unit="image") as progress:
         result = tune(models, change=change, report=progress, say=say, **options)
     click.echo(to_json(result.to_dict()) if as_json else result.table())
-    for model in models:
+    for model in models if not options["dry_run"] else ():
         click.echo(f"written: {model / 'thresholds.json'}", err=True)

@@ -49,6 +49,7 @@ def tune(
     device: str = "auto",
     layout: str | None = None,
     cache: Path | None = None,
+    dry_run: bool = False,
     report: Report = lambda step, numbers: None,
     say: Say = lambda text: None,
 ) -> TuneResult:
@@ -70,6 +71,8 @@ def tune(
     cache : Path, optional
         Folder for the network's output, 4.4 MB an image of 520x704; by default ``flow-cache`` in
         the first model folder. It may be deleted at any time.
+    dry_run : bool
+        Only tell; the models stay as they are.
     report, say : callable
         ``report(step, numbers)`` with the images looked at, then the folds; ``say(text)`` with
         what the user should know.
@@ -115,7 +118,7 @@ def tune(
         )
     found = tune_nested(images, grid, config, grid.index_of(in_use), report)
     result = summarize(found, images, grid, held_out.remarks, config.tuning.seed)
-    for subject in subjects:
+    for subject in subjects if not dry_run else ():
         _write(subject, found, result, images, grid, held_out)
     return result
 

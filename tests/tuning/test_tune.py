@@ -97,6 +97,14 @@ def test_a_second_tuning_uses_the_cache_and_starts_from_the_training_settings(da
     assert (path / "README.md").read_text(encoding="utf-8").count("## Tuned thresholds") == 1
 
 
+def test_a_dry_run_leaves_the_model_as_it_is(data, played, tmp_path):
+    path = played("m", range(16))
+    before = {file.name: file.read_bytes() for file in path.iterdir()}
+    result = tune([path], data, cache=tmp_path / "cache", dry_run=True)
+    assert result.types["astro"].gain.low > 0.1
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == before
+
+
 def test_a_good_model_keeps_its_defaults(data, played):
     cort_only = [k for k in range(32) if k % 2 == 1]
     path = played("m", cort_only)
