@@ -13,6 +13,7 @@ from cellflow.inference.model import Model
 from cellflow.network.cpnet import PRETRAINED, load_pretrained, load_weights
 from cellflow.network.devices import choose_device
 from cellflow.network.model_folder import CONFIG, read_model_folder
+from cellflow.network.norms import absorb_norms
 
 __all__ = ["DEFAULT_MODEL_VARIABLE", "Model", "default_model", "load_model", "load_models"]
 
@@ -94,7 +95,7 @@ def load_model(
     if path.is_dir():
         folder = read_model_folder(path)
         return Model.from_network(
-            folder.load_network(),
+            absorb_norms(folder.load_network()),
             CellFinder.from_folder(folder, adjust),
             diameter=folder.diameter,
             device=chosen,
@@ -118,7 +119,7 @@ def load_model(
         replace(config, network=replace(config.network, diam_mean=float(network.diam_mean)))
     )
     return Model.from_network(
-        network,
+        absorb_norms(network),
         config,
         diameter=diameter,
         device=chosen,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import torch
-from cellpose.resnet_torch import CPnet
+from cellpose.resnet_torch import CPnet, resdown, resup
 
 from cellflow.atomic import atomic_path
 from cellflow.config import NetworkConfig
@@ -29,6 +29,8 @@ __all__ = [
     "load_pretrained",
     "load_weights",
     "models_folder",
+    "resdown",
+    "resup",
     "save_cellpose_file",
     "save_tensors",
     "weights_terms",
