@@ -72,7 +72,7 @@ def boundary_offsets(truth: Cells, predicted: Cells) -> NDArray[np.float64]:
     >>> truth, grown = np.zeros((2, 12, 12), int)
     >>> truth[3:9, 3:9], grown[2:10, 2:10] = 1, 1
     >>> boundary_offsets(truth, truth), boundary_offsets(truth, grown).round(1)
-    (array([0.]), array([1.1]))
+    (array([0.]), array([1.]))
     """
     truth, predicted = as_masks(truth), as_masks(predicted)
     errors = find_cell_errors(truth, predicted)

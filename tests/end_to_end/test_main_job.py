@@ -79,7 +79,7 @@ def test_train_predict_score_compare_show(cellflow, tmp_path):
     cellflow("train", "--train-dir", data, "--out", second, "--init", run, *options)
     cellflow("predict", held_out / "train", "--model", second, "--out", again)
     pair = json.loads(cellflow("compare", again, ours, "--truth", truth, "--json").out)["pairs"][0]
-    assert abs(pair["difference"]["mean"]) < 0.2
+    assert abs(pair["difference"]["estimate"]) < 0.2
     shown = cellflow("show", held_out / "train", "--masks", ours, "--out", tmp_path / "drawn")
     assert "4 pictures" in shown.out
 
@@ -102,7 +102,7 @@ def test_masks_corrected_as_seg_files_are_trained_on(cellflow, tmp_path):
 @pytest.mark.slow
 @pytest.mark.reference
 def test_a_trained_model_finds_the_same_cells_in_cellpose(tmp_path):
-    """Full-size network, trained for a minute and a half; the cells agree."""
+    """Full-size network, trained for a hundred steps whatever time they take; the cells agree."""
     torch.set_num_threads(2)
     models = pytest.importorskip("cellpose.models")
     from dataclasses import replace
@@ -118,6 +118,7 @@ def test_a_trained_model_finds_the_same_cells_in_cellpose(tmp_path):
     config = demo_config(0, 1.5)
     exact = replace(
         config,
+        training=replace(config.training, max_minutes=None, n_epochs=50, images_per_epoch=16),
         inference=replace(config.inference, precision="float32"),
         dynamics=replace(config.dynamics, tolerance=0.0),
     )

@@ -1,10 +1,13 @@
 """Checkpoints: exact, whole or absent, and never of another run."""
 
+import errno
+
 import pytest
 import torch
 
 from cellflow.config import TrainingConfig
 from cellflow.errors import DataError, ModelError
+from cellflow.training import checkpoint
 from cellflow.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from cellflow.training.optimizer import AveragedWeights, make_optimizer
 
@@ -96,9 +99,9 @@ def test_when_writing_fails_the_old_checkpoint_stays(tmp_path, monkeypatch):
 
     def fill_the_disk(content, target):
         target.write(b"half")
-        raise RuntimeError("PytorchStreamWriter failed writing file: No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", fill_the_disk)
+    monkeypatch.setattr(checkpoint, "save_tensors", fill_the_disk)
     with pytest.raises(DataError, match=r"cannot write .*last\.pt: .*No space left"):
         save_checkpoint(path, network, optimizer, POSITION, "key")
     assert path.read_bytes() == before
