@@ -10,7 +10,7 @@ demo: .venv/.installed
 
 test: .venv/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" -q
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q -m "not slow and not needs_jit and not real_data and not reference" tests/targets tests/dynamics tests/metrics tests/data
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n 2 -q -m "not slow and not needs_jit and not real_data and not reference" tests/targets tests/dynamics tests/metrics tests/data
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

@@ -27,6 +27,7 @@ def noisy_field(rng, noise=0.6):
     )
 
 
+@pytest.mark.needs_jit  # whole images, 27 times: minutes in plain Python
 @pytest.mark.parametrize("cellprob_threshold", [-2.0, 0.0, 1.0])
 @pytest.mark.parametrize("flow_threshold", [0.0, 0.3, 0.8])
 @pytest.mark.parametrize("min_size", [1, 15, 60])
