@@ -64,7 +64,7 @@ def case_rows(folder, path, diameter, rates) -> list[tuple[object, ...]]:
         alone = in_turns({name: network_side(model, image) for name, model in models.items()})
     rows = [(path.stem, diameter, "cellpose 3.1", N_IMAGES / seconds["cellpose 3.1"], 1.0, "", "")]
     for name, model in models.items():
-        floor = flops_of(model, image.shape[-2:], diameter) / rates[model.dtype]
+        floor = flops_of(model, image.shape[-2:], diameter) / rates[model.members[0].runner.dtype]
         rate, network = N_IMAGES / seconds[name], N_IMAGES / alone[name]
         ratio = seconds["cellpose 3.1"] / seconds[name]
         rows.append((path.stem, diameter, name, rate, ratio, network, f"{network * floor:.0%}"))

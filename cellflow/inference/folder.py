@@ -15,7 +15,7 @@ from cellflow.inference.image_job import ImageJob
 from cellflow.inference.model import Model
 from cellflow.inference.overlap import finish_behind
 from cellflow.inference.parts import Shard, write_part
-from cellflow.inference.plan import plan_prediction
+from cellflow.inference.plan import plan_prediction, settle_precision
 from cellflow.inference.store import Store
 
 Report = Callable[[int, Mapping[str, float]], None]
@@ -114,6 +114,7 @@ def predict_folder(
         store.remove()
     own = images if shard is None else shard.of(images)
     left = [path for path in own if not store.has(path)]
+    settle_precision(model, images, say)
     model = plan_prediction(model, left, store.state(), budget=budget, say=say)
     store.open(model)
     failures = _do_images(ImageJob(model, store, overlays, say), left, len(own), report)

@@ -60,6 +60,11 @@ class Member:
             prepared = prepared.pin_memory()
         return prepared.to(self.runner.device, non_blocking=True)
 
+    def resized(self, prepared: torch.Tensor, diameter: float) -> torch.Tensor:
+        """Give a prepared image at the size at which the network sees cells of `diameter` pixels."""
+        height, width = prepared.shape[-2:]
+        return resize_image(prepared[None], self.shape_seen((height, width), diameter))[0]
+
     def look(
         self, prepared: torch.Tensor, diameter: float, view: View
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -82,6 +87,5 @@ class Member:
             Style, on the device.
         """
         height, width = prepared.shape[-2:]
-        resized = resize_image(prepared[None], self.shape_seen((height, width), diameter))[0]
-        output, style = self.runner.run(view.apply(resized))
+        output, style = self.runner.run(view.apply(self.resized(prepared, diameter)))
         return resize_image(view.undo(output)[None], (height, width))[0], style

@@ -20,6 +20,10 @@ from cellflow.network.cpnet import CPnet
 from cellflow.records import FlowField, Prediction
 
 
+STYLE_TILES = 2
+"""Tiles on a side, of which the style of an image is told where its cells are not wanted."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Model:
     """Networks with all that they need to find cells.
@@ -105,6 +109,32 @@ class Model:
         """Give the first network by itself, in one view at its own scale."""
         return self.with_passes(views=1, scales=(1.0,), n_models=1)
 
+    def settle_precision(self, image: NDArray[Any]) -> list[str]:
+        """Decide by an image between bfloat16 and float32, where that is still open.
+
+        The first image that the model sees decides when this was not called.
+
+        Parameters
+        ----------
+        image : (H, W) or (C, H, W), any real dtype
+
+        Returns
+        -------
+        list of str
+            A sentence for each network that will run in float32 although the device has bfloat16.
+
+        Raises
+        ------
+        ImageError
+            As `start_field`.
+        """
+        said = []
+        for member in self.members:
+            if not member.runner.is_settled:
+                seen = member.resized(member.prepare(image), self.diameter_of(member))
+                said.append(member.runner.settle_precision(seen))
+        return [sentence for sentence in said if sentence]
+
     def compile_networks(self) -> list[str]:
         """Prepare the networks for many images, as ``inference.compilation`` asks for.
 
@@ -151,6 +181,30 @@ class Model:
         Parameters and Raises are those of `start_field`.
         """
         return self.start_field(image, diameter).result()
+
+    def style_of(self, image: NDArray[Any]) -> NDArray[np.float32]:
+        """Give the first network's (256,) style vector of the middle of an image, at unit length.
+
+        Parameters
+        ----------
+        image : (H, W) or (C, H, W), any real dtype
+
+        Raises
+        ------
+        ImageError
+            As `start_field`.
+
+        Notes
+        -----
+        Looks at no more than `STYLE_TILES` x `STYLE_TILES` tiles, where `flow_field` looks at all.
+        """
+        member = self.members[0]
+        seen = member.resized(member.prepare(image), self.diameter_of(member))
+        most = member.runner.side_of(STYLE_TILES)
+        (top, height), (left, width) = (_middle(side, most) for side in seen.shape[-2:])
+        _, style = member.runner.run(seen[:, top : top + height, left : left + width])
+        vector: NDArray[np.float32] = style.cpu().numpy()
+        return vector
 
     def predict(
         self, image: NDArray[Any], name: str = "image", diameter: float | None = None
@@ -274,9 +328,14 @@ class Model:
         return self.members[0].runner.device
 
     @property
-    def dtype(self) -> torch.dtype:
-        """Of the convolutions."""
-        return self.members[0].runner.dtype
+    def dtypes(self) -> tuple[str, ...]:
+        """Of the convolutions of each network; final once `is_settled`."""
+        return tuple(str(member.runner.dtype) for member in self.members)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether `settle_precision` has nothing left to decide."""
+        return all(member.runner.is_settled for member in self.members)
 
     @property
     def diam_mean(self) -> float:
@@ -299,3 +358,9 @@ class PendingPrediction:
         return self.model.finder.find(
             self.field.result(), self.name, diameter=seen, diam_mean=diam_mean
         )
+
+
+def _middle(side: int, most: int) -> tuple[int, int]:
+    """Give start and length of the middle of a side that is cut to `most` pixels."""
+    length = min(side, most)
+    return (side - length) // 2, length

@@ -71,6 +71,29 @@ def plan_prediction(
     return model
 
 
+def settle_precision(model: Model, images: Sequence[Path], say: Say = lambda text: None) -> None:
+    """Decide between bfloat16 and float32 by the first image that can be read.
+
+    Parameters
+    ----------
+    model : Model
+    images : sequence of path
+        All of them, done or not and of every shard: so each part of a run decides alike.
+    say : callable
+        Told when it is float32 although the device has bfloat16.
+    """
+    if model.is_settled:
+        return
+    for path in images:
+        try:
+            said = model.settle_precision(read_image(path))
+        except ImageError:
+            continue
+        for sentence in said:
+            say(sentence)
+        return
+
+
 def _continued(model: Model, earlier: Mapping[str, Any], say: Say) -> Model:
     """Give the model with the passes that an earlier run with a budget began with."""
     settings = earlier.get("inference", {})

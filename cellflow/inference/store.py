@@ -156,7 +156,7 @@ def state_of(model: Model) -> dict[str, Any]:
         "data": [asdict(member.data) for member in model.members],
         "inference": inference,
         "cells": model.finder.to_dict(),
-        "dtype": str(model.dtype),
+        "dtypes": list(model.dtypes),
     }
     plain: dict[str, Any] = json.loads(json.dumps(state))
     return plain

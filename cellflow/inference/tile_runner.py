@@ -14,10 +14,22 @@ from cellflow.inference.compilation import (
     compiled_forward,
     plain_forward,
 )
-from cellflow.inference.tiles import TileAverage, TileGrid, cut_tiles, padding, plan_tiles
+from cellflow.inference.precision_gate import (
+    LEAST_CORRELATION,
+    least_correlation,
+    richest_tile,
+)
+from cellflow.inference.tiles import (
+    TileAverage,
+    TileGrid,
+    cut_tiles,
+    longest_side,
+    padding,
+    plan_tiles,
+)
 from cellflow.network.cpnet import N_INPUTS, N_OUTPUTS, CPnet
 from cellflow.network.devices import is_out_of_memory
-from cellflow.network.precision import choose_precision
+from cellflow.network.precision import PrecisionChoice, choose_precision
 from cellflow.records import Shape
 
 Result = TypeVar("Result")
@@ -51,22 +63,65 @@ class TileRunner:
     resolution. On a GPU nothing waits: what is returned is still being computed.
 
     When the memory of the device runs out, the batch is halved, and stays so.
+
+    Where the precision is left to it and the device computes bfloat16, the first image decides, see
+    `settle_precision`.
     """
 
     def __init__(self, network: CPnet, settings: InferenceConfig, device: torch.device) -> None:
         self.network = network.to(device, memory_format=torch.channels_last).eval()
         self.device = device
-        self.dtype = choose_precision(settings.precision, device).dtype
+        self.precision = choose_precision(settings.precision, device)
+        self.is_settled = settings.precision != "auto" or self.precision.dtype is torch.float32
         self.batch_size = settings.batch_size or TILES_AT_ONCE[device.type]
         self._settings = settings
         self._compilation = choose_compilation(settings.compilation, device)
         self._plain = plain_forward(self.network, device, self.dtype)
         self._compiled: Forward | None = None
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the convolutions."""
+        return self.precision.dtype
+
     def plan(self, shape: Shape) -> TileGrid:
         """Give the tiles of an image of (H, W) pixels at the network's resolution."""
         height, width = (side + sum(padding(side)) for side in shape)
         return plan_tiles((height, width), self._settings.tile_size, self._settings.tile_overlap)
+
+    def side_of(self, n_tiles: int) -> int:
+        """Give the longest side, pixels at the network's resolution, that takes so many tiles."""
+        return longest_side(n_tiles, self._settings.tile_size, self._settings.tile_overlap)
+
+    def settle_precision(self, image: torch.Tensor) -> str:
+        """Keep bfloat16 only if it gives the same as float32 on a tile of this image.
+
+        Parameters
+        ----------
+        image : (2, H, W) float32
+            On the device, at the network's resolution.
+
+        Returns
+        -------
+        str
+            Why it is float32, for the user; empty where bfloat16 stays, and when it was asked for
+            by name or decided before.
+        """
+        if self.is_settled:
+            return ""
+        padded, grid = self._padded(image)
+        tile = richest_tile(cut_tiles(padded, grid)).contiguous(memory_format=torch.channels_last)
+        exact = plain_forward(self.network, self.device, torch.float32)
+        found = self._within_memory(grid, lambda: least_correlation(exact, self._plain, tile))
+        self.is_settled = True
+        if found >= LEAST_CORRELATION:
+            return ""
+        self.precision = PrecisionChoice(
+            dtype=torch.float32,
+            reason=f"bfloat16 correlates at {found:.4f} with it, below {LEAST_CORRELATION}",
+        )
+        self._plain = exact
+        return f"precision: {self.precision}"
 
     def run(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Run an image through the network.
@@ -88,10 +143,10 @@ class TileRunner:
         ModelError
             A single tile does not fit into the memory.
         """
+        self.settle_precision(image)
         height, width = image.shape[-2:]
-        (top, bottom), (left, right) = padding(height), padding(width)
-        padded = torch.nn.functional.pad(image, (left, right, top, bottom))
-        grid = self.plan((height, width))
+        top, left = padding(height)[0], padding(width)[0]
+        padded, grid = self._padded(image)
         output, style = self._within_memory(grid, lambda: self._run_tiles(padded, grid))
         return output[:, top : top + height, left : left + width], style
 
@@ -121,6 +176,11 @@ class TileRunner:
     def seconds_per_tile(self, grid: TileGrid) -> float:
         """Time a batch of tiles, on a CPU one tile, after one more to warm up; seconds."""
         return self._within_memory(grid, lambda: self._time_batch(grid))
+
+    def _padded(self, image: torch.Tensor) -> tuple[torch.Tensor, TileGrid]:
+        height, width = image.shape[-2:]
+        padded = torch.nn.functional.pad(image, (*padding(width), *padding(height)))
+        return padded, self.plan((height, width))
 
     def _time_batch(self, grid: TileGrid) -> float:
         # A GPU takes a whole batch in hardly more time than a tile; a processor need not be kept.

@@ -52,10 +52,11 @@ def plan_tiles(shape: tuple[int, int], tile_size: int, overlap: float) -> TileGr
     overlap : float
         Smallest share of a tile that its neighbour covers too; at least 0.05 is taken.
     """
-    overlap = min(0.5, max(0.05, overlap))
     starts, sides = [], []
     for side in shape:
-        count = 1 if side <= tile_size else int(np.ceil((1 + 2 * overlap) * side / tile_size))
+        count = (
+            1 if side <= tile_size else int(np.ceil((1 + 2 * _clamp(overlap)) * side / tile_size))
+        )
         sides.append(min(tile_size, side))
         starts.append(tuple(np.linspace(0, side - sides[-1], count).astype(int).tolist()))
     return TileGrid(shape=shape, tile=(sides[0], sides[1]), tops=starts[0], lefts=starts[1])
@@ -126,6 +127,22 @@ def padding(side: int) -> tuple[int, int]:
     """Give the pixels to add before and after: to a multiple of 16, and 8 more on each side."""
     missing = -side % DIVISOR
     return DIVISOR // 2 + missing // 2, DIVISOR // 2 + missing - missing // 2
+
+
+def longest_side(n_tiles: int, tile_size: int, overlap: float) -> int:
+    """Give the longest side of an image, before padding, that `plan_tiles` covers with `n_tiles`.
+
+    Examples
+    --------
+    >>> longest_side(1, 224, 0.1), longest_side(2, 224, 0.1)
+    (208, 352)
+    """
+    covered = tile_size if n_tiles == 1 else int(n_tiles * tile_size / (1 + 2 * _clamp(overlap)))
+    return (covered - DIVISOR) // DIVISOR * DIVISOR
+
+
+def _clamp(overlap: float) -> float:
+    return min(0.5, max(0.05, overlap))
 
 
 def _spread(profile: NDArray[np.float64], starts: tuple[int, ...]) -> NDArray[np.float64]:

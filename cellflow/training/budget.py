@@ -12,8 +12,9 @@ N_WARMUP_STEPS, N_TIMED_STEPS = 2, 4
 """The first steps of a sitting are slower (caches, compilers) and not timed; the plan is made
 after the next few."""
 GROWTH = 1.05
-"""A run is made longer only by more than this, and only in its first half: each change moves the
+"""A run is made longer only by more than this, and not in its last quarter: each change moves the
 learning rate."""
+LATEST_GROWTH = 0.75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +137,7 @@ class Pace:
         )
         seconds_left = self.max_seconds - self.closing_seconds - seconds
         plan = plan_epochs(seconds_left, costs, epochs_done=epochs_done, wanted=self.wanted)
-        is_early = epochs_done < current.n_epochs / 2
+        is_early = epochs_done < current.n_epochs * LATEST_GROWTH
         if plan.n_epochs > current.n_epochs and not (
             is_early and plan.n_epochs > current.n_epochs * GROWTH
         ):

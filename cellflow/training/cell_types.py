@@ -9,7 +9,7 @@ from cellflow.inference.predict import Model
 from cellflow.network.cell_type_head import FEWEST_GROUPS, CellTypeHead, fit_cell_type_head
 
 MOST_PER_TYPE = 24
-"""Images of a type whose style is looked at; each costs one pass of the network."""
+"""Images of a type whose style is looked at; each costs a few tiles."""
 
 
 def choose_images(entries: Sequence[Entry]) -> tuple[Entry, ...]:
@@ -60,7 +60,7 @@ def learn_cell_types(
     styles = []
     for entry in entries:
         between_images()
-        styles.append(model.flow_field(entry.load().image).style)
+        styles.append(model.style_of(entry.load().image))
     if not styles:
         return None
     return fit_cell_type_head(

@@ -92,6 +92,7 @@ class Session:
             between_images=interrupt.check,
             ranks=ranks,
         )
+        self._is_timed = False
         self._typed = choose_images([fact.entry for fact in self.materials.learnt])
 
     def run(self) -> None:
@@ -245,7 +246,7 @@ class Session:
         """Score the held-out images; keep the weights when they are the best so far."""
         position, before = self._run.position, self._clock()
         score = self._validator.score(self._scored)
-        self._note_validation(self._clock() - before)
+        self._run.pace.validation_seconds = self._clock() - before
         self._last_score = n_done, score
         if score.mean.estimate > position.best_score:
             position.best_score, position.best_epoch = score.mean.estimate, n_done
@@ -254,18 +255,24 @@ class Session:
         self.say(f"epoch {n_done}: held-out mAP {score.mean}")
         return score
 
-    def _note_validation(self, seconds: float) -> None:
-        """Tell the pace how long a validation takes, and what comes after the last one."""
-        pace, n_images = self._run.pace, len(self._validator.entries)
-        pace.validation_seconds = seconds
-        pace.closing_seconds = len(self._typed) * seconds / max(1, n_images)
+    def _time_the_rest(self) -> None:
+        """Time what is no training: a validation, and the styles for the cell-type head."""
+        pace, validator = self._run.pace, self._validator
+        pace.validation_seconds = validator.estimate_seconds(self.network, self._clock)
+        if self._typed:
+            model, image = validator.model(self.network), self._typed[0].load().image
+            model.style_of(image)
+            before = self._clock()
+            model.style_of(image)
+            pace.closing_seconds = len(self._typed) * (self._clock() - before)
+        self.network.train()
+        self._is_timed = True
 
     def _plan(self, steps_done: int) -> None:
         """Fit the number of epochs and validations into the time budget."""
         run, position = self._run, self._run.position
-        if not run.pace.validation_seconds:
-            self._note_validation(self._validator.estimate_seconds(self.network, self._clock))
-            self.network.train()
+        if not self._is_timed:
+            self._time_the_rest()
         current = Plan(n_epochs=position.n_epochs, validate_every=position.validate_every)
         epochs_done = position.epoch + steps_done / run.source.steps_per_epoch
         plan = self.ranks.in_first(lambda: run.pace.plan(run.clock(), epochs_done, current))

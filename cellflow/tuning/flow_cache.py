@@ -64,6 +64,8 @@ class FlowCache:
         DataError
             The image cannot be read, or the folder not be written.
         """
+        if not model.is_settled:
+            model.settle_precision(entry.load().image)
         path = self.folder / f"{_key(model, weights, entry, factor)}.npz"
         kept = _read(path)
         if kept is not None:
@@ -85,7 +87,7 @@ def _key(model: Model, weights: str, entry: Entry, factor: float) -> str:
         "inference": asdict(model.config.inference),
         "diameter": model.diameter,
         "dynamics": None if model.diameter else asdict(model.config.dynamics),
-        "dtype": str(model.dtype),
+        "dtype": ",".join(model.dtypes),
         "factor": factor,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]

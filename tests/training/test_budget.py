@@ -84,7 +84,8 @@ def test_a_run_grows_only_early_and_by_more_than_a_little():
     made = pace(100, 0.1)
     assert made.plan(0, 1, Plan(n_epochs=50, validate_every=10)).n_epochs > 90
     assert made.plan(0, 1, Plan(n_epochs=90, validate_every=10)).n_epochs == 90
-    assert made.plan(30, 30, Plan(n_epochs=50, validate_every=10)).n_epochs == 50
+    assert made.plan(30, 40, Plan(n_epochs=50, validate_every=10)).n_epochs == 50
+    assert made.plan(30, 30, Plan(n_epochs=50, validate_every=10)).n_epochs > 90
 
 
 def test_what_follows_the_last_validation_has_its_time():

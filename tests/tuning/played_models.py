@@ -52,13 +52,16 @@ class PlayedModel:
 
     def __init__(self, config):
         self.config, self.diameter, self.diam_mean = config, 12.0, 12.0
-        self.dtype, self.n_looks = torch.float32, 0
+        self.dtypes, self.is_settled, self.n_looks = ("torch.float32",), True, 0
 
     def find_diameter(self, image):
         return None
 
     def sizes(self, diameter):
         return diameter or self.diameter, self.diam_mean
+
+    def style_of(self, image):
+        return self.flow_field(image).style
 
     def flow_field(self, image, diameter=None):
         self.n_looks += 1

@@ -1,0 +1,109 @@
+"""bfloat16 is kept only where it says the same as float32."""
+
+import numpy as np
+import pytest
+import torch
+
+from cellflow.inference.plan import settle_precision
+from cellflow.inference.precision_gate import least_correlation, richest_tile
+from cellflow.network import precision
+
+BIAS = 300.0
+"""Steps of bfloat16 at this size are 2: far larger than what a random network says."""
+
+
+@pytest.fixture
+def native_bfloat16(monkeypatch):
+    """Every device says that it computes bfloat16; a processor without it emulates it."""
+    monkeypatch.setattr(precision, "has_native_bfloat16", lambda device: True)
+
+
+@pytest.fixture
+def image(rng):
+    return rng.random((90, 80), np.float32)
+
+
+def loud(model):
+    """Make the outputs of a model large, as those of a trained one are."""
+    model.network.output[2].weight.data *= 100
+    return model
+
+
+def drowned(model):
+    """Add to the outputs of a model a constant in which bfloat16 loses them."""
+    model.network.output[2].bias.data += BIAS
+    return model
+
+
+def test_bfloat16_stays_where_it_correlates(native_bfloat16, tiny_model, image):
+    model = loud(tiny_model(precision="auto"))
+    assert not model.is_settled
+    assert model.settle_precision(image) == []
+    assert model.is_settled
+    assert model.dtypes == ("torch.bfloat16",)
+
+
+def test_a_network_that_bfloat16_would_spoil_runs_in_float32(native_bfloat16, tiny_model, image):
+    model = drowned(tiny_model(precision="auto"))
+    expected = drowned(tiny_model(precision="float32")).flow_field(image)
+    (said,) = model.settle_precision(image)
+    assert "float32 (bfloat16 correlates at 0." in said
+    assert model.dtypes == ("torch.float32",)
+    np.testing.assert_array_equal(model.flow_field(image).flows, expected.flows)
+
+
+def test_the_first_image_decides_when_nothing_did_before(native_bfloat16, tiny_model, image):
+    model = drowned(tiny_model(precision="auto"))
+    model.predict(image)
+    assert model.dtypes == ("torch.float32",)
+    assert model.settle_precision(image) == []
+
+
+def test_what_is_asked_for_by_name_is_not_questioned(native_bfloat16, tiny_model, image):
+    model = drowned(tiny_model(precision="bfloat16"))
+    assert model.is_settled
+    model.predict(image)
+    assert model.dtypes == ("torch.bfloat16",)
+
+
+def test_each_network_of_several_is_judged_by_itself(native_bfloat16, tiny_model, image):
+    good, bad = (tiny_model(precision="auto", seed=k, name=f"net{k}") for k in range(2))
+    model = type(good).joined([loud(good), drowned(bad)])
+    assert len(model.settle_precision(image)) == 1
+    assert model.dtypes == ("torch.bfloat16", "torch.float32")
+
+
+def test_an_image_that_cannot_be_read_leaves_it_to_the_next(
+    native_bfloat16, tiny_model, image, tmp_path
+):
+    import tifffile
+
+    broken, whole = tmp_path / "a.tif", tmp_path / "b.tif"
+    broken.write_bytes(b"II*")
+    tifffile.imwrite(whole, image)
+    model, said = drowned(tiny_model(precision="auto")), []
+    settle_precision(model, [broken], said.append)
+    assert not model.is_settled
+    settle_precision(model, [broken, whole], said.append)
+    assert model.is_settled
+    assert len(said) == 1
+
+
+def test_a_constant_or_broken_output_correlates_with_nothing():
+    wave = torch.linspace(0, 1, 64).reshape(1, 1, 8, 8).repeat(1, 3, 1, 1)
+
+    def says(output):
+        return lambda tile: (output, torch.zeros(1, 256))
+
+    assert least_correlation(says(wave), says(2 * wave + 1), wave) == pytest.approx(1.0)
+    flat, broken = wave.clone(), wave.clone()
+    flat[:, 1] = 0.5
+    broken[0, 2, 0, 0] = float("nan")
+    for other in (flat, broken):
+        assert least_correlation(says(wave), says(other), wave) == 0.0
+
+
+def test_the_tile_that_decides_shows_something():
+    tiles = torch.zeros(4, 2, 8, 8)
+    tiles[2, 0, :4] = 1.0
+    assert torch.equal(richest_tile(tiles), tiles[2:3])
