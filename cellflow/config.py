@@ -148,8 +148,8 @@ class InferenceConfig:
     """Tiles per forward pass; bounds the memory. None = 8; on a CPU 4, whose feature maps need
     less new memory (docs/decisions/0002-freed-memory-is-kept.md)."""
     precision: Precision = "auto"
-    """auto = bfloat16 where the device computes it natively and a tile of the first image shows that
-    the network says the same in it (cellflow/inference/precision_gate.py), else float32."""
+    """auto = bfloat16 where the device computes it natively, and a tile of the first image shows
+    that the network says the same in it (cellflow/inference/precision_gate.py); else float32."""
     compilation: Compilation = "auto"
     """How the network is prepared for its fixed shapes, see cellflow/inference/compilation.py; auto
     = CUDA graphs on CUDA (a second), nothing elsewhere. inductor costs a minute a network."""

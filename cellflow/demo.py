@@ -70,13 +70,15 @@ def demo_config(seed: int, minutes: float) -> Config:
     Notes
     -----
     Cells stay at their own size: shrinking or enlarging a 17 px cell to Cellpose's 30 px triples
-    the pixels. Small crops fit the processor's cache. The epochs are as many as the time allows.
+    the pixels. Small crops fit the processor's cache, small batches make more steps of them, and
+    the epochs are as many as the time allows.
     """
     return Config(
         network=NetworkConfig(diam_mean=17.0),
         training=TrainingConfig(
             n_epochs=2000,
             max_minutes=minutes,
+            batch_size=4,
             crop_size=96,
             schedule="cosine",
             warmup_epochs=3,
@@ -93,7 +95,7 @@ def run_demo(
     out: Path | str,
     *,
     seed: int = 0,
-    minutes: float = 4.5,
+    minutes: float = 5.0,
     device: str = "auto",
     report: Report = lambda step, numbers: None,
     say: Say = lambda text: None,

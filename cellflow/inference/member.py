@@ -61,7 +61,7 @@ class Member:
         return prepared.to(self.runner.device, non_blocking=True)
 
     def resized(self, prepared: torch.Tensor, diameter: float) -> torch.Tensor:
-        """Give a prepared image at the size at which the network sees cells of `diameter` pixels."""
+        """Give a prepared image as the network sees one with cells of `diameter` pixels."""
         height, width = prepared.shape[-2:]
         return resize_image(prepared[None], self.shape_seen((height, width), diameter))[0]
 

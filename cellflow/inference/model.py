@@ -19,7 +19,6 @@ from cellflow.inference.views import VIEWS
 from cellflow.network.cpnet import CPnet
 from cellflow.records import FlowField, Prediction
 
-
 STYLE_TILES = 2
 """Tiles on a side, of which the style of an image is told where its cells are not wanted."""
 

@@ -33,12 +33,13 @@ def least_correlation(exact: Forward, rounded: Forward, tile: torch.Tensor) -> f
     Costs a pass of one tile in each type.
     """
     (one, _), (other, _) = exact(tile), rounded(tile)
-    centred = [
-        x[0].double().flatten(1) - x[0].double().mean(dim=(1, 2))[:, None] for x in (one, other)
-    ]
-    products = (centred[0] * centred[1]).sum(dim=1)
-    norms = centred[0].norm(dim=1) * centred[1].norm(dim=1)
-    return float(torch.nan_to_num(products / norms, nan=0.0).min())
+    a, b = (_centred(output[0].double().flatten(1)) for output in (one, other))
+    correlations = (a * b).sum(dim=1) / (a.norm(dim=1) * b.norm(dim=1))
+    return float(torch.nan_to_num(correlations, nan=0.0).min())
+
+
+def _centred(rows: torch.Tensor) -> torch.Tensor:
+    return rows - rows.mean(dim=1, keepdim=True)
 
 
 def richest_tile(tiles: torch.Tensor) -> torch.Tensor:

@@ -52,11 +52,9 @@ def plan_tiles(shape: tuple[int, int], tile_size: int, overlap: float) -> TileGr
     overlap : float
         Smallest share of a tile that its neighbour covers too; at least 0.05 is taken.
     """
-    starts, sides = [], []
+    starts, sides, spread = [], [], 1 + 2 * _clamp(overlap)
     for side in shape:
-        count = (
-            1 if side <= tile_size else int(np.ceil((1 + 2 * _clamp(overlap)) * side / tile_size))
-        )
+        count = 1 if side <= tile_size else int(np.ceil(spread * side / tile_size))
         sides.append(min(tile_size, side))
         starts.append(tuple(np.linspace(0, side - sides[-1], count).astype(int).tolist()))
     return TileGrid(shape=shape, tile=(sides[0], sides[1]), tops=starts[0], lefts=starts[1])

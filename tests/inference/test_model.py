@@ -225,3 +225,20 @@ def test_the_settings_of_the_first_model_hold_for_all(tiny_model):
     both = Model.joined([first, second])
     assert both.config == first.config
     assert replace(both, members=both.members[:1]).fingerprint == first.fingerprint
+
+
+def test_the_style_of_a_small_image_is_that_of_its_flow_field(tiny_model, image):
+    model, small = tiny_model(), image[:80]
+    np.testing.assert_allclose(model.style_of(small), model.flow_field(small).style, atol=1e-5)
+
+
+def test_the_style_of_a_large_image_is_told_from_four_tiles_in_its_middle(tiny_model, rng):
+    model, large = tiny_model(), rng.random((300, 260), np.float32)
+    forward, n_tiles = model.network.forward, []
+    model.network.forward = lambda tiles: (n_tiles.append(len(tiles)), forward(tiles))[1]
+    style = model.style_of(large)
+    assert sum(n_tiles) == 4
+    # What lies far from the middle is not looked at, if it leaves the contrast as it is.
+    other = large.copy()
+    other[:40] = rng.permuted(other[:40])
+    np.testing.assert_array_equal(model.style_of(other), style)

@@ -1,6 +1,7 @@
 """At the end of a training with several cell types the model learns to tell them."""
 
 import json
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,10 @@ from cellflow.data.dataset import Entry
 from cellflow.data.images import write_png
 from cellflow.data.kaggle import KaggleImage, write_train_csv
 from cellflow.data.rle import labels_to_masks
+from cellflow.inference.model import Model
 from cellflow.inference.predict import load_model
 from cellflow.network.model_folder import read_model_folder
+from cellflow.training.budget import Pace
 from cellflow.training.cell_types import MOST_PER_TYPE, choose_images
 from cellflow.training.fine_tune import fine_tune
 
@@ -77,3 +80,25 @@ def test_one_type_gives_no_head(disc_folder, tmp_path, small_config):
     assert not (out / "cell_types.json").exists()
     assert read_model_folder(out).record["cell_type_head"] is None
     assert "Cell types" not in (out / "README.md").read_text()
+
+
+def test_a_time_budget_leaves_time_for_it_without_held_out_images(
+    tmp_path, small_config, monkeypatch
+):
+    reserved, plan, style_of = [], Pace.plan, Model.style_of
+
+    def watched(pace, *facts):
+        reserved.append(pace.closing_seconds)
+        return plan(pace, *facts)
+
+    def slow(model, image):
+        time.sleep(0.02)
+        return style_of(model, image)
+
+    monkeypatch.setattr(Pace, "plan", watched)
+    monkeypatch.setattr(Model, "style_of", slow)
+    config = small_config(n_epochs=4, max_minutes=5.0, validation_share=0)
+    data = two_types(tmp_path / "data", 8)
+    fine_tune(data, tmp_path / "run", config, init="scratch", device="cpu")
+    assert reserved
+    assert min(reserved) >= 8 * 0.02
