@@ -2,7 +2,8 @@
 
     make bench
 
-Takes about twelve minutes on two processor cores; nothing else should run meanwhile.
+Takes about twenty minutes on two processor cores; nothing else should run meanwhile. The network's
+part needs the model that `make demo` leaves in `runs/demo`.
 """
 
 import datetime
@@ -14,11 +15,14 @@ from cellflow.atomic import write_text
 from cellflow.doctor import machine_report
 
 HERE = Path(__file__).parent
+DEMO_MODEL = Path("runs/demo/model/config.json")
 SCRIPTS = ("targets", "dynamics", "rle", "read_kaggle", "score", "network", "large", "training")
 
 
 def main() -> None:
     """Run the scripts one after the other, each in a fresh process."""
+    if not DEMO_MODEL.exists():
+        sys.exit(f"{DEMO_MODEL} is missing; run `make demo` first")
     report = machine_report()
     facts = {key: report[key] for key in report if not key.startswith(("weights", "kernel"))}
     facts["python"] = facts["python"].split()[0]

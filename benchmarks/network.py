@@ -16,6 +16,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import torch
 from measure import in_processes, markdown
 from network_cuda import cuda_section
 
@@ -24,9 +25,9 @@ from cellflow.data.images import read_image
 from cellflow.data.kaggle import read_train_csv
 from cellflow.inference.predict import load_model
 from cellflow.metrics.average_precision import average_precision
+from cellflow.network.precision import has_native_bfloat16
 
 DEMO = Path("runs/demo")
-PRECISIONS = "float32", "bfloat16"
 DIAMETERS = {"cort": 30.0, "shsy5y": 17.0}
 HEADER = (
     "image",
@@ -44,21 +45,25 @@ HEADER = (
 def main(folder: Path, cases: list[tuple[Path, float]]) -> None:
     """Print a row an image, diameter and precision."""
     rows: list[tuple[object, ...]] = []
+    is_native = has_native_bfloat16(torch.device("cpu"))
+    precisions = ("float32", "bfloat16") if is_native else ("float32",)
     for path, diameter in cases:
         image = read_image(path)
         sides = {"cellpose 3.1": partial(Cellpose, folder, image, diameter)}
-        for precision in PRECISIONS:
+        for precision in precisions:
             sides[f"cellflow {precision}"] = partial(Cellflow, folder, image, diameter, precision)
         times = in_processes(sides)
         masks, outputs, _ = sides["cellpose 3.1"]()()
         reference = times["cellpose 3.1"].wall
-        for precision in PRECISIONS:
+        for precision in precisions:
             wall = times[f"cellflow {precision}"].wall
             agreement = agree(folder, image, diameter, precision, masks, outputs)
             numbers = reference / 1e3, wall / 1e3, reference / wall
             rows.append((path.stem, masks.max(), diameter, precision, *numbers, *agreement))
     print("One image to cells on the CPU, cellpose / cellflow, medians in turns by the clock\n")
     print(markdown(HEADER, rows))
+    if not is_native:
+        print("\nThis processor has no bfloat16, so that side was not measured.")
     print("\n" + cuda_section(folder, cases))
 
 

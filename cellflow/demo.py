@@ -95,7 +95,7 @@ def run_demo(
     out: Path | str,
     *,
     seed: int = 0,
-    minutes: float = 5.0,
+    minutes: float = 4.5,
     device: str = "auto",
     report: Report = lambda step, numbers: None,
     say: Say = lambda text: None,

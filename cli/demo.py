@@ -12,7 +12,7 @@ from .options import PATH, SEED, device_option, json_option
 @click.option(
     "--seed", type=SEED, default=0, show_default=True, help="Of images, weights and crops."
 )
-@click.option("--minutes", default=5.0, show_default=True, help="Of training.")
+@click.option("--minutes", default=4.5, show_default=True, help="Of training.")
 @device_option
 @json_option
 def command(out: Path, seed: int, minutes: float, device: str, as_json: bool) -> None:
