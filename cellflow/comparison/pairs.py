@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from cellflow.comparison.estimates import PairedEstimates
 from cellflow.comparison.power import (
     IMAGE_COUNTS,
     flip_chance,
+    holm,
     sign_flip_p_value,
     smallest_visible,
 )
@@ -39,10 +41,12 @@ def paired_differences(
         Size and split of the hidden test set.
     """
     estimates = evidence.estimate(evidence.precision)
-    return tuple(
+    pairs = [
         _pair(names, row, sides, evidence, estimates, settings)
         for row, sides in enumerate(itertools.combinations(range(len(names)), 2))
-    )
+    ]
+    corrected = holm([pair.p_value for pair in pairs])
+    return tuple(replace(pair, p_corrected=p) for pair, p in zip(pairs, corrected, strict=True))
 
 
 def rank(names: Sequence[str], evidence: Evidence) -> Ranking:
@@ -80,6 +84,7 @@ def _pair(
         difference=estimates.differences[row],
         probability_first_better=float((draws > 0).mean() + (draws == 0).mean() / 2),
         p_value=p_value,
+        p_corrected=p_value,
         p_is_exact=p_is_exact,
         smallest_visible=smallest_visible(error, n_images, [n_images])[n_images],
         smallest_visible_with=smallest_visible(error, n_images, IMAGE_COUNTS),

@@ -75,6 +75,27 @@ def flip_chance(
     return float(public * (1 - private) + private * (1 - public))
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Correct p values for how many there are (S. Holm, Scand. J. Statist. 6, 1979).
+
+    Returns
+    -------
+    list of float
+        In the same order, each at least its own p and at most 1: calling those below 0.05
+        differences is wrong anywhere among them in at most 5 % of cases.
+
+    Examples
+    --------
+    >>> holm([0.04, 0.01, 0.03])
+    [0.06, 0.03, 0.06]
+    """
+    corrected, largest = [1.0] * len(p_values), 0.0
+    for rank, index in enumerate(np.argsort(p_values, kind="stable")):
+        largest = max(largest, (len(p_values) - rank) * p_values[index])
+        corrected[index] = min(1.0, largest)
+    return corrected
+
+
 def sign_flip_p_value(
     differences: NDArray[np.float64], rng: np.random.Generator, n_draws: int = N_FLIPS
 ) -> tuple[float, bool]:

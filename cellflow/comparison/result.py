@@ -158,7 +158,10 @@ class PairedDifference:
     probability_first_better : float
         Share of the bootstrap draws with a positive difference, half of those with none.
     p_value : float
-        Two-sided permutation test by flipping the sign of each image's, or cluster's, difference.
+        Two-sided permutation test by flipping the sign of each image's, or cluster's, difference;
+        of this pair by itself.
+    p_corrected : float
+        The same by Holm's rule for all pairs of the comparison.
     p_is_exact : bool
         Whether all flips were tried.
     smallest_visible : float
@@ -179,6 +182,7 @@ class PairedDifference:
     difference: Interval
     probability_first_better: float
     p_value: float
+    p_corrected: float
     p_is_exact: bool
     smallest_visible: float
     smallest_visible_with: dict[int, float]

@@ -42,7 +42,7 @@ def answer(comparison: "Comparison") -> str:
             "interval."
         )
     difference = signed(_times(sign, pair.difference))
-    evidence = f"difference {difference}, p {p_value(pair.p_value)}, {n_images} {plural}"
+    evidence = f"difference {difference}, p {p_value(pair.p_corrected)}, {n_images} {plural}"
     if pair.difference.low > 0 or pair.difference.high < 0:
         return f"{best} is better than {second}: {means}; {evidence}."
     return (
@@ -144,18 +144,21 @@ def _overlap(cost: "OverlapCost") -> str:
 
 
 def _differences(comparison: "Comparison") -> list[str]:
-    lines = ["paired difference   95 % interval          p   first better   with <= 0.80"]
+    lines = ["paired difference   95 % interval     Holm's p   first better   with <= 0.80"]
+    if len(comparison.pairs) == 1:
+        lines[0] = lines[0].replace("Holm's p", "       p")
     letter_pairs = itertools.combinations(_letters(comparison), 2)
     lower = comparison.ranking.differences_up_to
     for letters, pair, low in zip(letter_pairs, comparison.pairs, lower, strict=True):
         better = f"{pair.probability_first_better:.1%}"
         lines.append(
             f"{letters[0]} - {letters[1]}      {pair.difference.estimate:+.3f}   "
-            f"{bounds(pair.difference, with_sign=True):<16}  {p_value(pair.p_value):>7}   "
+            f"{bounds(pair.difference, with_sign=True):<16}  {p_value(pair.p_corrected):>7}   "
             f"{better:>12}   {signed(low)}"
         )
     flips = "all" if comparison.pairs[0].p_is_exact else f"{N_FLIPS:,} random"
-    each = ", each pair by itself" if len(comparison.pairs) > 1 else ""
+    n_pairs = len(comparison.pairs)
+    each = f", corrected for {n_pairs} pairs by Holm's rule" if n_pairs > 1 else ""
     lines.append(f"p: permutation test, {flips} flips of the images' signs{each}")
     return lines
 

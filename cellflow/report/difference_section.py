@@ -62,7 +62,7 @@ def _pair_figure(subject: Subject, comparison: Comparison, row: int) -> str:
     caption = (
         f"{name(pair.first)} minus {name(pair.second)}: each dot is an image, to the right where "
         f"{name(pair.first)} is better; below the dots their mean with its 95 % interval. "
-        f"Permutation p {text(p_value(pair.p_value))}; "
+        f"Permutation p {text(p_value(pair.p_corrected))}; "
         f"{_share(pair.probability_first_better)} of the bootstrap draws favour "
         f"{name(pair.first)}. These images can show a difference of "
         f"{number(pair.smallest_visible)} or more with 80 % power. A dot opens its image."
@@ -113,7 +113,7 @@ def _all_pairs(comparison: Comparison) -> str:
             f"{name(pair.first)} − {name(pair.second)}",
             tag("strong", number(pair.difference.estimate, signed=True)),
             text(bounds(pair.difference, signed=True)),
-            text(p_value(pair.p_value)),
+            text(p_value(pair.p_corrected)),
             interval_row(scale, 0, pair.difference, zero=True),
         ]
         for pair in comparison.pairs

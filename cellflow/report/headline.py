@@ -59,7 +59,7 @@ def _of_comparison(subject: Subject, comparison: Comparison) -> str:
     shown = _times(pair.difference, sign)
     facts = (
         f"mAP, 95 % interval {bounds(shown, signed=True)}, paired over {_images(subject)}; "
-        f"permutation p {p_value(pair.p_value)}."
+        f"permutation p {p_value(pair.p_corrected)}."
     )
     return tag(
         "header",

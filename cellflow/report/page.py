@@ -75,8 +75,8 @@ def method_section(subject: Subject, pictures: str) -> Section:
     if subject.comparison is not None:
         lines.append(
             "Differences are paired: each image is its own control. p is that of a permutation "
-            "test that flips the sign of the images' differences; it is not corrected for the "
-            "number of pairs looked at."
+            "test that flips the sign of the images' differences; of several pairs it is corrected "
+            "for their number by Holm's rule."
         )
     if not subject.scores:
         lines.append(

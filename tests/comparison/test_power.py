@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cellflow.comparison.power import flip_chance, sign_flip_p_value, smallest_visible
+from cellflow.comparison.power import flip_chance, holm, sign_flip_p_value, smallest_visible
 
 
 def test_four_times_the_images_show_half_the_difference():
@@ -43,3 +43,10 @@ def test_the_exact_and_the_random_permutation_test_agree(rng):
     p, is_also_exact = sign_flip_p_value(np.concatenate([differences, [0.0]]), rng)
     assert (is_exact, is_also_exact) == (True, False)
     assert p == pytest.approx(exact, abs=0.02)
+
+
+def test_holm_corrects_for_the_number_of_pairs_and_keeps_the_order():
+    assert holm([0.2]) == [0.2]
+    assert holm([0.001, 0.5, 0.02]) == pytest.approx([0.003, 0.5, 0.04])
+    # A larger p never becomes the smaller one, and none exceeds 1.
+    assert holm([0.4, 0.35, 0.9]) == [1.0, 1.0, 1.0]
