@@ -236,6 +236,11 @@ class TrainingConfig:
     ema_decay: float | None = None
     """Share that the running average of the weights keeps at each step, such as 0.999; the average
     is then what is validated and kept. None = the weights themselves."""
+    flow_weight: float = 1.0
+    """What the loss of flows counts beside that of the cell probability; 1 = Cellpose's."""
+    style: bool = True
+    """Whether the decoder sees the style vector. false = its weights are 0 and stay so, and every
+    program that opens the model finds the same cells."""
     crop_size: int = 224
     """Side of the random squares, pixels; a multiple of 16."""
     images_per_epoch: int | None = None
@@ -272,7 +277,8 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         _require_finite("training", self)
-        for name in ("n_epochs", "batch_size", "learning_rate", "validate_every", "step_every"):
+        positive = ("n_epochs", "batch_size", "learning_rate", "validate_every", "step_every")
+        for name in (*positive, "flow_weight"):
             value = getattr(self, name)
             _require(value > 0, f"training.{name}: expected > 0, found {value}")
         for name in ("max_minutes", "images_per_epoch", "gradient_clip", "patience"):

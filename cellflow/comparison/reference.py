@@ -110,6 +110,8 @@ def _require_possible(config: Config) -> None:
     optimizer, levers = config.training.optimizer, choose_levers(config.augment)
     if optimizer not in ("adamw", "sgd"):
         raise ConfigError(f"Cellpose has no optimiser {optimizer}; expected adamw or sgd")
+    if config.training.flow_weight != 1 or not config.training.style:
+        raise ConfigError("Cellpose's own trainer has neither training.flow_weight nor .style")
     own = LEVELS["cellpose"]
     if replace(levers, scale_range=own.scale_range) != own:
         raise ConfigError(

@@ -33,6 +33,7 @@ __all__ = [
     "resup",
     "save_cellpose_file",
     "save_tensors",
+    "silence_style",
     "weights_terms",
 ]
 
@@ -130,6 +131,19 @@ def load_pretrained(name: str) -> tuple[CPnet, Path]:
     # As in Cellpose, whatever the file says.
     network.diam_mean.data.fill_(NUCLEI_DIAMETER if name == "nuclei" else PRETRAINED_DIAMETER)
     return network, path
+
+
+def silence_style(network: CPnet) -> None:
+    """Cut the style vector off the decoder for good: its weights become 0 and are not trained.
+
+    Notes
+    -----
+    The vector itself is still computed, and the biases behind it stay. As weights of 0 are part
+    of any file of the model, Cellpose too finds the same cells with it.
+    """
+    for block in network.upsample.up:
+        for number in (1, 2, 3):
+            block.conv[number].full.weight.requires_grad_(False).zero_()
 
 
 def save_cellpose_file(network: CPnet, path: Path | str) -> None:

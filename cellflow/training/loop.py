@@ -187,9 +187,10 @@ def _step_in_parts(run: Run, batch: Batch) -> torch.Tensor:
         with autocast(run.device, run.dtype):
             network = run.network if run.wrapped is None else run.wrapped
             output = network(image.contiguous(memory_format=torch.channels_last))[0]
-        part_losses = torch.stack(flow_and_cell_loss(output, *target))
+        flow_loss, cell_loss = flow_and_cell_loss(output, *target)
+        part_losses = torch.stack([flow_loss, cell_loss])
         share = len(image) / len(batch.image)
-        (share * part_losses.sum()).backward()  # type: ignore[no-untyped-call]
+        (share * (run.config.flow_weight * flow_loss + cell_loss)).backward()  # type: ignore[no-untyped-call]
         losses += share * part_losses.detach()
     if run.config.gradient_clip is not None:
         torch.nn.utils.clip_grad_norm_(run.network.parameters(), run.config.gradient_clip)

@@ -9,7 +9,7 @@ from cellflow.network.cpnet import FLOW_SCALE
 def flow_and_cell_loss(
     output: torch.Tensor, flows: torch.Tensor, cells: torch.Tensor, weights: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Give the flow loss and the cell-probability loss; training minimises their sum.
+    """Give the flow loss and the cell-probability loss; training minimises their weighted sum.
 
     Parameters
     ----------

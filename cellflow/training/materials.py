@@ -22,6 +22,9 @@ from cellflow.training.survey import ImageFacts, fingerprint, median_diameter, s
 HARMLESS = ("max_minutes", "n_workers", "cache_megabytes", "store_prepared")
 """Training settings that may differ between the sittings of one run."""
 
+LATER = {"flow_weight": 1.0, "style": True}
+"""Training settings that runs from before they existed lack, and what those runs did."""
+
 
 _RESCALED = {
     "image": "each image by its own",
@@ -92,6 +95,9 @@ class Materials:
         settings = config_to_dict(config)
         for name in HARMLESS:
             settings["training"].pop(name)
+        for name, as_before in LATER.items():
+            if settings["training"][name] == as_before:
+                settings["training"].pop(name)
         settings.pop("tuning")
         content = [fingerprint(self.train), fingerprint(self.validation), settings]
         if self.extra:

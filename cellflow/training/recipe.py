@@ -22,6 +22,10 @@ def describe_recipe(config: Config) -> str:
             f"x {training.step_gamma:g} each {training.step_every} from step {training.step_start}"
         )
     parts = [f"{training.optimizer} at {training.learning_rate:g}", f"{schedule} schedule"]
+    if training.flow_weight != 1:
+        parts.append(f"loss of flows times {training.flow_weight:g}")
+    if not training.style:
+        parts.append("no style")
     if training.gradient_clip is not None:
         parts.append(f"gradient clipped at norm {training.gradient_clip:g}")
     if training.ema_decay is not None:

@@ -15,6 +15,7 @@ from cellflow.network.cpnet import (
     find_pretrained,
     load_weights,
     save_cellpose_file,
+    silence_style,
     weights_terms,
 )
 
@@ -113,6 +114,21 @@ def test_a_full_disk_is_an_error_of_the_file_in_the_disks_own_words(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_style_the_decoder_gives_the_same_whatever_the_style(tmp_path):
+    images = torch.rand(1, 2, 32, 32, generator=torch.Generator().manual_seed(0))
+    for is_silent in (False, True):
+        one = network().eval()
+        if is_silent:
+            silence_style(one)
+        save_cellpose_file(one, tmp_path / "file")
+        loaded = load_weights(tmp_path / "file").eval()  # as any other program would
+        with torch.no_grad():
+            seen = loaded(images)[0]
+            loaded.style_on = False  # Cellpose's own way of leaving the vector out
+            unseen = loaded(images)[0]
+        assert torch.equal(seen, unseen) == is_silent
 
 
 def test_only_pretrained_weights_come_with_terms():

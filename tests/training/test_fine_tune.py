@@ -153,6 +153,23 @@ def test_a_zoom_for_a_cell_type_that_does_not_occur_is_refused(disc_folder, tune
         tune(disc_folder(2), config=config)
 
 
+def test_a_model_without_style_is_one_in_any_program_also_after_an_interruption(
+    disc_folder, tune, tmp_path, monkeypatch
+):
+    data = disc_folder(4)
+    training = {"style": False, "n_epochs": 3, "validation_share": 0.0}
+    stop = AskedToStop(monkeypatch, 3)
+    with pytest.raises(KeyboardInterrupt):
+        tune(data, training=training, report=stop)
+    out = tune(data, training=training)
+    assert same_weights(out, tune(data, "whole", training=training))
+    weights = load_file(out / "weights.safetensors")
+    of_style = {name: w for name, w in weights.items() if name.endswith("full.weight")}
+    assert len(of_style) == 6
+    assert not any(w.any() for w in of_style.values())
+    assert "no style" in (out / "README.md").read_text(encoding="utf-8")
+
+
 def test_the_average_of_the_weights_is_what_is_kept(disc_folder, tune):
     data = disc_folder(3)
     plain, averaged = tune(data, "plain"), tune(data, "average", training={"ema_decay": 0.9})

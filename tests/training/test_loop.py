@@ -107,6 +107,20 @@ def test_a_long_gradient_is_shortened_to_the_norm_that_is_asked_for(disc_entries
     torch.testing.assert_close(clipped, whole * (0.01 / whole.norm()), rtol=1e-3, atol=1e-8)
 
 
+def test_the_loss_of_flows_weighs_what_is_asked_for(disc_entries):
+    entries, gradients = disc_entries(2), []
+    for weight in (1.0, 3.0, 5.0):
+        run = make_run(entries, flow_weight=weight)
+        run.optimizer.step = lambda: None
+        losses = training_step(run, run.source.batch(0))
+        gradients.append(run.network.output[2].bias.grad.clone())
+    one, three, five = gradients
+    torch.testing.assert_close(three - one, five - three, rtol=1e-4, atol=1e-7)
+    assert (three - one)[:2].abs().min() > 0
+    assert one[2] == three[2] == five[2]  # the bias of the cell probability
+    assert (losses > 0).all()
+
+
 def test_the_average_follows_the_weights_after_every_step(disc_entries):
     run = make_run(disc_entries(1), n_epochs=4, ema_decay=0.5)
     seen = []

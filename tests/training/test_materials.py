@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from cellflow.config import Config, NetworkConfig, TrainingConfig
+from cellflow.configfile import config_to_dict
 from cellflow.data.dataset import Dataset
 from cellflow.training import materials
-from cellflow.training.materials import gather_materials
+from cellflow.training.materials import LATER, gather_materials
 from cellflow.training.split import Split
 
 
@@ -37,6 +38,22 @@ def test_each_image_is_rescaled_by_what_the_settings_say(gathered):
     assert sizes("image") == [small, small, large]
     assert sizes("cell_type") == [small, small, large]
     assert sizes("dataset") == [small, small, small]
+
+
+def test_a_run_from_before_a_setting_existed_keeps_its_key(gathered, monkeypatch):
+    found, config = gathered("image")
+    key = found.run_key(config)
+
+    def without_later(config):
+        settings = config_to_dict(config)
+        settings["training"] = {k: v for k, v in settings["training"].items() if k not in LATER}
+        return settings
+
+    other = replace(config, training=replace(config.training, style=False))
+    assert found.run_key(other) != key
+    monkeypatch.setattr(materials, "LATER", {})
+    monkeypatch.setattr(materials, "config_to_dict", without_later)
+    assert found.run_key(config) == key
 
 
 def test_a_cell_type_is_rescaled_by_all_its_cells(gathered, disc_entries):
