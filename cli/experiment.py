@@ -1,66 +1,141 @@
 """`cellflow experiment`: variants × folds × seeds, one store, one table."""
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 from tqdm import tqdm
 
-from .options import EXISTING, PATH, device_option
+from .options import EXISTING, PATH, SEED, device_option
 from .progress import Progress
 
-store_option = click.option(
-    "--store", type=PATH, default="runs/experiments", show_default=True, help="Results go there."
+RULES = ["last", "best", "last10", "stability"]
+
+
+def _named(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, Path]:
+    pairs = [value.partition("=") for value in values]
+    if any(not equals or not path for _, equals, path in pairs):
+        raise click.BadParameter("expected NAME=PATH", context, parameter)
+    return {name: Path(path) for name, _, path in pairs}
+
+
+_OPTIONS = (
+    click.option(
+        "--train-dir", type=EXISTING, required=True, help="Annotated images, as for `train`."
+    ),
+    click.option(
+        "--store",
+        type=PATH,
+        default="runs/experiments",
+        show_default=True,
+        help="Results go there.",
+    ),
+    click.option("--format", "layout", help="Layout of the data."),
+    click.option(
+        "--set",
+        "assignments",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Laid over the file's [base], such as init=scratch or training.n_epochs=20.",
+    ),
+    click.option(
+        "--seed", "seeds", type=SEED, multiple=True, help="In the place of the file's; repeated."
+    ),
+    click.option(
+        "--folder",
+        "folders",
+        multiple=True,
+        callback=_named,
+        metavar="NAME=PATH",
+        help="A folder that the file asks for, such as livecell=LIVECell_dataset_2021/.",
+    ),
+    click.option("--rank-by", type=click.Choice(RULES), help="What the table is ordered by."),
 )
-data_option = click.option(
-    "--train-dir", type=EXISTING, required=True, help="Annotated images, as for `train`."
-)
-layout_option = click.option("--format", "layout", help="Layout of the data.")
+
+
+def _experiment_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return click.argument("file", metavar="NAME|FILE")(function)
 
 
 @click.group()
 def command() -> None:
-    """Compare ways of training on the same folds, with error bars."""
+    """Compare ways of training on the same folds, with error bars.
+
+    \b
+    cellflow experiment list
+    cellflow experiment run optimiser --train-dir sartorius/ --seed 0 --seed 1
+    """
+
+
+@command.command("list")
+def list_() -> None:
+    """Name the experiments that come with cellflow, and what each asks."""
+    from cellflow.experiments.shipped import shipped_experiments
+
+    for name, question in shipped_experiments().items():
+        click.echo(f"{name:22} {question}")
 
 
 @command.command()
-@click.argument("file", type=EXISTING)
-@data_option
-@store_option
-@layout_option
+@_experiment_options
 @device_option
-def run(file: Path, train_dir: Path, store: Path, layout: str | None, device: str) -> None:
+@click.option("--out", type=PATH, help="Also write the table and its curves into this folder.")
+@click.option("--dry-run", is_flag=True, help="Only tell what there is to do; trains nothing.")
+def run(
+    file: str,
+    train_dir: Path,
+    store: Path,
+    layout: str | None,
+    device: str,
+    out: Path | None,
+    dry_run: bool,
+    **changes: Any,
+) -> None:
     """Train and score what FILE asks for and the store does not have; safe to interrupt.
 
     \b
     cellflow experiment run levers.toml --train-dir sartorius/
     """
+    from cellflow.experiments.bench import open_bench
+    from cellflow.experiments.forecast import forecast
+    from cellflow.experiments.pages import write_page
     from cellflow.experiments.plan import read_experiment
-    from cellflow.experiments.run import open_bench, run_experiment
-    from cellflow.experiments.table import experiment_table, summarize
+    from cellflow.experiments.run import run_experiment
+    from cellflow.experiments.shipped import find_experiment
+    from cellflow.experiments.table import experiment_page
 
-    experiment = read_experiment(file)
+    experiment = read_experiment(find_experiment(file), **changes)
     bench = open_bench(experiment, train_dir, store, layout)
+    if dry_run:
+        click.echo("\n".join(forecast(experiment, bench)))
+        return
     say = partial(tqdm.write, file=sys.stderr)
     with Progress(experiment.name) as progress:
         rows = run_experiment(experiment, bench, device=device, report=progress, say=say)
-    names = [variant.name for variant in experiment.variants]
-    click.echo(experiment_table(summarize(rows, names, experiment.rank_by), experiment.rank_by))
+    click.echo(write_page(out, experiment, rows) if out else experiment_page(experiment, rows))
 
 
 @command.command()
-@click.argument("file", type=EXISTING)
-@data_option
-@store_option
-@layout_option
-def table(file: Path, train_dir: Path, store: Path, layout: str | None) -> None:
+@_experiment_options
+@click.option("--out", type=PATH, help="Also write it, with its curves, into this folder.")
+def table(
+    file: str, train_dir: Path, store: Path, layout: str | None, out: Path | None, **changes: Any
+) -> None:
     """Print the table of what the store has of FILE; computes nothing."""
+    from cellflow.experiments.bench import open_bench
+    from cellflow.experiments.pages import write_page
     from cellflow.experiments.plan import read_experiment
-    from cellflow.experiments.run import finished_rows, open_bench
-    from cellflow.experiments.table import experiment_table, summarize
+    from cellflow.experiments.run import finished_rows
+    from cellflow.experiments.shipped import find_experiment
+    from cellflow.experiments.table import experiment_page
 
-    experiment = read_experiment(file)
+    experiment = read_experiment(find_experiment(file), **changes)
     rows = finished_rows(experiment, open_bench(experiment, train_dir, store, layout))
-    names = [variant.name for variant in experiment.variants]
-    click.echo(experiment_table(summarize(rows, names, experiment.rank_by), experiment.rank_by))
+    click.echo(write_page(out, experiment, rows) if out else experiment_page(experiment, rows))

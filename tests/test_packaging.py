@@ -39,6 +39,7 @@ def test_every_module_and_data_file_is_inside(wheel):
         target + "/" + path.relative_to(ROOT / source).as_posix()
         for source, target, pattern in (
             ("cellflow", "cellflow", "*.py"),
+            ("cellflow/experiments", "cellflow/experiments", "*.toml"),
             ("cellflow/report", "cellflow/report", "*.html"),
             ("cellflow/report", "cellflow/report", "*.css"),
             ("cellflow/report", "cellflow/report", "*.js"),

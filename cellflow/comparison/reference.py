@@ -68,7 +68,7 @@ def train_reference(
     from cellpose.train import train_seg
 
     training = config.training
-    _require_possible(config)
+    require_possible(config)
     images, labels = zip(*(_annotated(entry, config) for entry in entries), strict=True)
     chosen = choose_device(device)
     generator = torch.Generator().manual_seed(training.seed)
@@ -106,7 +106,14 @@ def train_reference(
     return facts
 
 
-def _require_possible(config: Config) -> None:
+def require_possible(config: Config) -> None:
+    """See that Cellpose's trainer knows the settings.
+
+    Raises
+    ------
+    ConfigError
+        It does not: another optimiser, another augmentation, or a setting of cellflow alone.
+    """
     optimizer, levers = config.training.optimizer, choose_levers(config.augment)
     if optimizer not in ("adamw", "sgd"):
         raise ConfigError(f"Cellpose has no optimiser {optimizer}; expected adamw or sgd")

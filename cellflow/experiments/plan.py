@@ -4,9 +4,17 @@
 
     name = "optimizer"
     question = "Which optimiser reaches the best score in 480 steps?"
+    section = "5.4"                 # of the seed report, where it asks the same
     folds = 5                       # or folds_file = "folds.json"
     seeds = [0, 1]
     rank_by = "last"
+
+    [folders]                       # what `--folder livecell=PATH` must name
+    livecell = "annotated images of LIVECell"
+
+    [[reported]]                    # what others saw, printed below the table
+    name = "SGD"
+    score = 0.2725
 
     [base]                          # what all variants share
     family = "cellflow"
@@ -25,15 +33,17 @@
     "training.learning_rate" = [0.02, 0.1]
 
     [[variant]]
+    name = "LIVECell first"
+    pretrain_dir = "{livecell}"     # or a path, from this file or absolute
+
+    [[variant]]
     name = "no flow check"
     [variant.predict.dynamics]      # the same weights, predicted otherwise
     flow_threshold = 0.0
 """
 
-import copy
-import itertools
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -41,17 +51,23 @@ from typing import Any, Literal, get_args
 from cellflow.config import Config
 from cellflow.configfile import config_from_dict
 from cellflow.errors import ConfigError
+from cellflow.experiments.settings_tree import combinations, merged, with_assignments
 
-RankBy = Literal["last", "best", "last10"]
-"""How the variants are ordered: by the out-of-fold score of the final weights, by the best
-validation of each run, or by the mean of its last ten validations (as the seed report did).
-Only the first is honest: the others look at the held-out images to choose an epoch."""
+RankBy = Literal["last", "best", "last10", "stability"]
+"""How the variants are ordered; `ranking` says what each means."""
 
 SECTIONS = tuple(field.name for field in fields(Config))
 PREDICT_SECTIONS = ("inference", "dynamics")
 """Sections that a trained network can be asked again with."""
 
-_TOP = ("name", "question", "folds", "folds_file", "folds_seed", "seeds", "rank_by", "base")
+FOLDER_OPTIONS = ("pretrain_dir", "extra_dir")
+"""Options that name folders of annotated images: one path, or a list of them."""
+
+_TOP = (
+    *("name", "question", "section", "folds", "folds_file", "folds_seed", "seeds", "rank_by"),
+    *("folders", "reported", "base"),
+)
+_REPORTED = ("name", "score", "minutes", "note")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +80,14 @@ class Variant:
     family : str
         Which kind of model; `cellflow.experiments.families` has them.
     options : mapping of str to any
-        What the family's training takes besides settings, for instance ``init``.
+        What the family's training takes besides settings, for instance ``init``. Folders are
+        lists of absolute paths.
     config : Config
         Settings of the training.
     predict : mapping of section to (mapping of key to any)
         Settings that replace those of the training when the held-out images are predicted.
+    group : str
+        Name of the ``[[variant]]`` whose grid it is of; empty = its own name.
     """
 
     name: str
@@ -76,6 +95,24 @@ class Variant:
     options: Mapping[str, Any]
     config: Config
     predict: Mapping[str, Mapping[str, Any]]
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """A number that others published.
+
+    Parameters
+    ----------
+    name, note : str
+    score : float
+    minutes : float or None
+    """
+
+    name: str
+    score: float
+    minutes: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,15 +121,17 @@ class Experiment:
 
     Parameters
     ----------
-    name, question : str
+    name, question, section : str
+        The section of the seed report that asks the same, or empty.
     n_folds : int
         Folds that are made when there is no file.
     folds_file : Path or None
     folds_seed : int
     seeds : tuple of int
-    rank_by : {"last", "best", "last10"}
+    rank_by : {"last", "best", "last10", "stability"}
     variants : tuple of Variant
         Of different names; the others are compared with the first.
+    reported : tuple of Reported
     """
 
     name: str
@@ -103,26 +142,55 @@ class Experiment:
     seeds: tuple[int, ...]
     rank_by: RankBy
     variants: tuple[Variant, ...]
+    section: str = ""
+    reported: tuple[Reported, ...] = ()
 
 
-def read_experiment(path: Path | str) -> Experiment:
+def read_experiment(
+    path: Path | str,
+    *,
+    assignments: Sequence[str] = (),
+    folders: Mapping[str, Path] | None = None,
+    seeds: Sequence[int] = (),
+    rank_by: RankBy | None = None,
+) -> Experiment:
     """Read an experiment file.
+
+    Parameters
+    ----------
+    path : path
+    assignments : sequence of str
+        ``KEY=VALUE`` laid over the file's ``[base]``, so that a variant's own settings stand.
+    folders : mapping of name to path, optional
+        For what the file's ``[folders]`` asks for.
+    seeds, rank_by
+        Take the place of the file's.
 
     Raises
     ------
     ConfigError
-        The file cannot be read, is not TOML, has an unknown key (the known ones are listed), or
-        two variants of the same name.
+        The file cannot be read, is not TOML, has an unknown key (the known ones are listed), two
+        variants of the same name, or asks for a folder that is not given.
     """
     path = Path(path)
-    tree = _read_toml(path)
+    tree = read_toml(path)
     try:
-        return _experiment(tree, path)
+        tree["base"] = with_assignments(tree.get("base", {}), assignments)
+        tree |= {"seeds": list(seeds)} if seeds else {}
+        tree |= {"rank_by": rank_by} if rank_by else {}
+        return _experiment(tree, path, folders or {})
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """Give the tables of a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be read, or is not TOML.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -131,17 +199,18 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
 
-def _experiment(tree: dict[str, Any], path: Path) -> Experiment:
+def _experiment(tree: dict[str, Any], path: Path, given: Mapping[str, Path]) -> Experiment:
     _refuse_unknown(tree, (*_TOP, "variant"), "the file")
     seeds, rank_by = tree.get("seeds", [0]), tree.get("rank_by", "last")
     if not (isinstance(seeds, list) and seeds and all(type(seed) is int for seed in seeds)):
         raise ConfigError(f"seeds: expected a list of whole numbers, found {seeds!r}")
     if rank_by not in get_args(RankBy):
         raise ConfigError(f"rank_by: expected one of {', '.join(get_args(RankBy))}")
+    folders = _folders(tree.get("folders", {}), given)
     variants = tuple(
-        _variant(each)
+        _variant(each, str(entry.get("name", "")), path.parent, folders)
         for entry in tree.get("variant", [])
-        for each in _combinations(_merged(tree.get("base", {}), entry))
+        for each in combinations(merged(tree.get("base", {}), entry))
     )
     names = [variant.name for variant in variants]
     if not variants:
@@ -152,16 +221,31 @@ def _experiment(tree: dict[str, Any], path: Path) -> Experiment:
     return Experiment(
         name=tree.get("name", path.stem),
         question=tree.get("question", ""),
+        section=tree.get("section", ""),
         n_folds=tree.get("folds", 5),
         folds_file=None if file is None else path.parent / file,
         folds_seed=tree.get("folds_seed", 0),
         seeds=tuple(seeds),
         rank_by=rank_by,
         variants=variants,
+        reported=tuple(_reported(entry) for entry in tree.get("reported", [])),
     )
 
 
-def _variant(tree: dict[str, Any]) -> Variant:
+def _folders(wanted: Mapping[str, str], given: Mapping[str, Path]) -> dict[str, Path]:
+    for name in given:
+        if name not in wanted:
+            known = ", ".join(wanted) or "none"
+            raise ConfigError(f"--folder {name}: not asked for; the file's [folders]: {known}")
+    for name, what in wanted.items():
+        if name not in given:
+            raise ConfigError(f"give --folder {name}=PATH: {what}")
+    return {name: given[name].absolute() for name in wanted}
+
+
+def _variant(
+    tree: dict[str, Any], group: str, beside: Path, folders: Mapping[str, Path]
+) -> Variant:
     name = tree.pop("name", None)
     if not isinstance(name, str) or not name:
         raise ConfigError("a [[variant]] has no name")
@@ -170,39 +254,45 @@ def _variant(tree: dict[str, Any]) -> Variant:
     sections = {key: tree.pop(key) for key in SECTIONS if key in tree}
     try:
         config = config_from_dict(sections)
-        config_from_dict(_merged(sections, predict))
+        config_from_dict(merged(sections, predict))
+        options = _options(tree, beside, folders)
     except ConfigError as error:
         raise ConfigError(f"variant {name!r}: {error}") from error
-    return Variant(name=name, family=family, options=tree, config=config, predict=predict)
+    return Variant(
+        name=name, family=family, options=options, config=config, predict=predict, group=group
+    )
 
 
-def _combinations(tree: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give one tree for each combination of the values in its ``grid``."""
-    grid = tree.pop("grid", {})
-    trees = []
-    for values in itertools.product(*grid.values()):
-        one = copy.deepcopy(tree)
-        for key, value in zip(grid, values, strict=True):
-            _put(one, key, value)
-            one["name"] = f"{one.get('name')} {key.rpartition('.')[2]}={value}"
-        trees.append(one)
-    return trees
+def _options(tree: Mapping[str, Any], beside: Path, folders: Mapping[str, Path]) -> dict[str, Any]:
+    """Give the options with folders as lists of paths that hold wherever the command runs."""
+    options = dict(tree)
+    for key in FOLDER_OPTIONS:
+        if key not in options:
+            continue
+        named = options[key] if isinstance(options[key], list) else [options[key]]
+        if not named or not all(isinstance(text, str) and text for text in named):
+            raise ConfigError(f"{key}: expected a path or a list of paths, found {options[key]!r}")
+        options[key] = [_folder(key, text, beside, folders) for text in named]
+    init = options.get("init")
+    if isinstance(init, str) and init not in ("", "scratch") and (beside / init).exists():
+        options["init"] = str((beside / init).absolute())
+    return options
 
 
-def _put(tree: dict[str, Any], key: str, value: Any) -> None:
-    *sections, last = key.split(".")
-    for section in sections:
-        tree = tree.setdefault(section, {})
-    tree[last] = value
+def _folder(key: str, text: str, beside: Path, folders: Mapping[str, Path]) -> str:
+    if not text.startswith("{"):
+        return str((beside / text).absolute())
+    name = text.strip("{}")
+    if name not in folders:
+        raise ConfigError(f"{key} = {text!r}: [folders] has no {name!r}")
+    return str(folders[name])
 
 
-def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay the second tree over the first; neither is changed."""
-    merged = copy.deepcopy(dict(first))
-    for key, value in second.items():
-        is_table = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merged(merged[key], value) if is_table else copy.deepcopy(value)
-    return merged
+def _reported(entry: Mapping[str, Any]) -> Reported:
+    _refuse_unknown(entry, _REPORTED, "reported")
+    if not isinstance(entry.get("name"), str) or not isinstance(entry.get("score"), float):
+        raise ConfigError(f"reported: expected name and score, found {dict(entry)!r}")
+    return Reported(**entry)
 
 
 def _refuse_unknown(tree: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:

@@ -8,6 +8,8 @@
     STORE/predictions/KEY.csv    the cells that were found, as a submission
     STORE/models/KEY/            the trained model; may be deleted when all its results are there
     STORE/models/KEY.json        its settings
+    STORE/pretraining/KEY/       trainings on other folders that came before, shared by folds
+    STORE/folds/KEY.json         folds of a training that sees only some of the images
 
 A key is a hash of data sides, seed and the settings that differ from the defaults, so experiments
 share what they have in common, a file that changes only computes what is new, and a setting that a
@@ -95,6 +97,10 @@ class Store:
         """Give the folder of a model."""
         return self.folder / "models" / key
 
+    def pretraining(self, key: str) -> Path:
+        """Give the folder of the trainings that come before a model's."""
+        return self.folder / "pretraining" / key
+
     def predictions(self, key: str) -> Path:
         """Give the submission file of a result."""
         return self.folder / "predictions" / f"{key}.csv"
@@ -130,17 +136,19 @@ class Store:
         path = self._row(key)
         if not path.exists():
             return None
-        content = _read(path)
-        try:
-            curve = tuple((int(s), float(t), float(m)) for s, t, m in content.pop("curve"))
-            row = Row(**content, curve=curve)
-            recorded = row.settings["config"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{path}: not a result ({error}); delete it to compute it anew"
-            ) from error
-        _require_same_defaults(path, recorded, config)
+        row = _read_row(path)
+        _require_same_defaults(path, row.settings["config"], config)
         return row
+
+    def rows(self) -> list[Row]:
+        """Give all results, of whatever experiment, in the order of their keys.
+
+        Raises
+        ------
+        DataError
+            A file is broken.
+        """
+        return [_read_row(path) for path in sorted((self.folder / "rows").glob("*.json"))]
 
     def add(self, row: Row) -> None:
         """Write a result; an earlier one of the same key is replaced."""
@@ -148,6 +156,17 @@ class Store:
 
     def _row(self, key: str) -> Path:
         return self.folder / "rows" / f"{key}.json"
+
+
+def _read_row(path: Path) -> Row:
+    content = _read(path)
+    try:
+        curve = tuple((int(s), float(t), float(m)) for s, t, m in content.pop("curve"))
+        row = Row(**content, curve=curve)
+        row.settings["config"], row.settings["family"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: not a result ({error}); delete it to compute it anew") from error
+    return row
 
 
 def _require_same_defaults(path: Path, recorded: Tree, config: Tree) -> None:

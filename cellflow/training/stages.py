@@ -20,10 +20,11 @@ from cellflow.training.interruption import InterruptFlag
 from cellflow.training.loop import Say
 from cellflow.training.ranks import is_first_process, n_processes
 from cellflow.training.refit import carried_estimate, measured_effect, note_refit
-from cellflow.training.run_folder import STAGES, new_run_folder
+from cellflow.training.run_folder import STAGES, RunFolder, new_run_folder
 from cellflow.training.split import Split, split_dataset
 
-MAIN = "main"
+MAIN, PRETRAIN, REFIT = "main", "pretrain", "refit-validation"
+"""Folders of stages; those on other folders have a number behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,7 @@ def train_in_stages(
     config: Config | None = None,
     *,
     pretrain_dirs: Sequence[Path] = (),
+    pretrained_in: Path | None = None,
     refit: Refit | None = None,
     extra_dirs: Sequence[Path | str] = (),
     estimates: Sequence[Path] = (),
@@ -73,6 +75,9 @@ def train_in_stages(
         the one on `train_dir`.
     pretrain_dirs : sequence of path
         Folders of annotated images, trained on in this order before `train_dir`.
+    pretrained_in : path, optional
+        Where those trainings lie, by default ``OUT/stages``. Runs that differ only in what comes
+        after share them.
     refit : {"validation_then_train", "all"}, optional
         How the held-out images are learnt in the end. With `folds_file` the fold stays out of all
         stages, the rest is split again, and the effect of the refit is measured on the fold.
@@ -132,12 +137,14 @@ def train_in_stages(
         for number, stage in enumerate(stages, 1):
             say(f"stage {number} of {len(stages)}: {stage.name or 'the last'}")
             left = None if stop_after is None else stop_after - (time.monotonic() - started)
+            is_before = stage.name.startswith(PRETRAIN)
+            beside = pretrained_in if is_before and pretrained_in else folder / STAGES
             init = fine_tune(
                 stage.train_dir,
-                folder / STAGES / stage.name if stage.name else folder,
+                beside / stage.name if stage.name else folder,
                 stage.config,
                 init=init,
-                layout=None if stage.name.startswith("pretrain") else layout,
+                layout=None if is_before else layout,
                 split=stage.split,
                 extra_dirs=extra_dirs if stage.name == (MAIN if refit else "") else (),
                 stop_after=left,
@@ -158,6 +165,20 @@ NO_ESTIMATE = (
 )
 
 
+def earlier_stages(folder: Path, pretrained_in: Path | None = None) -> list[Path]:
+    """Give the finished trainings that led to the last one of a run, in their order.
+
+    Parameters
+    ----------
+    folder, pretrained_in
+        ``out`` and `pretrained_in` of `train_in_stages`.
+    """
+    before = list((pretrained_in or folder / STAGES).glob(f"{PRETRAIN}-*"))
+    before.sort(key=lambda path: int(path.name.rpartition("-")[2]))
+    before += [folder / STAGES / name for name in (MAIN, REFIT)]
+    return [path for path in before if RunFolder(path=path).is_finished]
+
+
 def _pretraining(config: Config, folders: Sequence[Path]) -> list[Stage]:
     """Give the stages on other folders, in their order."""
     settings, stages = config.stages, []
@@ -169,7 +190,7 @@ def _pretraining(config: Config, folders: Sequence[Path]) -> list[Stage]:
         )
         # Cell types are those of the data that comes last.
         changed = replace(changed, augment=replace(config.augment, scale_range_by_type={}))
-        stages.append(Stage(name=f"pretrain-{number}", train_dir=train_dir, config=changed))
+        stages.append(Stage(name=f"{PRETRAIN}-{number}", train_dir=train_dir, config=changed))
     return stages
 
 
@@ -186,7 +207,7 @@ def _own_stages(
         raise ConfigError(f"--final: no image is held out that could be learnt ({inner.reason})")
     passes: list[tuple[str, Sequence[str]]] = [("", sorted([*inner.train, *inner.validation]))]
     if refit == "validation_then_train":
-        passes = [("refit-validation", inner.validation), ("", inner.train)]
+        passes = [(REFIT, inner.validation), ("", inner.train)]
     share = 1 / (1 + len(passes) * settings.refit_share)
     main = Stage(name=MAIN, train_dir=train_dir, config=_scaled(config, share), split=inner)
     again = _scaled(

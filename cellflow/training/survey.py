@@ -68,8 +68,18 @@ def survey_images(entries: Iterable[Entry]) -> tuple[ImageFacts, ...]:
 
 def fingerprint(facts: Iterable[ImageFacts]) -> str:
     """Give one SHA-256 of the names and contents of all images, whatever their order."""
-    lines = sorted(f"{fact.entry.name} {fact.content}\n" for fact in facts)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return _joined((fact.entry.name, fact.content) for fact in facts)
+
+
+def fingerprint_unseen(entries: Iterable[Entry]) -> str:
+    """Give the `fingerprint` of entries without decoding their pictures.
+
+    Raises
+    ------
+    DataError
+        An entry has no truth, or a file cannot be read.
+    """
+    return _joined((entry.name, _content(entry, _truth(entry))) for entry in entries)
 
 
 def median_diameter(facts: Sequence[ImageFacts], *, per_image: bool) -> float:
@@ -96,13 +106,29 @@ def median_diameter(facts: Sequence[ImageFacts], *, per_image: bool) -> float:
 
 
 def _survey(entry: Entry) -> ImageFacts:
-    if entry.read_masks is None or (masks := entry.load().masks) is None:
-        raise DataError(f"image {entry.name}: has no truth, so it cannot be trained on")
+    masks = entry.load().masks
+    if masks is None:
+        raise _no_truth(entry)
     return ImageFacts(
         entry=entry,
         cell_diameters=2 * np.sqrt(masks.areas / np.pi),
         content=_content(entry, masks),
     )
+
+
+def _truth(entry: Entry) -> CellMasks:
+    if entry.read_masks is None:
+        raise _no_truth(entry)
+    return entry.read_masks()
+
+
+def _no_truth(entry: Entry) -> DataError:
+    return DataError(f"image {entry.name}: has no truth, so it cannot be trained on")
+
+
+def _joined(contents: Iterable[tuple[str, str]]) -> str:
+    lines = sorted(f"{name} {content}\n" for name, content in contents)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _content(entry: Entry, masks: CellMasks) -> str:

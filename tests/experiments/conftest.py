@@ -5,23 +5,32 @@ import json
 import numpy as np
 import pytest
 
+from cellflow.data.folds import read_folds
 from cellflow.data.images import write_png
 from cellflow.data.kaggle import KaggleImage, write_train_csv
 from cellflow.data.rle import labels_to_masks
+from cellflow.errors import ConfigError
 from cellflow.experiments import families
+from cellflow.experiments.bench import open_bench
 from cellflow.experiments.families import Trained, changed
 from cellflow.experiments.plan import read_experiment
-from cellflow.experiments.run import open_bench
 from cellflow.records import Prediction
 
 
 class ThresholdFamily:
     """Cells are what is brighter than ``dynamics.cellprob_threshold``; training notes its seed."""
 
-    OPTIONS = ("fails_on_fold",)
+    OPTIONS = ("fails_on_fold", "pretrain_dir")
 
     def __init__(self):
         self.trained, self.predicted = [], []
+
+    def check(self, options, config):
+        if config.training.optimizer == "radam":
+            raise ConfigError("thresholds have no radam")
+
+    def n_steps(self, options, config, n_images):
+        return 10 * n_images
 
     def train(self, job, report, say):
         if job.options.get("fails_on_fold") == job.fold:
@@ -29,6 +38,9 @@ class ThresholdFamily:
         done = job.folder / "done.json"
         if not done.exists():
             self.trained.append((job.config.training.seed, job.fold))
+            assert set(read_folds(job.folds_file).folds[job.fold].train) == {
+                entry.name for entry in job.train_entries
+            }
             job.folder.mkdir(parents=True)
             done.write_text(json.dumps([entry.name for entry in job.train_entries]))
         curve = ((5, 1.0, 0.2), (10, 2.0, 0.4))
@@ -54,20 +66,31 @@ def family(monkeypatch):
 
 
 @pytest.fixture
-def data(tmp_path):
+def write_squares():
+    """Write images of one bright square each: ``write_squares(folder, 6)`` gives the folder."""
+
+    def make(folder, n, first=0):
+        rows = []
+        (folder / "train").mkdir(parents=True)
+        for k in range(n):
+            labels = np.zeros((12, 12), np.int32)
+            labels[2:8, 2 : 5 + k] = 1
+            image = (100 * labels + 20 + first).astype(np.uint8)
+            image[10, k] = 60
+            name = f"im{first + k}"
+            write_png(folder / "train" / f"{name}.png", image)
+            metadata = {"cell_type": "cort" if k % 2 else "astro"}
+            rows.append(KaggleImage(name=name, masks=labels_to_masks(labels), metadata=metadata))
+        write_train_csv(folder / "train.csv", rows)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def data(tmp_path, write_squares):
     """Six images of one bright square each, three of either cell type."""
-    rows = []
-    for k in range(6):
-        labels = np.zeros((12, 12), np.int32)
-        labels[2:8, 2 : 5 + k] = 1
-        (tmp_path / "data" / "train").mkdir(parents=True, exist_ok=True)
-        image = (100 * labels + 20).astype(np.uint8)
-        image[10, k] = 60
-        write_png(tmp_path / "data" / "train" / f"im{k}.png", image)
-        metadata = {"cell_type": "cort" if k % 2 else "astro"}
-        rows.append(KaggleImage(name=f"im{k}", masks=labels_to_masks(labels), metadata=metadata))
-    write_train_csv(tmp_path / "data" / "train.csv", rows)
-    return tmp_path / "data"
+    return write_squares(tmp_path / "data", 6)
 
 
 TWO_VARIANTS = """
@@ -91,10 +114,10 @@ cellprob_threshold = 50.0
 def experiment(tmp_path):
     """Write the file for some seeds: ``experiment([0, 1])``."""
 
-    def make(seeds, text=TWO_VARIANTS):
+    def make(seeds, text=TWO_VARIANTS, **changes):
         path = tmp_path / "thresholds.toml"
         path.write_text(text.replace("{seeds}", str(list(seeds))))
-        return read_experiment(path)
+        return read_experiment(path, **changes)
 
     return make
 

@@ -1,17 +1,15 @@
 """The real families, on discs that a small network learns within seconds."""
 
-import numpy as np
 import pytest
 import torch
 from cellflow_cli.experiment import command
 from click.testing import CliRunner
-from drawn_discs import draw_discs
+from drawn_discs import write_disc_folder
 
-from cellflow.data.images import write_png
-from cellflow.data.kaggle import KaggleImage, write_train_csv
-from cellflow.data.rle import labels_to_masks
+from cellflow.errors import ConfigError
+from cellflow.experiments.bench import open_bench
 from cellflow.experiments.plan import read_experiment
-from cellflow.experiments.run import finished_rows, open_bench, run_experiment
+from cellflow.experiments.run import finished_rows, run_experiment
 
 SMALL = """
 folds = 2
@@ -44,15 +42,7 @@ def _one_thread():
 
 @pytest.fixture
 def discs(tmp_path):
-    rng, rows = np.random.default_rng(1), []
-    for k in range(4):
-        image, labels = draw_discs(rng)
-        (tmp_path / "discs" / "train").mkdir(parents=True, exist_ok=True)
-        write_png(tmp_path / "discs" / "train" / f"disc{k}.png", image)
-        metadata = {"cell_type": "cort"}
-        rows.append(KaggleImage(name=f"disc{k}", masks=labels_to_masks(labels), metadata=metadata))
-    write_train_csv(tmp_path / "discs" / "train.csv", rows)
-    return tmp_path / "discs"
+    return write_disc_folder(tmp_path / "discs", 4)
 
 
 def write_experiment(tmp_path, base, n_epochs):
@@ -101,3 +91,104 @@ def test_cellpose_itself_trains_and_predicts_on_the_same_folds(discs, tmp_path):
     assert sorted(image for row in rows for image in row.images) == [f"disc{k}" for k in range(4)]
     assert {row.facts["n_steps"] for row in rows} == {2}
     assert {row.facts["n_parameters"] for row in rows} == {6_600_845}
+
+
+STAGES = """
+folds = 2
+[base]
+init = "scratch"
+pretrain_dir = "other"
+[base.network]
+channels_per_level = [4, 8]
+diam_mean = 12.0
+[base.training]
+n_epochs = 2
+batch_size = 2
+crop_size = 32
+validate_every = 1
+[base.stages]
+pretrain_epochs = 3
+refit_share = 0.5
+[base.inference]
+tile_size = 64
+precision = "float32"
+[[variant]]
+name = "two stages"
+[[variant]]
+name = "and a refit"
+final = "all"
+[[variant]]
+name = "and more images"
+extra_dir = "other"
+"""
+
+
+def test_folds_share_the_stage_on_other_images_and_steps_count_over_all_stages(tmp_path):
+    discs = write_disc_folder(tmp_path / "discs", 6)
+    table = write_disc_folder(tmp_path / "other", 3, seed=5) / "train.csv"
+    table.write_text(table.read_text().replace("p_A", "q_A"))  # other wells
+    path = tmp_path / "stages.toml"
+    path.write_text(STAGES)
+    plan = read_experiment(path)
+
+    def stop(step, numbers):
+        stop.n_steps += 1
+        if stop.n_steps == 2:  # in the stage on other images
+            raise KeyboardInterrupt
+
+    stop.n_steps = 0
+    bench = open_bench(plan, discs, tmp_path / "store")
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(plan, bench, device="cpu", report=stop)
+    told = []
+    rows = run_experiment(plan, bench, device="cpu", say=told.append)
+    whole = run_experiment(plan, open_bench(plan, discs, tmp_path / "whole"), device="cpu")
+    assert [(row.key, row.images) for row in rows] == [(row.key, row.images) for row in whole]
+    (shared,) = (tmp_path / "store" / "pretraining").iterdir()
+    assert [path.name for path in shared.iterdir()] == ["pretrain-1"]
+    of = {row.variant: row.facts["n_steps"] for row in rows}
+    # Three epochs of two images before; then two epochs of three images, in pairs.
+    assert of["two stages"] == 3 * 1 + 2 * 2
+    assert of["and more images"] == 3 * 1 + 2 * 3
+    assert of["and a refit"] > of["two stages"] - 2
+    curves = {row.variant: [step for step, _, _ in row.curve] for row in rows}
+    assert curves["two stages"] == [5, 7]
+    assert curves["and a refit"][-1] == of["and a refit"]
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ("init = 3", "init: expected a name or a path, found 3"),
+        ('final = "never"', "final: expected validation_then_train or all, found 'never'"),
+        ('color = "red"', "unknown option 'color' of the family cellflow; known: init, pretrain"),
+        ('family = "cellpose"\ninit = "scratch"', "unknown option 'init' of the family cellpose"),
+        ('family = "cellpose"\ntraining.style = false', "Cellpose's own trainer has neither"),
+    ],
+)
+def test_what_a_family_cannot_do_is_refused_before_anything_trains(discs, tmp_path, base, message):
+    path = tmp_path / "file.toml"
+    path.write_text(f'folds = 2\n[base]\n{base}\n[[variant]]\nname = "a"')
+    plan = read_experiment(path)
+    bench = open_bench(plan, discs, tmp_path / "store")
+    with pytest.raises(ConfigError, match=message):
+        run_experiment(plan, bench, device="cpu")
+    assert not (tmp_path / "store" / "models").exists()
+
+
+def test_the_dry_run_trains_nothing_and_a_folder_gets_the_page_with_its_pictures(discs, tmp_path):
+    file = write_experiment(tmp_path, 'init = "scratch"', 2)
+    places = ["--train-dir", str(discs), "--store", str(tmp_path / "store")]
+    dry = CliRunner().invoke(command, ["run", str(file), *places, "--dry-run"])
+    assert dry.exit_code == 0, dry.output
+    assert "to do: 2 trainings" in dry.stdout
+    assert not (tmp_path / "store" / "models").exists()
+    options = ["--device", "cpu", "--set", "training.validate_every=1", "--out"]
+    ran = CliRunner().invoke(command, ["run", str(file), *places, *options, str(tmp_path / "page")])
+    assert ran.exit_code == 0, ran.output
+    names = sorted(path.name for path in (tmp_path / "page").iterdir())
+    assert names == ["small-minutes.png", "small-steps.png", "small.md"]
+    page = (tmp_path / "page" / "small.md").read_text(encoding="utf-8")
+    assert page == ran.stdout
+    for text in ("| small |", "Fairness:", "(small-steps.png)", "same operators: PyTorch's own"):
+        assert text in page

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from cellflow.errors import ConfigError
@@ -61,9 +63,84 @@ def test_a_grid_gives_a_variant_for_every_combination(tmp_path):
         ("rank_by = 'luck'\n[[variant]]\nname = 'a'", "rank_by: expected one of last, best"),
         ("name = 'x'", r"no \[\[variant\]\]"),
         ("name = ", "not valid TOML"),
+        ("[base.grid]\nx = 3\n[[variant]]\nname = 'a'", "grid: expected lines such as"),
+        ("[[variant]]\nname = 'a'\npretrain_dir = 3", "pretrain_dir: expected a path or a list"),
+        ("[[variant]]\nname = 'a'\npretrain_dir = '{x}'", r"\[folders\] has no 'x'"),
+        ("[folders]\nx = 'cells'\n[[variant]]\nname = 'a'", "give --folder x=PATH: cells"),
+        ("[[reported]]\nname = 'x'\n[[variant]]\nname = 'a'", "expected name and score"),
+        ("[[reported]]\nscor = 3\n[[variant]]\nname = 'a'", "reported: unknown key 'scor'"),
     ],
 )
 def test_a_broken_file_is_refused_by_name(tmp_path, text, message):
     with pytest.raises(ConfigError, match=message) as error:
         read_experiment(write(tmp_path, text))
     assert "file.toml" in str(error.value)
+
+
+def test_what_the_command_line_sets_lies_between_the_base_and_the_variants(tmp_path):
+    text = """
+    seeds = [0]
+    [base.training]
+    n_epochs = 7
+    batch_size = 4
+    [[variant]]
+    name = "a"
+    [[variant]]
+    name = "b"
+    [variant.training]
+    n_epochs = 9
+    """
+    given = ["training.n_epochs=2", "init=scratch", "augment.level=none"]
+    plan = read_experiment(
+        write(tmp_path, text), assignments=given, seeds=(4, 5), rank_by="stability"
+    )
+    assert [v.config.training.n_epochs for v in plan.variants] == [2, 9]
+    assert {v.config.training.batch_size for v in plan.variants} == {4}
+    assert {v.options["init"] for v in plan.variants} == {"scratch"}
+    assert {v.config.augment.level for v in plan.variants} == {"none"}
+    assert (plan.seeds, plan.rank_by) == ((4, 5), "stability")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [("init", "--set init: expected KEY=VALUE"), ("training.x=1", "unknown setting training.x"),
+     ("init.x=1", "init is a value, not a table")],
+)  # fmt: skip
+def test_what_cannot_be_set_is_refused(tmp_path, given, message):
+    path = write(tmp_path, "[base]\ninit = 'scratch'\n[[variant]]\nname = 'a'")
+    with pytest.raises(ConfigError, match=message):
+        read_experiment(path, assignments=[given])
+
+
+def test_folders_are_found_from_the_file_or_named_on_the_command_line(tmp_path, monkeypatch):
+    text = """
+    [folders]
+    livecell = "cells"
+    [[variant]]
+    name = "a"
+    pretrain_dir = ["near", "/far", "{livecell}"]
+    extra_dir = "near/too"
+    """
+    monkeypatch.chdir(tmp_path)
+    (variant,) = read_experiment(write(tmp_path, text), folders={"livecell": Path("here")}).variants
+    near, here = tmp_path / "near", tmp_path / "here"
+    assert variant.options["pretrain_dir"] == [str(near), "/far", str(here)]
+    assert variant.options["extra_dir"] == [str(near / "too")]
+    with pytest.raises(ConfigError, match=r"--folder livecel: not asked for.*: livecell"):
+        read_experiment(tmp_path / "file.toml", folders={"livecel": near})
+
+
+def test_variants_of_a_grid_remember_whose_they_are(tmp_path):
+    text = """
+    [[variant]]
+    name = "a"
+    [variant.grid]
+    "predict.dynamics.min_size" = [15, 30]
+    [[variant]]
+    name = "b"
+    """
+    variants = read_experiment(write(tmp_path, text)).variants
+    assert [v.group for v in variants] == ["a", "a", "b"]
+    assert [dict(v.predict) for v in variants[:2]] == [
+        {"dynamics": {"min_size": size}} for size in (15, 30)
+    ]

@@ -1,0 +1,169 @@
+"""What makes variants comparable, said with every table; where it does not hold, for which.
+
+Every sentence begins with "same" or with "not the same".
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cellflow.experiments.flow_families import flow_conditions
+from cellflow.experiments.plan import FOLDER_OPTIONS, Variant
+from cellflow.experiments.results import VariantResult, image_facts
+from cellflow.experiments.search import Search
+from cellflow.wording import counted
+
+SAME_TIME = 1.1
+"""Trainings whose minutes differ by less than this factor took the same time."""
+
+MOST_NAMED = 4
+"""Variants that a sentence names before it only counts."""
+
+_FLOWS = ("cellflow", "cellpose")
+
+
+def fairness(
+    results: Sequence[VariantResult], variants: Sequence[Variant], searched: Sequence[Search]
+) -> list[str]:
+    """Give one sentence a point.
+
+    Parameters
+    ----------
+    results : sequence of VariantResult
+    variants : sequence of Variant
+        Of the experiment, by whose names the results go.
+    searched : sequence of Search
+    """
+    known = {variant.name: variant for variant in variants}
+
+    def each(value: Callable[[VariantResult, Variant], str]) -> dict[str, str]:
+        return {result.name: value(result, known[result.name]) for result in results}
+
+    def told(key: str) -> dict[str, str]:
+        return each(lambda r, v: conditions(r, v).get(key, "not told"))
+
+    return [
+        _line("held-out images", _images(results)),
+        _line("folds and seeds", each(lambda r, _: _folds_and_seeds(r))),
+        _line("images to train on", each(lambda r, _: _n_train(r))),
+        _line("start and other data", each(lambda _, v: _start(v))),
+        _line("length", each(_length)),
+        _minutes(results),
+        _line("augmentation", told("augmentation")),
+        _line("choice of weights", each(lambda _, v: _kept(v))),
+        _thresholds(results, known, searched),
+        _line("rule for overlaps", told("overlaps")),
+        _detections(results, known),
+        _line("operators", told("operators")),
+    ]
+
+
+def conditions(result: VariantResult, variant: Variant) -> Mapping[str, str]:
+    """Give `Trained.conditions`; of flow networks their settings tell them, also in older rows."""
+    told = result.rows[0].facts.get("conditions")
+    return told or (flow_conditions(variant.config) if variant.family in _FLOWS else {})
+
+
+def _line(what: str, of: Mapping[str, str]) -> str:
+    """Say what all have, or who has what."""
+    values = list(dict.fromkeys(of.values()))
+    if len(values) == 1:
+        return f"same {what}: {values[0]}"
+    told = [f"{value} ({_names([n for n in of if of[n] == value])})" for value in values]
+    return f"not the same {what}: {'; '.join(told)}"
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, names[:MOST_NAMED]))
+    more = len(names) - MOST_NAMED
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _images(results: Sequence[VariantResult]) -> dict[str, str]:
+    sets = {result.name: frozenset(image_facts(result.rows)) for result in results}
+    everything = frozenset[str]().union(*sets.values())
+    if all(images == everything for images in sets.values()):
+        return dict.fromkeys(sets, counted(len(everything), "image"))
+    return {name: f"{len(images)} of {len(everything)}" for name, images in sets.items()}
+
+
+def _folds_and_seeds(result: VariantResult) -> str:
+    folds = {row.fold for row in result.rows}
+    seeds = ", ".join(map(str, sorted({row.seed for row in result.rows})))
+    return f"{counted(len(folds), 'fold')}, seeds {seeds}"
+
+
+def _n_train(result: VariantResult) -> str:
+    return _range([row.facts["n_train"] for row in result.rows]) + " a fold"
+
+
+def _start(variant: Variant) -> str:
+    names = [f"from {variant.options.get('init', 'the family’s default')}"]
+    if variant.family == "cellpose":
+        names = ["from scratch"]
+    for key in FOLDER_OPTIONS:
+        names += [f"{key} {folder}" for folder in variant.options.get(key, ())]
+    return ", ".join(names)
+
+
+def _length(result: VariantResult, variant: Variant) -> str:
+    steps = f"{_range([row.facts['n_steps'] for row in result.rows])} steps"
+    batch = conditions(result, variant).get("batch")
+    return f"{steps} of {batch}" if batch else steps
+
+
+def _minutes(results: Sequence[VariantResult]) -> str:
+    minutes = {result.name: result.minutes for result in results}
+    least, most = min(minutes, key=minutes.__getitem__), max(minutes, key=minutes.__getitem__)
+    if minutes[most] <= SAME_TIME * minutes[least]:
+        return f"same time of training: {minutes[least]:.1f} to {minutes[most]:.1f} min"
+    return (
+        f"not the same time of training: {minutes[least]:.1f} min ({least!r}) to "
+        f"{minutes[most]:.1f} min ({most!r}), with whatever else the machine did"
+    )
+
+
+def _kept(variant: Variant) -> str:
+    training = variant.config.training
+    if training.keep == "best":
+        return "of the best validation on the held-out images, so its mAP is too high"
+    if training.patience is not None:
+        return "the held-out images ended the training, so its mAP is too high"
+    return "those of the last step"
+
+
+def _thresholds(
+    results: Sequence[VariantResult], known: Mapping[str, Variant], searched: Sequence[Search]
+) -> str:
+    if not searched:
+        asked = {r.name: _asked(known[r.name].predict) for r in results}
+        return _line("thresholds, none of them tuned here", asked)
+    counts = {search.name: counted(search.n_candidates, "setting") for search in searched}
+    return _line("choice on the other folds, the same for all, among", counts)
+
+
+def _asked(predict: Mapping[str, Mapping[str, Any]]) -> str:
+    changes = [f"{key} = {value}" for part in predict.values() for key, value in part.items()]
+    return ", ".join(changes) or "those of the settings"
+
+
+def _detections(results: Sequence[VariantResult], known: Mapping[str, Variant]) -> str:
+    """Say whether a limit of detections cuts the densest image."""
+    truths = [image["n_truths"] for r in results for image in image_facts(r.rows).values()]
+    densest, parts, cut = max(truths), [], False
+    for result in results:
+        found = max(image["n_predicted"] for row in result.rows for image in row.images.values())
+        limit = conditions(result, known[result.name]).get("most detections")
+        if limit is not None:
+            parts.append(f"{result.name!r} at most {limit}, {found} seen")
+            cut |= int(limit) <= densest
+    head = f"limit of detections above the densest image ({counted(densest, 'cell')})"
+    if not parts:
+        return f"same {head}: none has a limit"
+    return f"{'not the same' if cut else 'same'} {head}: {'; '.join(parts)}"
+
+
+def _range(values: Sequence[int]) -> str:
+    low, high = int(np.min(values)), int(np.max(values))
+    return str(low) if low == high else f"{low} to {high}"

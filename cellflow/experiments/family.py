@@ -1,0 +1,112 @@
+"""What a kind of model must do to be part of an experiment: check, train, predict."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from cellflow.config import Config
+from cellflow.configfile import config_from_dict, config_to_dict
+from cellflow.data.dataset import Entry
+from cellflow.records import Prediction
+
+Report = Callable[[int, Mapping[str, float]], None]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One network to train.
+
+    Parameters
+    ----------
+    train_dir : Path
+    train_entries : tuple of Entry
+        The images of the fold to train on.
+    layout : str
+        Of the data, as `open_dataset` names it.
+    folds_file : Path
+    fold : int
+        The fold that is held out.
+    options : mapping
+        As in `Variant`.
+    config : Config
+        With the seed of this run.
+    folder : Path
+        Where the model goes.
+    device : str
+    pretraining : Path or None
+        Where trainings on other folders that come before go, which other jobs share.
+    """
+
+    train_dir: Path
+    train_entries: tuple[Entry, ...]
+    layout: str
+    folds_file: Path
+    fold: int
+    options: Mapping[str, Any]
+    config: Config
+    folder: Path
+    device: str
+    pretraining: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What a training gave, besides the model.
+
+    Parameters
+    ----------
+    n_steps, n_parameters : int
+    seconds : float
+        Of training, over all sittings.
+    device : str
+    curve : tuple of (step, seconds, mAP)
+        Of the validations on the held-out images.
+    versions : mapping of str to str
+    conditions : mapping of str to str
+        What a fair comparison asks for, in words, where the settings do not tell it:
+        ``batch``, ``augmentation``, ``overlaps`` (how they are resolved), ``most detections`` (of
+        an image, a number), ``operators`` (native or fallback), ``learning rate``.
+    """
+
+    n_steps: int
+    n_parameters: int
+    seconds: float
+    device: str
+    curve: tuple[tuple[int, float, float], ...]
+    versions: Mapping[str, str]
+    conditions: Mapping[str, str] = field(default_factory=dict)
+
+
+class Family(Protocol):
+    """A kind of model."""
+
+    OPTIONS: tuple[str, ...]
+    """What `Variant.options` may hold, besides `subset.SUBSET_OPTIONS`."""
+
+    def check(self, options: Mapping[str, Any], config: Config) -> None:
+        """See, before anything trains, that the family is installed and can do what is asked.
+
+        Raises
+        ------
+        ConfigError
+            It is not, or cannot: one line.
+        """
+
+    def n_steps(self, options: Mapping[str, Any], config: Config, n_images: int) -> int:
+        """Give the optimiser steps of a training on so many images, without what comes before."""
+
+    def train(self, job: Job, report: Report, say: Say) -> Trained:
+        """Train, or continue what was interrupted, or read what is done already."""
+
+    def predict(
+        self, job: Job, changes: Mapping[str, Mapping[str, Any]], entries: Sequence[Entry]
+    ) -> Iterator[Prediction]:
+        """Find the cells of images with the trained model and other settings of prediction."""
+
+
+def changed(config: Config, changes: Mapping[str, Mapping[str, Any]]) -> Config:
+    """Give `config` with some settings replaced."""
+    tree = config_to_dict(config)
+    return config_from_dict(tree | {name: tree[name] | dict(changes[name]) for name in changes})

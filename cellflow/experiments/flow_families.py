@@ -1,0 +1,155 @@
+"""Flow-field networks in experiments: ours, and Cellpose's own trainer and ``eval``."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from cellflow.config import Config, Refit
+from cellflow.data.dataset import Entry
+from cellflow.errors import ConfigError
+from cellflow.experiments.family import Job, Report, Say, Trained, changed
+from cellflow.records import Prediction
+
+
+class CellflowFamily:
+    """Networks that `train_in_stages` trains."""
+
+    OPTIONS: tuple[str, ...] = ("init", "pretrain_dir", "extra_dir", "final")
+
+    def check(self, options: Mapping[str, Any], config: Config) -> None:
+        """See that the values of the options are possible ones."""
+        init, final = options.get("init", "scratch"), options.get("final")
+        if not isinstance(init, str) or not init:
+            raise ConfigError(f"init: expected a name or a path, found {init!r}")
+        if final is not None and final not in get_args(Refit):
+            raise ConfigError(f"final: expected {' or '.join(get_args(Refit))}, found {final!r}")
+
+    def n_steps(self, options: Mapping[str, Any], config: Config, n_images: int) -> int:
+        """Give epochs times batches; a refit adds its share for each of its passes."""
+        steps = _n_steps(config, n_images)
+        passes = {None: 0, "all": 1, "validation_then_train": 2}[options.get("final")]
+        return round(steps * (1 + passes * config.stages.refit_share))
+
+    def train(self, job: Job, report: Report, say: Say) -> Trained:
+        """Train; what was interrupted is continued from its checkpoint."""
+        from cellflow.network.model_folder import read_model_folder
+        from cellflow.training.run_folder import RunFolder
+        from cellflow.training.stages import earlier_stages, train_in_stages
+
+        if not RunFolder(path=job.folder).is_finished:
+            train_in_stages(
+                job.train_dir,
+                job.folder,
+                job.config,
+                pretrain_dirs=[Path(each) for each in job.options.get("pretrain_dir", ())],
+                pretrained_in=job.pretraining,
+                refit=job.options.get("final"),
+                extra_dirs=job.options.get("extra_dir", ()),
+                init=job.options.get("init"),
+                layout=job.layout,
+                folds_file=job.folds_file,
+                fold=job.fold,
+                device=job.device,
+                report=report,
+                say=say,
+            )
+        folder = read_model_folder(job.folder)
+        earlier = earlier_stages(job.folder, job.pretraining)
+        before = [read_model_folder(path).record["run"] for path in earlier]
+        steps, seconds = (sum(run[key] for run in before) for key in ("n_steps", "seconds"))
+        facts, network = folder.record["run"], folder.load_network()
+        return Trained(
+            n_steps=steps + facts["n_steps"],
+            n_parameters=sum(tensor.numel() for tensor in network.parameters()),
+            seconds=seconds + facts["seconds"],
+            device=facts["device"],
+            curve=_validations(job.folder, steps, seconds),
+            versions=folder.record["versions"],
+            conditions=flow_conditions(job.config),
+        )
+
+    def predict(
+        self, job: Job, changes: Mapping[str, Mapping[str, Any]], entries: Sequence[Entry]
+    ) -> Iterator[Prediction]:
+        """Predict with the model folder."""
+        from cellflow.inference.predict import load_model
+
+        model = load_model(
+            job.folder, device=job.device, change=lambda config: changed(config, changes)
+        )
+        for entry in entries:
+            yield model.predict(entry.load().image, entry.name)
+
+
+class CellposeFamily:
+    """Cellpose 3.1's own trainer and ``eval``: the anchor."""
+
+    OPTIONS: tuple[str, ...] = ()
+
+    def check(self, options: Mapping[str, Any], config: Config) -> None:
+        """See that Cellpose has the settings that are asked for."""
+        from cellflow.comparison.reference import require_possible
+
+        require_possible(config)
+
+    def n_steps(self, options: Mapping[str, Any], config: Config, n_images: int) -> int:
+        """Give epochs times batches."""
+        return _n_steps(config, n_images)
+
+    def train(self, job: Job, report: Report, say: Say) -> Trained:
+        """Train by ``cellpose.train.train_seg``, which begins anew when it was interrupted."""
+        from cellflow.comparison.reference import read_reference, train_reference
+        from cellflow.network.model_folder import versions
+
+        facts = read_reference(job.folder) or train_reference(
+            job.train_entries, job.config, job.folder, job.device
+        )
+        return Trained(
+            **facts, curve=(), versions=versions(), conditions=flow_conditions(job.config)
+        )
+
+    def predict(
+        self, job: Job, changes: Mapping[str, Mapping[str, Any]], entries: Sequence[Entry]
+    ) -> Iterator[Prediction]:
+        """Predict by ``CellposeModel.eval`` at the diameter that the file was trained at."""
+        from cellflow.comparison.reference import predict_reference
+
+        return predict_reference(job.folder, entries, changed(job.config, changes), job.device)
+
+
+def flow_conditions(config: Config) -> dict[str, str]:
+    """Give the `Trained.conditions` of a flow-field network."""
+    from cellflow.training.levels import describe_levers
+
+    training = config.training
+    return {
+        "batch": f"{training.batch_size} crops of {training.crop_size} px",
+        "augmentation": describe_levers(config.augment),
+        "overlaps": "none arise: a pixel follows its flow to one cell",
+        "operators": "PyTorch's own",
+        "learning rate": f"{training.learning_rate:g}",
+    }
+
+
+def _n_steps(config: Config, n_images: int) -> int:
+    training = config.training
+    return training.n_epochs * -(-(training.images_per_epoch or n_images) // training.batch_size)
+
+
+def _validations(folder: Path, steps: int, seconds: float) -> tuple[tuple[int, float, float], ...]:
+    """Give the validations of the last stage, which is the one that is asked on the held-out fold.
+
+    Parameters
+    ----------
+    folder : Path
+    steps, seconds
+        Of the stages before, which are added.
+    """
+    from cellflow.training.history import read_rows
+    from cellflow.training.run_folder import RunFolder
+
+    return tuple(
+        (steps + row.step, seconds + row.seconds, row.validation_map)
+        for row in read_rows(RunFolder(path=folder).metrics)
+        if row.validation_map is not None
+    )

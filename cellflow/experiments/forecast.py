@@ -1,0 +1,104 @@
+"""What a run of an experiment would do, before it does it: trainings, steps, time."""
+
+from collections.abc import Sequence
+
+from cellflow.experiments.bench import Bench
+from cellflow.experiments.families import FAMILIES
+from cellflow.experiments.plan import Experiment
+from cellflow.experiments.run import find_row
+from cellflow.experiments.store import Row
+from cellflow.experiments.tasks import Task, plan_tasks
+from cellflow.wording import counted, duration_text
+
+
+def forecast(experiment: Experiment, bench: Bench) -> list[str]:
+    """Say how many trainings, steps and predictions are left, and how long they would take.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    bench : Bench
+
+    Returns
+    -------
+    list of str
+        One sentence each.
+
+    Raises
+    ------
+    ConfigError, DataError
+        As `plan_tasks`.
+
+    Notes
+    -----
+    The time is that of the trainings of the same family which the store has, by step and pixel of
+    a crop; without any it is not known. Trainings that are begun count whole.
+    """
+    tasks = plan_tasks(experiment, bench)
+    found = [(task, find_row(bench.store, task) is not None) for task in tasks]
+    missing = [task for task, is_done in found if not is_done]
+    # Variants that differ only in prediction share one training.
+    trained = {task.model_key for task, is_done in found if is_done}
+    left = list({t.model_key: t for t in missing if t.model_key not in trained}.values())
+    n_variants, n_seeds = len(experiment.variants), len(experiment.seeds)
+    n_folds, n_done = len(bench.folds.folds), len(tasks) - len(missing)
+    lines = [
+        f"{experiment.name}: {counted(n_variants, 'variant')} × {counted(n_folds, 'fold')} × "
+        f"{counted(n_seeds, 'seed')} = {counted(len(tasks), 'result')}, {n_done} in the store",
+        f"to do: {counted(len(left), 'training')} and the prediction of "
+        f"{counted(sum(len(task.sides.validation) for task in missing), 'image')}",
+    ]
+    lines += [_of_family(name, left, bench) for name in FAMILIES]
+    return [line for line in [*lines, _pretraining(left, bench)] if line]
+
+
+def _of_family(name: str, left: Sequence[Task], bench: Bench) -> str:
+    tasks = [task for task in left if task.variant.family == name]
+    if not tasks:
+        return ""
+    steps = [_n_steps(task) for task in tasks]
+    pixels = sum(n * _pixels(task) for n, task in zip(steps, tasks, strict=True))
+    pace = _seconds_a_pixel([row for row in bench.store.rows() if _family(row) == name])
+    budgets = [task.variant.config.training.max_minutes for task in tasks]
+    text = f"{name}: {counted(len(tasks), 'training')}, {sum(steps)} steps"
+    if all(budget is not None for budget in budgets):
+        return f"{text}, at most {duration_text(60 * sum(b or 0 for b in budgets))}"
+    if pace is None:
+        return f"{text}; how long is not known, the store has no training of this family yet"
+    return f"{text}, about {duration_text(pace * pixels)} as earlier ones in the store took"
+
+
+def _n_steps(task: Task) -> int:
+    variant = task.variant
+    n_images = len(task.sides.train)
+    return FAMILIES[variant.family].n_steps(variant.options, variant.config, n_images)
+
+
+def _pixels(task: Task) -> float:
+    training = task.variant.config.training
+    return training.batch_size * training.crop_size**2
+
+
+def _family(row: Row) -> str:
+    return str(row.settings["family"])
+
+
+def _seconds_a_pixel(rows: Sequence[Row]) -> float | None:
+    """Give the time of training a step takes for each pixel of its crops."""
+    seconds = sum(row.facts["seconds"] for row in rows)
+    pixels = 0.0
+    for row in rows:
+        training = row.settings["config"]["training"]
+        pixels += row.facts["n_steps"] * training["batch_size"] * training["crop_size"] ** 2
+    return seconds / pixels if pixels else None
+
+
+def _pretraining(left: Sequence[Task], bench: Bench) -> str:
+    """Say which trainings on other folders come before; folds share them."""
+    shared = {task.pretraining_key: task for task in left if task.pretraining_key}
+    if not shared:
+        return ""
+    folders = {f for task in shared.values() for f in task.variant.options["pretrain_dir"]}
+    told = ", ".join(f"{folder} ({bench.sources.n_images(folder)} images)" for folder in folders)
+    n_each = counted(len(shared), "training")
+    return f"before them {n_each} on {told}, not counted above, each for all folds of a seed"

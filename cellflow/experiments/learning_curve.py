@@ -1,0 +1,210 @@
+"""Score against the number of annotated images, and what ten more would bring.
+
+Variants that differ only in how many images they train on make one curve. The score is fitted as
+a − b / √n, the usual form of a learning curve, and for comparison as a + b ln n. Both are linear in
+the scores, so that the gain of ten more images is a weighted mean over held-out images, whose
+interval is that of any other mean.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.configfile import config_to_dict
+from cellflow.experiments.plan import Variant
+from cellflow.experiments.results import image_facts, image_scores
+from cellflow.experiments.store import Row
+from cellflow.experiments.subset import SUBSET_OPTIONS
+from cellflow.metrics.bootstrap import mean_interval
+from cellflow.pictures.curves import draw_curves
+from cellflow.records import Interval
+
+N_MORE = 10
+"""Images whose gain is told."""
+
+FEWEST_SIZES = 3
+"""With two numbers of images any form fits."""
+
+FURTHEST = 0.5
+"""Share of the largest size beyond which an extrapolation is said to be far."""
+
+FORMS = {"a − b / √n": lambda n: -1 / np.sqrt(n), "a + b ln n": np.log}
+"""What b is multiplied with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LearningCurve:
+    """The scores of trainings that differ only in their number of images.
+
+    Parameters
+    ----------
+    name : str
+        Of the variant with the most images.
+    sizes : (K,) float64
+        Mean number of images to train on, ascending.
+    scores : tuple of K Interval
+    images : (K, N) float64
+        Score of each held-out image at each size.
+    strata, clusters : sequence of N
+    chosen_by_seed : bool
+        Whether the images to train on differ between seeds.
+    """
+
+    name: str
+    sizes: NDArray[np.float64]
+    scores: tuple[Interval, ...]
+    images: NDArray[np.float64]
+    strata: Sequence[str | None]
+    clusters: Sequence[str | None]
+    chosen_by_seed: bool
+
+    def gain(self, form: str, n_more: float = N_MORE) -> Interval:
+        """Give what so many more images than the most would bring, by a form of `FORMS`."""
+        basis = FORMS[form]
+        slope = np.linalg.pinv(_design(form, self.sizes))[1]
+        last = self.sizes[-1]
+        return self._mean(slope * float(basis(last + n_more) - basis(last)))
+
+    def misfit(self, form: str) -> list[Interval]:
+        """Give how far the score at each size is from the fitted one."""
+        design = _design(form, self.sizes)
+        return [self._mean(row) for row in np.eye(len(design)) - design @ np.linalg.pinv(design)]
+
+    def fitted(self, form: str, sizes: NDArray[np.float64]) -> list[Interval]:
+        """Give the fitted score at any sizes."""
+        weights = _design(form, sizes) @ np.linalg.pinv(_design(form, self.sizes))
+        return [self._mean(row) for row in weights]
+
+    def _mean(self, weights: NDArray[np.float64]) -> Interval:
+        return mean_interval(
+            weights @ self.images,
+            rng=np.random.default_rng(0),
+            strata=self.strata,
+            clusters=self.clusters,
+        )
+
+
+def learning_curves(rows: Sequence[Row], variants: Sequence[Variant]) -> list[LearningCurve]:
+    """Give the curves that an experiment has: variants with two numbers of images or more.
+
+    Notes
+    -----
+    Held-out images that not all sizes have are left out.
+    """
+    groups: dict[str, list[Variant]] = {}
+    for variant in variants:
+        groups.setdefault(_all_but_the_number(variant), []).append(variant)
+    found = [_curve(rows, members) for members in groups.values() if len(members) > 1]
+    return [curve for curve in found if curve is not None]
+
+
+def describe_curve(curve: LearningCurve) -> list[str]:
+    """Say the score at each size, what ten more images would bring, or why that cannot be said."""
+    points = ", ".join(
+        f"{size:.4g}: {score}" for size, score in zip(curve.sizes, curve.scores, strict=True)
+    )
+    lines = [f"{curve.name!r}, images to train on and mAP: {points}."]
+    if len(curve.sizes) < FEWEST_SIZES:
+        return [
+            *lines,
+            f"What {N_MORE} more would bring cannot be said: {len(curve.sizes)} numbers of images, "
+            f"{FEWEST_SIZES} or more are needed.",
+        ]
+    if math.isnan(curve.scores[-1].low):
+        return [*lines, f"What {N_MORE} more would bring cannot be said from a single group."]
+    gains = {form: curve.gain(form) for form in FORMS}
+    told = "; ".join(f"{form} says {_signed(gain)}" for form, gain in gains.items())
+    last = curve.sizes[-1]
+    lines.append(f"{N_MORE} more images than {last:.4g}: {told}, 95 % intervals.")
+    return [*lines, *_doubts(curve, gains)]
+
+
+def draw_learning_curve(path: Path, curve: LearningCurve) -> None:
+    """Write a PNG of the scores with their intervals and of the fit, ten images further."""
+    sizes = curve.sizes.tolist()
+    series = {"measured": (sizes, [score.estimate for score in curve.scores])}
+    bands = {"measured": ([s.low for s in curve.scores], [s.high for s in curve.scores])}
+    if len(sizes) >= FEWEST_SIZES:
+        form = next(iter(FORMS))
+        further = np.linspace(sizes[0], sizes[-1] + N_MORE, 80)
+        fitted = curve.fitted(form, further)
+        series[form] = (further.tolist(), [one.estimate for one in fitted])
+    draw_curves(
+        path, f"{curve.name}: learning curve", series, "annotated images to train on", "mAP",
+        bands=bands,
+    )  # fmt: skip
+
+
+def _doubts(curve: LearningCurve, gains: Mapping[str, Interval]) -> list[str]:
+    lines = []
+    form, gain = next(iter(gains.items()))
+    if gain.low <= 0 <= gain.high:
+        lines.append(
+            f"So whether {N_MORE} more help cannot be said: the interval holds 0, the curve does "
+            "not rise visibly on these held-out images."
+        )
+    if any(not one.low <= 0 <= one.high for one in curve.misfit(form)):
+        lines.append(f"The scores do not follow {form}, so the extrapolation is not to be trusted.")
+    if FURTHEST * curve.sizes[-1] < N_MORE:
+        share = N_MORE / curve.sizes[-1]
+        lines.append(f"{N_MORE} more are {share:.0%} of what there is: a far extrapolation.")
+    if not curve.chosen_by_seed:
+        lines.append(
+            "The intervals hold the choice of held-out images, not that of the images to train on: "
+            'with subset_seed = "seed" and several seeds they would.'
+        )
+    return lines
+
+
+def _signed(interval: Interval) -> str:
+    return f"{interval.estimate:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]"
+
+
+def _design(form: str, sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.stack([np.ones(len(sizes)), FORMS[form](sizes)], axis=1)
+
+
+def _all_but_the_number(variant: Variant) -> str:
+    options = {key: v for key, v in variant.options.items() if key not in SUBSET_OPTIONS}
+    content = [variant.family, options, config_to_dict(variant.config), dict(variant.predict)]
+    return json.dumps(content, sort_keys=True)
+
+
+def _curve(rows: Sequence[Row], members: Sequence[Variant]) -> LearningCurve | None:
+    of = {v.name: [row for row in rows if row.variant == v.name] for v in members}
+    sizes = {
+        name: float(np.mean([row.facts["n_train"] for row in found]))
+        for name, found in of.items()
+        if found
+    }
+    names = sorted(sizes, key=sizes.__getitem__)
+    if len(set(sizes.values())) < 2:
+        return None
+    scores = {name: image_scores(of[name]) for name in names}
+    common = sorted(set.intersection(*(set(images) for images in scores.values())))
+    if not common:
+        return None
+    facts = image_facts([row for name in names for row in of[name]])
+    table = np.array([[scores[name][image] for image in common] for name in names])
+    strata, clusters = ([facts[i][key] for i in common] for key in ("cell_type", "group"))
+    return LearningCurve(
+        name=names[-1],
+        sizes=np.array([sizes[name] for name in names]),
+        scores=tuple(
+            mean_interval(row, rng=np.random.default_rng(0), strata=strata, clusters=clusters)
+            for row in table
+        ),
+        images=table,
+        strata=strata,
+        clusters=clusters,
+        chosen_by_seed=all(
+            v.options.get("subset_seed") == "seed"
+            for v in members
+            if {"n_images", "image_share"} & set(v.options)
+        ),
+    )

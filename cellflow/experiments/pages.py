@@ -1,0 +1,66 @@
+"""The table of an experiment as a folder: one Markdown file and its pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from cellflow.atomic import write_text
+from cellflow.experiments.curves import Axis, draw_validations
+from cellflow.experiments.learning_curve import draw_learning_curve, learning_curves
+from cellflow.experiments.plan import Experiment
+from cellflow.experiments.results import summarize
+from cellflow.experiments.store import Row
+from cellflow.experiments.table import experiment_page
+
+
+def write_page(folder: Path, experiment: Experiment, rows: Sequence[Row]) -> str:
+    """Write ``NAME.md`` with its pictures ``NAME-steps.png``, ``NAME-minutes.png`` and others.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when it is not there.
+    experiment : Experiment
+    rows : sequence of Row
+        As for `experiment_page`.
+
+    Returns
+    -------
+    str
+        What was written.
+
+    Raises
+    ------
+    DataError
+        The first variant has no result yet, or a file cannot be written.
+    """
+    page = experiment_page(experiment, rows)
+    pictures = _draw(folder, experiment, rows)
+    parts = [f"# {experiment.name}", page]
+    parts += [f"![{caption}]({path.name})\n\n*{caption}*" for path, caption in pictures]
+    text = "\n\n".join(parts)
+    write_text(folder / f"{experiment.name}.md", text + "\n")
+    return text
+
+
+def _draw(folder: Path, experiment: Experiment, rows: Sequence[Row]) -> list[tuple[Path, str]]:
+    """Draw what there is to draw; give each picture with its caption."""
+    names = [variant.name for variant in experiment.variants]
+    results = summarize(rows, names, experiment.rank_by)
+    pictures = []
+    for axis in get_args(Axis):
+        path = folder / f"{experiment.name}-{axis}.png"
+        title = f"{experiment.name}: validation mAP against {axis}"
+        if drawn := draw_validations(path, title, results, experiment.rank_by, axis):
+            others = len(results) - len(drawn)
+            left = f" {others} others are not drawn." if others else ""
+            caption = (
+                f"Validation mAP against {axis}: mean over the seeds, band from the lowest to the "
+                f"highest of them; all held-out images, while training goes on.{left}"
+            )
+            pictures.append((path, caption))
+    for number, curve in enumerate(learning_curves(rows, experiment.variants), 1):
+        path = folder / f"{experiment.name}-images-{number}.png"
+        draw_learning_curve(path, curve)
+        pictures.append((path, f"mAP of {curve.name!r} against images, 95 % intervals."))
+    return pictures

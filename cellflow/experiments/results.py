@@ -1,0 +1,233 @@
+"""Rows of the store to one result a variant, with its paired difference to the first one."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.errors import DataError
+from cellflow.experiments.plan import RankBy
+from cellflow.experiments.ranking import rank_value
+from cellflow.experiments.store import Row
+from cellflow.metrics.bootstrap import (
+    degrees_of_freedom,
+    interval_of,
+    mean_interval,
+    resampled_sums,
+    standard_error,
+)
+from cellflow.records import Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Of two variants, paired by image.
+
+    Parameters
+    ----------
+    interval : Interval
+    standard_error : float
+        NaN with a single independent group of images.
+    n_images : int
+        That both have.
+    """
+
+    interval: Interval
+    standard_error: float
+    n_images: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantResult:
+    """One variant over all its folds and seeds.
+
+    Parameters
+    ----------
+    name : str
+    n_images, n_folds, n_seeds : int
+        Images count once, however many seeds predicted them.
+    score : Interval
+        Out-of-fold mAP: the mean over the images of their mean over seeds.
+    per_seed : tuple of float
+        The same of each seed alone.
+    per_cell_type : dict of str to Interval
+    difference : Difference or None
+        To the first variant, over the images that both have; None for the first.
+    rank : float
+        What ``rank_by`` orders by; NaN where the runs do not tell.
+    rows : tuple of Row
+        What it is made of.
+    minutes, predict_seconds, peak_megabytes : float
+        Means over the runs: of a training, of a held-out image, the largest peak.
+    n_steps, n_parameters : int
+    learning_rate : str
+    device : str
+    """
+
+    name: str
+    n_images: int
+    n_folds: int
+    n_seeds: int
+    score: Interval
+    per_seed: tuple[float, ...]
+    per_cell_type: dict[str, Interval]
+    difference: Difference | None
+    rank: float
+    rows: tuple[Row, ...]
+    minutes: float
+    predict_seconds: float
+    peak_megabytes: float
+    n_steps: int
+    n_parameters: int
+    learning_rate: str
+    device: str
+
+
+def summarize(
+    rows: Sequence[Row], variants: Sequence[str], rank_by: RankBy, seed: int = 0
+) -> list[VariantResult]:
+    """Give one result a variant, in the order of `variants`.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        With `Row.variant` named as the experiment names it.
+    variants : sequence of str
+        The first is what the others are compared with; those without rows are left out.
+    rank_by : {"last", "best", "last10", "stability"}
+    seed : int
+        Of the bootstrap.
+
+    Raises
+    ------
+    DataError
+        The first variant has no result yet.
+    """
+    of = {name: [row for row in rows if row.variant == name] for name in variants}
+    if not of[variants[0]]:
+        raise DataError(f"no result of {variants[0]!r} yet, with which the others are compared")
+    first = image_scores(of[variants[0]])
+    return [
+        _summarize(name, of[name], None if name == variants[0] else first, rank_by, seed)
+        for name in variants
+        if of[name]
+    ]
+
+
+def image_scores(rows: Sequence[Row]) -> dict[str, float]:
+    """Give each image's mean over the seeds that predicted it, by name in alphabetical order."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        for name, image in row.images.items():
+            values.setdefault(name, []).append(image["score"])
+    return {name: float(np.mean(values[name])) for name in sorted(values)}
+
+
+def image_facts(rows: Sequence[Row]) -> dict[str, Mapping[str, object]]:
+    """Give what is known of each image; cell type and group are the same in all rows."""
+    return {image: values for row in rows for image, values in row.images.items()}
+
+
+def paired(
+    ours: Mapping[str, float],
+    theirs: Mapping[str, float],
+    facts: Mapping[str, Mapping[str, object]],
+    seed: int = 0,
+) -> Difference | None:
+    """Give the mean of ``ours - theirs`` over the images that both have.
+
+    Parameters
+    ----------
+    ours, theirs : mapping of image to score
+    facts : mapping of image to facts
+        From `image_facts`: strata and clusters of the bootstrap.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    Difference or None
+        None when they have no image in common.
+    """
+    names = [name for name in ours if name in theirs]
+    if not names:
+        return None
+    values: NDArray[np.float64] = np.array([ours[name] - theirs[name] for name in names])
+    kinds, groups = ([_text(facts[name][key]) for name in names] for key in ("cell_type", "group"))
+    sums = resampled_sums(
+        np.stack([values, np.ones(len(values))]),
+        rng=np.random.default_rng(seed),
+        strata=kinds,
+        clusters=groups,
+    )
+    draws, mean = sums[0] / sums[1], float(values.mean())
+    freedom = degrees_of_freedom(values - mean, kinds, groups)
+    return Difference(
+        interval=interval_of(mean, draws, freedom),
+        standard_error=standard_error(draws, freedom),
+        n_images=len(names),
+    )
+
+
+def _summarize(
+    name: str,
+    rows: Sequence[Row],
+    first: dict[str, float] | None,
+    rank_by: RankBy,
+    seed: int,
+) -> VariantResult:
+    scores, facts = image_scores(rows), image_facts(rows)
+    names = list(scores)
+    mean = float(np.mean(list(scores.values())))
+    kinds = {image: _text(facts[image]["cell_type"]) for image in names}
+
+    def interval(chosen: Sequence[str]) -> Interval:
+        return mean_interval(
+            np.array([scores[image] for image in chosen]),
+            rng=np.random.default_rng(seed),
+            strata=[kinds[image] for image in chosen],
+            clusters=[_text(facts[image]["group"]) for image in chosen],
+        )
+
+    return VariantResult(
+        name=name,
+        n_images=len(names),
+        n_folds=len({row.fold for row in rows}),
+        n_seeds=len({row.seed for row in rows}),
+        score=interval(names),
+        per_seed=tuple(_mean_of_seed(rows, each) for each in sorted({row.seed for row in rows})),
+        per_cell_type={
+            kind: interval([image for image in names if kinds[image] == kind])
+            for kind in sorted({kind for kind in kinds.values() if kind is not None})
+        },
+        difference=None if first is None else paired(scores, first, facts, seed),
+        rank=mean if rank_by == "last" else rank_value(rows, rank_by),
+        rows=tuple(rows),
+        minutes=float(np.mean([row.facts["seconds"] for row in rows])) / 60,
+        predict_seconds=_seconds_an_image(rows),
+        peak_megabytes=max(row.facts["peak_megabytes"] or math.nan for row in rows),
+        n_steps=rows[0].facts["n_steps"],
+        n_parameters=rows[0].facts["n_parameters"],
+        learning_rate=_learning_rate(rows[0]),
+        device=rows[0].facts["device"],
+    )
+
+
+def _mean_of_seed(rows: Sequence[Row], seed: int) -> float:
+    return float(np.mean(list(image_scores([row for row in rows if row.seed == seed]).values())))
+
+
+def _seconds_an_image(rows: Sequence[Row]) -> float:
+    n_images = sum(len(row.images) for row in rows)
+    return float(sum(row.facts["predict_seconds"] for row in rows)) / n_images
+
+
+def _learning_rate(row: Row) -> str:
+    told = row.facts.get("conditions", {}).get("learning rate")
+    return told or f"{row.settings['config']['training']['learning_rate']:g}"
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,115 @@
+"""A grid's best setting, chosen for each fold on the other folds, and what that is worth.
+
+The best of many settings, scored on the images that it was chosen on, is too high: the more
+settings, the more. So every ``[[variant]]`` with a grid is also scored as one method that searches.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cellflow.experiments.plan import Variant
+from cellflow.experiments.results import Difference, image_facts, image_scores, paired
+from cellflow.experiments.store import Row
+from cellflow.metrics.bootstrap import mean_interval
+from cellflow.records import Interval
+from cellflow.tuning.choice import ALL_TYPES, choose_on_folds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """One ``[[variant]]`` of the file, its grid's settings chosen on folds.
+
+    Parameters
+    ----------
+    name : str
+    n_candidates : int
+        Settings that were to choose from; 1 = no grid.
+    score : Interval
+        Of the images, each with what the other folds chose.
+    same_images_score : float
+        When all folds choose together what they are scored on.
+    chosen : tuple of str
+        Names of the variants that were chosen, the most frequent one first.
+    difference : Difference or None
+        To the first one, paired by image; None for the first.
+    """
+
+    name: str
+    n_candidates: int
+    score: Interval
+    same_images_score: float
+    chosen: tuple[str, ...]
+    difference: Difference | None
+
+
+def searches(rows: Sequence[Row], variants: Sequence[Variant], seed: int = 0) -> list[Search]:
+    """Give what every group of variants is worth when one of it is chosen on folds.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        Named as the experiment names its variants.
+    variants : sequence of Variant
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    list of Search
+        Empty when no variant has a grid, when there are fewer than two folds, or as long as
+        results of a grid are missing: a choice among some of its settings would be another one.
+
+    Notes
+    -----
+    One setting is chosen for all cell types, by the mean over seeds. The models that choose were
+    trained on the images of the fold that they choose for; only the setting is free of them.
+    """
+    groups: dict[str, list[str]] = {}
+    for variant in variants:
+        groups.setdefault(variant.group or variant.name, []).append(variant.name)
+    folds = {image: row.fold for row in rows for image in row.images}
+    n_images = {name: len(_scores(rows, name)) for members in groups.values() for name in members}
+    complete = all(n_images[name] == len(folds) for name in n_images)
+    if max(map(len, groups.values())) < 2 or len(set(folds.values())) < 2 or not complete:
+        return []
+    found: list[Search] = []
+    first: dict[str, float] | None = None
+    for name, members in groups.items():
+        search, scores = _search(rows, name, members, folds, first, seed)
+        first = scores if first is None else first
+        found.append(search)
+    return found
+
+
+def _search(
+    rows: Sequence[Row],
+    name: str,
+    members: Sequence[str],
+    folds: dict[str, int],
+    first: dict[str, float] | None,
+    seed: int,
+) -> tuple[Search, dict[str, float]]:
+    images, facts = sorted(folds), image_facts(rows)
+    columns = [_scores(rows, member) for member in members]
+    table = np.array([[column[image] for column in columns] for image in images])
+    of_fold = np.array([folds[image] for image in images], np.int64)
+    choice = choose_on_folds(table, [None] * len(images), of_fold)
+    chosen = [members[one[ALL_TYPES]] for one in choice.per_fold.values()]
+    scores = dict(zip(images, choice.scores.tolist(), strict=True))
+    kinds, groups = ([facts[image][key] for image in images] for key in ("cell_type", "group"))
+    return Search(
+        name=name,
+        n_candidates=len(members),
+        score=mean_interval(
+            choice.scores, rng=np.random.default_rng(seed), strata=kinds, clusters=groups
+        ),
+        same_images_score=choice.same_images_score,
+        chosen=tuple(sorted(set(chosen), key=lambda one: (-chosen.count(one), one))),
+        difference=None if first is None else paired(scores, first, facts, seed),
+    ), scores
+
+
+def _scores(rows: Sequence[Row], variant: str) -> dict[str, float]:
+    return image_scores([row for row in rows if row.variant == variant])

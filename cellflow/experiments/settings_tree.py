@@ -1,0 +1,86 @@
+"""Nested settings: laid over each other, set by dotted keys, and every combination of a grid."""
+
+import copy
+import itertools
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cellflow.errors import ConfigError
+
+
+def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay the second tree over the first; neither is changed.
+
+    Examples
+    --------
+    >>> merged({"training": {"seed": 1}}, {"training": {"n_epochs": 2}})
+    {'training': {'seed': 1, 'n_epochs': 2}}
+    """
+    result = copy.deepcopy(dict(first))
+    for key, value in second.items():
+        is_table = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if is_table else copy.deepcopy(value)
+    return result
+
+
+def put(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Set the value at a dotted key, making the tables on the way.
+
+    Raises
+    ------
+    ConfigError
+        A part of the key is a value and no table.
+    """
+    *sections, last = key.split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"{key}: {section} is a value, not a table")
+    tree[last] = value
+
+
+def with_assignments(tree: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Give a tree with ``KEY=VALUE`` texts laid over it; a value is read as TOML, else as text.
+
+    Raises
+    ------
+    ConfigError
+        A text has no ``=``.
+
+    Examples
+    --------
+    >>> with_assignments({"init": "cyto3"}, ["init=scratch", "training.n_epochs=2"])
+    {'init': 'scratch', 'training': {'n_epochs': 2}}
+    """
+    result = copy.deepcopy(dict(tree))
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--set {text}: expected KEY=VALUE")
+        try:
+            put(result, key.strip(), tomllib.loads(f"value = {value}")["value"])
+        except tomllib.TOMLDecodeError:
+            put(result, key.strip(), value.strip())
+    return result
+
+
+def combinations(tree: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give one tree for each combination of the values in its ``grid``; names say which.
+
+    Raises
+    ------
+    ConfigError
+        The grid is no table of lists, or a list is empty.
+    """
+    grid = tree.pop("grid", {})
+    if not isinstance(grid, dict) or not all(isinstance(v, list) and v for v in grid.values()):
+        raise ConfigError('grid: expected lines such as "training.learning_rate" = [0.02, 0.1]')
+    trees = []
+    for values in itertools.product(*grid.values()):
+        one = copy.deepcopy(tree)
+        for key, value in zip(grid, values, strict=True):
+            put(one, key, value)
+            one["name"] = f"{one.get('name')} {key.rpartition('.')[2]}={value}"
+        trees.append(one)
+    return trees

@@ -1,0 +1,32 @@
+"""The experiment files that come with cellflow: one for each section of the seed report."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from cellflow.errors import ConfigError
+from cellflow.experiments.plan import read_toml
+
+SHIPPED = Path(str(files("cellflow.experiments"))) / "shipped"
+
+
+def shipped_experiments() -> dict[str, str]:
+    """Give the question of each by its name."""
+    paths = sorted(SHIPPED.glob("*.toml"))
+    return {path.stem: str(read_toml(path)["question"]) for path in paths}
+
+
+def find_experiment(name: str) -> Path:
+    """Give the file of a shipped experiment by its name, else the path itself.
+
+    Raises
+    ------
+    ConfigError
+        There is neither; the shipped ones are listed.
+    """
+    shipped, path = SHIPPED / f"{name}.toml", Path(name)
+    if "/" not in name and shipped.is_file():
+        return shipped
+    if not path.is_file():
+        known = ", ".join(shipped_experiments())
+        raise ConfigError(f"{name}: no such file, and no experiment of that name; known: {known}")
+    return path

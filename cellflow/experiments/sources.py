@@ -1,0 +1,95 @@
+"""What a variant learns from besides the data: folders and weights, named by what they hold.
+
+A result's key takes these hashes in the place of paths: moved files make no result old, and changed
+ones are never mixed with what came of the earlier ones.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cellflow.data.dataset import Dataset
+from cellflow.data.entrance import open_dataset
+from cellflow.data.folds import hash_images
+from cellflow.errors import DataError
+from cellflow.experiments.plan import FOLDER_OPTIONS
+from cellflow.hashing import hash_file
+from cellflow.network.model_folder import WEIGHTS
+from cellflow.training.survey import fingerprint_unseen
+
+
+class Sources:
+    """The hashes of folders, each read once.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The experiment's own data, whose images no folder to train on before may hold.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._own: dict[str, str] | None = None
+        self._contents: dict[str, str] = {}
+        self._counts: dict[str, int] = {}
+
+    def content(self, folder: str) -> str:
+        """Give the SHA-256 of names, pictures and truth of a folder of annotated images.
+
+        Raises
+        ------
+        DataError
+            It is missing, without truth, or broken.
+        """
+        if folder not in self._contents:
+            entries = self._open(folder).annotated
+            self._contents[folder] = fingerprint_unseen(entries)
+            self._counts[folder] = len(entries)
+        return self._contents[folder]
+
+    def n_images(self, folder: str) -> int:
+        """Give the number of annotated images of a folder."""
+        self.content(folder)
+        return self._counts[folder]
+
+    def require_foreign(self, folder: str) -> None:
+        """See that a folder holds none of the experiment's own pictures.
+
+        Raises
+        ------
+        DataError
+            It does, so that held-out images would be trained on.
+        """
+        if self._own is None:
+            own = hash_images(self._dataset.annotated)
+            self._own = {digest: name for name, digest in own.items()}
+        for name, digest in hash_images(self._open(folder).annotated).items():
+            if digest in self._own:
+                raise DataError(
+                    f"{folder}: {name} is the image {self._own[digest]} of {self._dataset.root}; "
+                    "a model trained on it before would have seen what is held out"
+                )
+
+    def named_by_content(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Give options with hashes in the place of folders and files of weights.
+
+        Raises
+        ------
+        DataError
+            As `content`; or a file of weights cannot be read.
+        """
+        named = dict(options)
+        for key in FOLDER_OPTIONS:
+            if key in options:
+                named[key] = [self.content(folder) for folder in options[key]]
+        init = options.get("init")
+        if isinstance(init, str) and Path(init).exists() and init != "scratch":
+            path = Path(init)
+            named["init"] = hash_file(path / WEIGHTS if path.is_dir() else path)
+        return named
+
+    def _open(self, folder: str) -> Dataset:
+        dataset = open_dataset(folder)
+        if not dataset.annotated:
+            raise DataError(f"{folder}: no image with truth ({dataset.layout} layout)")
+        return dataset

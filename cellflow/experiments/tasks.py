@@ -1,0 +1,108 @@
+"""Every variant on every fold with every seed, and the keys of their trainings and results.
+
+A key is a hash of the images of both sides, the seed, the settings that differ from the defaults,
+and what the options stand for. It must stay as it is, or every store is computed anew.
+"""
+
+from dataclasses import dataclass, replace
+
+from cellflow.configfile import changes_from_default
+from cellflow.data.folds import Fold
+from cellflow.errors import ConfigError
+from cellflow.experiments.bench import Bench
+from cellflow.experiments.families import changed, find_family
+from cellflow.experiments.plan import PREDICT_SECTIONS, Experiment, Variant
+from cellflow.experiments.store import make_key
+from cellflow.experiments.subset import SUBSET_OPTIONS, check_subset, chosen_images
+from cellflow.training.materials import HARMLESS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One variant on one fold with one seed.
+
+    Parameters
+    ----------
+    variant : Variant
+        With the seed in its settings.
+    fold, seed : int
+    sides : Fold
+        The images; those to train on may be only some of the fold's.
+    model_key : str
+        Of the training: variants that differ only in prediction share it.
+    key : str
+        Of the result.
+    pretraining_key : str or None
+        Of the trainings on other folders that come before, which all folds share.
+    """
+
+    variant: Variant
+    fold: int
+    seed: int
+    sides: Fold
+    model_key: str
+    key: str
+    pretraining_key: str | None = None
+
+
+def plan_tasks(experiment: Experiment, bench: Bench) -> list[Task]:
+    """Give all tasks: whole seeds one after another, so that what is there can be compared early.
+
+    Raises
+    ------
+    ConfigError
+        A variant is of an unknown family, or one that is not installed; or it has an option or a
+        setting that its family does not know.
+    DataError
+        A folder to train on before is missing, broken, or holds the experiment's own images.
+    """
+    for variant in experiment.variants:
+        try:
+            check_subset(variant.options)
+            find_family(variant.family, variant.options).check(variant.options, variant.config)
+        except ConfigError as error:
+            raise ConfigError(f"variant {variant.name!r}: {error}") from error
+        for folder in variant.options.get("pretrain_dir", ()):
+            bench.sources.require_foreign(folder)
+    return [
+        _task(variant, fold, seed, bench)
+        for seed in experiment.seeds
+        for fold in range(len(bench.folds.folds))
+        for variant in experiment.variants
+    ]
+
+
+def _task(variant: Variant, fold: int, seed: int, bench: Bench) -> Task:
+    config = replace(variant.config, training=replace(variant.config.training, seed=seed))
+    settings = changes_from_default(config)
+    for name in HARMLESS:
+        settings.get("training", {}).pop(name, None)
+    sides = _sides(variant, fold, seed, bench)
+    named = bench.sources.named_by_content(variant.options)
+    options = {name: value for name, value in named.items() if name not in SUBSET_OPTIONS}
+    both = {"train": list(sides.train), "validation": list(sides.validation)}
+    model_key = make_key([variant.family, options, settings, both])
+    predicted = changes_from_default(changed(config, variant.predict))
+    asked = [predicted.get(name, {}) for name in PREDICT_SECTIONS]
+    before = [variant.family, options.get("init"), options.get("pretrain_dir"), settings]
+    return Task(
+        variant=replace(variant, config=config),
+        fold=fold,
+        seed=seed,
+        sides=sides,
+        model_key=model_key,
+        key=make_key([model_key, asked]),
+        pretraining_key=make_key(before) if "pretrain_dir" in options else None,
+    )
+
+
+def _sides(variant: Variant, fold: int, seed: int, bench: Bench) -> Fold:
+    whole = bench.folds.folds[fold]
+    if not set(SUBSET_OPTIONS) & set(variant.options):
+        return whole
+    try:
+        entries = [bench.entries[name] for name in whole.train]
+        chosen = chosen_images(entries, variant.options, seed)
+    except ConfigError as error:
+        raise ConfigError(f"variant {variant.name!r}, fold {fold}: {error}") from error
+    return Fold(train=tuple(chosen), validation=whole.validation)

@@ -1,0 +1,83 @@
+"""What the data can tell apart, and the numbers of others beside it."""
+
+import math
+from collections.abc import Sequence
+
+from cellflow.comparison.power import IMAGE_COUNTS, smallest_visible
+from cellflow.experiments.plan import Reported
+from cellflow.experiments.results import Difference
+
+
+def visibility(
+    differences: Sequence[tuple[str, Difference]], reported: Sequence[Reported]
+) -> list[str]:
+    """Say which differences these images show, and whether those that others saw are among them.
+
+    Parameters
+    ----------
+    differences : sequence of (name, Difference)
+        To the first variant.
+    reported : sequence of Reported
+
+    Notes
+    -----
+    The smallest visible difference is that of the most precise pair to that of the least precise
+    one; a reported difference counts as visible only if the least precise pair would show it.
+    """
+    lines = []
+    usable = [each for _, each in differences if each.standard_error > 0]
+    for name, each in differences:
+        if not math.isnan(each.interval.low) and not each.interval.low <= 0 <= each.interval.high:
+            side = "above" if each.interval.estimate > 0 else "below"
+            lines.append(f"{name!r} is {side} the first variant beyond chance on these images.")
+    if differences and not lines:
+        lines.append("No variant can be told from the first one on these images.")
+    if len(differences) > 1 and lines:
+        lines[-1] += (
+            f" With {len(differences)} comparisons one in twenty may seem so without being it."
+        )
+    if usable:
+        lines.append(_smallest(usable))
+    return [*lines, *_beside(usable, reported)]
+
+
+def _smallest(usable: Sequence[Difference]) -> str:
+    n_images = usable[0].n_images
+    counts = sorted({n_images, *(count for count in IMAGE_COUNTS if count > n_images)})
+    told = []
+    for count in counts:
+        sizes = [smallest_visible(e.standard_error, e.n_images, [count])[count] for e in usable]
+        low, high = f"{min(sizes):.3f}", f"{max(sizes):.3f}"
+        told.append(f"{low if low == high else f'{low} to {high}'} with {count}")
+    return (
+        f"Smallest paired difference that is seen with 80 % power: {', '.join(told)} images of "
+        "this kind."
+    )
+
+
+def _beside(usable: Sequence[Difference], reported: Sequence[Reported]) -> list[str]:
+    if not reported:
+        return []
+    told = "; ".join(f"{one.name} {one.score:.4g}{_details(one)}" for one in reported)
+    lines = [f"The seed report (one seed, no interval, other images): {told}."]
+    if not usable or len(reported) < 2:
+        return lines
+    n_images = usable[0].n_images
+    visible = max(
+        smallest_visible(e.standard_error, e.n_images, [n_images])[n_images] for e in usable
+    )
+    first = reported[0]
+    for one in reported[1:]:
+        gap = one.score - first.score
+        verb = "could" if abs(gap) >= visible else "could not"
+        lines.append(
+            f"Its difference {one.name} − {first.name} is {gap:+.3f}: {n_images} images such as "
+            f"these {verb} show one of that size."
+        )
+    return lines
+
+
+def _details(one: Reported) -> str:
+    parts = [f"{one.minutes:g} min"] if one.minutes is not None else []
+    parts += [one.note] if one.note else []
+    return f" ({', '.join(parts)})" if parts else ""

@@ -1,0 +1,53 @@
+"""What the data can tell apart, beside the numbers of others."""
+
+import math
+
+from cellflow.comparison.power import POWER_FACTOR
+from cellflow.experiments.plan import Reported
+from cellflow.experiments.results import Difference
+from cellflow.experiments.visible import visibility
+from cellflow.records import Interval
+
+
+def difference(estimate, error, n_images=32):
+    interval = Interval(estimate=estimate, low=estimate - 2 * error, high=estimate + 2 * error)
+    return Difference(interval=interval, standard_error=error, n_images=n_images)
+
+
+def test_the_smallest_visible_difference_shrinks_with_the_root_of_the_images():
+    (line,) = [one for one in visibility([("b", difference(0.0, 0.01))], []) if "80 %" in one]
+    sizes = {n: POWER_FACTOR * 0.01 * math.sqrt(32 / n) for n in (32, 119, 240, 606)}
+    told = ", ".join(f"{size:.3f} with {n}" for n, size in sizes.items())
+    assert told in line
+
+
+def test_who_is_beyond_chance_is_said_and_many_comparisons_warn():
+    lines = visibility([("b", difference(0.05, 0.01)), ("c", difference(0.0, 0.01))], [])
+    assert lines[0].startswith("'b' is above the first variant beyond chance")
+    assert "With 2 comparisons one in twenty may seem so" in lines[0]
+    assert not any("'c'" in line for line in lines)
+    (alone,) = [one for one in visibility([("c", difference(0, 0.01))], []) if "told from" in one]
+    assert alone == "No variant can be told from the first one on these images."
+
+
+def test_the_numbers_of_others_stand_beside_with_whether_these_images_could_show_them():
+    reported = [
+        Reported(name="Mask R-CNN", score=0.307, note="public"),
+        Reported(name="Cellpose", score=0.300, minutes=30.0),
+        Reported(name="none", score=0.210),
+    ]
+    lines = visibility([("b", difference(0.0, 0.01))], reported)
+    assert "Mask R-CNN 0.307 (public); Cellpose 0.3 (30 min); none 0.21" in lines[-3]
+    assert "Cellpose − Mask R-CNN is -0.007: 32 images such as these could not show" in lines[-2]
+    assert "none − Mask R-CNN is -0.097: 32 images such as these could show" in lines[-1]
+
+
+def test_a_single_group_of_images_tells_nothing():
+    nan = math.nan
+    blind = Difference(
+        interval=Interval(estimate=0.1, low=nan, high=nan), standard_error=nan, n_images=3
+    )
+    assert visibility([("b", blind)], []) == [
+        "No variant can be told from the first one on these images."
+    ]
+    assert visibility([], []) == []
