@@ -32,8 +32,11 @@ def command(
     cellflow compare runs/first coco_instances_results.json --images train/ --truth train.csv
     """
     from cellflow.comparison.compare import compare
+    from cellflow.comparison.importers import require_models
     from cellflow.jsontext import to_json
 
+    if report_file is None:
+        require_models(entries, options["images"])
     settings = comparison_settings(options, coco=not options.pop("no_coco"))
     with comparison_sources(options) as sources:
         comparison = compare(entries, settings=settings, sources=sources, **options)

@@ -1,5 +1,6 @@
 """`cellflow train`: annotated images to a model folder."""
 
+import shlex
 import sys
 from functools import partial
 from pathlib import Path
@@ -120,6 +121,13 @@ def command(
     config = config_from(config_file, assignments, base=base, **settings)
     say = partial(tqdm.write, file=sys.stderr)
     with Progress("training") as progress:
-        folder = train_in_stages(train_dir, config=config, report=progress, say=say, **options)
+        folder = train_in_stages(
+            train_dir,
+            config=config,
+            command=shlex.join(["cellflow", *sys.argv[1:]]),
+            report=progress,
+            say=say,
+            **options,
+        )
     if is_first_process():
         click.echo(folder)

@@ -21,7 +21,7 @@ from cellflow.data.image_names import ImageNames, read_image_names
 from cellflow.data.images import find_images, read_image
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.submission import read_submission
-from cellflow.errors import DataError, LabelError, SubmissionError
+from cellflow.errors import ConfigError, DataError, LabelError, SubmissionError
 from cellflow.records import CellMasks, Detections, Prediction, Shape
 from cellflow.wording import counted
 
@@ -93,6 +93,21 @@ def names_from_truth(sources: Sources | None, truth: Path | str) -> Sources:
     if sources.image_names is not None or Path(truth).suffix.lower() != ".json":
         return sources
     return replace(sources, image_names=replace(read_image_names(truth), categories={}))
+
+
+def require_models(paths: Sequence[Path | str], images: Sequence[Path]) -> None:
+    """See that pictures are given for something: a model folder is among what is read.
+
+    Raises
+    ------
+    ConfigError
+        None is, so that the pictures would be left aside without a word.
+    """
+    if images and not any(_is_model(Path(path)) for path in paths):
+        raise ConfigError(
+            f"--images {images[0]}: for model folders, of which there is none among "
+            f"{', '.join(Path(path).name for path in paths)}, and for --report FILE"
+        )
 
 
 def read_outputs(

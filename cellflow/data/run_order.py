@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from cellflow.records import CellMasks
 
 NEAR_A_LINE = 30
-"""Two runs begin one row (or column) apart when their distance is this close to it, pixels."""
+"""Two runs begin one row (or column) apart when their distance is this close to it, pixels; in a
+smaller image half its shorter side, beyond which a step of nothing would look like a line."""
 
 
 def direction_votes(masks: CellMasks) -> NDArray[np.int64]:
@@ -23,12 +24,13 @@ def direction_votes(masks: CellMasks) -> NDArray[np.int64]:
         Row-major and column-major; both 0 when height and width are too close to tell.
     """
     height, width = masks.shape
-    if abs(height - width) <= 2 * NEAR_A_LINE:
+    near = min(NEAR_A_LINE, (min(height, width) - 1) // 2)
+    if abs(height - width) <= 2 * near:
         return np.zeros(2, np.int64)
-    steps = np.diff(masks.starts)
-    between_cells = masks.offsets[1:-1] - 1
-    steps[between_cells] = 0
-    return np.array([(abs(steps - side) <= NEAR_A_LINE).sum() for side in (width, height)])
+    within_cell = np.ones(max(len(masks.starts) - 1, 0), bool)
+    within_cell[masks.offsets[1:-1] - 1] = False
+    steps = np.diff(masks.starts)[within_cell]
+    return np.array([(abs(steps - side) <= near).sum() for side in (width, height)])
 
 
 def border_votes(masks: CellMasks) -> NDArray[np.int64]:

@@ -33,6 +33,7 @@ def fine_tune(
     resume: bool = False,
     overwrite: bool = False,
     stop_after: float | None = None,
+    go_on: str | None = None,
     report: Report = lambda step, numbers: None,
     say: Say = lambda text: None,
 ) -> Path:
@@ -69,6 +70,8 @@ def fine_tune(
     stop_after : float, optional
         Seconds after which the run is saved and left, to be continued later; unlike
         ``training.max_minutes`` it does not change what the run does in the end.
+    go_on : str, optional
+        The command that is told to continue with, by default that of this run alone.
     report : callable
         ``report(step, numbers)`` after every step; numbers hold ``total``.
     say : callable
@@ -133,6 +136,7 @@ def fine_tune(
                 report=report,
                 say=say,
                 started=started,
+                go_on=go_on,
             ).run()
     return folder.path
 

@@ -52,6 +52,8 @@ class Session:
         This process among those that train together.
     report, say : callable
         As for `fine_tune`.
+    go_on : str or None
+        The command that continues, told when a step is the last for now; None = this run's own.
     started : float
         When the sitting began, by `clock`: preparation counts as time of the run.
     clock : callable
@@ -69,6 +71,7 @@ class Session:
         report: Report,
         say: Say,
         started: float,
+        go_on: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder, self.device, self.ranks, self.say = folder, device, ranks, say
@@ -81,6 +84,10 @@ class Session:
         self.network = synchronize_statistics(network, ranks, device.device)
         self.network.diam_labels.data.fill_(self.materials.diameter)
         self._clock, self._zero = clock, started
+        self._go_on = go_on or (
+            f"cellflow train --train-dir {self.materials.dataset.root} "
+            f"--out {self.folder.path} --resume"
+        )
         self._saved_at, self._save_seconds = clock(), 0.0
         self._key = self.materials.run_key(self.config)
         self._last_score: tuple[int, Score] | None = None
@@ -118,11 +125,7 @@ class Session:
         except StepFinished as stop:
             self._save()
             epoch = self._run.position.epoch + 1
-            self.say(
-                f"stopped by {stop} in epoch {epoch}, saved; continue with:\n"
-                f"  cellflow train --train-dir {self.materials.dataset.root} "
-                f"--out {self.folder.path} --resume"
-            )
+            self.say(f"stopped by {stop} in epoch {epoch}, saved; continue with:\n  {self._go_on}")
             raise
 
     def _take_up(self) -> None:

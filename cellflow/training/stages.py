@@ -5,6 +5,7 @@ the last lie in ``OUT/stages``. What is finished is not done again, so the same 
 at any time, goes on in the stage that it was in.
 """
 
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -63,6 +64,7 @@ def train_in_stages(
     fold: int | None = None,
     resume: bool = False,
     stop_after: float | None = None,
+    command: str | None = None,
     say: Say = lambda text: None,
     **options: Any,
 ) -> Path:
@@ -88,6 +90,8 @@ def train_in_stages(
         Runs with the same `refit`, each on another fold, whose measured scores are carried.
     resume : bool
         Refused: the same call goes on.
+    command : str, optional
+        What this call was on the command line; told to continue with when a stage is stopped.
 
     Returns
     -------
@@ -148,6 +152,7 @@ def train_in_stages(
                 split=stage.split,
                 extra_dirs=extra_dirs if stage.name == (MAIN if refit else "") else (),
                 stop_after=left,
+                go_on=_same_again(command, folder, is_named=out is not None),
                 say=say,
                 **options,
             )
@@ -163,6 +168,13 @@ NO_ESTIMATE = (
     "every image was trained on, so there is no score; measure what to expect on folds: the same "
     "with --folds FILE --fold K, then --estimate of those runs"
 )
+
+
+def _same_again(command: str | None, folder: Path, *, is_named: bool) -> str:
+    """Give the command that goes on with all stages: the same, into the same folder."""
+    if command is None:
+        return f"the same call, into {folder}"
+    return command if is_named else f"{command} --out {shlex.quote(str(folder))}"
 
 
 def earlier_stages(folder: Path, pretrained_in: Path | None = None) -> list[Path]:

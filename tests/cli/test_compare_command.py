@@ -75,6 +75,15 @@ def test_json_holds_all_that_the_tables_say(cellflow, truth, perfect, results):
     assert content["ranking"]["changes"] is False
 
 
+def test_images_that_nothing_would_use_are_refused(cellflow, truth, perfect, results):
+    folder = truth.parent / "train"
+    done = cellflow("compare", perfect, results(), "--truth", truth, "--images", folder)
+    assert done.code == 1
+    (error,) = done.errors
+    assert "for model folders, of which there is none among perfect.csv, results.json" in error
+    assert done.out == ""
+
+
 def test_entries_of_several_kinds_are_compared_at_once(cellflow, truth, images, perfect, tmp_path):
     for image in images.values():
         labels = flatten(image.masks)

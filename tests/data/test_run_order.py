@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from cellflow.data.rle import dense_to_masks, labels_to_masks
 from cellflow.data.run_order import border_votes, direction_votes
@@ -29,6 +30,19 @@ def test_the_step_from_one_cell_to_the_next_does_not_vote():
     upper, lower = np.zeros((2, 60, 200), bool)
     upper[3, 5:9] = lower[4, 5:9] = True
     assert direction_votes(dense_to_masks(np.array([upper, lower]))).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("height", [1, 2, 7, 20, 30, 31])
+def test_in_a_flat_image_too_only_rows_vote(height):
+    mask = disc((height, 200), (height // 2, 40), height / 3)
+    other = disc((height, 200), (height // 2, 150), height / 3)
+    n_rows = int(mask.any(axis=1).sum())
+    votes = direction_votes(dense_to_masks(np.array([mask, other])))
+    assert votes.tolist() == [2 * (n_rows - 1), 0]
+    cells = dense_to_masks(np.array([read_transposed(mask), read_transposed(other)]))
+    rows, columns = direction_votes(cells)
+    assert rows == 0
+    assert columns > 0 or height < 7
 
 
 def test_square_images_do_not_vote():

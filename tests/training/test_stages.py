@@ -1,6 +1,7 @@
 """Several trainings that make one model: other data first, the held-out images last."""
 
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ def train(tmp_path, small_config):
         training = {"n_epochs": 2, "validate_every": 9, **options.pop("training", {})}
         say = (said if said is not None else []).append
         given = {"init": "scratch", "device": "cpu", **options}
-        return train_in_stages(data, tmp_path / name, small_config(**training), say=say, **given)
+        out = None if name is None else tmp_path / name
+        return train_in_stages(data, out, small_config(**training), say=say, **given)
 
     return run
 
@@ -63,6 +65,27 @@ def test_a_stop_between_two_stages_goes_on_with_the_second(tmp_path, train, monk
         train(data, pretrain_dirs=[other])
     assert not (tmp_path / "run" / "config.json").exists()
     assert (train(data, pretrain_dirs=[other]) / "config.json").is_file()
+
+
+@pytest.mark.parametrize("names_its_folder", [True, False])
+def test_a_stopped_stage_says_the_command_that_goes_on_with_all(
+    tmp_path, train, monkeypatch, names_its_folder
+):
+    other = write_disc_folder(tmp_path / "other", 3, seed=5)
+    data, said = write_disc_folder(tmp_path / "data", 4), []
+    monkeypatch.chdir(tmp_path)
+
+    def stop(step, numbers):
+        signal.raise_signal(signal.SIGTERM)
+
+    command = "cellflow train --pretrain-dir other"
+    with pytest.raises(Preempted):
+        train(
+            data, "run" if names_its_folder else None, said=said, pretrain_dirs=[other],
+            command=command, report=stop,
+        )  # fmt: skip
+    folder = "" if names_its_folder else " --out runs/train-001"
+    assert said[-1].endswith(f"saved; continue with:\n  {command}{folder}")
 
 
 @pytest.mark.parametrize("refit", ["validation_then_train", "all"])
