@@ -114,7 +114,7 @@ def run(
     experiment = read_experiment(find_experiment(file), **changes)
     bench = open_bench(experiment, train_dir, store, layout)
     if dry_run:
-        click.echo("\n".join(forecast(experiment, bench)))
+        click.echo("\n".join(forecast(experiment, bench, device)))
         return
     say = partial(tqdm.write, file=sys.stderr)
     with Progress(experiment.name) as progress:

@@ -97,6 +97,9 @@ class Family(Protocol):
     def n_steps(self, options: Mapping[str, Any], config: Config, n_images: int) -> int:
         """Give the optimiser steps of a training on so many images, without what comes before."""
 
+    def step_seconds(self, config: Config, device: str) -> float | None:
+        """Measure a step of training on noise; None = only a real training can tell."""
+
     def train(self, job: Job, report: Report, say: Say) -> Trained:
         """Train, or continue what was interrupted, or read what is done already."""
 

@@ -30,6 +30,12 @@ class CellflowFamily:
         passes = {None: 0, "all": 1, "validation_then_train": 2}[options.get("final")]
         return round(steps * (1 + passes * config.stages.refit_share))
 
+    def step_seconds(self, config: Config, device: str) -> float | None:
+        """Measure three steps of the network."""
+        from cellflow.training.rehearsal import measure_step
+
+        return measure_step(config, device)
+
     def train(self, job: Job, report: Report, say: Say) -> Trained:
         """Train; what was interrupted is continued from its checkpoint."""
         from cellflow.network.model_folder import read_model_folder
@@ -95,6 +101,10 @@ class CellposeFamily:
     def n_steps(self, options: Mapping[str, Any], config: Config, n_images: int) -> int:
         """Give epochs times batches."""
         return _n_steps(config, n_images)
+
+    def step_seconds(self, config: Config, device: str) -> float | None:
+        """Give nothing: Cellpose's trainer prepares its crops in the step."""
+        return None
 
     def train(self, job: Job, report: Report, say: Say) -> Trained:
         """Train by ``cellpose.train.train_seg``, which begins anew when it was interrupted."""

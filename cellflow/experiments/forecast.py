@@ -11,13 +11,15 @@ from cellflow.experiments.tasks import Task, plan_tasks
 from cellflow.wording import counted, duration_text
 
 
-def forecast(experiment: Experiment, bench: Bench) -> list[str]:
+def forecast(experiment: Experiment, bench: Bench, device: str = "auto") -> list[str]:
     """Say how many trainings, steps and predictions are left, and how long they would take.
 
     Parameters
     ----------
     experiment : Experiment
     bench : Bench
+    device : str
+        Where it would run.
 
     Returns
     -------
@@ -32,7 +34,8 @@ def forecast(experiment: Experiment, bench: Bench) -> list[str]:
     Notes
     -----
     The time is that of the trainings of the same family which the store has, by step and pixel of
-    a crop; without any it is not known. Trainings that are begun count whole.
+    a crop. Without any, a step is measured where the family can, of the first variant. Trainings
+    that are begun count whole.
     """
     tasks = plan_tasks(experiment, bench)
     found = [(task, find_row(bench.store, task) is not None) for task in tasks]
@@ -48,24 +51,28 @@ def forecast(experiment: Experiment, bench: Bench) -> list[str]:
         f"to do: {counted(len(left), 'training')} and the prediction of "
         f"{counted(sum(len(task.sides.validation) for task in missing), 'image')}",
     ]
-    lines += [_of_family(name, left, bench) for name in FAMILIES]
+    lines += [_of_family(name, left, bench, device) for name in FAMILIES]
     return [line for line in [*lines, _pretraining(left, bench)] if line]
 
 
-def _of_family(name: str, left: Sequence[Task], bench: Bench) -> str:
+def _of_family(name: str, left: Sequence[Task], bench: Bench, device: str) -> str:
     tasks = [task for task in left if task.variant.family == name]
     if not tasks:
         return ""
     steps = [_n_steps(task) for task in tasks]
-    pixels = sum(n * _pixels(task) for n, task in zip(steps, tasks, strict=True))
-    pace = _seconds_a_pixel([row for row in bench.store.rows() if _family(row) == name])
-    budgets = [task.variant.config.training.max_minutes for task in tasks]
     text = f"{name}: {counted(len(tasks), 'training')}, {sum(steps)} steps"
+    budgets = [task.variant.config.training.max_minutes for task in tasks]
     if all(budget is not None for budget in budgets):
         return f"{text}, at most {duration_text(60 * sum(b or 0 for b in budgets))}"
-    if pace is None:
+    pixels = sum(n * _pixels(task) for n, task in zip(steps, tasks, strict=True))
+    pace = _seconds_a_pixel([row for row in bench.store.rows() if _family(row) == name])
+    if pace is not None:
+        return f"{text}, about {duration_text(pace * pixels)} as earlier ones in the store took"
+    measured = FAMILIES[name].step_seconds(tasks[0].variant.config, device)
+    if measured is None:
         return f"{text}; how long is not known, the store has no training of this family yet"
-    return f"{text}, about {duration_text(pace * pixels)} as earlier ones in the store took"
+    seconds = measured / _pixels(tasks[0]) * pixels
+    return f"{text} of {measured:.2g} s here: {duration_text(seconds)} and the validations"
 
 
 def _n_steps(task: Task) -> int:

@@ -32,6 +32,9 @@ class ThresholdFamily:
     def n_steps(self, options, config, n_images):
         return 10 * n_images
 
+    def step_seconds(self, config, device):
+        return None
+
     def train(self, job, report, say):
         if job.options.get("fails_on_fold") == job.fold:
             raise KeyboardInterrupt

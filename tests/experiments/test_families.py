@@ -1,5 +1,7 @@
 """The real families, on discs that a small network learns within seconds."""
 
+import re
+
 import pytest
 import torch
 from cellflow_cli.experiment import command
@@ -182,6 +184,7 @@ def test_the_dry_run_trains_nothing_and_a_folder_gets_the_page_with_its_pictures
     dry = CliRunner().invoke(command, ["run", str(file), *places, "--dry-run"])
     assert dry.exit_code == 0, dry.output
     assert "to do: 2 trainings" in dry.stdout
+    assert re.search(r"cellflow: 2 trainings, 4 steps of [\d.e-]+ s here: \d+ s", dry.stdout)
     assert not (tmp_path / "store" / "models").exists()
     options = ["--device", "cpu", "--set", "training.validate_every=1", "--out"]
     ran = CliRunner().invoke(command, ["run", str(file), *places, *options, str(tmp_path / "page")])

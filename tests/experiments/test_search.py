@@ -36,9 +36,9 @@ def test_luck_on_a_fold_is_not_carried_to_its_own_images(rows):
 
 
 def test_a_setting_that_is_better_everywhere_is_chosen(rows):
-    better = [*rows, *halves("a x=2", dict.fromkeys(NAMES, 0.45))]
+    better = [*rows, *halves("a x=2", dict.fromkeys(NAMES, 0.6))]
     search = searches(better, [*VARIANTS, variant("a x=2", group="a")])[1]
-    assert search.score.estimate == pytest.approx(0.45)
+    assert search.score.estimate == pytest.approx(0.6)
     assert search.chosen == ("a x=2",)
 
 

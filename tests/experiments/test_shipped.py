@@ -33,14 +33,15 @@ def read(tmp_path, write_squares):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_file_plans_and_says_what_it_would_take(name, read, data, tmp_path):
+def test_every_file_plans_and_says_what_it_would_take(name, read, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("cellflow.training.rehearsal.measure_step", lambda config, device: 0.5)
     plan = read(name)
     bench = open_bench(plan, data, tmp_path / "store")
     tasks = plan_tasks(plan, bench)
     assert len(tasks) == len(plan.variants) * len(plan.seeds) * 5
     lines = forecast(plan, bench)
     assert f"= {len(tasks)} results, 0 in the store" in lines[0]
-    assert any("steps" in line for line in lines)
+    assert any("steps of 0.5 s here: " in line for line in lines)
 
 
 def test_there_is_one_for_each_section_of_the_seed_report(read):

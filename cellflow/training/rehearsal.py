@@ -1,0 +1,56 @@
+"""How long a step of training takes here, before any data is read."""
+
+import time
+
+import torch
+
+from cellflow.config import Config
+from cellflow.network.cpnet import build_network
+from cellflow.network.devices import choose_device
+from cellflow.network.precision import autocast, choose_precision
+from cellflow.training.losses import flow_and_cell_loss
+from cellflow.training.optimizer import make_optimizer
+
+N_STEPS = 3
+"""Of which the last one is timed: the first ones choose algorithms and ask for memory."""
+
+
+def measure_step(config: Config, device: str = "auto") -> float:
+    """Give the seconds of one optimiser step on noise, with the network and crops of `config`.
+
+    Parameters
+    ----------
+    config : Config
+    device : str
+        As for `choose_device`.
+
+    Notes
+    -----
+    Crops are not read or augmented, nothing is validated; a run on a CPU takes longer.
+    """
+    training, chosen = config.training, choose_device(device).device
+    dtype = choose_precision(training.precision, chosen).dtype
+    generator = torch.Generator().manual_seed(training.seed)
+    network = build_network(config.network, generator).to(chosen).train()
+    optimizer = make_optimizer(network, training)
+    shape = (training.batch_size, training.crop_size, training.crop_size)
+    image = torch.rand((shape[0], 2, *shape[1:]), generator=generator).to(chosen)
+    image = image.contiguous(memory_format=torch.channels_last)
+    cells = torch.ones(shape, device=chosen)
+    started = 0.0
+    for _ in range(N_STEPS):
+        _synchronize(chosen)
+        started = time.monotonic()
+        optimizer.zero_grad(set_to_none=True)
+        with autocast(chosen, dtype):
+            output = network(image)[0]
+        losses = flow_and_cell_loss(output, torch.zeros_like(output[:, :2]), cells, cells)
+        sum(losses, start=torch.zeros((), device=chosen)).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    _synchronize(chosen)
+    return time.monotonic() - started
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
