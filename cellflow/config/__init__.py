@@ -1,0 +1,56 @@
+"""Every knob, one frozen dataclass a room: the default, its unit and its reason.
+
+Kernels take plain numbers; the front of a room takes its own section.
+`configfile` reads and writes these as TOML and JSON.
+"""
+
+from dataclasses import dataclass, field
+
+from cellflow.config.augment import AugmentConfig, AugmentLevel
+from cellflow.config.comparison import ComparisonConfig, OverlapRule
+from cellflow.config.data import DataConfig, FlattenPolicy
+from cellflow.config.dynamics import DynamicsConfig
+from cellflow.config.inference import Compilation, DiameterPolicy, InferenceConfig
+from cellflow.config.network import NetworkConfig
+from cellflow.config.precision import Precision
+from cellflow.config.stages import Refit, StagesConfig
+from cellflow.config.training import Keep, Optimizer, Rescaling, Schedule, TrainingConfig
+from cellflow.config.tuning import TuningConfig
+
+__all__ = [
+    "AugmentConfig",
+    "AugmentLevel",
+    "ComparisonConfig",
+    "Compilation",
+    "Config",
+    "DataConfig",
+    "DiameterPolicy",
+    "DynamicsConfig",
+    "FlattenPolicy",
+    "InferenceConfig",
+    "Keep",
+    "NetworkConfig",
+    "Optimizer",
+    "OverlapRule",
+    "Precision",
+    "Refit",
+    "Rescaling",
+    "Schedule",
+    "StagesConfig",
+    "TrainingConfig",
+    "TuningConfig",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All sections together: what a run file holds and a model folder records."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    stages: StagesConfig = field(default_factory=StagesConfig)
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
+    dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
+    tuning: TuningConfig = field(default_factory=TuningConfig)

@@ -1,0 +1,70 @@
+"""How training crops are varied."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cellflow.config.checks import require, require_choice, require_finite
+
+AugmentLevel = Literal["none", "flip+resize", "report", "cellpose", "full"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AugmentConfig:
+    """How training crops are varied. None = as the level says; `training.levels` has the table."""
+
+    level: AugmentLevel = "cellpose"
+    """none < flip+resize < report (the seed report's) < full; cellpose = Cellpose's geometry."""
+    horizontal_flip: float | None = None
+    """Chance of mirroring left and right."""
+    vertical_flip: float | None = None
+    """Chance of mirroring top and bottom."""
+    quarter_turns: bool | None = None
+    """Whether to turn by 0, 90, 180 or 270 degrees, each as likely."""
+    rotation: float | None = None
+    """Largest free turn to either side, degrees; 180 = any."""
+    scale_range: float | None = None
+    """Width of the random zoom around 1: 0.5 = 0.75 to 1.25."""
+    scale_range_by_type: Mapping[str, float] = field(default_factory=dict)
+    """The same for images of a cell type, such as {astro = 0.8}; others take scale_range."""
+    brightness: float | None = None
+    """Largest offset to either side; 1 = from the 1st to the 99th percentile of the image."""
+    contrast: float | None = None
+    """Largest stretch about the mean to either side: 0.2 = 0.8 to 1.2."""
+    gamma: float | None = None
+    """Largest exponent less 1, on the crop's own range: 0.25 = 0.8 to 1.25."""
+    illumination: float | None = None
+    """Largest ramp across the crop, from its middle to its edge, as brightness."""
+    blur: float | None = None
+    """Largest standard deviation of the Gaussian, crop pixels."""
+    noise: float | None = None
+    """Largest standard deviation of the Gaussian noise, as brightness."""
+    cutout: float | None = None
+    """Largest side of the hole, share of the crop's; the loss leaves the hole out."""
+    mosaic: float | None = None
+    """Chance that a crop is made of four fields of different images."""
+    probability: float = 0.5
+    """Chance that brightness, contrast, gamma, illumination, blur, noise or cut-out touches a
+    crop, each for itself."""
+
+    def __post_init__(self) -> None:
+        require_finite("augment", self)
+        require_choice("augment.level", self.level, AugmentLevel)
+        for name, least, most in (
+            *((name, 0, 1) for name in ("horizontal_flip", "vertical_flip", "mosaic")),
+            *((name, 0, 1) for name in ("probability", "cutout", "contrast")),
+            ("rotation", 0, 180),
+            ("scale_range", 0, 1.9),
+            *((name, 0, 10) for name in ("brightness", "gamma", "illumination", "noise")),
+            ("blur", 0, 50),
+        ):
+            value = getattr(self, name)
+            require(
+                value is None or least <= value <= most,
+                f"augment.{name}: expected {least} to {most:g}, found {value}",
+            )
+        for kind, value in self.scale_range_by_type.items():
+            require(
+                0 <= value <= 1.9,
+                f"augment.scale_range_by_type.{kind}: expected 0 to 1.9, found {value}",
+            )

@@ -1,0 +1,36 @@
+"""How pictures and truth are read."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from cellflow.config.checks import require, require_choice, require_finite
+
+FlattenPolicy = Literal["small_on_top", "nearest_centre", "last_wins", "drop_overlap"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """How pictures and truth are read."""
+
+    flatten: FlattenPolicy = "small_on_top"
+    """Which cell keeps a pixel that several cover, for training targets only (ceiling 0.978)."""
+    channels: tuple[int, int] = (0, 0)
+    """Cellpose's meaning: first the channel to segment (0 grey, 1 red, 2 green, 3 blue), then
+    the nuclear one (0 none)."""
+    low_percentile: float = 1.0
+    """Grey level that becomes 0, percent; Cellpose's default."""
+    high_percentile: float = 99.0
+    """Grey level that becomes 1, percent; Cellpose's default."""
+
+    def __post_init__(self) -> None:
+        require_finite("data", self)
+        require_choice("data.flatten", self.flatten, FlattenPolicy)
+        require(
+            len(self.channels) == 2 and all(0 <= channel <= 3 for channel in self.channels),
+            f"data.channels: expected two numbers from 0 to 3, found {self.channels}",
+        )
+        require(
+            0 <= self.low_percentile < self.high_percentile <= 100,
+            "data: expected 0 <= low_percentile < high_percentile <= 100, "
+            f"found {self.low_percentile} and {self.high_percentile}",
+        )

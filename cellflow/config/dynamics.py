@@ -1,0 +1,40 @@
+"""From flows to cells."""
+
+from dataclasses import dataclass
+
+from cellflow.config.checks import require, require_finite
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DynamicsConfig:
+    """From flows to cells; names and defaults as in Cellpose."""
+
+    cellprob_threshold: float = 0.0
+    """Logit above which a pixel may belong to a cell."""
+    flow_threshold: float = 0.4
+    """Largest mean squared flow error of a cell that is kept; 0 switches the check off."""
+    min_size: int = 15
+    """Smallest cell that is kept, pixels."""
+    score_threshold: float = 0.0
+    """Smallest confidence of a cell that is kept, 0 to 1; 0 keeps all."""
+    boundary_shift: float = 0.0
+    """Pixels that every cell is grown by in the end, negative = shrunk; corrects a model's bias."""
+    n_steps: int | None = None
+    """Euler steps; None = Cellpose's 200 · diameter / diam_mean."""
+    tolerance: float = 1e-3
+    """A pixel has arrived when its step is shorter, pixels; 0 = follow to the exact end."""
+
+    def __post_init__(self) -> None:
+        require_finite("dynamics", self)
+        require(self.flow_threshold >= 0, "dynamics.flow_threshold: expected >= 0 (0 = no check)")
+        require(self.min_size >= 0, "dynamics.min_size: expected >= 0 px")
+        require(
+            0 <= self.score_threshold <= 1,
+            f"dynamics.score_threshold: expected 0 to 1, found {self.score_threshold}",
+        )
+        require(
+            abs(self.boundary_shift) <= 10,
+            f"dynamics.boundary_shift: expected -10 to 10 px, found {self.boundary_shift}",
+        )
+        require(self.n_steps is None or self.n_steps > 0, "dynamics.n_steps: expected > 0")
+        require(self.tolerance >= 0, "dynamics.tolerance: expected >= 0 px")

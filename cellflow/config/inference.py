@@ -1,0 +1,85 @@
+"""From an image to a flow field."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from cellflow.config.checks import require, require_choice, require_finite
+from cellflow.config.precision import Precision
+
+DiameterPolicy = Literal["auto", "fixed", "training", "per_type", "estimated", "refined"]
+Compilation = Literal["auto", "none", "graphs", "inductor"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferenceConfig:
+    """From an image to a flow field."""
+
+    diameter: float | None = None
+    """Cell diameter in the images, pixels; None = the model's training diameter."""
+    diameter_policy: DiameterPolicy = "auto"
+    """Where the diameter comes from, see cellflow/inference/diameter.py; auto = the first that is
+    there: the cell type's, what is given, what the model was trained on, what the image shows."""
+    views: int = 1
+    """1, 2, 4 or 8 mirrored and turned views of each image, averaged; each costs one pass."""
+    scales: tuple[float, ...] = (1.0,)
+    """Sizes at which the network sees each image, relative to its own; averaged. The cost of a pass
+    grows with the square."""
+    tile_size: int = 224
+    """Side of the squares fed to the network, pixels; a multiple of 16; Cellpose's own."""
+    tile_overlap: float = 0.1
+    """Smallest share of a tile that its neighbour covers too; Cellpose's own."""
+    batch_size: int | None = None
+    """Tiles per forward pass; bounds the memory. None = 8; on a CPU 4, whose feature maps need
+    less new memory (docs/decisions/0002-freed-memory-is-kept.md)."""
+    precision: Precision = "auto"
+    """auto = bfloat16 where the device computes it natively, and a tile of the first image shows
+    that the network says the same in it (cellflow/inference/precision_gate.py); else float32."""
+    compilation: Compilation = "auto"
+    """How the network is prepared for its fixed shapes, see cellflow/inference/compilation.py; auto
+    = CUDA graphs on CUDA (a second), nothing elsewhere. inductor costs a minute a network."""
+    images_in_flight: int | None = None
+    """Images in the network or followed to cells at the same time, and one more is read; bounds
+    the memory. None = 3 with a GPU; 1 on a CPU, of which the network uses every core."""
+
+    def __post_init__(self) -> None:
+        require_finite("inference", self)
+        require(self.diameter is None or self.diameter >= 1, "inference.diameter: expected >= 1 px")
+        require(
+            self.tile_size >= 32 and self.tile_size % 16 == 0,
+            f"inference.tile_size: expected a multiple of 16, 32 or more, found {self.tile_size}",
+        )
+        require(0 <= self.tile_overlap < 0.5, "inference.tile_overlap: expected 0 to 0.5")
+        require(
+            self.batch_size is None or self.batch_size > 0, "inference.batch_size: expected > 0"
+        )
+        require_choice("inference.precision", self.precision, Precision)
+        require_choice("inference.compilation", self.compilation, Compilation)
+        self._check_diameter_policy()
+        require(
+            self.views in (1, 2, 4, 8),
+            f"inference.views: expected 1, 2, 4 or 8, found {self.views}",
+        )
+        require(
+            len(self.scales) > 0 and all(0.25 <= scale <= 4 for scale in self.scales),
+            f"inference.scales: expected one or more factors from 0.25 to 4, found {self.scales}",
+        )
+        require(
+            len(set(self.scales)) == len(self.scales),
+            f"inference.scales: each only once, found {self.scales}",
+        )
+        require(
+            self.images_in_flight is None or self.images_in_flight > 0,
+            "inference.images_in_flight: expected > 0",
+        )
+
+    def _check_diameter_policy(self) -> None:
+        require_choice("inference.diameter_policy", self.diameter_policy, DiameterPolicy)
+        require(
+            self.diameter_policy != "fixed" or self.diameter is not None,
+            "inference.diameter_policy: fixed, but inference.diameter is not given",
+        )
+        require(
+            self.diameter_policy != "training" or self.diameter is None,
+            f"inference.diameter_policy: training, but inference.diameter is {self.diameter}; "
+            "set it to none",
+        )
