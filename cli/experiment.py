@@ -4,15 +4,15 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from tqdm import tqdm
 
+from cellflow.experiments.plan import RankBy
+
 from .options import EXISTING, PATH, SEED, device_option
 from .progress import Progress
-
-RULES = ["last", "best", "last10", "stability"]
 
 
 def _named(
@@ -54,7 +54,9 @@ _OPTIONS = (
         metavar="NAME=PATH",
         help="A folder that the file asks for, such as livecell=LIVECell_dataset_2021/.",
     ),
-    click.option("--rank-by", type=click.Choice(RULES), help="What the table is ordered by."),
+    click.option(
+        "--rank-by", type=click.Choice(get_args(RankBy)), help="What the table is ordered by."
+    ),
 )
 
 

@@ -24,7 +24,7 @@ def find_experiment(name: str) -> Path:
         There is neither; the shipped ones are listed.
     """
     shipped, path = SHIPPED / f"{name}.toml", Path(name)
-    if "/" not in name and shipped.is_file():
+    if path.name == name and shipped.is_file():
         return shipped
     if not path.is_file():
         known = ", ".join(shipped_experiments())

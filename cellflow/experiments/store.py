@@ -51,7 +51,7 @@ class Row:
     curve : tuple of (step, seconds, mAP)
         Validations on the way.
     facts : mapping
-        minutes of training and prediction, peak memory, parameters, steps, device, versions.
+        What `Trained` says, seconds of prediction, and the peak memory.
     """
 
     variant: str
