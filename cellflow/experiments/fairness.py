@@ -60,9 +60,17 @@ def fairness(
 
 
 def conditions(result: VariantResult, variant: Variant) -> Mapping[str, str]:
-    """Give `Trained.conditions`; of flow networks their settings tell them, also in older rows."""
-    told = result.rows[0].facts.get("conditions")
-    return told or (flow_conditions(variant.config) if variant.family in _FLOWS else {})
+    """Give `Trained.conditions`; what is not there, the settings of flow networks or versions tell.
+
+    Notes
+    -----
+    Rows of earlier versions have no conditions.
+    """
+    facts = result.rows[0].facts
+    operators = {name: v for name, v in facts["versions"].items() if name == "operators"}
+    told = facts.get("conditions") or {}
+    own = flow_conditions(variant.config) if variant.family in _FLOWS and not told else {}
+    return {**operators, **own, **told}
 
 
 def _line(what: str, of: Mapping[str, str]) -> str:
