@@ -117,8 +117,9 @@ def _start(variant: Variant) -> str:
 
 def _length(result: VariantResult, variant: Variant) -> str:
     steps = f"{_range([row.facts['n_steps'] for row in result.rows])} steps"
-    batch = conditions(result, variant).get("batch")
-    return f"{steps} of {batch}" if batch else steps
+    batch, budget = conditions(result, variant).get("batch"), variant.config.training.max_minutes
+    text = f"{steps} of {batch}" if batch else steps
+    return text if budget is None else f"{text}, planned to take {budget:g} min"
 
 
 def _minutes(results: Sequence[VariantResult]) -> str:
