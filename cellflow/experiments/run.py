@@ -84,6 +84,8 @@ def find_row(store: Store, task: Task) -> Row | None:
     DataError
         As `Store.find`.
     """
+    if not store.has(task.key):
+        return None
     return store.find(task.key, config_to_dict(changed(task.variant.config, task.variant.predict)))
 
 

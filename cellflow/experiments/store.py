@@ -119,6 +119,10 @@ class Store:
         else:
             write_json(path, config)
 
+    def has(self, key: str) -> bool:
+        """Tell whether a result is there."""
+        return self._row(key).exists()
+
     def find(self, key: str, config: Tree) -> Row | None:
         """Give a result, or None when it is not there yet.
 

@@ -4,7 +4,9 @@ A key is a hash of the images of both sides, the seed, the settings that differ 
 and what the options stand for. It must stay as it is, or every store is computed anew.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from cellflow.configfile import changes_from_default
 from cellflow.data.folds import Fold
@@ -65,34 +67,64 @@ def plan_tasks(experiment: Experiment, bench: Bench) -> list[Task]:
         for folder in variant.options.get("pretrain_dir", ()):
             bench.sources.require_foreign(folder)
     return [
-        _task(variant, fold, seed, bench)
-        for seed in experiment.seeds
+        _task(recipe, fold, bench)
+        for recipes in _recipes(experiment, bench)
         for fold in range(len(bench.folds.folds))
-        for variant in experiment.variants
+        for recipe in recipes
     ]
 
 
-def _task(variant: Variant, fold: int, seed: int, bench: Bench) -> Task:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Recipe:
+    """What the keys of a variant with a seed hold, whatever the fold."""
+
+    variant: Variant
+    seed: int
+    options: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    asked: Sequence[Mapping[str, Any]]
+    pretraining_key: str | None
+
+
+def _recipes(experiment: Experiment, bench: Bench) -> list[list[_Recipe]]:
+    """Give those of all variants for each seed."""
+    return [
+        [_recipe(variant, seed, bench) for variant in experiment.variants]
+        for seed in experiment.seeds
+    ]
+
+
+def _recipe(variant: Variant, seed: int, bench: Bench) -> _Recipe:
     config = replace(variant.config, training=replace(variant.config.training, seed=seed))
     settings = changes_from_default(config)
     for name in HARMLESS:
         settings.get("training", {}).pop(name, None)
-    sides = _sides(variant, fold, seed, bench)
     named = bench.sources.named_by_content(variant.options)
     options = {name: value for name, value in named.items() if name not in SUBSET_OPTIONS}
-    both = {"train": list(sides.train), "validation": list(sides.validation)}
-    model_key = make_key([variant.family, options, settings, both])
     predicted = changes_from_default(changed(config, variant.predict))
-    asked = [predicted.get(name, {}) for name in PREDICT_SECTIONS]
     before = [variant.family, options.get("init"), options.get("pretrain_dir"), settings]
-    return Task(
+    return _Recipe(
         variant=replace(variant, config=config),
-        fold=fold,
         seed=seed,
+        options=options,
+        settings=settings,
+        asked=[predicted.get(name, {}) for name in PREDICT_SECTIONS],
+        pretraining_key=make_key(before) if "pretrain_dir" in options else None,
+    )
+
+
+def _task(recipe: _Recipe, fold: int, bench: Bench) -> Task:
+    variant, sides = recipe.variant, _sides(recipe.variant, fold, recipe.seed, bench)
+    both = {"train": list(sides.train), "validation": list(sides.validation)}
+    model_key = make_key([variant.family, recipe.options, recipe.settings, both])
+    return Task(
+        variant=variant,
+        fold=fold,
+        seed=recipe.seed,
         sides=sides,
         model_key=model_key,
-        key=make_key([model_key, asked]),
-        pretraining_key=make_key(before) if "pretrain_dir" in options else None,
+        key=make_key([model_key, recipe.asked]),
+        pretraining_key=recipe.pretraining_key,
     )
 
 

@@ -1,6 +1,7 @@
 """The real families, on discs that a small network learns within seconds."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -144,8 +145,10 @@ def test_folds_share_the_stage_on_other_images_and_steps_count_over_all_stages(t
         run_experiment(plan, bench, device="cpu", report=stop)
     told = []
     rows = run_experiment(plan, bench, device="cpu", say=told.append)
-    whole = run_experiment(plan, open_bench(plan, discs, tmp_path / "whole"), device="cpu")
-    assert [(row.key, row.images) for row in rows] == [(row.key, row.images) for row in whole]
+    first = replace(plan, variants=plan.variants[:1])
+    whole = run_experiment(first, open_bench(plan, discs, tmp_path / "whole"), device="cpu")
+    again = [row for row in rows if row.variant == "two stages"]
+    assert [(row.key, row.images) for row in again] == [(row.key, row.images) for row in whole]
     (shared,) = (tmp_path / "store" / "pretraining").iterdir()
     assert [path.name for path in shared.iterdir()] == ["pretrain-1"]
     of = {row.variant: row.facts["n_steps"] for row in rows}
