@@ -8,7 +8,7 @@ interval is that of any other mean.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,9 @@ FEWEST_SIZES = 3
 FURTHEST = 0.5
 """Share of the largest size beyond which an extrapolation is said to be far."""
 
-FORMS = {"a − b / √n": lambda n: -1 / np.sqrt(n), "a + b ln n": np.log}
+Basis = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+FORMS: dict[str, Basis] = {"a − b / √n": lambda n: -1 / np.sqrt(n), "a + b ln n": np.log}
 """What b is multiplied with."""
 
 

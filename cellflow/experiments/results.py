@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,7 +126,7 @@ def image_scores(rows: Sequence[Row]) -> dict[str, float]:
     return {name: float(np.mean(values[name])) for name in sorted(values)}
 
 
-def image_facts(rows: Sequence[Row]) -> dict[str, Mapping[str, object]]:
+def image_facts(rows: Sequence[Row]) -> dict[str, Mapping[str, Any]]:
     """Give what is known of each image; cell type and group are the same in all rows."""
     return {image: values for row in rows for image, values in row.images.items()}
 
@@ -133,7 +134,7 @@ def image_facts(rows: Sequence[Row]) -> dict[str, Mapping[str, object]]:
 def paired(
     ours: Mapping[str, float],
     theirs: Mapping[str, float],
-    facts: Mapping[str, Mapping[str, object]],
+    facts: Mapping[str, Mapping[str, Any]],
     seed: int = 0,
 ) -> Difference | None:
     """Give the mean of ``ours - theirs`` over the images that both have.
@@ -155,7 +156,7 @@ def paired(
     if not names:
         return None
     values: NDArray[np.float64] = np.array([ours[name] - theirs[name] for name in names])
-    kinds, groups = ([_text(facts[name][key]) for name in names] for key in ("cell_type", "group"))
+    kinds, groups = ([facts[name][key] for name in names] for key in ("cell_type", "group"))
     sums = resampled_sums(
         np.stack([values, np.ones(len(values))]),
         rng=np.random.default_rng(seed),
@@ -181,14 +182,14 @@ def _summarize(
     scores, facts = image_scores(rows), image_facts(rows)
     names = list(scores)
     mean = float(np.mean(list(scores.values())))
-    kinds = {image: _text(facts[image]["cell_type"]) for image in names}
+    kinds = {image: facts[image]["cell_type"] for image in names}
 
     def interval(chosen: Sequence[str]) -> Interval:
         return mean_interval(
             np.array([scores[image] for image in chosen]),
             rng=np.random.default_rng(seed),
             strata=[kinds[image] for image in chosen],
-            clusters=[_text(facts[image]["group"]) for image in chosen],
+            clusters=[facts[image]["group"] for image in chosen],
         )
 
     return VariantResult(
@@ -227,7 +228,3 @@ def _seconds_an_image(rows: Sequence[Row]) -> float:
 def _learning_rate(row: Row) -> str:
     told = row.facts.get("conditions", {}).get("learning rate")
     return told or f"{row.settings['config']['training']['learning_rate']:g}"
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
