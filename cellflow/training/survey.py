@@ -106,8 +106,7 @@ def median_diameter(facts: Sequence[ImageFacts], *, per_image: bool) -> float:
 
 
 def _survey(entry: Entry) -> ImageFacts:
-    masks = entry.load().masks
-    if masks is None:
+    if entry.read_masks is None or (masks := entry.load().masks) is None:
         raise _no_truth(entry)
     return ImageFacts(
         entry=entry,

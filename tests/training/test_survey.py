@@ -11,7 +11,7 @@ from cellflow.data.dataset import Entry
 from cellflow.data.images import write_png
 from cellflow.data.rle import labels_to_masks
 from cellflow.errors import DataError, ImageError
-from cellflow.training.survey import fingerprint, median_diameter, survey_images
+from cellflow.training.survey import fingerprint, fingerprint_unseen, median_diameter, survey_images
 
 
 @pytest.fixture
@@ -72,6 +72,13 @@ def test_a_broken_picture_and_masks_of_another_size_are_told_before_the_run(entr
     write_png(entry.image_path, np.zeros((40, 41), np.uint8))
     with pytest.raises(DataError, match="image a: masks are for 40x40, the image is 40x41"):
         survey_images([entry])
+
+
+def test_the_fingerprint_needs_no_picture_decoded(entry_of):
+    entries = [entry_of("a", squares(10)), entry_of("b", squares(20, 5))]
+    assert fingerprint_unseen(entries) == fingerprint(survey_images(entries))
+    entries[0].image_path.write_bytes(b"no picture")
+    assert fingerprint_unseen(entries) != fingerprint_unseen([entry_of("a", squares(10))])
 
 
 def test_an_image_that_is_gone_or_has_no_truth_is_named(entry_of, tmp_path):
