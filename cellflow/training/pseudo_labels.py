@@ -22,6 +22,7 @@ from cellflow.data.images import read_image
 from cellflow.data.kaggle import UNCERTAIN, WEIGHTS, KaggleImage, write_train_csv
 from cellflow.data.rle import labels_to_masks
 from cellflow.errors import ConfigError, DataError
+from cellflow.hashing import hash_file
 from cellflow.inference.model import Model
 from cellflow.metrics.overlap import find_overlap
 
@@ -167,7 +168,7 @@ def write_pseudo_labels(
     _claim(out, together)
     found = []
     for number, path in enumerate(images, 1):
-        vote = _kept_vote(out / "votes" / f"{path.stem}.npz", path, together, single)
+        vote = _kept_vote(_vote_file(out, path), path, together, single)
         if vote.image_agreement >= gates.image_agreement and vote.labels.any():
             found.append((vote.image_agreement, path))
         report(number, {"total": len(images)})
@@ -190,6 +191,11 @@ def _claim(out: Path, together: Model) -> None:
     if mark.exists() and mark.read_text(encoding="utf-8") != text:
         raise ConfigError(f"{out}: holds votes of other models; choose another --out")
     write_text(mark, text)
+
+
+def _vote_file(out: Path, path: Path) -> Path:
+    """Give where the vote on an image is kept: named by its content, which may change."""
+    return out / "votes" / f"{hash_file(path)[:32]}.npz"
 
 
 def _kept_vote(kept: Path, path: Path, together: Model, single: Sequence[Model]) -> Vote:
@@ -240,7 +246,7 @@ def _write(
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(("id", "weight"))
     for agreement, path in chosen:
-        vote = _read_vote(out / "votes" / f"{path.stem}.npz")
+        vote = _read_vote(_vote_file(out, path))
         metadata = {"cell_type": cell_type_of(path.stem) or "", "sample_id": path.stem}
         both = split_cells(vote, gates.cell_agreement)
         for images, labels in zip((sure, unsure), both, strict=True):

@@ -105,6 +105,17 @@ def test_other_gates_need_no_network_and_other_models_another_folder(vote, tmp_p
         vote()
 
 
+def test_an_image_that_changed_is_voted_on_again(vote, tmp_path, rng):
+    vote()
+    n_calls = Voter.n_calls
+    write_png(
+        tmp_path / "images" / "cort[a]_A1-1_Vessel-1_Ph_1.png",
+        rng.integers(0, 255, (16, 24), np.uint8),
+    )
+    vote()
+    assert Voter.n_calls == n_calls + 2
+
+
 def test_nothing_agreed_on_and_impossible_gates_are_said(vote, monkeypatch):
     most = [1, 2, 3, 4, 5]
     voter = Voter(a=[*most, 6], b=most, c=most, d=most)
