@@ -105,6 +105,19 @@ def command(
     The same command with the same --out continues an unfinished run. SIGTERM and SIGUSR1 finish the
     step, save, and end with exit code 75.
     """
+    from cellflow.training.interruption import InterruptFlag
+
+    # From here on, while torch is loaded too, a scheduler's signal asks to be run again.
+    with InterruptFlag():
+        folder = _train(train_dir, config_file, assignments, **options)
+    if folder is not None:
+        click.echo(folder)
+
+
+def _train(
+    train_dir: Path, config_file: Path | None, assignments: tuple[str, ...], **options: Any
+) -> Path | None:
+    """Give the model folder; None in all processes but the first."""
     from cellflow.training.fine_tune import recorded_config
     from cellflow.training.ranks import is_first_process
     from cellflow.training.stages import train_in_stages
@@ -129,5 +142,4 @@ def command(
             say=say,
             **options,
         )
-    if is_first_process():
-        click.echo(folder)
+    return folder if is_first_process() else None

@@ -1,5 +1,7 @@
 """`cellflow train`: options reach the settings, facts go to stderr, the folder to stdout."""
 
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from importlib.metadata import entry_points
@@ -14,6 +16,7 @@ from cellflow.configfile import config_to_dict
 from cellflow.data.images import write_png
 from cellflow.data.kaggle import KaggleImage, write_train_csv
 from cellflow.data.rle import labels_to_masks
+from cellflow.training.interruption import REQUEUE_EXIT_CODE
 
 
 def run(*arguments):
@@ -151,3 +154,23 @@ def test_help_needs_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGUSR1")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_a_schedulers_signal_while_torch_is_loaded_asks_to_be_run_again(tmp_path, name):
+    # A torch that is sent the signal instead of loaded.
+    (tmp_path / "torch.py").write_text(
+        f"import os, signal, time\nos.kill(os.getpid(), signal.{name})\ntime.sleep(20)\n"
+    )
+    (tmp_path / "data").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "cellflow_cli", "train", "--train-dir", "data"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == REQUEUE_EXIT_CODE, done.stderr
+    assert f"stopped by {name}" in done.stderr
