@@ -20,7 +20,7 @@ lint: .venv/.installed
 
 .venv/.installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[test,coco]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[test,coco,rcnn]'
 	$(BIN)/cellflow doctor --warm
 	touch $@
 

@@ -1,4 +1,7 @@
-"""TOML and ``section.key=value`` texts to `Config`, and `Config` to plain dictionaries."""
+"""TOML and ``section.key=value`` texts to `Config`, and `Config` to plain dictionaries.
+
+Other dataclasses whose fields are sections are read and written in the same way.
+"""
 
 import dataclasses
 import tomllib
@@ -6,21 +9,40 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from cellflow.config import Config
 from cellflow.errors import ConfigError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Sections = TypeVar("Sections", bound="DataclassInstance")
 
 MOVED = {("training", "scale_range"): ("augment", "scale_range")}
 """Settings of earlier versions, whose model folders and files are still read: (section, key)."""
 
 
+@overload
 def read_config(
     path: Path | str | None = None,
     assignments: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
     base: Config | None = None,
-) -> Config:
+) -> Config: ...
+@overload
+def read_config(
+    path: Path | str | None,
+    assignments: Sequence[str],
+    options: Mapping[str, Any] | None,
+    base: Sections,
+) -> Sections: ...
+def read_config(
+    path: Path | str | None = None,
+    assignments: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+    base: Any = None,
+) -> Any:
     """Combine the defaults, a file, ``--set`` assignments and named options, in that order.
 
     Parameters
@@ -33,8 +55,9 @@ def read_config(
     options : mapping of str to any, optional
         ``{"training.seed": 3}``; entries that are None are left out, so that a command can pass
         all its options on.
-    base : Config, optional
-        Takes the place of the defaults, for instance the settings of a trained model.
+    base : Config or a dataclass like it, optional
+        Takes the place of the defaults, for instance the settings of a trained model; the result
+        is of its kind.
 
     Raises
     ------
@@ -52,29 +75,40 @@ def read_config(
     for key, value in (options or {}).items():
         if value is not None:
             _put(tree, key, value)
-    return config_from_dict(tree)
+    return config_from_dict(tree, Config if base is None else type(base))
 
 
-def config_from_dict(tree: Mapping[str, Mapping[str, Any]]) -> Config:
+@overload
+def config_from_dict(tree: Mapping[str, Mapping[str, Any]]) -> Config: ...
+@overload
+def config_from_dict(tree: Mapping[str, Mapping[str, Any]], kind: type[Sections]) -> Sections: ...
+def config_from_dict(tree: Mapping[str, Mapping[str, Any]], kind: type[Any] = Config) -> Any:
     """Build a `Config` from ``{section: {key: value}}``; what is absent keeps its default.
+
+    Parameters
+    ----------
+    tree : mapping
+    kind : type
+        `Config`, or another dataclass of sections.
 
     Raises
     ------
     ConfigError
         As `read_config`.
     """
-    sections = {field.name: field.type for field in dataclasses.fields(Config)}
-    hints = typing.get_type_hints(Config)
+    sections = {field.name: field.type for field in dataclasses.fields(kind)}
+    hints = typing.get_type_hints(kind)
     for name in tree:
         if name not in sections:
             raise ConfigError(f"unknown section {name!r}; known: {', '.join(sections)}")
         if not isinstance(tree[name], Mapping):
             raise ConfigError(f"{name} is a section; write {name}.KEY = VALUE")
-    tree = _moved(tree)
-    return Config(**{name: _section(hints[name], name, tree[name]) for name in tree})
+    if kind is Config:
+        tree = _moved(tree)
+    return kind(**{name: _section(hints[name], name, tree[name]) for name in tree})
 
 
-def config_to_dict(config: Config) -> dict[str, dict[str, Any]]:
+def config_to_dict(config: "DataclassInstance") -> dict[str, dict[str, Any]]:
     """Give `config` as plain dictionaries, for JSON."""
     return dataclasses.asdict(config)
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "score": ("cellflow_cli.score", "Score a submission with the competition's mAP."),
     "compare": ("cellflow_cli.compare", "Compare submissions image by image, with error bars."),
     "experiment": ("cellflow_cli.experiment", "Compare ways of training on the same folds."),
+    "baseline": ("cellflow_cli.baseline", "Train and run Mask R-CNN, Cascade Mask R-CNN, U-Net."),
     "fuse": ("cellflow_cli.fuse", "Make one submission of several methods, without overlap."),
     "report": ("cellflow_cli.report", "Write an HTML report of predictions to look at."),
     "diagnose": ("cellflow_cli.diagnose", "Tell what limits the score of a prediction."),

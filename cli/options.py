@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from cellflow.config import Config
 from cellflow.configfile import read_config
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -83,15 +82,15 @@ def config_from(
     config_file: Path | None,
     assignments: tuple[str, ...],
     *,
-    base: Config | None = None,
+    base: Any = None,
     **named: Any,
-) -> Config:
+) -> Any:
     """Combine defaults < file < ``--set`` < named options.
 
     Parameters
     ----------
-    base : Config, optional
-        Takes the place of the defaults.
+    base : Config or a dataclass like it, optional
+        Takes the place of the defaults, those of `Config`; the result is of its kind.
     **named : any
         ``training__seed=3`` sets ``training.seed``; None leaves it alone.
     """

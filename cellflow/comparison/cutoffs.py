@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cellflow.comparison.overlap_rules import Resolved
 from cellflow.comparison.result import TunedCutoffs
 from cellflow.comparison.truth import Truth
+from cellflow.inference.overlap_rules import Resolved
 from cellflow.metrics.found_cells import find_cells
 from cellflow.records import Detections
 from cellflow.tuning.choice import choose_on_folds, given

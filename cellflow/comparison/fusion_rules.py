@@ -21,8 +21,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cellflow.comparison.overlap_rules import resolve_overlap
 from cellflow.data.rle import labels_to_masks
+from cellflow.inference.overlap_rules import resolve_overlap
 from cellflow.metrics.overlap import find_overlap
 from cellflow.records import CellMasks, Detections
 

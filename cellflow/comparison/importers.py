@@ -5,15 +5,17 @@
 ``*.json``                  COCO results: Detectron2, mmdet, torchvision, Ultralytics, ours
 ``*_seg.npy``               the cells of one image, as Cellpose's GUI saves them
 a folder of label images    ``x.tif``, ``x.png``, ``x_masks.tif`` …, or ``x_seg.npy``
-a model folder              its predictions, made now, on images that are given
+a model or baseline folder  its predictions, made now, on images that are given
 ==========================  ===============================================================
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cellflow.data.coco_results import read_coco_results
 from cellflow.data.folders import SEG_ENDING, list_label_files, read_seg_masks
@@ -191,9 +193,6 @@ def _labels(folder: Path, shapes: Shapes, name: str) -> MethodOutput:
 
 
 def _predicted(folder: Path, shapes: Shapes, name: str, sources: Sources) -> MethodOutput:
-    # Only here is torch needed, which takes more than a second to import.
-    from cellflow.inference.predict import load_model
-
     if not sources.images:
         raise SubmissionError(f"{folder} is a model; --images tells which images it is to predict")
     pictures = {path.stem: path for path in find_images(sources.images)}
@@ -203,13 +202,25 @@ def _predicted(folder: Path, shapes: Shapes, name: str, sources: Sources) -> Met
             f"none of the {counted(len(pictures), 'image')} is one of the truth; the first is "
             f"{next(iter(pictures))}, the truth has {next(iter(shapes))}"
         )
-    model = load_model(folder, device=sources.device)
+    predict = _load_model(folder, sources.device)
     detections = {}
     for done, image in enumerate(wanted):
-        detections[image] = _as_detections(model.predict(read_image(pictures[image]), image))
+        detections[image] = _as_detections(predict(read_image(pictures[image]), image))
         sources.report(done + 1, {"total": len(wanted)})
     _check_sizes({image: one.masks for image, one in detections.items()}, shapes, folder)
     return MethodOutput(name=name, kind="model", detections=detections)
+
+
+def _load_model(folder: Path, device: str) -> Callable[[NDArray[Any], str], Prediction]:
+    """Give the prediction of a model folder of cellflow's own, or of a trained baseline."""
+    # Only here is torch needed, which takes more than a second to import.
+    from cellflow.baselines.baseline_folder import is_baseline_folder
+    from cellflow.baselines.baseline_model import load_baseline
+    from cellflow.inference.predict import load_model
+
+    if is_baseline_folder(folder):
+        return load_baseline(folder, device).predict
+    return load_model(folder, device=device).predict
 
 
 def _as_detections(prediction: Prediction) -> Detections:
@@ -236,9 +247,10 @@ def _check_sizes(masks: Mapping[str, CellMasks], shapes: Shapes, path: Path) -> 
 
 
 def _is_model(folder: Path) -> bool:
+    from cellflow.baselines.baseline_folder import is_baseline_folder
     from cellflow.network.model_folder import CONFIG
 
-    return (folder / CONFIG).is_file()
+    return (folder / CONFIG).is_file() or is_baseline_folder(folder)
 
 
 def _stem(path: Path) -> str:

@@ -7,16 +7,16 @@ import numpy as np
 
 from cellflow.comparison.cutoffs import NO_CUTOFF, Cutoff, Cutoffs, passes, tune_cutoffs
 from cellflow.comparison.importers import MethodOutput
-from cellflow.comparison.overlap_rules import (
+from cellflow.comparison.result import Method, OverlapCost
+from cellflow.comparison.truth import Truth
+from cellflow.config import ComparisonConfig
+from cellflow.data.rle import labels_to_masks
+from cellflow.inference.overlap_rules import (
     Resolved,
     count_overlapping,
     has_overlap,
     resolve_overlap,
 )
-from cellflow.comparison.result import Method, OverlapCost
-from cellflow.comparison.truth import Truth
-from cellflow.config import ComparisonConfig
-from cellflow.data.rle import labels_to_masks
 from cellflow.metrics.found_cells import find_cells
 from cellflow.records import CellMasks, Detections
 from cellflow.tuning.choice import assign_folds

@@ -16,7 +16,7 @@ class OverlapCost:
     Parameters
     ----------
     rule : str
-        Name of the rule, one of `cellflow.comparison.overlap_rules.RULES`.
+        Name of the rule, one of `cellflow.inference.overlap_rules.RULES`.
     n_detections, n_overlapping, n_dropped : int
         Detections that reach the cutoffs, those that share pixels with another one, and those
         that the rule left out.

@@ -13,7 +13,7 @@ class ComparisonConfig:
     """How methods are made comparable. Not part of a model, so no section of `Config`."""
 
     overlap_rule: OverlapRule = "higher_score"
-    """What happens to pixels that several detections cover; `comparison.overlap_rules` says."""
+    """What happens to pixels that several detections cover; `inference.overlap_rules` says."""
     tune_cutoffs: bool = True
     """Whether detections with scores are cut by score and area, per cell type, on folds: detectors
     list what they are hardly sure of, and the competition's score counts it as spurious."""

@@ -4,13 +4,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from cellflow.errors import ConfigError
+from cellflow.experiments.baseline_families import BaselineFamily
 from cellflow.experiments.family import Family, Job, Report, Say, Trained, changed
 from cellflow.experiments.flow_families import CellflowFamily, CellposeFamily
 from cellflow.experiments.subset import SUBSET_OPTIONS
 
 __all__ = ["FAMILIES", "Family", "Job", "Report", "Say", "Trained", "changed", "find_family"]
 
-FAMILIES: dict[str, Family] = {"cellflow": CellflowFamily(), "cellpose": CellposeFamily()}
+FAMILIES: dict[str, Family] = {
+    "cellflow": CellflowFamily(),
+    "cellpose": CellposeFamily(),
+    "mask-rcnn": BaselineFamily("mask-rcnn"),
+    "cascade-mask-rcnn": BaselineFamily("cascade-mask-rcnn"),
+    "unet": BaselineFamily("unet"),
+}
 
 
 def find_family(name: str, options: Mapping[str, Any]) -> Family:

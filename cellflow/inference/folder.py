@@ -16,7 +16,7 @@ from cellflow.inference.model import Model
 from cellflow.inference.overlap import finish_behind
 from cellflow.inference.parts import Shard, write_part
 from cellflow.inference.plan import plan_prediction, settle_precision
-from cellflow.inference.store import Store
+from cellflow.inference.store import Store, state_of
 
 Report = Callable[[int, Mapping[str, float]], None]
 Say = Callable[[str], None]
@@ -104,7 +104,7 @@ def predict_folder(
     while the network has one. Memory holds at most `inference.images_in_flight` images and the one
     that is read. When interrupted, the partial folder stays; call again.
     """
-    _check_names(images)
+    check_names(images)
     for output in outputs:
         check_target(output, folder_format, len(images))
     if shard is not None:
@@ -116,7 +116,7 @@ def predict_folder(
     left = [path for path in own if not store.has(path)]
     settle_precision(model, images, say)
     model = plan_prediction(model, left, store.state(), budget=budget, say=say)
-    store.open(model)
+    store.open(state_of(model))
     failures = _do_images(ImageJob(model, store, overlays, say), left, len(own), report)
     done = [path for path in own if store.has(path)]
     if own and not done:
@@ -164,7 +164,14 @@ def _do_images(job: ImageJob, left: Sequence[Path], n_images: int, report: Repor
     return failures
 
 
-def _check_names(images: Sequence[Path]) -> None:
+def check_names(images: Sequence[Path]) -> None:
+    """Refuse images whose ids, the stems of their files, do not differ, or none at all.
+
+    Raises
+    ------
+    DataError
+        Says which.
+    """
     if not images:
         raise DataError("no images to predict")
     seen: dict[str, Path] = {}

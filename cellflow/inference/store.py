@@ -35,15 +35,20 @@ class Store:
 
     folder: Path
 
-    def open(self, model: Model) -> None:
+    def open(self, state: Mapping[str, Any]) -> None:
         """Make the folder, or take up that of an interrupted run.
+
+        Parameters
+        ----------
+        state : mapping
+            What the predictions depend on, as JSON gives it back; of a `Model` by `state_of`.
 
         Raises
         ------
         ModelError
             The earlier run was with another model or other settings, or its state is broken.
         """
-        kept, state = self.state(), state_of(model)
+        kept = self.state()
         if kept is None:
             write_json(self.folder / STATE, state)
         elif (difference := first_difference(kept, state)) is not None:

@@ -204,12 +204,10 @@ def crop_image(prepared: PreparedImage, warp: Warp) -> Crop:
     Between two touching cells the bilinear flows shrink or cancel, as in Cellpose; their length is
     deliberately not restored, since the direction there is not known.
     """
-    crop = Crop.empty(prepared.n_channels, warp.shape)
-    matrix = _crop_to_image(warp, prepared.shape)
-    _warp_channels(prepared.image, matrix, crop.image)
+    crop = crop_picture(prepared.image, warp, prepared.n_channels)
+    matrix = crop_to_image(warp, prepared.shape)
     _warp_channels(prepared.flows, matrix, crop.flows)
     _warp_nearest(prepared.cells, matrix, crop.cells)
-    _mark_inside(*prepared.shape, matrix, crop.inside)
     if prepared.uncertain is not None:
         hidden = np.zeros(warp.shape, np.float32)
         _warp_nearest(prepared.uncertain, matrix, hidden)
@@ -224,14 +222,24 @@ def crop_image(prepared: PreparedImage, warp: Warp) -> Crop:
     return crop
 
 
+def crop_picture(image: NDArray[np.float32], warp: Warp, n_channels: int) -> Crop:
+    """Cut the same piece as `crop_image` out of a picture (C, H, W) alone; its target is empty."""
+    crop = Crop.empty(n_channels, warp.shape)
+    height, width = image.shape[-2:]
+    matrix = crop_to_image(warp, (height, width))
+    _warp_channels(image, matrix, crop.image)
+    _mark_inside(height, width, matrix, crop.inside)
+    return crop
+
+
 def crop_labels(prepared: PreparedImage, warp: Warp) -> NDArray[np.int32]:
     """Cut the same piece as `crop_image` out of the labels, by nearest pixel; 0 outside."""
     labels = np.zeros(warp.shape, np.int32)
-    _warp_nearest(prepared.labels, _crop_to_image(warp, prepared.shape), labels)
+    _warp_nearest(prepared.labels, crop_to_image(warp, prepared.shape), labels)
     return labels
 
 
-def _crop_to_image(warp: Warp, shape: tuple[int, int]) -> NDArray[np.float64]:
+def crop_to_image(warp: Warp, shape: tuple[int, int]) -> NDArray[np.float64]:
     """Give the 2x3 matrix from crop (y, x, 1) to image (y, x), the flips included."""
     height, width = shape
     cos, sin = np.cos(warp.angle) / warp.scale, np.sin(warp.angle) / warp.scale

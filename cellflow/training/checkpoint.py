@@ -7,7 +7,7 @@ import dataclasses
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import torch
 
@@ -15,6 +15,11 @@ from cellflow.atomic import atomic_path
 from cellflow.errors import ModelError
 from cellflow.network.cpnet import save_tensors
 from cellflow.training.optimizer import AveragedWeights
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Place = TypeVar("Place", bound="DataclassInstance")
 
 FORMAT = 2
 """Raised when the content of the file changes its meaning."""
@@ -61,7 +66,7 @@ def save_checkpoint(
     path: Path,
     network: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
-    position: Position,
+    position: "DataclassInstance",
     run_key: str,
     average: AveragedWeights | None = None,
 ) -> None:
@@ -72,7 +77,7 @@ def save_checkpoint(
     path : Path
     network, optimizer, average
         Their state is written as it is, on any device.
-    position : Position
+    position : Position, or another dataclass of plain numbers
     run_key : str
         Names data and settings; `load_checkpoint` refuses another one.
 
@@ -93,14 +98,33 @@ def save_checkpoint(
         save_tensors(content, file)
 
 
+@overload
 def load_checkpoint(
     path: Path,
     network: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     run_key: str,
     average: AveragedWeights | None = None,
-) -> Position:
-    """Read the state of a run into `network`, `optimizer` and `average`.
+) -> Position: ...
+@overload
+def load_checkpoint(
+    path: Path,
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    run_key: str,
+    *,
+    kind: type[Place],
+) -> Place: ...
+def load_checkpoint(
+    path: Path,
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    run_key: str,
+    average: AveragedWeights | None = None,
+    *,
+    kind: type[Any] = Position,
+) -> Any:
+    """Read the state of a run into `network`, `optimizer` and `average`; give its position.
 
     Raises
     ------
@@ -117,7 +141,7 @@ def load_checkpoint(
     optimizer.load_state_dict(content["optimizer"])
     if average is not None:
         average.load_state_dict(content["average"])
-    return Position(**content["position"])
+    return kind(**content["position"])
 
 
 def _read(path: Path) -> dict[str, Any]:

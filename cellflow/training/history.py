@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -26,7 +27,8 @@ class EpochRow:
         Since the start, over all sittings.
     learning_rate : float
     loss, flow_loss, cellprob_loss : float
-        Means over the epoch's steps; the first is the sum of the others.
+        Means over the epoch's steps; the first is the sum of the others, which models without
+        flows do not have.
     validation_map, validation_low, validation_high : float or None
         Competition score of the held-out images with its 95 % interval, where validated.
     images_per_second, waiting_share : float or None
@@ -38,8 +40,8 @@ class EpochRow:
     seconds: float
     learning_rate: float
     loss: float
-    flow_loss: float
-    cellprob_loss: float
+    flow_loss: float | None = None
+    cellprob_loss: float | None = None
     validation_map: float | None = None
     validation_low: float | None = None
     validation_high: float | None = None
@@ -106,10 +108,16 @@ class History:
         if not self._writes:
             return
         epochs = [float(row.epoch) for row in self.rows]
+        parts: dict[str, list[float | None]] = {
+            "loss": [row.loss for row in self.rows],
+            "flows": [row.flow_loss for row in self.rows],
+            "cell probability": [row.cellprob_loss for row in self.rows],
+        }
+        # A model without flows has one loss alone; nan breaks a line.
         losses = {
-            "loss": (epochs, [row.loss for row in self.rows]),
-            "flows": (epochs, [row.flow_loss for row in self.rows]),
-            "cell probability": (epochs, [row.cellprob_loss for row in self.rows]),
+            name: (epochs, [math.nan if value is None else value for value in values])
+            for name, values in parts.items()
+            if any(value is not None for value in values)
         }
         draw_curves(folder / "loss.png", "Training loss", losses, "epoch", "loss")
         validated = [(row.epoch, row.validation) for row in self.rows]

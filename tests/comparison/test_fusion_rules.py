@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from cellflow.comparison.fusion_rules import FusionRule, all_rules, fuse_cells
-from cellflow.comparison.overlap_rules import has_overlap
 from cellflow.data.rle import labels_to_masks, masks_to_dense, masks_to_rle, rle_to_masks
+from cellflow.inference.overlap_rules import has_overlap
 from cellflow.records import Detections
 
 WIDTH = 60

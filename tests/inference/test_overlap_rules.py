@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from cellflow.comparison.overlap_rules import RULES, count_overlapping, has_overlap, resolve_overlap
 from cellflow.data.rle import dense_to_masks, masks_to_dense, rle_to_masks
 from cellflow.errors import ConfigError
+from cellflow.inference.overlap_rules import RULES, count_overlapping, has_overlap, resolve_overlap
 from cellflow.records import Detections
 
 

@@ -1,0 +1,72 @@
+"""The README of a baseline's folder: what it is, from what, how good, how to use it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cellflow.metrics.score import EMPTY_CASES
+from cellflow.records import Interval
+
+NAMES = {
+    "mask-rcnn": "Mask R-CNN (torchvision)",
+    "cascade-mask-rcnn": "Cascade Mask R-CNN (cellflow's own, on torchvision's parts)",
+    "unet": "semantic U-Net with watershed (background, inside, boundary)",
+}
+
+SELECTED = (
+    "These weights are of the validation that was best **on these very images**, so the score is "
+    "too high by an unknown amount."
+)
+UNSELECTED = "Nothing was chosen by these images: neither the iteration nor a threshold."
+
+
+def write_baseline_card(record: Mapping[str, Any]) -> str:
+    """Give the card as Markdown.
+
+    Parameters
+    ----------
+    record : mapping
+        The content of ``baseline.json``.
+    """
+    data, run, config = record["data"], record["run"], record["config"]
+    lines = [
+        "# A baseline of cellflow",
+        "",
+        f"{NAMES[record['model']]}, to compare cellflow's own models with.",
+        "",
+        "## Training",
+        "",
+        f"- **Data**: {data['n_train']} images with {data['n_cells']} cells, "
+        f"SHA-256 `{data['sha256']}`; densest image {data['densest']} cells",
+        f"- **Held out**: {data['n_validation']} images",
+        f"- **Classes**: {', '.join(record['classes'])}",
+        f"- **Initial weights**: {record['initial_weights']}",
+        f"- **Length**: {run['n_steps']} iterations of {config['training']['batch_size']} crops, "
+        f"{run['seconds'] / 60:.1f} min on {run['device']}, {run['precision']}",
+        f"- **Weights kept**: {run['kept']}, of iteration {run['kept_step']}",
+        f"- **Operators**: {record['operators']}",
+        f"- **Seed**: {run['seed']}",
+        "",
+        "## Score",
+        "",
+        *_score(record),
+        "",
+        "## Use",
+        "",
+        "```",
+        "cellflow baseline predict IMAGES --model THIS_FOLDER --out submission.csv",
+        "```",
+        "",
+        "## Made with",
+        "",
+        ", ".join(f"{name} {number}" for name, number in record["versions"].items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _score(record: Mapping[str, Any]) -> list[str]:
+    if record["score"] is None:
+        return ["No images were held out, so there is no honest score."]
+    overall = record["score"]["overall"]
+    mean = Interval(estimate=overall["mean"], low=overall["low"], high=overall["high"])
+    selected = SELECTED if record["run"]["kept"] == "best" else UNSELECTED
+    return [f"Competition mAP on the held-out images: {mean}. {selected} {EMPTY_CASES}"]

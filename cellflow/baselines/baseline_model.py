@@ -1,0 +1,143 @@
+"""A trained baseline that finds the cells of images."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cellflow.baselines.baseline_folder import read_baseline_folder
+from cellflow.baselines.build import build_learner
+from cellflow.baselines.choose_cells import choose_cells
+from cellflow.baselines.greys import grey_image, standardize
+from cellflow.baselines.initial_weights import WEIGHTS
+from cellflow.baselines.learner import FoundCells, Learner, resized_shape
+from cellflow.baselines.settings import BaselineConfig
+from cellflow.errors import ModelError
+from cellflow.hashing import hash_file
+from cellflow.network.devices import choose_device, is_out_of_memory
+from cellflow.network.precision import autocast
+from cellflow.network.preprocess import resize_image
+from cellflow.records import Prediction
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Baseline:
+    """A model ready to predict.
+
+    Parameters
+    ----------
+    name : str
+        Its folder's.
+    learner : Learner
+    classes : tuple of str
+    config : BaselineConfig
+    device : torch.device
+    dtype : torch.dtype
+        Of the convolutions.
+    fingerprint : str
+        Hash of the weights; empty while they are trained.
+    say : callable
+        Told when an image has as many cells as the model may list.
+    """
+
+    name: str
+    learner: Learner
+    classes: tuple[str, ...]
+    config: BaselineConfig
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+    fingerprint: str = ""
+    say: Say = lambda text: None
+
+    def predict(self, image: NDArray[Any], name: str = "") -> Prediction:
+        """Find the cells of one image, without overlap.
+
+        Parameters
+        ----------
+        image : (H, W) or (C, H, W), any real dtype
+        name : str
+
+        Raises
+        ------
+        ImageError
+            It holds NaN or infinity.
+        ModelError
+            Memory runs out.
+        """
+        found = self.find(image)
+        if found.is_full:
+            self.say(
+                f"image {name}: reached the limit of {self.config.detector.detections} detections; "
+                "it may hold more cells: raise detector.detections"
+            )
+        return choose_cells(found, name, self.classes, self.config.cells)
+
+    def find(self, image: NDArray[Any]) -> FoundCells:
+        """Give all that the network lists of one image; the cells may overlap."""
+        grey = grey_image(image)
+        seen = standardize(grey.units, None, grey, self.config.image)
+        self.learner.network.eval()
+        try:
+            with torch.no_grad(), autocast(self.device, self.dtype):
+                tensor = torch.from_numpy(np.ascontiguousarray(seen)).to(self.device)
+                size = resized_shape(grey.shape, self.config.image.scale)
+                return self.learner.find(
+                    resize_image(tensor[None], size)[0], grey.shape, self.config
+                )
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        raise ModelError(
+            f"{self.device}: not enough memory for an image of {grey.shape[0]}x{grey.shape[1]} px "
+            f"at {self.config.image.scale:g} times its size; lower detector.rpn_after_test or "
+            "detector.detections, or use --device cpu"
+        )
+
+
+def load_baseline(
+    folder: Path | str,
+    device: str = "auto",
+    *,
+    change: Callable[[BaselineConfig], BaselineConfig] = lambda config: config,
+    say: Say = lambda text: None,
+) -> Baseline:
+    """Load a trained baseline.
+
+    Parameters
+    ----------
+    folder : path
+        As `train_baseline` left it.
+    device : str
+        ``auto``, ``cpu``, ``cuda[:N]`` or ``mps``.
+    change : callable
+        Gives other settings; those of sections cells, and detector's limits, may differ.
+    say : callable
+        As in `Baseline`.
+
+    Raises
+    ------
+    ModelError
+        The folder is none, is broken, or needs torchvision, which is not there.
+    ConfigError
+        The device is not there.
+    """
+    read, chosen = read_baseline_folder(folder), choose_device(device)
+    config = change(read.config)
+    learner = build_learner(read.model, config, len(read.classes))
+    read.load_into(learner.network)
+    learner.network.to(chosen.device)
+    return Baseline(
+        name=read.path.name,
+        learner=learner,
+        classes=read.classes,
+        config=config,
+        device=chosen.device,
+        fingerprint=hash_file(read.path / WEIGHTS),
+        say=say,
+    )

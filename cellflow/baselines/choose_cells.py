@@ -1,0 +1,73 @@
+"""Which of the cells that a model found count, and who keeps the pixels that several cover."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.baselines.learner import FoundCells
+from cellflow.baselines.settings import CellSettings
+from cellflow.inference.overlap_rules import resolve_overlap
+from cellflow.records import Detections, Prediction
+
+ANY_KIND = "cell"
+"""Class of data that names no cell types."""
+
+
+def choose_cells(
+    found: FoundCells, name: str, classes: Sequence[str], settings: CellSettings
+) -> Prediction:
+    """Apply score thresholds, then the overlap rule, then least areas, each by class.
+
+    Parameters
+    ----------
+    found : FoundCells
+    name : str
+        Of the image.
+    classes : sequence of str
+        What the numbers of the kinds stand for.
+    settings : CellSettings
+
+    Returns
+    -------
+    Prediction
+        Its cell type is the class with the largest sum of scores, the probability its share.
+    """
+    limits = _by_kind(settings.score_threshold, settings.score_thresholds, classes)
+    sure = np.flatnonzero(found.scores >= limits[found.kinds])
+    kinds = found.kinds[sure]
+    resolved = resolve_overlap(
+        Detections(name=name, masks=found.masks.select(sure), scores=found.scores[sure]),
+        settings.overlap_rule,
+    )
+    kinds = kinds[resolved.kept]
+    labels, scores = resolved.prediction.labels, resolved.prediction.scores
+    areas = np.bincount(labels.ravel(), minlength=len(scores) + 1)[1:]
+    large = areas >= _by_kind(settings.min_area, settings.min_areas, classes)[kinds]
+    numbers = np.concatenate([[0], np.where(large, np.cumsum(large), 0)]).astype(np.int32)
+    kind, share = _main_kind(kinds[large], scores[large], classes)
+    return Prediction(
+        name=name,
+        labels=numbers[labels],
+        scores=scores[large],
+        cell_type=kind,
+        cell_type_probability=share,
+    )
+
+
+def _by_kind(
+    default: float, own: Mapping[str, float], classes: Sequence[str]
+) -> NDArray[np.float64]:
+    """Give the limit of each class, and last, for kind -1, the default."""
+    return np.array([*(own.get(name, default) for name in classes), default], np.float64)
+
+
+def _main_kind(
+    kinds: NDArray[np.int64], scores: NDArray[np.float32], classes: Sequence[str]
+) -> tuple[str | None, float | None]:
+    told = kinds >= 0
+    if tuple(classes) == (ANY_KIND,) or not told.any():
+        return None, None
+    sums = np.bincount(kinds[told], scores[told], minlength=len(classes))
+    main = int(sums.argmax())
+    return classes[main], float(sums[main] / sums.sum()) if sums.sum() > 0 else None

@@ -1,0 +1,80 @@
+"""Mask R-CNN or Cascade Mask R-CNN as a `Learner`: examples to losses, images to cells."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from cellflow.baselines.cascade import build_cascade
+from cellflow.baselines.detectors import build_mask_rcnn
+from cellflow.baselines.examples import Example
+from cellflow.baselines.learner import FoundCells
+from cellflow.baselines.mask_pasting import paste_masks
+from cellflow.baselines.operators import load_torchvision
+from cellflow.baselines.settings import BaselineConfig
+from cellflow.records import Shape
+
+N_CHANNELS = 3
+"""Of a backbone's input; grey is given three times, as its pretrained weights expect."""
+
+
+class DetectorLearner:
+    """Detects boxes and masks.
+
+    Parameters
+    ----------
+    model : {"mask-rcnn", "cascade-mask-rcnn"}
+    config : BaselineConfig
+        Settled: see `build_learner`.
+    n_classes : int
+    """
+
+    is_flat = False
+
+    def __init__(self, model: str, config: BaselineConfig, n_classes: int) -> None:
+        build = build_cascade if model == "cascade-mask-rcnn" else build_mask_rcnn
+        self.network: Any = build(config.detector, n_classes, config.training.seed)
+        self.operators = str(load_torchvision())
+
+    def losses(
+        self, examples: Sequence[Example], device: torch.device
+    ) -> Mapping[str, torch.Tensor]:
+        """Give the losses of proposals, classes, boxes and masks."""
+        images = [_picture(torch.from_numpy(one.image).to(device)) for one in examples]
+        losses: Mapping[str, torch.Tensor] = self.network(
+            images, [_target(one, device) for one in examples]
+        )
+        return losses
+
+    def find(self, seen: torch.Tensor, shape: Shape, config: BaselineConfig) -> FoundCells:
+        """Give the detections, from the highest score on."""
+        [found] = self.network([_picture(seen)])
+        # From the middle of pixel 0 at 0 in what is seen, to the same in the image.
+        scale = seen.new_tensor([seen.shape[2] / shape[1], seen.shape[1] / shape[0]]).repeat(2)
+        boxes = (found["boxes"].float() + 0.5) / scale - 0.5
+        masks, kept = paste_masks(
+            np.ascontiguousarray(found["masks"][:, 0].float().cpu().numpy()),
+            np.ascontiguousarray(boxes.cpu().numpy()),
+            shape,
+            config.cells.mask_threshold,
+        )
+        return FoundCells(
+            masks=masks,
+            scores=found["scores"].float().cpu().numpy()[kept].astype(np.float32),
+            kinds=found["labels"].cpu().numpy()[kept] - 1,
+            is_full=len(boxes) >= (config.detector.detections or 0),
+        )
+
+
+def _picture(seen: torch.Tensor) -> torch.Tensor:
+    return seen.expand(N_CHANNELS, -1, -1)
+
+
+def _target(example: Example, device: torch.device) -> dict[str, torch.Tensor]:
+    truth = example.truth
+    return {
+        "boxes": torch.from_numpy(truth.boxes).to(device),
+        "labels": torch.full((len(truth.boxes),), example.kind + 1, device=device),
+        "masks": torch.from_numpy(truth.masks).to(device),
+    }

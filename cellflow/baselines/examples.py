@@ -1,0 +1,229 @@
+"""Training examples of the baselines: cellflow's own augmentation, other truth.
+
+Every example is a function of (seed, iteration, slot) alone, so that neither threads nor an
+interruption change what an iteration sees.
+"""
+
+import threading
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.baselines.greys import GreyImage, grey_image, standardize
+from cellflow.baselines.settings import BaselineConfig
+from cellflow.baselines.truth_crops import TruthCrop, crop_masks
+from cellflow.data.dataset import Entry
+from cellflow.data.flatten import flatten
+from cellflow.data.rle import labels_to_masks
+from cellflow.errors import ConfigError, DataError, ImageError
+from cellflow.inference.overlap import finish_behind
+from cellflow.records import CellMasks
+from cellflow.training.augment import Crop, Warp, crop_picture, draw_warp
+from cellflow.training.batches import crop_order
+from cellflow.training.cutout import Hole, cut_hole, draw_hole
+from cellflow.training.levels import Levers, choose_levers
+from cellflow.training.mosaic import Field, draw_fields
+from cellflow.training.photometry import apply_photometry, draw_photometry
+
+_CROP, _LIGHT, _MOSAIC, _FIELD = range(11, 15)
+"""First word of each kind of random streams; none is one of cellflow's own training."""
+
+MOST_HIDDEN = 0.5
+"""Share of a cell that a hole may hide; of more than that nobody can say where it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Example:
+    """One crop with its cells.
+
+    Parameters
+    ----------
+    image : (1, h, w) float32
+        As the network sees it.
+    truth : TruthCrop
+    kind : int
+        Number of the image's class, from 0.
+    weights : (h, w) float32
+        What each pixel counts in a loss over pixels; 0 under a hole.
+    inside : (h, w) bool
+        Whether the pixel lies in the image.
+    """
+
+    image: NDArray[np.float32]
+    truth: TruthCrop
+    kind: int
+    weights: NDArray[np.float32]
+    inside: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class KeptImage:
+    """One training image in memory: its grey levels, and the runs of its cells."""
+
+    grey: GreyImage
+    masks: CellMasks
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that it takes, bytes."""
+        return self.grey.units.nbytes + self.masks.starts.nbytes + self.masks.lengths.nbytes
+
+
+@dataclass(kw_only=True, eq=False)
+class ExampleSource:
+    """The examples of every iteration.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+        The annotated training images.
+    kinds : sequence of int
+        Class of each, from 0.
+    config : BaselineConfig
+    is_flat : bool
+        Whether the truth is flattened first, so that no two cells share a pixel.
+    """
+
+    entries: Sequence[Entry]
+    kinds: Sequence[int]
+    config: BaselineConfig
+    is_flat: bool = False
+    levers: Levers = field(init=False)
+    _kept: dict[int, KeptImage] = field(default_factory=dict, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _n_bytes: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.levers = choose_levers(self.config.augment)
+        height, width = self.size
+        if self.levers.mosaic and height != width:
+            raise ConfigError(
+                f"augment.mosaic: needs square crops, training has {height}x{width}; set it to 0"
+            )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Of a crop (h, w), network pixels."""
+        return self.config.training.crop_height, self.config.training.crop_width
+
+    def batch(self, iteration: int) -> list[Example]:
+        """Give the examples of an iteration, counted from 0.
+
+        Raises
+        ------
+        DataError
+            An image or its truth cannot be read; the message names it.
+        """
+        size, seed, n = (
+            self.config.training.batch_size,
+            self.config.training.seed,
+            len(self.entries),
+        )
+        examples = []
+        for slot in range(iteration * size, (iteration + 1) * size):
+            round_, place = divmod(slot, n)
+            index = int(crop_order(n, n, seed, round_)[place])
+            examples.append(self._example(index, (seed, slot)))
+        return examples
+
+    def stream(self, first: int, n_threads: int) -> Generator[list[Example], None, None]:
+        """Go over the batches from iteration `first` on, without end, made ahead by threads."""
+        made = finish_behind(count(first), lambda k: partial(self.batch, k), n_threads)
+        for _, examples in made:
+            yield examples
+
+    def _example(self, index: int, slot: tuple[int, int]) -> Example:
+        rng = np.random.default_rng((_MOSAIC, *slot))
+        if rng.random() < self.levers.mosaic:
+            fields = draw_fields(rng, self.size[0])
+            others = rng.integers(len(self.entries), size=3).tolist()
+            crop, masks, grey, kind = self._mosaic(fields, [index, *others], slot)
+        else:
+            kept, warp = self._drawn(index, (_CROP, *slot), self.size)
+            crop, masks = crop_picture(kept.grey.units, warp, 1), crop_masks(kept.masks, warp)
+            grey, kind = kept.grey, self.kinds[index]
+        rng = np.random.default_rng((_LIGHT, *slot))
+        apply_photometry(crop, draw_photometry(rng, self.levers), rng)
+        hole = draw_hole(rng, self.size, self.levers)
+        if hole is not None:
+            cut_hole(crop, hole)
+            masks = _without_hidden(masks, hole)
+        return Example(
+            image=standardize(crop.image, crop.inside, grey, self.config.image),
+            truth=TruthCrop.of(masks),
+            kind=kind,
+            weights=crop.weights,
+            inside=crop.inside,
+        )
+
+    def _mosaic(
+        self, fields: Sequence[Field], indices: Sequence[int], slot: tuple[int, int]
+    ) -> tuple[Crop, NDArray[np.uint8], GreyImage, int]:
+        """Lay four pieces of images of one class beside each other; cells end at the seams."""
+        kind = self.kinds[indices[0]]
+        alike = [index for index in range(len(self.kinds)) if self.kinds[index] == kind]
+        joined, stacks = Crop.empty(1, self.size), []
+        for number, (place, index) in enumerate(zip(fields, indices, strict=True)):
+            chosen = index if number == 0 else alike[index % len(alike)]
+            kept, warp = self._drawn(chosen, (_FIELD, *slot, number), place.shape)
+            crop, masks = crop_picture(kept.grey.units, warp, 1), crop_masks(kept.masks, warp)
+            at = (place.rows, place.columns)
+            joined.image[:, *at], joined.inside[at] = crop.image, crop.inside
+            stack = np.zeros((len(masks), *self.size), np.uint8)
+            stack[:, *at] = masks
+            stacks.append(stack)
+        return joined, np.concatenate(stacks), self._image(indices[0]).grey, kind
+
+    def _drawn(
+        self, index: int, stream: tuple[int, ...], size: tuple[int, int]
+    ) -> tuple[KeptImage, Warp]:
+        """Give an image, and which piece of it is cut."""
+        kept = self._image(index)
+        warp = draw_warp(
+            np.random.default_rng(stream),
+            kept.grey.shape,
+            size,
+            levers=self.levers,
+            rescale=self.config.image.scale,
+            scale_range=self.levers.scale_range_by_type.get(str(self.entries[index].cell_type)),
+        )
+        return kept, warp
+
+    def _image(self, index: int) -> KeptImage:
+        """Give an image from memory, or read it; the first ones that come are kept for good."""
+        kept = self._kept.get(index)
+        if kept is not None:
+            return kept
+        kept = _read(self.entries[index], self.is_flat, self.config)
+        limit = self.config.training.cache_megabytes * 2**20
+        with self._lock:
+            if index not in self._kept and self._n_bytes + kept.n_bytes <= limit:
+                self._kept[index] = kept
+                self._n_bytes += kept.n_bytes
+        return kept
+
+
+def _read(entry: Entry, is_flat: bool, config: BaselineConfig) -> KeptImage:
+    sample = entry.load()
+    if sample.masks is None:
+        raise DataError(f"image {entry.name}: has no truth, so it cannot be trained on")
+    try:
+        grey = grey_image(sample.image)
+    except ImageError as error:
+        raise ImageError(f"image {entry.name}: {error}") from error
+    masks = sample.masks
+    if is_flat:
+        masks = labels_to_masks(flatten(masks, config.unet.flatten))
+    return KeptImage(grey=grey, masks=masks)
+
+
+def _without_hidden(masks: NDArray[np.uint8], hole: Hole) -> NDArray[np.uint8]:
+    """Leave out the cells of which the hole hides too much."""
+    areas = masks.sum(axis=(1, 2), dtype=np.int64)
+    hidden = masks[:, *hole].sum(axis=(1, 2), dtype=np.int64)
+    shown: NDArray[np.uint8] = masks[hidden <= MOST_HIDDEN * areas]
+    return shown

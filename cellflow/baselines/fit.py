@@ -1,0 +1,231 @@
+"""The training loop of the baselines, to be read from top to bottom.
+
+An iteration is a function of its number: its examples, and the random choices that torchvision
+makes with torch's global generator, which is seeded for the iteration and put back afterwards. So a
+run that was interrupted ends with the weights of one that was not.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from cellflow.baselines.examples import Example, ExampleSource
+from cellflow.baselines.learner import Learner
+from cellflow.baselines.settings import BaselineConfig
+from cellflow.errors import ModelError
+from cellflow.network.devices import is_out_of_memory
+from cellflow.network.precision import autocast
+from cellflow.training.batches import loader_threads
+from cellflow.training.interruption import InterruptFlag
+from cellflow.training.schedule import learning_rates
+
+Report = Callable[[int, Mapping[str, float]], None]
+
+SECONDS_BETWEEN_READS = 1.0
+"""Of the loss from a GPU, which waits for it."""
+
+
+@dataclass(kw_only=True)
+class FitPosition:
+    """How far a run has come.
+
+    Parameters
+    ----------
+    iteration : int
+        That comes next.
+    closed : int
+        Iterations done at the end of the last interval that was validated and written down.
+    loss_sum : float
+        Over the iterations since.
+    seconds : float
+        Spent so far, over all sittings.
+    best_score : float
+        Best validation so far; -1 before the first.
+    best_iteration : int
+        Iterations done at that validation.
+    """
+
+    iteration: int = 0
+    closed: int = 0
+    loss_sum: float = 0.0
+    seconds: float = 0.0
+    best_score: float = -1.0
+    best_iteration: int = 0
+
+
+@dataclass(kw_only=True, eq=False)
+class Fit:
+    """All that one training works on.
+
+    Parameters
+    ----------
+    learner : Learner
+        Its network is on `device`.
+    optimizer : torch.optim.Optimizer
+    source : ExampleSource
+    config : BaselineConfig
+    device : torch.device
+    dtype : torch.dtype
+        Of the convolutions.
+    report : callable
+        ``report(step, numbers)``, after every iteration.
+    interrupt : InterruptFlag
+        Asked after every iteration.
+    clock : callable
+        Seconds since the run began, over all sittings.
+    position : FitPosition
+        Where to begin; moved on by `fit`.
+    """
+
+    learner: Learner
+    optimizer: torch.optim.Optimizer
+    source: ExampleSource
+    config: BaselineConfig
+    device: torch.device
+    dtype: torch.dtype
+    report: Report
+    interrupt: InterruptFlag
+    clock: Callable[[], float] = time.monotonic
+    position: FitPosition = field(default_factory=FitPosition)
+    shown: dict[str, float] = field(default_factory=dict, init=False)
+    last_read: float = field(default=-math.inf, init=False)
+    losses: torch.Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.continue_from(self.position)
+
+    def continue_from(self, position: FitPosition) -> None:
+        """Take over the position of a checkpoint."""
+        self.position = position
+        self.losses = torch.tensor(position.loss_sum, device=self.device)
+
+    def settle(self) -> FitPosition:
+        """Give the position with the loss read from the device."""
+        self.position.loss_sum = float(self.losses)
+        return self.position
+
+
+def fit(run: Fit, *, after_iteration: Callable[[], None], end_interval: Callable[[], None]) -> None:
+    """Train from ``run.position`` to the last iteration.
+
+    Parameters
+    ----------
+    run : Fit
+    after_iteration : callable
+        Called after every iteration but the last of an interval: saves now and then.
+    end_interval : callable
+        Called every ``training.validate_every`` iterations and after the last: validates, writes
+        down, moves ``run.position.closed`` on, sets ``run.losses`` back to 0, saves.
+
+    Raises
+    ------
+    StepFinished
+        Ctrl-C came; ``run.position`` is where to continue.
+    ModelError
+        The loss became infinite or not a number, or memory ran out.
+    DataError
+        An image cannot be read.
+    """
+    position, n_iterations = run.position, run.config.training.iterations
+    with closing(run.source.stream(position.iteration, loader_threads(run.device))) as batches:
+        while True:
+            if _is_interval_over(run):
+                _finite(run, run.settle().loss_sum)
+                end_interval()
+            if position.iteration == n_iterations:
+                break
+            run.learner.network.train()
+            rate = _set_rate(run)
+            parts = _iterate(run, next(batches))
+            run.losses += torch.stack([part.detach().float() for part in parts.values()]).sum()
+            position.iteration += 1
+            position.seconds = run.clock()
+            _report(run, parts, rate)
+            run.interrupt.check()
+            if not _is_interval_over(run):
+                after_iteration()
+
+
+def _is_interval_over(run: Fit) -> bool:
+    """Whether there is something to validate that has not been yet."""
+    position, training = run.position, run.config.training
+    done = position.iteration
+    is_end = done == training.iterations or done % training.validate_every == 0
+    return is_end and done > position.closed
+
+
+def _iterate(run: Fit, examples: list[Example]) -> Mapping[str, torch.Tensor]:
+    """Do one optimiser step; give the parts of its loss."""
+    try:
+        return _step(run, examples)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        cause = str(error)
+    training = run.config.training
+    raise ModelError(
+        f"{run.device}: not enough memory for {training.batch_size} crops of "
+        f"{training.crop_height}x{training.crop_width} px; lower training.batch_size, "
+        f"training.crop_height and crop_width, or detector.rois ({cause[:80]})"
+    )
+
+
+def _step(run: Fit, examples: list[Example]) -> Mapping[str, torch.Tensor]:
+    with _seeded(run):
+        with autocast(run.device, run.dtype):
+            parts = run.learner.losses(examples, run.device)
+        run.optimizer.zero_grad(set_to_none=True)
+        torch.stack([part.float() for part in parts.values()]).sum().backward()  # type: ignore[no-untyped-call]
+    clip = run.config.training.gradient_clip
+    if clip is not None:
+        torch.nn.utils.clip_grad_norm_(run.learner.network.parameters(), clip)
+    run.optimizer.step()
+    return parts
+
+
+@contextmanager
+def _seeded(run: Fit) -> Iterator[None]:
+    """Draw from generators that the iteration alone seeds, and leave them as they were."""
+    words = np.random.SeedSequence((run.config.training.seed, run.position.iteration))
+    devices: list[Any] = [run.device] if run.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(int(words.generate_state(1, np.uint64)[0] >> 1))
+        yield
+
+
+def _set_rate(run: Fit) -> float:
+    training = run.config.training
+    step = np.array([run.position.iteration])
+    rates = learning_rates(training.as_training_config(), training.iterations, 1, step)
+    for group in run.optimizer.param_groups:
+        group["lr"] = float(rates[0])
+    return float(rates[0])
+
+
+def _report(run: Fit, parts: Mapping[str, torch.Tensor], rate: float) -> None:
+    """Tell the iteration; the loss is read from a GPU only about once a second."""
+    now, iteration = run.position.seconds, run.position.iteration
+    if run.device.type == "cpu" or now - run.last_read >= SECONDS_BETWEEN_READS:
+        run.last_read = now
+        values = {name.removeprefix("loss_"): float(part.detach()) for name, part in parts.items()}
+        run.shown = {"loss": _finite(run, sum(values.values())), **values}
+    numbers = {**run.shown, "lr": rate, "total": run.config.training.iterations}
+    if run.position.best_iteration:
+        numbers["best mAP"] = run.position.best_score
+    run.report(iteration, numbers)
+
+
+def _finite(run: Fit, loss: float) -> float:
+    if not math.isfinite(loss):
+        raise ModelError(
+            f"iteration {run.position.iteration}: the loss is no longer finite; lower "
+            f"training.learning_rate (now {run.config.training.learning_rate:g}) or set "
+            "training.gradient_clip, and start again"
+        )
+    return loss

@@ -1,0 +1,93 @@
+"""What a training of a baseline learns from: entries to their facts, classes and hashes."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cellflow.baselines.choose_cells import ANY_KIND
+from cellflow.baselines.settings import BaselineConfig
+from cellflow.configfile import config_to_dict
+from cellflow.data.dataset import Entry
+from cellflow.errors import DataError
+from cellflow.training.survey import fingerprint, survey_images
+
+HARMLESS = ("cache_megabytes",)
+"""Settings of the training that may differ between the sittings of one run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FitData:
+    """The images of both sides, surveyed.
+
+    Parameters
+    ----------
+    train, held_out : tuple of Entry
+    classes : tuple of str
+        The cell types of the training images in alphabetical order; one class `ANY_KIND` when an
+        image has none.
+    kinds : tuple of int
+        Number of each training image's class.
+    n_cells, densest : int
+        Of all training images, and of the one with most.
+    sha256, held_out_sha256 : str
+    """
+
+    train: tuple[Entry, ...]
+    held_out: tuple[Entry, ...]
+    classes: tuple[str, ...]
+    kinds: tuple[int, ...]
+    n_cells: int
+    densest: int
+    sha256: str
+    held_out_sha256: str
+
+    @classmethod
+    def survey(cls, train: Sequence[Entry], held_out: Sequence[Entry]) -> "FitData":
+        """Read every picture and truth once.
+
+        Raises
+        ------
+        DataError
+            There is no training image, or a file is broken.
+        """
+        if not train:
+            raise DataError("no annotated image to train on")
+        facts, others = survey_images(train), survey_images(held_out)
+        names = [entry.cell_type for entry in train]
+        known = sorted({name for name in names if name is not None})
+        classes = (ANY_KIND,) if None in names else tuple(known)
+        counts = [fact.n_cells for fact in facts]
+        if not sum(counts):
+            raise DataError(f"none of the {len(counts)} training images has a cell")
+        return cls(
+            train=tuple(train),
+            held_out=tuple(held_out),
+            classes=classes,
+            kinds=tuple(0 if None in names else known.index(str(name)) for name in names),
+            n_cells=sum(counts),
+            densest=max(counts),
+            sha256=fingerprint(facts),
+            held_out_sha256=fingerprint(others),
+        )
+
+    def record(self) -> dict[str, Any]:
+        """Give what the folder keeps of the data."""
+        return {
+            "sha256": self.sha256,
+            "n_train": len(self.train),
+            "n_validation": len(self.held_out),
+            "n_cells": self.n_cells,
+            "densest": self.densest,
+            "train": [entry.name for entry in self.train],
+            "validation": [entry.name for entry in self.held_out],
+        }
+
+    def run_key(self, model: str, config: BaselineConfig, start: str) -> str:
+        """Give a hash of data, initial weights and all settings that change the result."""
+        settings = config_to_dict(config)
+        for name in HARMLESS:
+            settings["training"].pop(name)
+        content = [model, start, self.sha256, self.held_out_sha256, settings]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -1,0 +1,321 @@
+"""One stage of a baseline's training: from its checkpoint, or its start, to the model's folder."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cellflow.baselines.baseline_folder import (
+    BASELINE,
+    is_baseline_folder,
+    load_weights_file,
+    save_weights_file,
+    write_baseline_folder,
+)
+from cellflow.baselines.baseline_model import Baseline
+from cellflow.baselines.build import build_learner, start_from
+from cellflow.baselines.examples import ExampleSource
+from cellflow.baselines.fit import Fit, FitPosition, Report, fit
+from cellflow.baselines.fit_data import FitData
+from cellflow.baselines.initial_weights import WEIGHTS
+from cellflow.baselines.settings import RANDOM, BaselineConfig
+from cellflow.configfile import config_to_dict
+from cellflow.errors import ModelError
+from cellflow.hashing import hash_file
+from cellflow.metrics.score import Score, score_images
+from cellflow.network.devices import choose_device
+from cellflow.network.model_folder import versions
+from cellflow.network.precision import choose_precision
+from cellflow.records import CellMasks
+from cellflow.training.checkpoint import load_checkpoint, save_checkpoint
+from cellflow.training.history import EpochRow, History
+from cellflow.training.interruption import InterruptFlag, StepFinished
+from cellflow.training.levels import describe_levers
+from cellflow.training.optimizer import make_optimizer
+from cellflow.training.run_folder import RunFolder
+
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
+"""Of training, at most; what a killed run loses of it."""
+
+
+@dataclass(kw_only=True, eq=False)
+class FitSession:
+    """Trains, validates, saves, and in the end writes the folder.
+
+    Parameters
+    ----------
+    model : str
+    data : FitData
+    config : BaselineConfig
+        Settled.
+    folder : RunFolder
+    init : str
+        ``random`` or the path of weights.
+    device : str
+    overwrite : bool
+        Whether a run that is there is replaced.
+    interrupt : InterruptFlag
+        Entered.
+    report, say : callable
+        As for `train_baseline`.
+    """
+
+    model: str
+    data: FitData
+    config: BaselineConfig
+    folder: RunFolder
+    init: str
+    device: str
+    overwrite: bool
+    interrupt: InterruptFlag
+    report: Report
+    say: Callable[[str], None]
+    _run: Fit = field(init=False)
+    _history: History = field(init=False)
+    _key: str = field(init=False)
+    _zero: float = field(init=False)
+    _saved_at: float = field(default=0.0, init=False)
+    _last_score: tuple[int, Score] | None = field(default=None, init=False)
+
+    def run(self) -> None:
+        """Do the sitting; a finished run is left as it is.
+
+        Raises
+        ------
+        StepFinished
+            A signal came; the iteration was finished and saved.
+        """
+        self._zero = time.monotonic()
+        self._key = self.data.run_key(self.model, self.config, self._hash_of_start())
+        with self.folder.occupied(self.say):
+            self._occupy()
+            if is_baseline_folder(self.folder.path):
+                self.say(f"{self.folder.path}: trained already")
+                return
+            try:
+                with self.interrupt.finishing_steps():
+                    self._take_up()
+                    fit(self._run, after_iteration=self._after, end_interval=self._end_interval)
+                    self._finish()
+            except StepFinished as stop:
+                self._save()
+                done = self._run.position.iteration
+                self.say(
+                    f"stopped by {stop} after iteration {done}, saved; the same command goes on"
+                )
+                raise
+
+    def _hash_of_start(self) -> str:
+        path = Path(self.init)
+        if self.init == RANDOM:
+            return RANDOM
+        return hash_file(path / WEIGHTS if path.is_dir() else path)
+
+    def _occupy(self) -> None:
+        """Note what the run is, or see that the one that is there is the same."""
+        if self.overwrite and self.folder.is_begun:
+            (self.folder.path / BASELINE).unlink(missing_ok=True)
+            self.folder.clear()
+        elif self.folder.is_begun:
+            if self.folder.read_record().get("run_key") != self._key:
+                raise ModelError(
+                    f"{self.folder.path}: holds a run with other images, truth, folds, initial "
+                    "weights or settings; choose another --out, or --overwrite"
+                )
+            return
+        self.folder.write_record(
+            {
+                "run_key": self._key,
+                "model": self.model,
+                "initial_weights": self.init,
+                "classes": list(self.data.classes),
+                "data": self.data.record(),
+                "config": config_to_dict(self.config),
+            }
+        )
+
+    def _take_up(self) -> None:
+        """Build what the run works on, and begin or go on from the checkpoint."""
+        device = choose_device(self.device)
+        precision = choose_precision(self.config.training.precision, device.device)
+        learner = build_learner(self.model, self.config, len(self.data.classes))
+        self.say(start_from(learner, self.init, self.config))
+        learner.network.to(device.device)
+        self._run = Fit(
+            learner=learner,
+            optimizer=make_optimizer(learner.network, self.config.training.as_training_config()),
+            source=ExampleSource(
+                entries=self.data.train,
+                kinds=self.data.kinds,
+                config=self.config,
+                is_flat=learner.is_flat,
+            ),
+            config=self.config,
+            device=device.device,
+            dtype=precision.dtype,
+            report=self.report,
+            interrupt=self.interrupt,
+            clock=lambda: time.monotonic() - self._zero,
+        )
+        self._announce(str(device), str(precision))
+        if self.folder.last.is_file():
+            network, optimizer = learner.network, self._run.optimizer
+            found = load_checkpoint(
+                self.folder.last, network, optimizer, self._key, kind=FitPosition
+            )
+            self._zero -= found.seconds
+            self._run.continue_from(found)
+            self.say(f"continuing after iteration {found.iteration}")
+        else:
+            self._save()
+        self._history = History(self.folder.metrics, self._intervals(self._run.position.closed))
+
+    def _intervals(self, iterations: int) -> int:
+        """Give how many lines of metrics.csv so many iterations have, the last one maybe short."""
+        return -(-iterations // self.config.training.validate_every)
+
+    def _announce(self, device: str, precision: str) -> None:
+        training, data = self.config.training, self.data
+        self.say(
+            f"{self.model}: {len(data.train)} images with {data.n_cells} cells "
+            f"({', '.join(data.classes)}), {len(data.held_out)} held out; device {device}, "
+            f"precision {precision}; operators: {self._run.learner.operators}"
+        )
+        self.say(
+            f"{training.iterations} iterations of {training.batch_size} crops of "
+            f"{training.crop_height}x{training.crop_width} px, {training.optimizer} "
+            f"{training.learning_rate:g}, schedule {training.schedule}, "
+            f"{describe_levers(self.config.augment)}"
+        )
+        limit = self.config.detector.detections
+        if not self._run.learner.is_flat and limit is not None and limit <= data.densest:
+            self.say(
+                f"warning: at most {limit} detections an image, but the densest training image has "
+                f"{data.densest} cells; raise detector.detections"
+            )
+
+    def _after(self) -> None:
+        if time.monotonic() - self._saved_at >= SECONDS_BETWEEN_CHECKPOINTS:
+            self._save()
+
+    def _end_interval(self) -> None:
+        """Validate, write the line, keep the best, save."""
+        position = self._run.position
+        score = self._validate() if self.data.held_out else None
+        self._history.add(
+            EpochRow(
+                epoch=self._intervals(position.iteration),
+                step=position.iteration,
+                seconds=round(self._run.clock(), 2),
+                learning_rate=self._run.optimizer.param_groups[0]["lr"],
+                loss=position.loss_sum / (position.iteration - position.closed),
+                validation_map=None if score is None else score.mean.estimate,
+                validation_low=None if score is None else score.mean.low,
+                validation_high=None if score is None else score.mean.high,
+            )
+        )
+        self._history.draw(self.folder.path)
+        position.closed = position.iteration
+        self._run.losses.zero_()
+        self._save()
+        self.folder.keep_best(position.best_iteration)
+
+    def _validate(self) -> Score:
+        position = self._run.position
+        score = self._score()
+        self._last_score = position.iteration, score
+        if score.mean.estimate > position.best_score:
+            position.best_score, position.best_iteration = score.mean.estimate, position.iteration
+            save_weights_file(self.folder.best(position.iteration), self._run.learner.network)
+        self.say(f"iteration {position.iteration}: held-out mAP {score.mean}")
+        return score
+
+    def _score(self) -> Score:
+        """Score the network as it is on overlapping truth."""
+        baseline = Baseline(
+            name=self.folder.path.name,
+            learner=self._run.learner,
+            classes=self.data.classes,
+            config=self.config,
+            device=self._run.device,
+            dtype=self._run.dtype,
+            say=self.say,
+        )
+        truths, found = {}, {}
+        for entry in self.data.held_out:
+            self.interrupt.check()
+            sample = entry.load()
+            height, width = sample.image.shape[-2:]
+            truths[entry.name] = sample.masks or CellMasks.empty((height, width))
+            found[entry.name] = baseline.predict(sample.image, entry.name).labels
+        return score_images(
+            truths,
+            found,
+            rng=np.random.default_rng(0),
+            cell_types={entry.name: entry.cell_type for entry in self.data.held_out},
+            groups={entry.name: entry.group for entry in self.data.held_out},
+        )
+
+    def _save(self) -> None:
+        run = self._run
+        save_checkpoint(
+            self.folder.last, run.learner.network, run.optimizer, run.settle(), self._key
+        )
+        self._saved_at = time.monotonic()
+
+    def _finish(self) -> None:
+        position, learner = self._run.position, self._run.learner
+        step, keep = position.iteration, self.config.training.keep
+        if keep == "best" and position.best_iteration:
+            step = position.best_iteration
+            load_weights_file(self.folder.best(step), learner.network)
+        score = None
+        if self.data.held_out:
+            is_known = self._last_score is not None and self._last_score[0] == step
+            score = self._last_score[1] if is_known and self._last_score else self._score()
+        record = {
+            "operators": learner.operators,
+            "versions": all_versions(),
+            "data": self.data.record(),
+            "initial_weights": self.init,
+            "run": self._facts(step),
+            "score": None if score is None else score.to_dict(),
+        }
+        write_baseline_folder(
+            self.folder.path,
+            learner.network,
+            model=self.model,
+            classes=self.data.classes,
+            config=self.config,
+            record=record,
+        )
+        shown = "no held-out images" if score is None else f"held-out mAP {score.mean}"
+        self.say(f"done in {self._run.clock() / 60:.1f} min: weights of iteration {step}, {shown}")
+
+    def _facts(self, kept_step: int) -> dict[str, Any]:
+        position, parameters = self._run.position, list(self._run.learner.network.parameters())
+        return {
+            "n_steps": position.iteration,
+            "n_parameters": sum(each.numel() for each in parameters),
+            "n_trained": sum(each.numel() for each in parameters if each.requires_grad),
+            "seconds": self._run.clock(),
+            "device": str(self._run.device),
+            "precision": str(self._run.dtype).removeprefix("torch."),
+            "seed": self.config.training.seed,
+            "kept": self.config.training.keep,
+            "kept_step": kept_step,
+            "best_step": position.best_iteration,
+            "best_score": position.best_score if position.best_iteration else None,
+        }
+
+
+def all_versions() -> dict[str, str]:
+    """Give the versions that a result depends on, torchvision's among them where it is there."""
+    try:
+        return {**versions(), "torchvision": version("torchvision")}
+    except PackageNotFoundError:
+        return versions()

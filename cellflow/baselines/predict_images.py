@@ -1,0 +1,105 @@
+"""Many images through a baseline: the same files, and resumable in the same way, as `predict`."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cellflow._version import __version__
+from cellflow.baselines.baseline_model import Baseline
+from cellflow.data.exports import FolderFormat, check_target, export, write_cells
+from cellflow.data.images import read_image
+from cellflow.errors import DataError, ImageError
+from cellflow.inference.folder import FolderResult, check_names, partial_folder
+from cellflow.inference.store import Store
+from cellflow.pictures.overlay import save_overlay
+
+Report = Callable[[int, Mapping[str, float]], None]
+
+
+def predict_images(
+    baseline: Baseline,
+    images: Sequence[Path],
+    outputs: Sequence[Path],
+    *,
+    folder_format: FolderFormat = "tif",
+    cells: Path | None = None,
+    overlays: Path | None = None,
+    restart: bool = False,
+    report: Report = lambda step, numbers: None,
+) -> FolderResult:
+    """Find the cells of many images and write them.
+
+    Parameters
+    ----------
+    baseline : Baseline
+    images, outputs, folder_format, cells, overlays, restart, report
+        As for `predict_folder`.
+
+    Raises
+    ------
+    DataError
+        There is no image, two have the same name, or none could be done.
+    ModelError
+        An interrupted run was with another model or other settings; or memory ran out.
+    ConfigError
+        An output cannot be written.
+    """
+    check_names(images)
+    for output in outputs:
+        check_target(output, folder_format, len(images))
+    store = Store(partial_folder(outputs[0]))
+    if restart:
+        store.remove()
+    store.open(_state(baseline))
+    left = [path for path in images if not store.has(path)]
+    failures = []
+    for n_done, path in enumerate(left, len(images) - len(left) + 1):
+        failure = _do(baseline, path, store, overlays)
+        if failure is not None:
+            failures.append(failure)
+        report(n_done, {"total": len(images)})
+    done = [path for path in images if store.has(path)]
+    if not done:
+        store.remove_if_empty()
+        raise DataError("no image could be done: " + "; ".join(failures[:3]))
+    for output in outputs:
+        export(output, store.load(done), folder_format)
+    if cells is not None:
+        write_cells(cells, store.load(done))
+    result = FolderResult(
+        n_images=len(done),
+        n_cells=sum(len(one.prediction.scores) for one in store.load(done)),
+        n_resumed=len(images) - len(left),
+        failures=tuple(failures),
+        outputs=tuple(outputs),
+    )
+    if not failures:
+        store.remove()
+    return result
+
+
+def _do(baseline: Baseline, path: Path, store: Store, overlays: Path | None) -> str | None:
+    """Find and keep the cells of one image; give a sentence when it cannot be read."""
+    try:
+        picture = read_image(path)
+        prediction = baseline.predict(picture, path.stem)
+    except ImageError as error:
+        return str(error) if str(path) in str(error) else f"{path}: {error}"
+    store.keep(path, prediction)
+    if overlays is not None:
+        target = overlays / f"{path.stem}.png"
+        save_overlay(target, picture, predicted=prediction.labels, title=path.stem)
+    return None
+
+
+def _state(baseline: Baseline) -> dict[str, Any]:
+    """Give what predictions depend on, as JSON gives it back."""
+    config = baseline.config
+    sections = {
+        name: asdict(getattr(config, name)) for name in ("image", "detector", "unet", "cells")
+    }
+    state = {"cellflow": __version__, "model": baseline.fingerprint, **sections}
+    plain: dict[str, Any] = json.loads(json.dumps(state))
+    return plain

@@ -1,0 +1,293 @@
+"""Every knob of the trained baselines, with unit and reason; `presets` has the sets by name.
+
+Not part of `Config`: these models share data, folds, augmentation and metrics with cellflow's own,
+but neither network nor dynamics.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from cellflow.config import (
+    AugmentConfig,
+    FlattenPolicy,
+    Keep,
+    Optimizer,
+    OverlapRule,
+    Precision,
+    TrainingConfig,
+)
+from cellflow.errors import ConfigError
+
+ModelName = Literal["mask-rcnn", "cascade-mask-rcnn", "unet"]
+Backbone = Literal["resnet18", "resnet50", "resnet101"]
+Norm = Literal["auto", "frozen", "batch", "group"]
+Grey = Literal["fixed", "percentile"]
+StepSchedule = Literal["constant", "step", "cosine"]
+
+MODELS: tuple[str, ...] = get_args(ModelName)
+RANDOM = "random"
+"""Initial weights that are none."""
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+def _require_choice(name: str, value: str, choices: object) -> None:
+    allowed = get_args(choices)
+    _require(value in allowed, f"{name}: expected one of {', '.join(allowed)}, found {value!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSettings:
+    """How pictures come to the network."""
+
+    grey: Grey = "percentile"
+    """percentile = 0 and 1 are the image's 1st and 99th percentile, as for cellflow's own models;
+    fixed = (grey - mean) / std, on 0 to 255."""
+    mean: float = 127.965
+    """Of fixed, on 0 to 255; the seed report's. The report does not say its std."""
+    std: float = 57.63
+    """Of fixed: the mean of the three that torchvision's weights were made with."""
+    scale: float = 1.5
+    """Network pixels per image pixel: cells of 17 px are near the smallest anchors."""
+
+    def __post_init__(self) -> None:
+        _require_choice("image.grey", self.grey, Grey)
+        _require(self.std > 0, f"image.std: expected > 0, found {self.std}")
+        _require(0.25 <= self.scale <= 8, f"image.scale: expected 0.25 to 8, found {self.scale}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorSettings:
+    """Mask R-CNN and Cascade Mask R-CNN; sizes in network pixels."""
+
+    backbone: Backbone = "resnet50"
+    norm: Norm = "auto"
+    """auto = frozen, as the initial weights have it; with random ones group, since the statistics
+    of a few images an iteration are too poor for batch."""
+    trainable_layers: int = 4
+    """Of the backbone, from the last one on: 4 = from torchvision's layer1, Detectron2's res2.
+    Random weights all train, whatever this says."""
+    pyramid_channels: int = 256
+    """Of the feature pyramid and of the mask head."""
+    box_features: int = 1024
+    """Of the two layers of the box head."""
+    anchor_sizes: tuple[int, ...] = (16, 32, 64, 128, 256)
+    """One a pyramid level, from stride 4 on."""
+    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    """Height over width."""
+    rpn_background: float = 0.3
+    """IoU with every cell's box below which an anchor is background."""
+    rpn_foreground: float = 0.7
+    """IoU from which on it is a cell."""
+    rpn_samples: int = 256
+    """Anchors an image that the loss looks at."""
+    rpn_before_train: int = 4000
+    """Proposals a level before suppression, in training."""
+    rpn_before_test: int = 4000
+    rpn_after_train: int = 3000
+    """Proposals an image after suppression, in training."""
+    rpn_after_test: int = 3000
+    rpn_nms: float = 0.7
+    """IoU above which the weaker of two proposals goes."""
+    rois: int = 512
+    """Proposals an image that the heads are trained on."""
+    box_nms: float = 0.5
+    """IoU above which the weaker of two boxes of a class goes."""
+    box_score: float = 0.05
+    """Least score of a box that gets a mask at all."""
+    detections: int | None = None
+    """At most so many an image; None = twice the cells of the densest training image, 1000 at the
+    least. The densest image of the competition has 790."""
+
+    def __post_init__(self) -> None:
+        _require_choice("detector.backbone", self.backbone, Backbone)
+        _require_choice("detector.norm", self.norm, Norm)
+        _require(
+            0 <= self.trainable_layers <= 5,
+            f"detector.trainable_layers: expected 0 to 5, found {self.trainable_layers}",
+        )
+        _require(
+            len(self.anchor_sizes) == 5 and min(self.anchor_sizes) > 0,
+            f"detector.anchor_sizes: expected 5 sizes, found {self.anchor_sizes}",
+        )
+        _require(
+            len(self.anchor_ratios) > 0 and min(self.anchor_ratios) > 0,
+            f"detector.anchor_ratios: expected one or more above 0, found {self.anchor_ratios}",
+        )
+        _require(
+            0 <= self.rpn_background <= self.rpn_foreground <= 1,
+            "detector: expected 0 <= rpn_background <= rpn_foreground <= 1, "
+            f"found {self.rpn_background} and {self.rpn_foreground}",
+        )
+        for name in ("rpn_nms", "box_nms", "box_score"):
+            value = getattr(self, name)
+            _require(0 <= value <= 1, f"detector.{name}: expected 0 to 1, found {value}")
+        whole = ("pyramid_channels", "box_features", "rpn_samples", "rpn_before_train")
+        for name in (*whole, "rpn_before_test", "rpn_after_train", "rpn_after_test", "rois"):
+            value = getattr(self, name)
+            _require(value > 0, f"detector.{name}: expected > 0, found {value}")
+        _require(
+            self.detections is None or self.detections > 0,
+            f"detector.detections: expected > 0, found {self.detections}",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UNetSettings:
+    """The semantic U-Net: background, inside and boundary of cells, then a watershed."""
+
+    channels_per_level: tuple[int, ...] = (32, 64, 128, 256)
+    """Feature maps, as of cellflow's own networks."""
+    flatten: FlattenPolicy = "small_on_top"
+    """Which cell keeps a pixel that several cover, in the training target."""
+    boundary_width: int = 1
+    """Pixels of each cell, from its edge inwards, that are boundary in the training target."""
+    boundary_weight: float = 3.0
+    """What a boundary pixel counts in the loss; there are few of them."""
+    foreground_threshold: float = 0.5
+    """Probability of inside or boundary from which on a pixel belongs to a cell."""
+    marker_threshold: float = 0.5
+    """Probability of inside from which on a pixel is part of a marker."""
+
+    def __post_init__(self) -> None:
+        _require(
+            len(self.channels_per_level) >= 2 and min(self.channels_per_level) > 0,
+            "unet.channels_per_level: expected 2 or more positive sizes, "
+            f"found {self.channels_per_level}",
+        )
+        _require_choice("unet.flatten", self.flatten, FlattenPolicy)
+        _require(self.boundary_width > 0, "unet.boundary_width: expected > 0 px")
+        _require(self.boundary_weight > 0, "unet.boundary_weight: expected > 0")
+        for name in ("foreground_threshold", "marker_threshold"):
+            value = getattr(self, name)
+            _require(0 < value < 1, f"unet.{name}: expected between 0 and 1, found {value}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitSettings:
+    """The training, counted in iterations; names as in `TrainingConfig` for the same things."""
+
+    iterations: int = 10_000
+    batch_size: int = 4
+    """Crops an iteration."""
+    crop_height: int = 512
+    """Of a crop, network pixels; a multiple of 32."""
+    crop_width: int = 512
+    optimizer: Optimizer = "sgd"
+    learning_rate: float = 0.005
+    momentum: float = 0.9
+    """Of sgd."""
+    weight_decay: float = 1e-4
+    schedule: StepSchedule = "cosine"
+    step_start: int = 2000
+    """Iteration of the first fall of schedule step."""
+    step_every: int = 1000
+    """Iterations between its falls."""
+    step_gamma: float = 0.8
+    warmup: int = 500
+    """Iterations in which the rate rises; at most a tenth of all."""
+    gradient_clip: float | None = 10.0
+    """Largest norm of the whole gradient; a single crop without cells can throw a detector off."""
+    precision: Precision = "float32"
+    """auto = bfloat16 where the device computes it natively, for backbone and heads alone."""
+    validate_every: int = 500
+    """Iterations between two validations by the competition score, lines of metrics.csv, and
+    checkpoints at the least."""
+    pretrain_iterations: int = 10_000
+    """Of the stage on other data, where there is one."""
+    cache_megabytes: int = 1024
+    """Pictures that are kept in memory; the others are read again when their turn comes."""
+    keep: Keep = "last"
+    """Which weights the model folder takes; best is chosen on the held-out images themselves."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        positive = ("iterations", "batch_size", "learning_rate", "validate_every", "step_every")
+        for name in (*positive, "pretrain_iterations"):
+            value = getattr(self, name)
+            _require(value > 0, f"training.{name}: expected > 0, found {value}")
+        for name in ("warmup", "cache_megabytes", "weight_decay", "step_start"):
+            value = getattr(self, name)
+            _require(value >= 0, f"training.{name}: expected >= 0, found {value}")
+        for name in ("crop_height", "crop_width"):
+            value = getattr(self, name)
+            _require(
+                value >= 32 and value % 32 == 0,
+                f"training.{name}: expected a multiple of 32, found {value}",
+            )
+        _require(0 <= self.momentum < 1, "training.momentum: expected 0 to 1")
+        _require(0 < self.step_gamma <= 1, "training.step_gamma: expected above 0, at most 1")
+        _require(
+            self.gradient_clip is None or self.gradient_clip > 0,
+            "training.gradient_clip: expected > 0",
+        )
+        _require(0 <= self.seed < 2**63, f"training.seed: expected 0 or more, found {self.seed}")
+        _require_choice("training.optimizer", self.optimizer, Optimizer)
+        _require_choice("training.schedule", self.schedule, StepSchedule)
+        _require_choice("training.precision", self.precision, Precision)
+        _require_choice("training.keep", self.keep, Keep)
+
+    def as_training_config(self) -> TrainingConfig:
+        """Give what `make_optimizer` and `learning_rates` of cellflow's training read.
+
+        Notes
+        -----
+        One of its epochs stands for one iteration, so that its warm-up counts iterations.
+        """
+        return TrainingConfig(
+            n_epochs=self.iterations,
+            learning_rate=self.learning_rate,
+            optimizer=self.optimizer,
+            weight_decay=self.weight_decay,
+            momentum=self.momentum,
+            schedule="step" if self.schedule == "constant" else self.schedule,
+            step_start=self.step_start,
+            step_every=self.step_every,
+            step_gamma=1.0 if self.schedule == "constant" else self.step_gamma,
+            warmup_epochs=self.warmup,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellSettings:
+    """Which of the cells that were found count."""
+
+    score_threshold: float = 0.5
+    """Least score, where the class has none of its own."""
+    score_thresholds: Mapping[str, float] = field(default_factory=dict)
+    """By class, such as {cort = 0.5, astro = 0.3}."""
+    min_area: int = 30
+    """Least pixels after overlaps are resolved; real cells of the competition begin at 30."""
+    min_areas: Mapping[str, int] = field(default_factory=dict)
+    """By class."""
+    overlap_rule: OverlapRule = "higher_score"
+    """Who keeps a pixel that several cells cover; `inference.overlap_rules` has them."""
+    mask_threshold: float = 0.5
+    """Probability from which on a pixel of a box belongs to the cell; of the detectors."""
+
+    def __post_init__(self) -> None:
+        _require_choice("cells.overlap_rule", self.overlap_rule, OverlapRule)
+        for where, score in {
+            "score_threshold": self.score_threshold,
+            **self.score_thresholds,
+        }.items():
+            _require(0 <= score <= 1, f"cells, score of {where}: expected 0 to 1, found {score}")
+        for where, area in {"min_area": self.min_area, **self.min_areas}.items():
+            _require(area >= 0, f"cells, area of {where}: expected >= 0 px, found {area}")
+        _require(0 < self.mask_threshold < 1, "cells.mask_threshold: expected between 0 and 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineConfig:
+    """All sections together: what a model folder of a baseline records."""
+
+    image: ImageSettings = field(default_factory=ImageSettings)
+    detector: DetectorSettings = field(default_factory=DetectorSettings)
+    unet: UNetSettings = field(default_factory=UNetSettings)
+    training: FitSettings = field(default_factory=FitSettings)
+    augment: AugmentConfig = field(default_factory=lambda: AugmentConfig(level="report"))
+    cells: CellSettings = field(default_factory=CellSettings)

@@ -1,0 +1,270 @@
+"""From annotated images to the folder of a baseline: the whole of ``cellflow baseline train``."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cellflow.baselines.baseline_folder import BaselineFolder, read_baseline_folder
+from cellflow.baselines.build import build_learner, settle
+from cellflow.baselines.fit_data import FitData
+from cellflow.baselines.fit_session import FitSession
+from cellflow.baselines.settings import MODELS, RANDOM, BaselineConfig
+from cellflow.config import TrainingConfig
+from cellflow.data.dataset import Entry
+from cellflow.data.entrance import open_dataset
+from cellflow.errors import ConfigError, DataError
+from cellflow.network.devices import choose_device
+from cellflow.training.history import read_rows
+from cellflow.training.interruption import InterruptFlag
+from cellflow.training.levels import describe_levers
+from cellflow.training.run_folder import STAGES, RunFolder, new_run_folder
+from cellflow.training.split import split_dataset
+
+Report = Callable[[int, Mapping[str, float]], None]
+Say = Callable[[str], None]
+
+
+PRETRAIN = "pretrain"
+"""Folder of the stage on other data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One of the trainings that make a model."""
+
+    data: FitData
+    config: BaselineConfig
+    folder: RunFolder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedBaseline:
+    """What a training gave, besides the model.
+
+    Parameters
+    ----------
+    folder : Path
+    n_steps, n_parameters : int
+        Iterations; weights that the optimiser may move.
+    seconds : float
+        Of training, over all sittings and stages.
+    device : str
+    curve : tuple of (step, seconds, mAP)
+        Of the validations on the held-out images.
+    versions : mapping of str to str
+    conditions : mapping of str to str
+        What a fair comparison asks for, in words: ``batch``, ``augmentation``, ``overlaps``,
+        ``most detections`` (of an image; not of the U-Net), ``operators``, ``learning rate``.
+    """
+
+    folder: Path
+    n_steps: int
+    n_parameters: int
+    seconds: float
+    device: str
+    curve: tuple[tuple[int, float, float], ...]
+    versions: Mapping[str, str]
+    conditions: Mapping[str, str]
+
+
+def train_baseline(
+    model: str,
+    train: Sequence[Entry],
+    held_out: Sequence[Entry],
+    config: BaselineConfig,
+    folder: Path | str,
+    *,
+    train_dir: Path,
+    init: str = RANDOM,
+    pretrain: Sequence[Entry] = (),
+    device: str = "auto",
+    overwrite: bool = False,
+    stop_after: float | None = None,
+    report: Report = lambda step, numbers: None,
+    say: Say = lambda text: None,
+) -> TrainedBaseline:
+    """Train a baseline, continue a training that was interrupted, or read one that is done.
+
+    Parameters
+    ----------
+    model : {"mask-rcnn", "cascade-mask-rcnn", "unet"}
+    train : sequence of Entry
+        With truth.
+    held_out : sequence of Entry
+        Scored at intervals; may be empty.
+    config : BaselineConfig
+    folder : path
+        Where the run and, in the end, the model lie.
+    train_dir : Path
+        The data, which the folder must not lie in.
+    init : str
+        ``random``, or the path of weights; see `initial_weights`.
+    pretrain : sequence of Entry
+        Other images to train on before, for ``training.pretrain_iterations``.
+    device : str
+        ``auto``, ``cpu``, ``cuda[:N]`` or ``mps``.
+    overwrite : bool
+        Replace the run that is in the folder.
+    stop_after : float, optional
+        Seconds after which the run is saved and left, to be continued later.
+    report : callable
+        ``report(step, numbers)`` after every iteration; numbers hold ``total``.
+    say : callable
+        Told what was found and chosen.
+
+    Raises
+    ------
+    ConfigError
+        An unknown model, a setting that does not fit, or a folder that holds something else.
+    DataError
+        An image cannot be used, or another process trains there.
+    ModelError
+        torchvision or weights are missing, the run in the folder is another one, the loss became
+        infinite, or memory ran out.
+    StepFinished
+        Ctrl-C, SIGTERM, SIGUSR1 or `stop_after`; saved, the same call continues.
+    """
+    if model not in MODELS:
+        raise ConfigError(f"unknown model {model!r}; known: {', '.join(MODELS)}")
+    choose_device(device)
+    with InterruptFlag(stop_after) as interrupt:
+        run = new_run_folder(Path(folder), train_dir)
+        own = FitData.survey(train, held_out)
+        others = [FitData.survey(pretrain, ())] if pretrain else []
+        _require_known_classes(config, own.classes)
+        config = settle(config, init, max(each.densest for each in (own, *others)))
+        build_learner(model, config, len(own.classes))  # what is missing is told before all work
+        stages = [Stage(data=own, config=config, folder=run)]
+        for data in others:
+            fitted = replace(config.training, iterations=config.training.pretrain_iterations)
+            before = replace(config, training=fitted)
+            stage_folder = RunFolder(path=run.path / STAGES / PRETRAIN)
+            stages.insert(0, Stage(data=data, config=before, folder=stage_folder))
+        for stage in stages:
+            FitSession(
+                model=model,
+                data=stage.data,
+                config=stage.config,
+                folder=stage.folder,
+                init=init,
+                device=device,
+                overwrite=overwrite,
+                interrupt=interrupt,
+                report=report,
+                say=say,
+            ).run()
+            init = str(stage.folder.path)
+    return read_trained(run.path)
+
+
+def _require_known_classes(config: BaselineConfig, classes: Sequence[str]) -> None:
+    for name in (*config.cells.score_thresholds, *config.cells.min_areas):
+        if name not in classes:
+            raise ConfigError(
+                f"cells: limits of {name!r}, but the training images' classes are "
+                f"{', '.join(classes)}"
+            )
+
+
+def train_on_folder(
+    model: str,
+    train_dir: Path | str,
+    out: Path | str,
+    config: BaselineConfig,
+    *,
+    layout: str | None = None,
+    folds_file: Path | str | None = None,
+    fold: int | None = None,
+    validation_share: float = TrainingConfig().validation_share,
+    pretrain_dirs: Sequence[Path] = (),
+    say: Say = lambda text: None,
+    **options: Any,
+) -> TrainedBaseline:
+    """Train a baseline on a folder of annotated images.
+
+    Parameters
+    ----------
+    model, config, options
+        As for `train_baseline`.
+    train_dir, out, layout, folds_file, fold
+        As for `cellflow.training.fine_tune.fine_tune`: the same split of the same images.
+    validation_share : float
+        Of the images that is held out when there is no folds file; 0 = none.
+    pretrain_dirs : sequence of path
+        Folders of annotated images, trained on together before.
+    say : callable
+        Told what was found and chosen.
+
+    Raises
+    ------
+    ConfigError, DataError, ModelError, StepFinished
+        As for `train_baseline`.
+    """
+    if not 0 <= validation_share < 1:
+        raise ConfigError(f"--validation-share: expected 0 to 1, found {validation_share}")
+    dataset = open_dataset(train_dir, layout)
+    if not dataset.annotated:
+        raise DataError(f"{train_dir}: {len(dataset)} images, none with truth")
+    split = split_dataset(dataset, validation_share, folds_file, fold)
+    by_name = {entry.name: entry for entry in dataset.annotated}
+    say(f"{train_dir}: {dataset.layout} layout; held out: {split.reason}")
+    return train_baseline(
+        model,
+        [by_name[name] for name in split.train],
+        [by_name[name] for name in split.validation],
+        config,
+        out,
+        train_dir=Path(train_dir),
+        pretrain=[entry for path in pretrain_dirs for entry in _annotated(path)],
+        say=say,
+        **options,
+    )
+
+
+def _annotated(path: Path) -> tuple[Entry, ...]:
+    dataset = open_dataset(path)
+    if not dataset.annotated:
+        raise DataError(f"{path}: no image with truth ({dataset.layout} layout)")
+    return dataset.annotated
+
+
+def read_trained(folder: Path) -> TrainedBaseline:
+    """Give what a finished training gave.
+
+    Raises
+    ------
+    ModelError
+        The folder holds no trained baseline.
+    """
+    found, run = read_baseline_folder(folder), RunFolder(path=folder)
+    record = found.record
+    earlier = folder / STAGES / PRETRAIN
+    before = read_baseline_folder(earlier).record["run"]["seconds"] if earlier.is_dir() else 0.0
+    facts = record["run"]
+    return TrainedBaseline(
+        folder=folder,
+        n_steps=facts["n_steps"],
+        n_parameters=facts["n_parameters"],
+        seconds=before + facts["seconds"],
+        device=facts["device"],
+        curve=tuple(
+            (row.step, row.seconds, row.validation_map)
+            for row in read_rows(run.metrics)
+            if row.validation_map is not None
+        ),
+        versions=record["versions"],
+        conditions=_conditions(found),
+    )
+
+
+def _conditions(found: BaselineFolder) -> dict[str, str]:
+    training, limit = found.config.training, found.config.detector.detections
+    told = {
+        "batch": f"{training.batch_size} crops of {training.crop_height}x{training.crop_width} px",
+        "augmentation": describe_levers(found.config.augment),
+        "overlaps": found.config.cells.overlap_rule,
+        "operators": found.record["operators"],
+        "learning rate": f"{training.learning_rate:g}",
+    }
+    return told if found.model == "unet" else {**told, "most detections": str(limit)}

@@ -1,0 +1,138 @@
+"""The semantic U-Net as a `Learner`: background, inside and boundary of cells, then a watershed.
+
+The network's body is Cellpose's U-Net, as of cellflow's own models, with three classes as outputs:
+what differs from them is the target and the way to cells, not the capacity.
+
+References
+----------
+Ronneberger et al., "U-Net", MICCAI 2015; the boundary as a class of its own as in Caicedo et al.,
+"Evaluation of Deep Learning Strategies for Nucleus Segmentation", Cytometry A 2019.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch.nn import functional
+
+from cellflow.baselines.examples import Example
+from cellflow.baselines.flooding import flood
+from cellflow.baselines.learner import FoundCells
+from cellflow.baselines.settings import BaselineConfig, UNetSettings
+from cellflow.config import NetworkConfig
+from cellflow.data.rle import labels_to_masks
+from cellflow.network.cpnet import N_INPUTS, build_network
+from cellflow.network.preprocess import resize_image
+from cellflow.records import Shape
+
+BACKGROUND, INSIDE, BOUNDARY = range(3)
+"""The three outputs."""
+
+EIGHT_NEIGHBOURS = np.ones((3, 3), int)
+
+
+class UNetLearner:
+    """Says of each pixel whether it is inside a cell or on its boundary."""
+
+    is_flat = True
+    operators = "none of torchvision"
+
+    def __init__(self, config: BaselineConfig) -> None:
+        sizes = NetworkConfig(channels_per_level=config.unet.channels_per_level)
+        generator = torch.Generator().manual_seed(config.training.seed)
+        self.network = build_network(sizes, generator)
+        self._settings = config.unet
+
+    def losses(
+        self, examples: Sequence[Example], device: torch.device
+    ) -> Mapping[str, torch.Tensor]:
+        """Give the cross-entropy of the three classes, boundaries weighted up, holes left out."""
+        images = torch.from_numpy(np.stack([one.image for one in examples])).to(device)
+        classes = [example_classes(one, self._settings) for one in examples]
+        weights = np.stack([one.weights * one.inside for one in examples])
+        goal = torch.from_numpy(np.stack(classes)).to(device)
+        counted = torch.from_numpy(weights).to(device)
+        by_class = images.new_tensor([1.0, 1.0, self._settings.boundary_weight])
+        losses = functional.cross_entropy(self._logits(images), goal, by_class, reduction="none")
+        return {"loss_classes": (losses * counted).sum() / counted.sum().clamp(min=1)}
+
+    def find(self, seen: torch.Tensor, shape: Shape, config: BaselineConfig) -> FoundCells:
+        """Give the cells of the watershed; the score is the mean probability of being in a cell."""
+        logits = self._logits(_padded(seen[None], len(config.unet.channels_per_level)))
+        logits = logits[..., : seen.shape[1], : seen.shape[2]]
+        shares = resize_image(functional.softmax(logits, dim=1), shape)[0].cpu().numpy()
+        labels = divide_cells(shares, config.unet)
+        n_cells = int(labels.max(initial=0))
+        numbers = np.arange(1, n_cells + 1)
+        scores = ndimage.mean(1 - shares[BACKGROUND], labels, numbers) if n_cells else np.zeros(0)
+        return FoundCells(
+            masks=labels_to_masks(labels),
+            scores=np.clip(scores, 0, 1).astype(np.float32),
+            kinds=np.full(n_cells, -1, np.int64),
+        )
+
+    def _logits(self, images: torch.Tensor) -> torch.Tensor:
+        """Give (B, 3, h, w) float32 of (B, 1, h, w)."""
+        empty = images.new_zeros((len(images), N_INPUTS - 1, *images.shape[2:]))
+        output: torch.Tensor = self.network(torch.cat([images, empty], dim=1))[0]
+        return output.float()
+
+
+def example_classes(example: Example, settings: UNetSettings) -> NDArray[np.int64]:
+    """Give the class of each pixel of an example, (h, w) int64."""
+    labels = np.zeros(example.weights.shape, np.int32)
+    for number, mask in enumerate(example.truth.masks, 1):
+        labels[mask > 0] = number
+    return pixel_classes(labels, settings.boundary_width)
+
+
+def pixel_classes(labels: NDArray[np.int32], boundary_width: int) -> NDArray[np.int64]:
+    """Give the class of each pixel of a label image.
+
+    Parameters
+    ----------
+    labels : (H, W) int32
+    boundary_width : int
+        Pixels of a cell within which, in a square around them, something else lies.
+
+    Examples
+    --------
+    >>> pixel_classes(np.array([[0, 1, 1, 1, 2, 2, 2]] * 3, np.int32), 1)[1]
+    array([0, 2, 1, 2, 2, 1, 1])
+    """
+    side = 2 * boundary_width + 1
+    lowest, highest = ndimage.minimum_filter(labels, side), ndimage.maximum_filter(labels, side)
+    classes = np.where(labels > 0, INSIDE, BACKGROUND)
+    classes[(labels > 0) & (lowest != highest)] = BOUNDARY
+    return classes.astype(np.int64)
+
+
+def divide_cells(shares: NDArray[np.float32], settings: UNetSettings) -> NDArray[np.int32]:
+    """Flood the foreground from its inner parts.
+
+    Parameters
+    ----------
+    shares : (3, H, W) float32
+        Probabilities of background, inside and boundary.
+    settings : UNetSettings
+
+    Returns
+    -------
+    (H, W) int32
+        0 background, cells 1…N without gaps; foreground without a marker belongs to none.
+    """
+    foreground = 1 - shares[BACKGROUND] >= settings.foreground_threshold
+    inner = (shares[INSIDE] >= settings.marker_threshold) & foreground
+    markers, n_markers = ndimage.label(inner, EIGHT_NEIGHBOURS)
+    if n_markers == 0:
+        return np.zeros(foreground.shape, np.int32)
+    return flood(1 - shares[INSIDE], markers.astype(np.int32), foreground)
+
+
+def _padded(images: torch.Tensor, n_levels: int) -> torch.Tensor:
+    """Fill up below and on the right with what the network sees outside images, 0."""
+    step = 2 ** (n_levels - 1)
+    height, width = images.shape[2:]
+    return functional.pad(images, (0, -width % step, 0, -height % step))

@@ -1,0 +1,152 @@
+"""The trained baselines in experiments: Mask R-CNN, Cascade Mask R-CNN, the semantic U-Net.
+
+::
+
+    [[variant]]
+    name = "Mask R-CNN"
+    family = "mask-rcnn"
+    preset = "report"
+    pretrain_dir = ["livecell"]
+    [variant.settings.training]     # sections of BaselineConfig
+    iterations = 5000
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cellflow.config import Config
+from cellflow.configfile import changes_from_default, config_from_dict, config_to_dict
+from cellflow.data.dataset import Entry
+from cellflow.errors import ConfigError, ModelError
+from cellflow.experiments.family import Job, Report, Say, Trained
+from cellflow.records import Prediction
+
+if TYPE_CHECKING:
+    from cellflow.baselines.settings import BaselineConfig
+
+
+class BaselineFamily:
+    """One of the baselines, as ``cellflow baseline`` has them.
+
+    Parameters
+    ----------
+    model : {"mask-rcnn", "cascade-mask-rcnn", "unet"}
+
+    Notes
+    -----
+    Of the sections that cellflow's own models have, the seed and ``augment`` count, since all
+    families share them; others are refused.
+    """
+
+    OPTIONS: tuple[str, ...] = ("preset", "settings", "init", "pretrain_dir")
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+
+    def check(self, options: Mapping[str, Any], config: Config) -> None:
+        """See that the settings are possible ones, and that torchvision is there if need be."""
+        baseline_config(self.model, options, config)
+        _folders(options)
+        if self.model != "unet":
+            from cellflow.baselines.operators import load_torchvision
+
+            try:
+                load_torchvision()
+            except ModelError as error:
+                raise ConfigError(str(error)) from error
+
+    def n_steps(self, options: Mapping[str, Any], config: Config, n_images: int) -> int:
+        """Give the iterations."""
+        return baseline_config(self.model, options, config).training.iterations
+
+    def step_seconds(self, config: Config, device: str) -> float | None:
+        """Give nothing: how long an iteration takes depends on the cells of its crops."""
+        return None
+
+    def train(self, job: Job, report: Report, say: Say) -> Trained:
+        """Train by `train_baseline`, which continues what was interrupted."""
+        from cellflow.baselines.train import train_baseline
+        from cellflow.data.entrance import open_dataset
+        from cellflow.training.split import split_dataset
+
+        dataset = open_dataset(job.train_dir, job.layout)
+        held_out = set(split_dataset(dataset, 0, job.folds_file, job.fold).validation)
+        config = baseline_config(self.model, job.options, job.config)
+        others = [open_dataset(folder) for folder in _folders(job.options)]
+        done = train_baseline(
+            self.model,
+            job.train_entries,
+            [entry for entry in dataset.annotated if entry.name in held_out],
+            config,
+            job.folder,
+            train_dir=job.train_dir,
+            init=str(job.options.get("init", "random")),
+            pretrain=[entry for other in others for entry in other.annotated],
+            device=job.device,
+            report=report,
+            say=say,
+        )
+        return Trained(
+            n_steps=done.n_steps,
+            n_parameters=done.n_parameters,
+            seconds=done.seconds,
+            device=done.device,
+            curve=done.curve,
+            versions=done.versions,
+            conditions=done.conditions,
+        )
+
+    def predict(
+        self, job: Job, changes: Mapping[str, Mapping[str, Any]], entries: Sequence[Entry]
+    ) -> Iterator[Prediction]:
+        """Predict with the folder of the baseline."""
+        from cellflow.baselines.baseline_model import load_baseline
+
+        if changes:
+            raise ConfigError(
+                f"predict.{min(changes)}: {self.model} has no such settings; write settings.cells"
+            )
+        model = load_baseline(job.folder, job.device)
+        for entry in entries:
+            yield model.predict(entry.load().image, entry.name)
+
+
+def baseline_config(model: str, options: Mapping[str, Any], config: Config) -> "BaselineConfig":
+    """Give the settings of a baseline: its preset, then ``settings``, then seed and augmentation.
+
+    Raises
+    ------
+    ConfigError
+        A setting is unknown, out of range, or one of cellflow's own models.
+    """
+    from cellflow.baselines.presets import preset
+    from cellflow.baselines.settings import BaselineConfig
+
+    changes = changes_from_default(config)
+    seed = changes.get("training", {}).pop("seed", 0)
+    augment, settings = changes.pop("augment", {}), options.get("settings", {})
+    foreign = sorted(section for section, values in changes.items() if values)
+    if foreign:
+        raise ConfigError(
+            f"{foreign[0]}.{min(changes[foreign[0]])}: of cellflow's own models; those of {model} "
+            "are written settings.SECTION.KEY"
+        )
+    if not isinstance(settings, Mapping) or not all(
+        isinstance(values, Mapping) for values in settings.values()
+    ):
+        raise ConfigError("settings: expected tables, such as [variant.settings.training]")
+    tree = config_to_dict(preset(model, str(options.get("preset", "best"))))
+    for section, values in settings.items():
+        tree[section] = {**tree.get(section, {}), **values}
+    if augment:
+        tree["augment"] = config_to_dict(config)["augment"]
+    tree["training"]["seed"] = seed
+    return config_from_dict(tree, BaselineConfig)
+
+
+def _folders(options: Mapping[str, Any]) -> list[str]:
+    """Give the folders that are trained on before."""
+    folders = options.get("pretrain_dir", [])
+    if not isinstance(folders, list) or not all(isinstance(each, str) for each in folders):
+        raise ConfigError(f"pretrain_dir: expected a list of folders, found {folders!r}")
+    return folders

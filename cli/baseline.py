@@ -1,0 +1,145 @@
+"""`cellflow baseline`: the models that cellflow's own are compared with, trained and run."""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from .options import (
+    EXISTING,
+    PATH,
+    SEED,
+    config_from,
+    config_options,
+    device_option,
+    duration,
+    output_options,
+)
+from .progress import Progress
+
+SETTING = "__"
+"""Options with it in their name stand for a setting: its section and its key."""
+
+
+@click.group()
+def command() -> None:
+    """Train and run Mask R-CNN, Cascade Mask R-CNN and a semantic U-Net."""
+
+
+@command.command()
+@click.option("--model", required=True, metavar="mask-rcnn|cascade-mask-rcnn|unet")
+@click.option(
+    "--train-dir", "--train_dir", type=EXISTING, required=True, help="As for `cellflow train`."
+)
+@click.option("--out", type=PATH, required=True, help="The run's folder.")
+@click.option("--preset", "preset_name", default="best", show_default=True, metavar="best|report")
+@click.option("--backbone", "detector__backbone", metavar="resnet50|resnet101|resnet18")
+@click.option(
+    "--init",
+    default="random",
+    show_default=True,
+    metavar="random|PATH",
+    help="Weights to start from: a file of torchvision (ImageNet or COCO) or a baseline's folder.",
+)
+@click.option("--iterations", "training__iterations", type=int)
+@click.option("--batch-size", "--batch_size", "training__batch_size", type=int)
+@click.option("--learning-rate", "--learning_rate", "training__learning_rate", type=float)
+@click.option("--seed", "training__seed", type=SEED, help="Of weights, order and crops.")
+@click.option("--folds", "folds_file", type=EXISTING, help="Folds file of `cellflow folds`.")
+@click.option("--fold", type=click.IntRange(min=0), help="Which one is held out.  [default: 0]")
+@click.option(
+    "--validation-share",
+    type=float,
+    default=0.2,
+    show_default=True,
+    help="Of the images that is held out without --folds.",
+)
+@click.option(
+    "--pretrain-dir",
+    "pretrain_dirs",
+    type=EXISTING,
+    multiple=True,
+    help="Annotated images to train on before, such as LIVECell.",
+)
+@click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
+@click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
+@click.option(
+    "--stop-after", metavar="TIME", callback=duration, help="Save and leave with exit code 75 then."
+)
+@device_option
+@config_options
+def train(
+    model: str,
+    preset_name: str,
+    config_file: Path | None,
+    assignments: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Train a baseline on the same folds and augmentation as `cellflow train`.
+
+    \b
+    cellflow baseline train --model mask-rcnn --preset report --train-dir DATA --out runs/rcnn
+
+    The same command continues an unfinished run. mask-rcnn and cascade-mask-rcnn need torchvision:
+    pip install 'cellflow[rcnn]'.
+    """
+    from cellflow.baselines.presets import preset
+    from cellflow.baselines.train import train_on_folder
+
+    named = {name: options.pop(name) for name in list(options) if SETTING in name}
+    config = config_from(config_file, assignments, base=preset(model, preset_name), **named)
+    say = partial(tqdm.write, file=sys.stderr)
+    with Progress("training") as progress:
+        done = train_on_folder(model, config=config, report=progress, say=say, **options)
+    click.echo(done.folder)
+
+
+@command.command()
+@click.argument("images", type=EXISTING, nargs=-1, required=True)
+@click.option("--model", "folder", type=EXISTING, required=True, help="A trained baseline.")
+@output_options
+@click.option("--overlays", type=PATH, help="Also draw every image with its outlines there.")
+@click.option("--restart", is_flag=True, help="Discard what an interrupted run has found.")
+@device_option
+@config_options
+def predict(
+    images: tuple[Path, ...],
+    folder: Path,
+    device: str,
+    config_file: Path | None,
+    assignments: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Find the cells in IMAGES: a folder, image files, or the competition's folder.
+
+    \b
+    cellflow baseline predict images/ --model runs/rcnn --out submission.csv
+    cellflow baseline predict images/ --model runs/rcnn --out found.json --set cells.min_area=75
+    """
+    from cellflow.baselines.baseline_model import load_baseline
+    from cellflow.baselines.predict_images import predict_images
+    from cellflow.data.images import find_images
+    from cellflow.errors import DataError
+    from cellflow.wording import counted
+
+    say = partial(tqdm.write, file=sys.stderr)
+    baseline = load_baseline(
+        folder,
+        device,
+        change=lambda base: config_from(config_file, assignments, base=base),
+        say=say,
+    )
+    say(f"{baseline.name} on {baseline.device}; operators: {baseline.learner.operators}")
+    paths = find_images(images)
+    with Progress("predict", total=len(paths), unit="image") as progress:
+        result = predict_images(baseline, paths, report=progress, **options)
+    for failure in result.failures:
+        click.echo(f"error: {failure}", err=True)
+    where = ", ".join(str(path) for path in result.outputs)
+    found = f"{counted(result.n_cells, 'cell')} in {counted(result.n_images, 'image')}"
+    click.echo(f"{found}: {where}")
+    if result.failures:
+        raise DataError(f"{len(result.failures)} images could not be done")

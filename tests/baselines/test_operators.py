@@ -1,0 +1,114 @@
+"""Which operators are in use, and that ours are torchvision's where both exist."""
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from cellflow.baselines import operators
+from cellflow.baselines.operators import FALLBACK, NATIVE, load_torchvision
+from cellflow.baselines.region_pooling import pool_regions
+from cellflow.baselines.suppression import suppress_boxes
+from cellflow.errors import ModelError
+
+HAS_TORCHVISION = importlib.util.find_spec("torchvision") is not None
+needs_torchvision = pytest.mark.skipif(
+    not HAS_TORCHVISION, reason="the extra [rcnn] is not installed"
+)
+
+
+@pytest.fixture
+def crowd(rng):
+    low = torch.from_numpy(rng.uniform(0, 60, (300, 2))).float()
+    boxes = torch.cat([low, low + torch.from_numpy(rng.uniform(3, 30, (300, 2))).float()], dim=1)
+    return boxes, torch.from_numpy(rng.random(300)).float()
+
+
+@pytest.fixture
+def pooled_scene(rng, crowd):
+    images = torch.from_numpy(rng.integers(0, 2, (40, 1))).float()
+    regions = torch.cat([images, crowd[0][:40]], dim=1)
+    return torch.from_numpy(rng.standard_normal((2, 8, 24, 24))).float(), regions
+
+
+@needs_torchvision
+def test_says_which_operators_are_in_use():
+    loaded = load_torchvision()
+    assert loaded.kind in (NATIVE, FALLBACK)
+    assert f"{loaded.kind} operators of torchvision {loaded.torchvision} (" in str(loaded)
+    assert load_torchvision() is loaded
+
+
+@needs_torchvision
+def test_torchvision_calls_operators_that_give_ours(crowd, pooled_scene):
+    load_torchvision()
+    from torchvision.ops import batched_nms, nms, roi_align
+
+    boxes, scores = crowd
+    ours = suppress_boxes(boxes.numpy(), scores.numpy(), 0.4).tolist()
+    assert nms(boxes, scores, 0.4).tolist() == ours
+    one_class = torch.zeros(len(boxes), dtype=torch.int64)
+    assert batched_nms(boxes, scores, one_class, 0.4).tolist() == ours
+    features, regions = pooled_scene
+    pooled = roi_align(features, regions, (7, 7), 0.25, 2)
+    torch.testing.assert_close(
+        pooled, pool_regions(features, regions, 0.25, 7, 7, 2, False), atol=2e-5, rtol=0
+    )
+
+
+@needs_torchvision
+@pytest.mark.parametrize("ratio", [2, -1])
+def test_gradients_are_those_of_torchvisions_own_python_version(pooled_scene, ratio):
+    """It has the kernel in Python too, too hungry for whole images: a peer on any machine."""
+    load_torchvision()
+    peer = sys.modules["torchvision.ops.roi_align"]._roi_align.__wrapped__
+    features, regions = pooled_scene
+    gradients, values = [], []
+    for function in (peer, pool_regions):
+        own = features.clone().requires_grad_()
+        pooled = function(own, regions, 0.25, 7, 7, ratio, False)
+        (pooled * torch.linspace(-1, 1, pooled.numel()).reshape(pooled.shape)).sum().backward()
+        values.append(pooled.detach())
+        gradients.append(own.grad)
+    torch.testing.assert_close(values[0], values[1], atol=2e-5, rtol=0)
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-4, rtol=0)
+
+
+@needs_torchvision
+@pytest.mark.parametrize("ratio", [2, -1])
+def test_native_operators_are_ours(crowd, pooled_scene, ratio):
+    if load_torchvision().kind != NATIVE:
+        pytest.skip("torchvision's library does not load here")
+    boxes, scores = crowd
+    for threshold in (0.2, 0.5, 0.75):
+        native = torch.ops.torchvision.nms(boxes, scores, threshold)
+        assert native.tolist() == suppress_boxes(boxes.numpy(), scores.numpy(), threshold).tolist()
+    features, regions = pooled_scene
+    gradients = []
+    for function in (torch.ops.torchvision.roi_align, pool_regions):
+        own = features.clone().requires_grad_()
+        pooled = function(own, regions, 0.25, 7, 7, ratio, False)
+        torch.testing.assert_close(
+            pooled, pool_regions(features, regions, 0.25, 7, 7, ratio, False), atol=2e-5, rtol=0
+        )
+        (pooled * torch.linspace(-1, 1, pooled.numel()).reshape(pooled.shape)).sum().backward()
+        gradients.append(own.grad)
+    torch.testing.assert_close(*gradients, atol=1e-4, rtol=0)
+
+
+def test_without_the_extra_one_line_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(operators, "_loaded", None)
+    monkeypatch.setattr(operators.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelError, match=r"pip install 'cellflow\[rcnn\]'"):
+        load_torchvision()
+
+
+def test_other_commands_do_not_import_torchvision():
+    code = (
+        "import sys, cellflow, cellflow_cli, cellflow.inference.predict, cellflow.training.loop, "
+        "cellflow.baselines.train, cellflow.experiments.families; "
+        "sys.exit(int('torchvision' in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,93 @@
+"""Each family learns two synthetic images by heart, so that a broken loss cannot hide. Minutes."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+
+from cellflow.baselines.baseline_model import load_baseline
+from cellflow.baselines.presets import preset
+from cellflow.baselines.settings import CellSettings, DetectorSettings, ImageSettings, UNetSettings
+from cellflow.baselines.train import train_baseline
+from cellflow.config import AugmentConfig
+from cellflow.data.dataset import Entry
+from cellflow.data.images import write_png
+from cellflow.data.rle import dense_to_masks, masks_to_dense
+from cellflow.metrics.average_precision import average_precision
+from cellflow.synth.samples import synthesize
+
+SIDE = 160
+"""Of the piece that is taken of each image, pixels."""
+
+SMALL_DETECTOR = DetectorSettings(
+    backbone="resnet18",
+    norm="group",
+    pyramid_channels=64,
+    box_features=256,
+    anchor_sizes=(24, 48, 64, 128, 256),
+    rpn_before_train=600,
+    rpn_before_test=600,
+    rpn_after_train=300,
+    rpn_after_test=300,
+    rois=128,
+    detections=200,
+)
+
+
+def given(masks):
+    return masks
+
+
+def piece(folder, name, kind, seed):
+    """The upper left piece of a synthetic image, with the cells that it shows."""
+    sample = synthesize(name, kind, np.random.default_rng(seed))
+    stack = masks_to_dense(sample.masks)[:, :SIDE, :SIDE]
+    masks = dense_to_masks(stack[stack.sum(axis=(1, 2)) >= 30])
+    write_png(folder / f"{name}.png", np.ascontiguousarray(sample.image[:SIDE, :SIDE]))
+    return Entry(
+        name=name,
+        image_path=folder / f"{name}.png",
+        read_masks=partial(given, masks),
+        cell_type=kind,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "iterations", "rate"),
+    [("mask-rcnn", 400, 1e-3), ("cascade-mask-rcnn", 400, 1e-3), ("unet", 300, 5e-3)],
+)
+def test_two_images_are_learnt_by_heart(request, tmp_path, model, iterations, rate):
+    if model != "unet":
+        request.getfixturevalue("needs_torchvision")
+    entries = [piece(tmp_path, "one", "cort", 1), piece(tmp_path, "two", "shsy5y", 2)]
+    config = preset(model)
+    config = replace(
+        config,
+        image=ImageSettings(scale=2.0),
+        detector=SMALL_DETECTOR,
+        unet=UNetSettings(channels_per_level=(16, 32, 64)),
+        training=replace(
+            config.training,
+            iterations=iterations,
+            validate_every=iterations,
+            batch_size=2,
+            crop_height=2 * SIDE,
+            crop_width=2 * SIDE,
+            optimizer="adamw",
+            learning_rate=rate,
+            warmup=20,
+        ),
+        augment=AugmentConfig(level="none"),
+        cells=CellSettings(score_threshold=0.5 if model != "unet" else 0.0, min_area=10),
+    )
+    done = train_baseline(
+        model, entries, [], config, tmp_path / "run", train_dir=tmp_path / "data", device="cpu"
+    )
+    found = load_baseline(done.folder, "cpu")
+    scores = [
+        average_precision(entry.read_masks(), found.predict(entry.load().image, entry.name).labels)
+        for entry in entries
+    ]
+    assert np.mean([one.mean for one in scores]) >= 0.8

@@ -1,0 +1,263 @@
+"""Training of the baselines: it learns, continues, validates, and says what is wrong."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from cellflow.baselines import fit_session
+from cellflow.baselines.baseline_folder import read_baseline_folder
+from cellflow.baselines.baseline_model import load_baseline
+from cellflow.baselines.settings import CellSettings
+from cellflow.baselines.train import train_baseline
+from cellflow.errors import ConfigError, DataError, ModelError
+from cellflow.training.history import read_rows
+from cellflow.training.interruption import Preempted
+
+MODELS = ("mask-rcnn", "cascade-mask-rcnn", "unet")
+
+
+def run(tmp_path, model, train, config, *, held_out=(), out="run", **options):
+    data = tmp_path / "data"
+    data.mkdir(exist_ok=True)
+    return train_baseline(
+        model, train, held_out, config, tmp_path / out, train_dir=data, device="cpu", **options
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "iterations", "factor"),
+    [("mask-rcnn", 24, 0.75), ("cascade-mask-rcnn", 24, 0.75), ("unet", 40, 0.6)],
+)
+def test_the_loss_falls_and_cells_can_be_found(
+    tmp_path, disc_entries, tiny_config, model, iterations, factor
+):
+    losses = []
+    config = tiny_config(model, iterations=iterations, validate_every=iterations)
+    done = run(
+        tmp_path, model, disc_entries(2), config, held_out=disc_entries(1, seed=2),
+        report=lambda step, numbers: losses.append(numbers["loss"]),
+    )  # fmt: skip
+    assert len(losses) == iterations
+    assert np.mean(losses[-6:]) < factor * np.mean(losses[:4])
+    assert (done.n_steps, len(done.curve)) == (iterations, 1)
+    assert done.n_parameters > 1000
+    image = disc_entries(1, seed=3)[0].load().image
+    prediction = load_baseline(done.folder, "cpu").predict(image, "x")
+    assert prediction.labels.shape == image.shape
+    record = read_baseline_folder(done.folder).record
+    assert ("operators of torchvision" in record["operators"]) == (model != "unet")
+    assert record["data"]["n_train"] == 2
+    assert done.conditions["operators"] == record["operators"]
+    assert done.conditions.get("most detections") == (None if model == "unet" else "50")
+    assert "Cascade" in (done.folder / "README.md").read_text() or model != "cascade-mask-rcnn"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(
+    tmp_path, disc_entries, tiny_config, model
+):
+    entries, held_out = disc_entries(2), disc_entries(1, seed=2)
+    config = tiny_config(model, iterations=4, validate_every=3)
+    whole = run(tmp_path, model, entries, config, held_out=held_out, out="whole")
+
+    class _Stop(Exception):
+        pass
+
+    def stop(step, numbers):
+        if step == 2:
+            raise _Stop  # as a crash: nothing is saved any more
+
+    with pytest.raises(_Stop):
+        run(tmp_path, model, entries, config, held_out=held_out, out="parts", report=stop)
+    with pytest.raises(Preempted):
+        run(tmp_path, model, entries, config, held_out=held_out, out="parts", stop_after=1e-3)
+    parts = run(tmp_path, model, entries, config, held_out=held_out, out="parts")
+    one, other = (load_file(each.folder / "weights.safetensors") for each in (whole, parts))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    rows, again = (read_rows(each.folder / "metrics.csv") for each in (whole, parts))
+    assert [row.step for row in rows] == [3, 4]
+    assert [(r.epoch, r.step, r.loss, r.validation_map) for r in rows] == [
+        (r.epoch, r.step, r.loss, r.validation_map) for r in again
+    ]
+
+
+def test_a_stop_within_a_validation_loses_no_line(tmp_path, disc_entries, tiny_config, monkeypatch):
+    entries, held_out = disc_entries(2), disc_entries(1, seed=2)
+    config = tiny_config("unet", iterations=2, validate_every=1)
+    score, asked = fit_session.FitSession._score, []
+
+    def stopped(self):
+        if not asked:
+            asked.append(self.interrupt.ask("SIGTERM"))
+        return score(self)
+
+    monkeypatch.setattr(fit_session.FitSession, "_score", stopped)
+    with pytest.raises(Preempted):
+        run(tmp_path, "unet", entries, config, held_out=held_out)
+    done = run(tmp_path, "unet", entries, config, held_out=held_out)
+    assert [step for step, _, _ in done.curve] == [1, 2]
+
+
+def test_the_same_call_reads_a_finished_run(tmp_path, disc_entries, tiny_config):
+    entries, config = disc_entries(2), tiny_config("unet", iterations=2)
+    first = run(tmp_path, "unet", entries, config)
+    said, steps = [], []
+    again = run(
+        tmp_path, "unet", entries, config, say=said.append, report=lambda *_: steps.append(1)
+    )
+    assert again == first
+    assert steps == []
+    assert any("trained already" in line for line in said)
+
+
+@pytest.mark.parametrize("change", ["settings", "images", "model"])
+def test_another_run_in_the_folder_is_not_touched(tmp_path, disc_entries, tiny_config, change):
+    config, entries = tiny_config("unet", iterations=2), disc_entries(2)
+    done = run(tmp_path, "unet", entries, config)
+    before = (done.folder / "baseline.json").read_bytes()
+    if change == "settings":
+        config = tiny_config("unet", iterations=3)
+    if change == "images":
+        entries = disc_entries(2, seed=5)
+    with pytest.raises(ModelError, match="holds a run with other"):
+        run(tmp_path, "unet" if change != "model" else "mask-rcnn", entries, config)
+    assert (done.folder / "baseline.json").read_bytes() == before
+
+
+def test_overwrite_replaces_a_run(tmp_path, disc_entries, tiny_config):
+    entries = disc_entries(2)
+    run(tmp_path, "unet", entries, tiny_config("unet", iterations=2))
+    done = run(tmp_path, "unet", entries, tiny_config("unet", iterations=3), overwrite=True)
+    assert done.n_steps == 3
+
+
+def test_other_data_first_gives_what_fits_and_new_classes(tmp_path, disc_entries, tiny_config):
+    others = [
+        replace(entry, cell_type=kind)
+        for entry, kind in zip(disc_entries(2, seed=7), ("A172", "MCF7"), strict=True)
+    ]
+    said = []
+    config = tiny_config("mask-rcnn", iterations=2, pretrain_iterations=3)
+    done = run(tmp_path, "mask-rcnn", disc_entries(2), config, pretrain=others, say=said.append)
+    earlier = read_baseline_folder(done.folder / "stages" / "pretrain")
+    assert earlier.classes == ("A172", "MCF7")
+    assert earlier.record["run"]["n_steps"] == 3
+    assert read_baseline_folder(done.folder).classes == ("cort",)
+    [taken] = [line for line in said if "tensors taken" in line]
+    assert "roi_heads.box_predictor" in taken
+    assert "backbone" not in taken.partition("stay random")[2]
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_the_folder_takes_the_weights_that_were_asked_for(
+    tmp_path, disc_entries, tiny_config, monkeypatch, keep
+):
+    scores = iter([0.5, 0.2])
+    score = fit_session.FitSession._score
+
+    def drawn(self):
+        real = score(self)
+        value = next(scores, 0.1)
+        mean = replace(real.overall.mean, estimate=value)
+        return replace(real, overall=replace(real.overall, mean=mean))
+
+    monkeypatch.setattr(fit_session.FitSession, "_score", drawn)
+    config = tiny_config("unet", iterations=2, validate_every=1, keep=keep)
+    done = run(tmp_path, "unet", disc_entries(2), config, held_out=disc_entries(1, seed=2))
+    record = read_baseline_folder(done.folder).record
+    assert record["run"]["kept_step"] == {"last": 2, "best": 1}[keep]
+    assert record["run"]["best_step"] == 1
+    kept = load_file(done.folder / "weights.safetensors")
+    best = load_file(done.folder / "checkpoints" / "best-0001")
+    same = all(torch.equal(kept[name], best[name]) for name in kept)
+    assert same == (keep == "best")
+
+
+def test_out_of_memory_says_what_to_lower(tmp_path, disc_entries, tiny_config, monkeypatch):
+    from cellflow.baselines.unet import UNetLearner
+
+    def full(self, examples, device):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(UNetLearner, "losses", full)
+    with pytest.raises(
+        ModelError, match="not enough memory for 2 crops of 96x96 px; lower training"
+    ):
+        run(tmp_path, "unet", disc_entries(2), tiny_config("unet"))
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path, disc_entries, tiny_config, monkeypatch):
+    from cellflow.baselines.unet import UNetLearner
+
+    losses = UNetLearner.losses
+
+    def infinite(self, examples, device):
+        return {name: value * torch.inf for name, value in losses(self, examples, device).items()}
+
+    monkeypatch.setattr(UNetLearner, "losses", infinite)
+    with pytest.raises(
+        ModelError, match=r"no longer finite; lower training.learning_rate \(now 0.01\)"
+    ):
+        run(tmp_path, "unet", disc_entries(2), tiny_config("unet"))
+
+
+@pytest.mark.parametrize(
+    ("init", "words"),
+    [("nowhere.pth", r"put torchvision's resnet18-f37072fd.pth .* there"), ("text.pth", "broken")],
+)
+def test_missing_and_broken_weights_are_one_line(tmp_path, disc_entries, tiny_config, init, words):
+    (tmp_path / "text.pth").write_text("no weights")
+    config = tiny_config("mask-rcnn")
+    config = replace(config, detector=replace(config.detector, norm="auto"))
+    with pytest.raises(ModelError, match=words) as caught:
+        run(tmp_path, "mask-rcnn", disc_entries(2), config, init=str(tmp_path / init))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_cannot_be_trained_on_is_refused(tmp_path, disc_entries, tiny_config):
+    config = tiny_config("unet")
+    with pytest.raises(ConfigError, match="known: mask-rcnn, cascade-mask-rcnn, unet"):
+        run(tmp_path, "yolo", disc_entries(2), config)
+    with pytest.raises(DataError, match="no annotated image"):
+        run(tmp_path, "unet", [], config)
+    with pytest.raises(DataError, match="has a cell"):
+        run(tmp_path, "unet", disc_entries(2, n_cells=0), config)
+    other = replace(config, cells=CellSettings(score_thresholds={"neuron": 0.5}))
+    with pytest.raises(ConfigError, match="neuron"):
+        run(tmp_path, "unet", disc_entries(2), other)
+    mosaic = replace(config, augment=replace(config.augment, mosaic=0.5))
+    mosaic = replace(mosaic, training=replace(config.training, crop_width=64))
+    with pytest.raises(ConfigError, match="square"):
+        run(tmp_path, "unet", disc_entries(2), mosaic)
+
+
+def test_an_image_with_as_many_cells_as_may_be_listed_is_told(tmp_path, disc_entries, tiny_config):
+    config = tiny_config("mask-rcnn", iterations=1)
+    few = replace(config.detector, detections=3, box_score=0.0)
+    said = []
+    done = run(
+        tmp_path, "mask-rcnn", disc_entries(1), replace(config, detector=few), say=said.append
+    )
+    assert any("at most 3 detections an image, but the densest" in line for line in said)
+    told = []
+    image = disc_entries(1)[0].load().image
+    load_baseline(done.folder, "cpu", say=told.append).predict(image, "disc")
+    assert told == [
+        "image disc: reached the limit of 3 detections; it may hold more cells: raise "
+        "detector.detections"
+    ]
+
+
+def test_elsewhere_the_limit_lies_above_the_densest_image(tmp_path, disc_entries, tiny_config):
+    config = tiny_config("mask-rcnn", iterations=1)
+    open_ = replace(config, detector=replace(config.detector, detections=None, norm="auto"))
+    done = run(tmp_path, "mask-rcnn", disc_entries(1), open_)
+    settled = json.loads((done.folder / "baseline.json").read_text())["config"]["detector"]
+    assert settled["detections"] == 1000
+    assert settled["norm"] == "group"
+    assert settled["trainable_layers"] == 5

@@ -1,0 +1,107 @@
+"""The baselines as families of an experiment: on the same folds, with settings of their own."""
+
+import numpy as np
+import pytest
+import torch
+from drawn_discs import draw_discs
+
+from cellflow.config import AugmentConfig, Config, TrainingConfig
+from cellflow.data.images import write_png
+from cellflow.data.kaggle import KaggleImage, write_train_csv
+from cellflow.data.rle import labels_to_masks
+from cellflow.errors import ConfigError
+from cellflow.experiments.baseline_families import baseline_config
+from cellflow.experiments.families import find_family
+from cellflow.experiments.plan import read_experiment
+from cellflow.experiments.run import open_bench, run_experiment
+
+FILE = """
+folds = 2
+[base]
+family = "unet"
+[base.settings.training]
+iterations = 2
+validate_every = 1
+crop_height = 64
+crop_width = 64
+batch_size = 1
+[base.settings.unet]
+channels_per_level = [4, 8]
+[[variant]]
+name = "fast"
+[[variant]]
+name = "slow"
+[variant.settings.training]
+learning_rate = 1e-4
+"""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
+@pytest.fixture
+def discs(tmp_path):
+    rng, rows = np.random.default_rng(1), []
+    for k in range(4):
+        image, labels = draw_discs(rng)
+        write_png(tmp_path / "discs" / "train" / f"disc{k}.png", image)
+        metadata = {"cell_type": "cort", "sample_id": f"p_A{k}-1_Vessel-1_Ph_1"}
+        rows.append(KaggleImage(name=f"disc{k}", masks=labels_to_masks(labels), metadata=metadata))
+    write_train_csv(tmp_path / "discs" / "train.csv", rows)
+    return tmp_path / "discs"
+
+
+def test_a_baseline_is_trained_on_every_fold_and_never_twice(discs, tmp_path):
+    (tmp_path / "file.toml").write_text(FILE)
+    experiment = read_experiment(tmp_path / "file.toml")
+    bench = open_bench(experiment, discs, tmp_path / "store")
+    rows = run_experiment(experiment, bench, device="cpu")
+    assert [(row.variant, row.fold) for row in rows] == [
+        ("fast", 0), ("slow", 0), ("fast", 1), ("slow", 1),
+    ]  # fmt: skip
+    assert all(row.facts["n_steps"] == 2 and len(row.curve) == 2 for row in rows)
+    told = [row.facts["conditions"] for row in rows]
+    assert {one["operators"] for one in told} == {"none of torchvision"}
+    assert [one["learning rate"] for one in told] == ["0.001", "0.0001"] * 2
+    said = []
+    again = run_experiment(experiment, bench, device="cpu", say=said.append)
+    assert said == []
+    assert [row.images for row in again] == [row.images for row in rows]
+
+
+def test_the_settings_lie_over_the_preset_and_the_seed_is_the_runs():
+    config = Config(training=TrainingConfig(seed=7), augment=AugmentConfig(level="full"))
+    options = {"preset": "report", "settings": {"training": {"optimizer": "adam"}}}
+    chosen = baseline_config("mask-rcnn", options, config)
+    assert (chosen.training.optimizer, chosen.training.seed) == ("adam", 7)
+    assert chosen.detector.detections == 700
+    assert chosen.augment.level == "full"
+    assert baseline_config("mask-rcnn", options, Config()).augment.level == "flip+resize"
+
+
+@pytest.mark.parametrize(
+    ("options", "config", "words"),
+    [
+        ({}, Config(training=TrainingConfig(n_epochs=3)), "training.n_epochs: of cellflow's own"),
+        (
+            {"settings": {"training": {"n_epochs": 3}}},
+            Config(),
+            "unknown setting training.n_epochs",
+        ),
+        ({"settings": {"training": 3}}, Config(), "expected tables"),
+        ({"preset": "fast"}, Config(), "unknown preset"),
+    ],
+)
+def test_settings_that_a_baseline_does_not_have_are_refused(options, config, words):
+    with pytest.raises(ConfigError, match=words):
+        baseline_config("mask-rcnn", options, config)
+
+
+def test_options_that_a_baseline_does_not_have_are_refused():
+    with pytest.raises(ConfigError, match="known: preset, settings, init, pretrain_dir"):
+        find_family("cascade-mask-rcnn", {"weights": "coco"})
