@@ -3,7 +3,9 @@
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -31,6 +33,36 @@ def pooled_scene(rng, crowd):
     images = torch.from_numpy(rng.integers(0, 2, (40, 1))).float()
     regions = torch.cat([images, crowd[0][:40]], dim=1)
     return torch.from_numpy(rng.standard_normal((2, 8, 24, 24))).float(), regions
+
+
+@pytest.fixture(scope="module")
+def native():
+    """What torchvision's C++ operators gave; ``golden/make_native_values.py`` wrote it."""
+    with np.load(Path(__file__).parent / "golden" / "native_operators.npz") as file:
+        return dict(file)
+
+
+def test_suppression_keeps_the_boxes_that_the_native_one_kept(native):
+    assert native["made_with"].item().startswith("torchvision 0.28.0")
+    for threshold in (0.2, 0.5, 0.75):
+        kept = suppress_boxes(native["boxes"], native["scores"], threshold)
+        assert kept.tolist() == native[f"kept_{threshold}"].tolist()
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.parametrize("ratio", [2, -1])
+def test_pooling_gives_the_values_and_gradients_of_the_native_one(native, ratio, aligned):
+    features, regions, weights = (
+        torch.from_numpy(native[name]) for name in ("features", "regions", "weights")
+    )
+    features.requires_grad_()
+    pooled = pool_regions(features, regions, 0.25, *weights.shape[2:], ratio, aligned)
+    (pooled * weights).sum().backward()
+    expected = native[f"values_{ratio}_{aligned}"]
+    assert (expected == 0).all(axis=1).any()  # some samples lie beyond the map
+    np.testing.assert_allclose(pooled.detach(), expected, atol=2e-5, rtol=0)
+    gradients = native[f"gradients_{ratio}_{aligned}"]
+    np.testing.assert_allclose(features.grad, gradients, atol=1e-4, rtol=0)
 
 
 @needs_torchvision

@@ -11,9 +11,10 @@ from cellflow.data.kaggle import KaggleImage, write_train_csv
 from cellflow.data.rle import labels_to_masks
 from cellflow.errors import ConfigError
 from cellflow.experiments.baseline_families import baseline_config
+from cellflow.experiments.bench import open_bench
 from cellflow.experiments.families import find_family
 from cellflow.experiments.plan import read_experiment
-from cellflow.experiments.run import open_bench, run_experiment
+from cellflow.experiments.run import run_experiment
 
 FILE = """
 folds = 2
