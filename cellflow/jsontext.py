@@ -3,7 +3,10 @@
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from cellflow.errors import CellflowError
 
 
 def to_json(content: Any, indent: int | None = 2) -> str:
@@ -16,6 +19,34 @@ def to_json(content: Any, indent: int | None = 2) -> str:
         None = all in one line.
     """
     return json.dumps(_finite(content), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def read_object(path: Path, refusal: type[CellflowError], advice: str = "") -> dict[str, Any]:
+    """Read a file that holds one JSON object.
+
+    Parameters
+    ----------
+    path : Path
+    refusal : type of CellflowError
+        What is raised when the file cannot be read or is broken.
+    advice : str
+        What to do then, as the end of the sentence.
+
+    Raises
+    ------
+    CellflowError
+        Of the type `refusal`.
+    """
+    behind = f"; {advice}" if advice else ""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise refusal(f"{path}: cannot read ({error.strerror}){behind}") from error
+    except ValueError as error:
+        raise refusal(f"{path}: broken ({error}){behind}") from error
+    if not isinstance(content, dict):
+        raise refusal(f"{path}: broken (no JSON object){behind}")
+    return content
 
 
 def _finite(content: Any) -> Any:

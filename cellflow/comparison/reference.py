@@ -4,7 +4,6 @@ Besides `network.cpnet` the only importer of cellpose. Both sides start from the
 see as many crops of the same images.
 """
 
-import json
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from cellflow.config import Config
 from cellflow.data.dataset import Entry
 from cellflow.data.flatten import flatten
 from cellflow.errors import ConfigError, DataError, ModelError
+from cellflow.jsontext import read_object
 from cellflow.network.cpnet import build_network
 from cellflow.network.devices import choose_device
 from cellflow.network.model_folder import CELLPOSE_FILE
@@ -138,11 +138,7 @@ def read_reference(folder: Path) -> dict[str, Any] | None:
     path = folder / FACTS
     if not path.exists():
         return None
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: not readable ({error}); delete the folder") from error
-    return facts
+    return read_object(path, ModelError, "delete the folder")
 
 
 def predict_reference(

@@ -26,6 +26,7 @@ from typing import Any, Self
 
 from cellflow.atomic import write_json
 from cellflow.errors import DataError
+from cellflow.jsontext import read_object
 from cellflow.training.materials import HARMLESS
 
 FORMAT = 1
@@ -83,7 +84,7 @@ class Store:
         path = store.folder / "store.json"
         if not path.exists():
             write_json(path, {"format": FORMAT, "data_hash": data_hash})
-        found = _read(path)
+        found = read_object(path, DataError)
         if found.get("format") != FORMAT:
             raise DataError(f"{path}: not a result store of this version of cellflow")
         if found.get("data_hash") != data_hash:
@@ -115,7 +116,7 @@ class Store:
         """
         path = self.folder / "models" / f"{key}.json"
         if path.exists():
-            _require_same_defaults(path, _read(path), config)
+            _require_same_defaults(path, read_object(path, DataError), config)
         else:
             write_json(path, config)
 
@@ -163,7 +164,7 @@ class Store:
 
 
 def _read_row(path: Path) -> Row:
-    content = _read(path)
+    content = read_object(path, DataError)
     try:
         curve = tuple((int(s), float(t), float(m)) for s, t, m in content.pop("curve"))
         row = Row(**content, curve=curve)
@@ -192,15 +193,3 @@ def make_key(content: Any) -> str:
     """Give 16 hexadecimal digits that stand for plain values."""
     text = json.dumps(content, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path}: broken JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: expected a JSON object")
-    return content

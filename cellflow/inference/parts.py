@@ -20,8 +20,8 @@ from cellflow.inference.store import (
     file_name,
     first_difference,
     load_prediction,
-    read_object,
 )
+from cellflow.jsontext import read_object
 from cellflow.wording import counted
 
 Item = TypeVar("Item")
@@ -186,14 +186,14 @@ class _Part:
             raise DataError(f"{folder}: no part of a prediction (there is no {STATE})")
         if not (folder / PART).is_file():
             raise DataError(f"{folder}: not complete; run its job again, it goes on from there")
-        content = read_object(folder / PART, ADVICE)
+        content = read_object(folder / PART, DataError, ADVICE)
         absent = [key for key in KEYS if key not in content]
         if absent:
             raise DataError(f"{folder / PART}: broken (without {', '.join(absent)}); {ADVICE}")
         for one in content["images"]:
             if not (folder / one["file"]).is_file():
                 raise DataError(f"{folder}: {one['file']} of {one['image']} is lost; {ADVICE}")
-        return cls(folder, content, read_object(folder / STATE, ADVICE))
+        return cls(folder, content, read_object(folder / STATE, DataError, ADVICE))
 
     @property
     def shard(self) -> Shard:

@@ -16,6 +16,7 @@ from cellflow.data.exports import Found
 from cellflow.data.rle import labels_to_masks
 from cellflow.errors import DataError, ModelError
 from cellflow.inference.model import Model
+from cellflow.jsontext import read_object
 from cellflow.records import Prediction
 
 STATE = "state.json"
@@ -68,7 +69,7 @@ class Store:
         path = self.folder / STATE
         if not path.exists():
             return None
-        return read_object(path, "--restart discards what was found")
+        return read_object(path, ModelError, "--restart discards what was found")
 
     def has(self, path: Path) -> bool:
         """Tell whether an image is done."""
@@ -178,24 +179,3 @@ def first_difference(one: Any, other: Any, key: str = "") -> str | None:
             if found is not None:
                 return found
     return f"{key}: {one}, not {other}"
-
-
-def read_object(path: Path, advice: str) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises
-    ------
-    DataError
-        The file cannot be read.
-    ModelError
-        It is broken; `advice` says what helps.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ModelError(f"{path}: broken ({error}); {advice}") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path}: broken (no JSON object); {advice}")
-    return content

@@ -12,7 +12,6 @@
 """
 
 import hashlib
-import json
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -32,6 +31,7 @@ from cellflow.config import Config
 from cellflow.configfile import config_from_dict, config_to_dict
 from cellflow.errors import ConfigError, ModelError
 from cellflow.hashing import hash_file
+from cellflow.jsontext import read_object
 from cellflow.network.cell_type_head import CELL_TYPES, CellTypeHead, read_cell_type_head
 from cellflow.network.cpnet import CPnet, build_network, save_cellpose_file
 from cellflow.network.thresholds import (
@@ -160,7 +160,9 @@ def read_model_folder(folder: Path | str) -> ModelFolder:
         The folder is none, a file is missing or broken, or a newer cellflow wrote it.
     """
     folder = Path(folder)
-    record = _read_json(folder, CONFIG)
+    if not (folder / CONFIG).is_file():
+        raise ModelError(f"{folder}: no model folder: cannot read {CONFIG} (there is none)")
+    record = read_object(folder / CONFIG, ModelError)
     if record.get("format", FORMAT + 1) > FORMAT:
         raise ModelError(f"{folder}: written by a newer cellflow; this is {__version__}")
     thresholds = read_thresholds(folder)
@@ -197,17 +199,3 @@ def commit_of(source: Path) -> str | None:
         return git(["git", "rev-parse", "HEAD"]).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def _read_json(folder: Path, name: str) -> dict[str, Any]:
-    try:
-        content = json.loads((folder / name).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(
-            f"{folder}: no model folder: cannot read {name} ({error.strerror})"
-        ) from error
-    except ValueError as error:
-        raise ModelError(f"{folder / name}: broken JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{folder / name}: expected a JSON object")
-    return content

@@ -12,7 +12,6 @@
 A setting that is absent has its default; format 1, without a number, had the first three only.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -23,6 +22,7 @@ from cellflow._version import __version__
 from cellflow.atomic import write_json
 from cellflow.config import Config, DynamicsConfig
 from cellflow.errors import ConfigError, ModelError
+from cellflow.jsontext import read_object
 from cellflow.records import Interval
 
 THRESHOLDS = "thresholds.json"
@@ -137,7 +137,7 @@ def read_thresholds(folder: Path | str) -> Thresholds:
         wrong type or outside its range.
     """
     path = Path(folder) / THRESHOLDS
-    content = _read_object(path)
+    content = read_object(path, ModelError)
     if content.get("format", 1) not in range(1, FORMAT + 1):
         raise ModelError(f"{path}: written by a newer cellflow; this is {__version__}")
     _refuse_unknown(
@@ -166,20 +166,6 @@ def write_thresholds(folder: Path | str, thresholds: Thresholds) -> None:
 def thresholds_to_dict(thresholds: Thresholds) -> dict[str, Any]:
     """Give `thresholds` as plain values, as the file holds them."""
     return {"format": FORMAT, **asdict(thresholds)}
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(
-            f"{path.parent}: no model folder: cannot read {path.name} ({error.strerror})"
-        ) from error
-    except ValueError as error:
-        raise ModelError(f"{path}: broken JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path}: expected a JSON object")
-    return content
 
 
 def _refuse_unknown(path: Path, where: str, values: Mapping[str, Any], known: list[str]) -> None:

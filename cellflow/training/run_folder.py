@@ -13,7 +13,6 @@
     config.json …          the model folder, when training is done (see `network.model_folder`)
 """
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from typing import Any
 
 from cellflow.atomic import PARTIAL, remove_partial, write_json
 from cellflow.errors import ConfigError, DataError, ModelError
+from cellflow.jsontext import read_object
 from cellflow.network.cell_type_head import CELL_TYPES
 from cellflow.network.model_folder import CARD, CELLPOSE_FILE, CONFIDENCE, CONFIG, WEIGHTS
 from cellflow.network.thresholds import THRESHOLDS
@@ -131,13 +131,7 @@ class RunFolder:
             It is missing or broken.
         """
         path = self.path / _RECORD
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{path}: not readable ({error}); start a new run") from error
-        if not isinstance(record, dict):
-            raise ModelError(f"{path}: expected a JSON object; start a new run")
-        return record
+        return read_object(path, ModelError, "start a new run")
 
 
 def new_run_folder(out: Path | None, train_dir: Path) -> RunFolder:

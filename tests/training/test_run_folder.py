@@ -102,10 +102,10 @@ def test_the_newest_run_is_continued_by_default(here):
 
 def test_a_record_that_is_missing_or_broken_is_said(here):
     folder = RunFolder(path=here / "run")
-    with pytest.raises(ModelError, match="not readable"):
+    with pytest.raises(ModelError, match="cannot read"):
         folder.read_record()
     folder.write_record({"a": 1})
     assert folder.read_record() == {"a": 1}
     (here / "run" / "run.json").write_text("{", encoding="utf-8")
-    with pytest.raises(ModelError, match="not readable"):
+    with pytest.raises(ModelError, match="broken"):
         folder.read_record()
