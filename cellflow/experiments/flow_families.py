@@ -31,7 +31,7 @@ class CellflowFamily:
         return round(steps * (1 + passes * config.stages.refit_share))
 
     def step_seconds(self, config: Config, device: str) -> float | None:
-        """Measure three steps of the network."""
+        """Measure two steps of the network."""
         from cellflow.training.rehearsal import measure_step
 
         return measure_step(config, device)
