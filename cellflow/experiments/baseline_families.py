@@ -9,9 +9,13 @@
     pretrain_dir = ["livecell"]
     [variant.settings.training]     # sections of BaselineConfig
     iterations = 5000
+    [variant.predict.dynamics]      # the same weights: least score and area of a cell
+    score_threshold = 0.3
+    min_size = 50
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cellflow.config import Config
@@ -23,6 +27,10 @@ from cellflow.records import Prediction
 
 if TYPE_CHECKING:
     from cellflow.baselines.settings import BaselineConfig
+
+
+CELLS = {"dynamics.score_threshold": "score_threshold", "dynamics.min_size": "min_area"}
+"""What `Variant.predict` may change, and its name in `CellSettings`."""
 
 
 class BaselineFamily:
@@ -39,13 +47,16 @@ class BaselineFamily:
     """
 
     OPTIONS: tuple[str, ...] = ("preset", "settings", "init", "pretrain_dir")
+    DEFAULTS_OF_CONFIG = False
 
     def __init__(self, model: str) -> None:
         self.model = model
 
-    def check(self, options: Mapping[str, Any], config: Config) -> None:
+    def check(
+        self, options: Mapping[str, Any], config: Config, predict: Mapping[str, Mapping[str, Any]]
+    ) -> None:
         """See that the settings are possible ones, and that torchvision is there if need be."""
-        baseline_config(self.model, options, config)
+        with_cells(baseline_config(self.model, options, config), predict)
         _folders(options)
         if self.model != "unet":
             from cellflow.baselines.operators import load_torchvision
@@ -102,11 +113,9 @@ class BaselineFamily:
         """Predict with the folder of the baseline."""
         from cellflow.baselines.baseline_model import load_baseline
 
-        if changes:
-            raise ConfigError(
-                f"predict.{min(changes)}: {self.model} has no such settings; write settings.cells"
-            )
-        model = load_baseline(job.folder, job.device)
+        model = load_baseline(
+            job.folder, job.device, change=lambda config: with_cells(config, changes)
+        )
         for entry in entries:
             yield model.predict(entry.load().image, entry.name)
 
@@ -142,6 +151,25 @@ def baseline_config(model: str, options: Mapping[str, Any], config: Config) -> "
         tree["augment"] = config_to_dict(config)["augment"]
     tree["training"]["seed"] = seed
     return config_from_dict(tree, BaselineConfig)
+
+
+def with_cells(
+    config: "BaselineConfig", changes: Mapping[str, Mapping[str, Any]]
+) -> "BaselineConfig":
+    """Give settings with other thresholds of the cells, named as those of flow networks.
+
+    Raises
+    ------
+    ConfigError
+        Another setting of prediction is asked for.
+    """
+    asked = {f"{section}.{key}": v for section, part in changes.items() for key, v in part.items()}
+    for name in asked:
+        if name not in CELLS:
+            known = ", ".join(CELLS)
+            raise ConfigError(f"predict.{name}: the baselines have {known}, else settings.cells")
+    cells = {CELLS[name]: value for name, value in asked.items()}
+    return replace(config, cells=replace(config.cells, **cells))
 
 
 def _folders(options: Mapping[str, Any]) -> list[str]:

@@ -85,8 +85,19 @@ class Family(Protocol):
     OPTIONS: tuple[str, ...]
     """What `Variant.options` may hold, besides `subset.SUBSET_OPTIONS`."""
 
-    def check(self, options: Mapping[str, Any], config: Config) -> None:
+    DEFAULTS_OF_CONFIG: bool
+    """Whether its prediction goes by the sections of `Config`, so that a value equal to their
+    default is no change; else whatever `Variant.predict` names is one."""
+
+    def check(
+        self, options: Mapping[str, Any], config: Config, predict: Mapping[str, Mapping[str, Any]]
+    ) -> None:
         """See, before anything trains, that the family is installed and can do what is asked.
+
+        Parameters
+        ----------
+        options, config, predict
+            Of a `Variant`.
 
         Raises
         ------

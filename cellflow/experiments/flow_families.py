@@ -15,8 +15,11 @@ class CellflowFamily:
     """Networks that `train_in_stages` trains."""
 
     OPTIONS: tuple[str, ...] = ("init", "pretrain_dir", "extra_dir", "final")
+    DEFAULTS_OF_CONFIG = True
 
-    def check(self, options: Mapping[str, Any], config: Config) -> None:
+    def check(
+        self, options: Mapping[str, Any], config: Config, predict: Mapping[str, Mapping[str, Any]]
+    ) -> None:
         """See that the values of the options are possible ones."""
         init, final = options.get("init", "scratch"), options.get("final")
         if not isinstance(init, str) or not init:
@@ -91,8 +94,11 @@ class CellposeFamily:
     """Cellpose 3.1's own trainer and ``eval``: the anchor."""
 
     OPTIONS: tuple[str, ...] = ()
+    DEFAULTS_OF_CONFIG = True
 
-    def check(self, options: Mapping[str, Any], config: Config) -> None:
+    def check(
+        self, options: Mapping[str, Any], config: Config, predict: Mapping[str, Mapping[str, Any]]
+    ) -> None:
         """See that Cellpose has the settings that are asked for."""
         from cellflow.comparison.reference import require_possible
 

@@ -101,8 +101,9 @@ def _seconds_a_pixel(rows: Sequence[Row]) -> float | None:
 
 
 def _pretraining(left: Sequence[Task], bench: Bench) -> str:
-    """Say which trainings on other folders come before; folds share them."""
-    shared = {task.pretraining_key: task for task in left if task.pretraining_key}
+    """Say which trainings on other folders come before, where folds share them."""
+    with_key = [task for task in left if task.variant.family == "cellflow"]
+    shared = {task.pretraining_key: task for task in with_key if task.pretraining_key}
     if not shared:
         return ""
     folders = {f for task in shared.values() for f in task.variant.options["pretrain_dir"]}

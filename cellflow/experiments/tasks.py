@@ -61,7 +61,8 @@ def plan_tasks(experiment: Experiment, bench: Bench) -> list[Task]:
     for variant in experiment.variants:
         try:
             check_subset(variant.options)
-            find_family(variant.family, variant.options).check(variant.options, variant.config)
+            family = find_family(variant.family, variant.options)
+            family.check(variant.options, variant.config, variant.predict)
         except ConfigError as error:
             raise ConfigError(f"variant {variant.name!r}: {error}") from error
         for folder in variant.options.get("pretrain_dir", ()):
@@ -101,14 +102,16 @@ def _recipe(variant: Variant, seed: int, bench: Bench) -> _Recipe:
         settings.get("training", {}).pop(name, None)
     named = bench.sources.named_by_content(variant.options)
     options = {name: value for name, value in named.items() if name not in SUBSET_OPTIONS}
-    predicted = changes_from_default(changed(config, variant.predict))
+    asked: Mapping[str, Mapping[str, Any]] = variant.predict
+    if find_family(variant.family, variant.options).DEFAULTS_OF_CONFIG:
+        asked = changes_from_default(changed(config, variant.predict))
     before = [variant.family, options.get("init"), options.get("pretrain_dir"), settings]
     return _Recipe(
         variant=replace(variant, config=config),
         seed=seed,
         options=options,
         settings=settings,
-        asked=[predicted.get(name, {}) for name in PREDICT_SECTIONS],
+        asked=[asked.get(name, {}) for name in PREDICT_SECTIONS],
         pretraining_key=make_key(before) if "pretrain_dir" in options else None,
     )
 

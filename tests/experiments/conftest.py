@@ -25,7 +25,9 @@ class ThresholdFamily:
     def __init__(self):
         self.trained, self.predicted = [], []
 
-    def check(self, options, config):
+    DEFAULTS_OF_CONFIG = True
+
+    def check(self, options, config, predict):
         if config.training.optimizer == "radam":
             raise ConfigError("thresholds have no radam")
 

@@ -15,6 +15,7 @@ from cellflow.experiments.bench import open_bench
 from cellflow.experiments.families import find_family
 from cellflow.experiments.plan import read_experiment
 from cellflow.experiments.run import run_experiment
+from cellflow.experiments.tasks import plan_tasks
 
 FILE = """
 folds = 2
@@ -101,6 +102,34 @@ def test_the_settings_lie_over_the_preset_and_the_seed_is_the_runs():
 def test_settings_that_a_baseline_does_not_have_are_refused(options, config, words):
     with pytest.raises(ConfigError, match=words):
         baseline_config("mask-rcnn", options, config)
+
+
+def test_thresholds_of_prediction_share_the_training_and_each_is_a_result_of_its_own(
+    discs, tmp_path
+):
+    # 15 and 0 are the defaults of flow networks, which the U-Net's are not.
+    grid = '[variant.grid]\n"predict.dynamics.min_size" = [15, 5000]\n'
+    text = FILE.partition('[[variant]]\nname = "slow"')[0]
+    file = tmp_path / "file.toml"
+    file.write_text(f'{text}[[variant]]\nname = "cut"\n{grid}')
+    experiment = read_experiment(file)
+    bench = open_bench(experiment, discs, tmp_path / "store")
+    tasks = plan_tasks(experiment, bench)
+    assert len({task.model_key for task in tasks}) == 2
+    assert len({task.key for task in tasks}) == 3 * 2
+    rows = run_experiment(experiment, bench, device="cpu")
+    nothing = [row for row in rows if row.variant == "cut min_size=5000"]
+    assert all(image["n_predicted"] == 0 for row in nothing for image in row.images.values())
+
+
+def test_other_settings_of_prediction_are_refused_before_anything_trains(discs, tmp_path):
+    file = tmp_path / "file.toml"
+    file.write_text(FILE + "[variant.predict.dynamics]\nflow_threshold = 0.1\n")
+    experiment = read_experiment(file)
+    with pytest.raises(
+        ConfigError, match=r"'slow': predict.dynamics.flow_threshold: the baselines"
+    ):
+        plan_tasks(experiment, open_bench(experiment, discs, tmp_path / "store"))
 
 
 def test_options_that_a_baseline_does_not_have_are_refused():

@@ -1,5 +1,7 @@
 """What a run would do is said before it does it."""
 
+from dataclasses import replace
+
 from cellflow.experiments.forecast import forecast
 from cellflow.experiments.run import run_experiment
 
@@ -38,10 +40,12 @@ def test_a_budget_of_time_bounds_it(family, experiment, bench):
 
 
 def test_other_folders_that_come_before_are_counted(
-    family, experiment, bench, tmp_path, write_squares
+    experiment, bench, tmp_path, write_squares, monkeypatch
 ):
+    monkeypatch.setattr("cellflow.training.rehearsal.measure_step", lambda config, device: 0.5)
     other = write_squares(tmp_path / "other", 3, first=20)
     plan = experiment([0, 1], assignments=[f"pretrain_dir={other}"])
+    plan = replace(plan, variants=tuple(replace(v, family="cellflow") for v in plan.variants))
     assert forecast(plan, bench(plan))[-1] == (
         f"before them 2 trainings on {other} (3 images), not counted above, each for all folds of "
         "a seed"
