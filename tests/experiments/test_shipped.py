@@ -6,7 +6,7 @@ import pytest
 from cellflow_cli.experiment import command
 from click.testing import CliRunner
 
-from cellflow.errors import ConfigError
+from cellflow.errors import ConfigError, ModelError
 from cellflow.experiments.bench import open_bench
 from cellflow.experiments.forecast import forecast
 from cellflow.experiments.plan import read_experiment
@@ -16,6 +16,12 @@ from cellflow.experiments.tasks import plan_tasks
 
 NAMES = sorted(path.stem for path in SHIPPED.glob("*.toml"))
 SECTIONS = {"5.1", "5.2", "5.3", "5.4", "5.5", "5.6", "5.7", "5.8", "5.9", ""}
+
+
+@pytest.fixture(autouse=True)
+def _torchvision(monkeypatch):
+    """Plan with the detectors too where the extra is not installed: nothing of it is used."""
+    monkeypatch.setattr("cellflow.baselines.operators.load_torchvision", lambda: None)
 
 
 @pytest.fixture
@@ -44,6 +50,21 @@ def test_every_file_plans_and_says_what_it_would_take(name, read, data, tmp_path
     lines = forecast(plan, bench)
     assert f"= {len(tasks)} results, 0 in the store" in lines[0]
     assert any("steps of 0.5 s here: " in line for line in lines)
+
+
+def test_a_family_whose_extra_is_missing_is_one_line_before_anything_trains(
+    read, data, tmp_path, monkeypatch
+):
+    def missing():
+        raise ModelError("torchvision is not installed: the extra [rcnn]")
+
+    monkeypatch.setattr("cellflow.baselines.operators.load_torchvision", missing)
+    plan = read("model_selection")
+    bench = open_bench(plan, data, tmp_path / "store")
+    with pytest.raises(ConfigError, match=r"variant 'Mask R-CNN .*': torchvision is not inst") as e:
+        run_experiment(plan, bench)
+    assert "\n" not in str(e.value)
+    assert not (tmp_path / "store" / "models").exists()
 
 
 def test_there_is_one_for_each_section_of_the_seed_report(read):
