@@ -86,6 +86,15 @@ def list_() -> None:
 
 
 @command.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Print the file of an experiment that comes with cellflow, to make your own of it."""
+    from cellflow.experiments.shipped import find_experiment
+
+    click.echo(find_experiment(name).read_text(encoding="utf-8"), nl=False)
+
+
+@command.command()
 @_experiment_options
 @device_option
 @click.option("--out", type=PATH, help="Also write the table and its curves into this folder.")

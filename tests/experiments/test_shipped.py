@@ -97,6 +97,11 @@ def test_the_list_gives_each_one_line(read):
         assert len(line) <= 120
 
 
+def test_a_shipped_file_is_shown_as_it_is():
+    shown = CliRunner().invoke(command, ["show", "optimiser"])
+    assert shown.stdout == (SHIPPED / "optimiser.toml").read_text(encoding="utf-8")
+
+
 def test_the_optimiser_file_killed_and_resumed_gives_the_same_store(
     family, read, data, tmp_path, monkeypatch
 ):
