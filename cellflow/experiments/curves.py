@@ -1,6 +1,6 @@
 """Validation mAP on the way, against steps and against time, with the band of the seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -32,7 +32,7 @@ def draw_validations(
     title : str
     results : sequence of VariantResult
         The first is drawn in any case; of the others those that rank best, as many as there are
-        colours.
+        colours. Of variants that share their trainings one is drawn.
     rank_by : {"last", "best", "last10", "stability"}
         What they were ranked by.
     axis : {"steps", "minutes"}
@@ -52,7 +52,7 @@ def draw_validations(
     n_folds = max(result.n_folds for result in results)
     curves = {result.name: seed_curves(result.rows, n_folds, axis) for result in results}
     order = [0, *(place for place in in_order([r.rank for r in results], rank_by) if place)]
-    names = [results[place].name for place in order if curves[results[place].name]][: len(LINES)]
+    names = _different([results[place].name for place in order], curves)[: len(LINES)]
     if not names:
         return []
     drawn = {name: _band(curves[name]) for name in names}
@@ -67,6 +67,7 @@ def draw_validations(
             for name, (_, _, low, high) in drawn.items()
             if len(curves[name]) > 1
         },
+        legend="lower right",
     )
     return names
 
@@ -80,6 +81,16 @@ def seed_curves(rows: Sequence[Row], n_folds: int, axis: Axis) -> list[Curve]:
     weighed = [([_places(run, axis) for run in runs], _sizes(runs)) for runs in whole]
     found = [_mean_curve(curves, sizes) for curves, sizes in weighed]
     return [curve for curve in found if len(curve[0])]
+
+
+def _different(names: Sequence[str], curves: Mapping[str, Sequence[Curve]]) -> list[str]:
+    """Give the names that have curves, each set of curves once."""
+    first: dict[bytes, str] = {}
+    for name in names:
+        content = b"".join(array.tobytes() for curve in curves[name] for array in curve)
+        if content:
+            first.setdefault(content, name)
+    return list(first.values())
 
 
 def _places(row: Row, axis: Axis) -> Curve:

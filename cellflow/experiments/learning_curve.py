@@ -135,10 +135,10 @@ def draw_learning_curve(path: Path, curve: LearningCurve) -> None:
         form = next(iter(FORMS))
         further = np.linspace(sizes[0], sizes[-1] + N_MORE, 80)
         fitted = curve.fitted(form, further)
-        series[form] = (further.tolist(), [one.estimate for one in fitted])
+        series["fitted"] = (further.tolist(), [one.estimate for one in fitted])
     draw_curves(
         path, f"{curve.name}: learning curve", series, "annotated images to train on", "mAP",
-        bands=bands,
+        bands=bands, legend="lower right",
     )  # fmt: skip
 
 

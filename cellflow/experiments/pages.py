@@ -6,7 +6,7 @@ from typing import get_args
 
 from cellflow.atomic import write_text
 from cellflow.experiments.curves import Axis, draw_validations
-from cellflow.experiments.learning_curve import draw_learning_curve, learning_curves
+from cellflow.experiments.learning_curve import FORMS, N_MORE, draw_learning_curve, learning_curves
 from cellflow.experiments.plan import Experiment
 from cellflow.experiments.results import summarize
 from cellflow.experiments.store import Row
@@ -62,5 +62,9 @@ def _draw(folder: Path, experiment: Experiment, rows: Sequence[Row]) -> list[tup
     for number, curve in enumerate(learning_curves(rows, experiment.variants), 1):
         path = folder / f"{experiment.name}-images-{number}.png"
         draw_learning_curve(path, curve)
-        pictures.append((path, f"mAP of {curve.name!r} against images, 95 % intervals."))
+        caption = (
+            f"mAP of {curve.name!r} against annotated images with 95 % intervals, and the fit "
+            f"{next(iter(FORMS))}, {N_MORE} images further."
+        )
+        pictures.append((path, caption))
     return pictures

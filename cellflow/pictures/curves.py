@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ LINES: tuple[Colour, ...] = (
 Series = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 Bands = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 Marks = Mapping[str, tuple[float, float]]
+Corner = Literal["upper right", "lower right"]
 
 
 def draw_curves(
@@ -44,6 +45,7 @@ def draw_curves(
     *,
     bands: Bands | None = None,
     marks: Marks | None = None,
+    legend: Corner = "upper right",
 ) -> None:
     """Write one picture of one or more curves.
 
@@ -58,6 +60,8 @@ def draw_curves(
         Interval around the curve of that name, as long as its x, drawn as a pale area.
     marks : mapping of name to (x, y), optional
         A place on the curve of that name, drawn as a large ring.
+    legend : {"upper right", "lower right"}
+        Where the names stand; curves that rise leave the lower corner free.
 
     Raises
     ------
@@ -92,7 +96,8 @@ def draw_curves(
             place = np.array([marks[name]], np.float64)
             _draw_ring(pen, place, across, upwards, LINES[index % len(LINES)])
     picture = picture.resize((WIDTH, HEIGHT), Image.Resampling.BOX)
-    _letter(picture, across, upwards, (title, x_label, y_label), list(curves), len(finite) == 0)
+    _letter(picture, across, upwards, (title, x_label, y_label), len(finite) == 0)
+    _write_legend(ImageDraw.Draw(picture), list(curves), legend)
     with atomic_path(path) as temporary:
         picture.save(temporary, format="PNG", optimize=False)
 
@@ -184,10 +189,9 @@ def _letter(
     across: Scale,
     upwards: Scale,
     texts: tuple[str, str, str],
-    names: list[str],
     nothing: bool,
 ) -> None:
-    """Write title, ticks, labels and legend."""
+    """Write title, ticks and labels."""
     pen, small, large = ImageDraw.Draw(picture), load_font(15), load_font(20)
     title, x_label, y_label = texts
     pen.text((LEFT, 16), fit_text(title, WIDTH - LEFT - RIGHT, large), INK, large)
@@ -204,18 +208,19 @@ def _letter(
     if nothing:
         centre = ((LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2)
         pen.text(centre, "nothing to show yet", INK, large, anchor="mm")
-    _write_legend(pen, names)
 
 
-def _write_legend(pen: ImageDraw.ImageDraw, names: list[str]) -> None:
-    """Write the names in one box at the upper right; none for a single nameless curve."""
+def _write_legend(pen: ImageDraw.ImageDraw, names: list[str], corner: Corner) -> None:
+    """Write the names in one box in a corner; none for a single nameless curve."""
     font = load_font(15)
     shown = [fit_text(name, 300, font) for name in names]
     if not any(shown):
         return
     width = max(font.getlength(name) for name in shown) + 44
-    left, top = WIDTH - RIGHT - width - 8, TOP + 8
-    box = [left, top, WIDTH - RIGHT - 8, top + 22 * len(shown) + 8]
+    height = 22 * len(shown) + 8
+    left = WIDTH - RIGHT - width - 8
+    top = TOP + 8 if corner == "upper right" else HEIGHT - BOTTOM - 8 - height
+    box = [left, top, WIDTH - RIGHT - 8, top + height]
     pen.rectangle(box, fill=PAPER, outline=GRID)
     for index, name in enumerate(shown):
         y = top + 15 + 22 * index

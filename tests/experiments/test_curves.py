@@ -45,7 +45,7 @@ def test_folds_that_validate_at_other_steps_are_interpolated_where_all_have_been
 def drawn(monkeypatch):
     seen = {}
 
-    def draw(path, title, series, x_label, y_label, *, bands):
+    def draw(path, title, series, x_label, y_label, *, bands, legend):
         seen.update(series=series, bands=bands, x_label=x_label)
 
     monkeypatch.setattr("cellflow.experiments.curves.draw_curves", draw)
@@ -53,7 +53,7 @@ def drawn(monkeypatch):
 
 
 def test_the_band_goes_from_the_lowest_to_the_highest_seed(drawn, tmp_path):
-    rows = [*runs("a", 0), *runs("a", 1, 0.1), *runs("a", 2, 0.02), *runs("b", 0)]
+    rows = [*runs("a", 0), *runs("a", 1, 0.1), *runs("a", 2, 0.02), *runs("b", 0, 0.2)]
     results = summarize(rows, ["a", "b"], "last")
     assert draw_validations(tmp_path / "x.png", "t", results, "last", "steps") == ["a", "b"]
     low, high = drawn["bands"]["a"]
@@ -66,10 +66,16 @@ def test_the_band_goes_from_the_lowest_to_the_highest_seed(drawn, tmp_path):
 def test_of_many_variants_the_first_and_the_best_are_drawn(drawn, tmp_path):
     rows = runs("v0", 0)
     for k in range(1, 9):
-        rows += [row(f"v{k}", {"x": 0.1 * k}, fold=f, curve=[(1, 1.0, 0.1)]) for f in (0, 1)]
+        rows += [row(f"v{k}", {"x": 0.1 * k}, fold=f, curve=[(1, 1.0, 0.1 * k)]) for f in (0, 1)]
     results = summarize(rows, [f"v{k}" for k in range(9)], "last")
     names = draw_validations(tmp_path / "x.png", "t", results, "last", "steps")
     assert names == ["v0", "v8", "v7", "v6", "v5", "v4"]
+
+
+def test_variants_that_share_their_trainings_are_one_line(drawn, tmp_path):
+    rows = [*runs("a", 0), *runs("b", 0), *runs("c", 0, 0.1)]
+    results = summarize(rows, ["a", "b", "c"], "last")
+    assert draw_validations(tmp_path / "x.png", "t", results, "last", "steps") == ["a", "c"]
 
 
 def test_without_validations_nothing_is_drawn(tmp_path):

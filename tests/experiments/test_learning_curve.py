@@ -89,11 +89,13 @@ def test_the_picture_has_the_fit_ten_images_further(tmp_path, monkeypatch):
     drawn = {}
     monkeypatch.setattr(
         "cellflow.experiments.learning_curve.draw_curves",
-        lambda path, title, series, *labels, bands: drawn.update(series=series, bands=bands),
+        lambda path, title, series, *labels, bands, legend: drawn.update(
+            series=series, bands=bands
+        ),
     )
     (curve,) = learning_curves(rows_of(a_root), variants())
     draw_learning_curve(tmp_path / "x.png", curve)
-    x, y = drawn["series"]["a − b / √n"]
+    x, y = drawn["series"]["fitted"]
     assert (x[0], x[-1]) == (6, 34)
     assert y[-1] - curve.scores[-1].estimate == pytest.approx(a_root(34) - a_root(24))
     assert drawn["series"]["measured"][0] == [6, 12, 24]
