@@ -74,6 +74,15 @@ def test_any_series_can_be_drawn(tmp_path, series):
     assert _draw(tmp_path, series).shape == (HEIGHT, WIDTH, 3)
 
 
+@pytest.mark.parametrize(("corner", "is_upper"), [("upper right", True), ("lower right", False)])
+def test_the_names_stand_in_the_corner_that_is_asked_for(tmp_path, corner, is_upper):
+    blank = _draw(tmp_path, {"": ([0, 1], [0.0, 1.0])})
+    named = _draw(tmp_path, {"name": ([0, 1], [0.0, 1.0])}, legend=corner)
+    rows, columns, _ = np.nonzero(named != blank)
+    assert columns.min() > WIDTH / 2
+    assert (rows.max() < HEIGHT / 2) if is_upper else (rows.min() > HEIGHT / 2)
+
+
 def test_equal_input_gives_equal_bytes(tmp_path):
     for name in ("a.png", "b.png"):
         draw_curves(tmp_path / name, "t", {"s": ([0, 1], [2, 3])}, "x", "y")
