@@ -37,6 +37,9 @@ class Job:
     device : str
     pretraining : Path or None
         Where trainings on other folders that come before go, which other jobs share.
+    flows : Path or None
+        Where the networks' output on the held-out images may be kept, when other predictions with
+        the same model are to come.
     """
 
     train_dir: Path
@@ -49,6 +52,7 @@ class Job:
     folder: Path
     device: str
     pretraining: Path | None = None
+    flows: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

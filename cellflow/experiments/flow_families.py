@@ -80,14 +80,25 @@ class CellflowFamily:
     def predict(
         self, job: Job, changes: Mapping[str, Mapping[str, Any]], entries: Sequence[Entry]
     ) -> Iterator[Prediction]:
-        """Predict with the model folder."""
+        """Predict with the model folder, or with what is kept of its output."""
+        from cellflow.hashing import hash_file
         from cellflow.inference.predict import load_model
+        from cellflow.network.model_folder import WEIGHTS
+        from cellflow.tuning.flow_cache import FlowCache
 
         model = load_model(
             job.folder, device=job.device, change=lambda config: changed(config, changes)
         )
+        if job.flows is None:
+            for entry in entries:
+                yield model.predict(entry.load().image, entry.name)
+            return
+        kept, weights = FlowCache(folder=job.flows), hash_file(job.folder / WEIGHTS)
         for entry in entries:
-            yield model.predict(entry.load().image, entry.name)
+            seen = kept.look(model, weights, entry)
+            yield model.finder.find(
+                seen.field, entry.name, diameter=seen.diameter, diam_mean=seen.diam_mean
+            )
 
 
 class CellposeFamily:

@@ -62,6 +62,9 @@ class VariantResult:
         What it is made of.
     minutes, predict_seconds, peak_megabytes : float
         Means over the runs: of a training, of a held-out image, the largest peak.
+    flows_kept : bool
+        Whether the network's output was read by several variants, so that seconds of prediction
+        are not those of one alone.
     n_steps, n_parameters : int
     learning_rate : str
     device : str
@@ -80,6 +83,7 @@ class VariantResult:
     minutes: float
     predict_seconds: float
     peak_megabytes: float
+    flows_kept: bool
     n_steps: int
     n_parameters: int
     learning_rate: str
@@ -209,6 +213,7 @@ def _summarize(
         minutes=float(np.mean([row.facts["seconds"] for row in rows])) / 60,
         predict_seconds=_seconds_an_image(rows),
         peak_megabytes=max(row.facts["peak_megabytes"] or math.nan for row in rows),
+        flows_kept=any(row.facts.get("flows_kept") for row in rows),
         n_steps=rows[0].facts["n_steps"],
         n_parameters=rows[0].facts["n_parameters"],
         learning_rate=_learning_rate(rows[0]),

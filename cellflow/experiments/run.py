@@ -1,6 +1,8 @@
 """Computing what the store does not have yet, one task after the other."""
 
+import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -60,12 +62,18 @@ def run_experiment(
     """
     rows = []
     tasks = plan_tasks(experiment, bench)
+    missing = {task.key: task.model_key for task in tasks if not bench.store.has(task.key)}
+    left = Counter(missing.values())
     for number, task in enumerate(tasks, 1):
         row = find_row(bench.store, task)
         if row is None:
             say(f"{number}/{len(tasks)}: {task.variant.name}, fold {task.fold}, seed {task.seed}")
-            row = _compute(task, bench, device, report, say)
+            job = _job(task, bench, device, shares=left[task.model_key] > 1)
+            row = _compute(task, job, bench, report, say)
             bench.store.add(row)
+            left[task.model_key] -= 1
+            if not left[task.model_key]:
+                shutil.rmtree(bench.store.flows(task.model_key), ignore_errors=True)
         rows.append(_named(row, task))
     return rows
 
@@ -95,8 +103,8 @@ def _named(row: Row, task: Task) -> Row:
     return replace(row, variant=task.variant.name, facts=facts)
 
 
-def _compute(task: Task, bench: Bench, device: str, report: Report, say: Say) -> Row:
-    family, job = find_family(task.variant.family, task.variant.options), _job(task, bench, device)
+def _compute(task: Task, job: Job, bench: Bench, report: Report, say: Say) -> Row:
+    family = find_family(task.variant.family, task.variant.options)
     bench.store.claim_model(task.model_key, config_to_dict(task.variant.config))
     reset_peak()
     trained = family.train(job, report, say)
@@ -106,6 +114,7 @@ def _compute(task: Task, bench: Bench, device: str, report: Report, say: Say) ->
     facts = {
         **asdict(trained),
         "predict_seconds": time.monotonic() - started,
+        "flows_kept": job.flows is not None and job.flows.exists(),
         "peak_megabytes": peak_megabytes(trained.device),
     }
     facts.pop("curve")
@@ -123,8 +132,19 @@ def _compute(task: Task, bench: Bench, device: str, report: Report, say: Say) ->
     )
 
 
-def _job(task: Task, bench: Bench, device: str) -> Job:
+def _job(task: Task, bench: Bench, device: str, *, shares: bool) -> Job:
+    """Give what a family is to do.
+
+    Parameters
+    ----------
+    task : Task
+    bench : Bench
+    device : str
+    shares : bool
+        Whether other predictions with the same model are to come.
+    """
     store, before = bench.store, task.pretraining_key
+    flows = store.flows(task.model_key)
     return Job(
         train_dir=bench.dataset.root,
         train_entries=tuple(bench.entries[name] for name in task.sides.train),
@@ -136,6 +156,7 @@ def _job(task: Task, bench: Bench, device: str) -> Job:
         folder=store.model(task.model_key),
         device=device,
         pretraining=None if before is None else store.pretraining(before),
+        flows=flows if shares or flows.exists() else None,
     )
 
 

@@ -9,6 +9,7 @@
     STORE/models/KEY/            the trained model; may be deleted when all its results are there
     STORE/models/KEY.json        its settings
     STORE/pretraining/KEY/       trainings on other folders that came before, shared by folds
+    STORE/flows/KEY/             a model's output, while several predictions with it are to come
     STORE/folds/KEY.json         folds of a training that sees only some of the images
 
 A key is a hash of data sides, seed and the settings that differ from the defaults, so experiments
@@ -101,6 +102,10 @@ class Store:
     def pretraining(self, key: str) -> Path:
         """Give the folder of the trainings that come before a model's."""
         return self.folder / "pretraining" / key
+
+    def flows(self, key: str) -> Path:
+        """Give the folder of what a model's network says of its held-out images."""
+        return self.folder / "flows" / key
 
     def predictions(self, key: str) -> Path:
         """Give the submission file of a result."""

@@ -106,7 +106,7 @@ def _cells(result: VariantResult, kinds: Sequence[str], rank_by: RankBy) -> list
         str(result.n_steps),
         f"{result.n_parameters / 1e6:.3g} M",
         f"{result.minutes:.1f}",
-        f"{result.predict_seconds:.1f}",
+        f"{result.predict_seconds:.1f}{'*' if result.flows_kept else ''}",
         "" if math.isnan(result.peak_megabytes) else f"{result.peak_megabytes:.0f}",
     ]
     if rank_by != "last":
@@ -128,6 +128,11 @@ def _remarks(results: Sequence[VariantResult], rank_by: RankBy) -> list[str]:
         f"Ordered by {rank_by!r}: {MEANING[rank_by]}.",
         *_validation_remarks(results, rank_by),
     ]
+    if any(result.flows_kept for result in results):
+        lines.append(
+            "* Variants that differ in prediction alone read one output of the network; the first "
+            "of them pays for it."
+        )
     several = [result for result in results if result.n_seeds > 1]
     lines += [
         f"Seeds of {r.name!r}: {', '.join(f'{value:.3f}' for value in r.per_seed)}."

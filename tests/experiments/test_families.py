@@ -198,3 +198,48 @@ def test_the_dry_run_trains_nothing_and_a_folder_gets_the_page_with_its_pictures
     assert page == ran.stdout
     for text in ("| small |", "Fairness:", "(small-steps.png)", "same operators: PyTorch's own"):
         assert text in page
+
+
+ANSWERS = """
+[base.dynamics]
+cellprob_threshold = -6.0
+flow_threshold = 0.0
+min_size = 0
+[[variant]]
+name = "surer"
+[variant.predict.dynamics]
+cellprob_threshold = 0.0
+[[variant]]
+name = "other views"
+[variant.predict.inference]
+views = 2
+[[variant]]
+name = "large ones"
+[variant.predict.dynamics]
+min_size = 20
+"""
+
+
+def test_what_the_network_says_is_kept_while_several_ask_and_changes_no_answer(discs, tmp_path):
+    file = write_experiment(tmp_path, 'init = "scratch"', 4)
+    file.write_text(file.read_text() + ANSWERS)
+    plan = read_experiment(file)
+    store = tmp_path / "kept"
+    said = []
+
+    def look(text):
+        said.append((text.partition(",")[0], (store / "flows").exists()))
+
+    rows = run_experiment(plan, open_bench(plan, discs, store), device="cpu", say=look)
+    assert ("3/8: other views", True) in said
+    assert list((store / "flows").iterdir()) == []
+    assert all(row.facts["flows_kept"] for row in rows)
+    alone = []
+    bench = open_bench(plan, discs, tmp_path / "alone")
+    for variant in plan.variants:
+        alone += run_experiment(replace(plan, variants=(variant,)), bench, device="cpu")
+    assert not any(row.facts["flows_kept"] for row in alone)
+    wanted = {row.key: (row.variant, row.images) for row in alone}
+    assert {row.key: (row.variant, row.images) for row in rows} == wanted
+    counts = {row.variant: sum(i["n_predicted"] for i in row.images.values()) for row in rows}
+    assert len(set(counts.values())) > 2  # the variants do differ
