@@ -51,7 +51,9 @@ class LearningCurve:
         Mean number of images to train on, ascending.
     scores : tuple of K Interval
     images : (K, N) float64
-        Score of each held-out image at each size.
+        Score of each held-out image at each size, mean over the seeds.
+    per_seed : (S, K) float64
+        Mean score at each size of every seed that has all sizes.
     strata, clusters : sequence of N
     chosen_by_seed : bool
         Whether the images to train on differ between seeds.
@@ -61,16 +63,19 @@ class LearningCurve:
     sizes: NDArray[np.float64]
     scores: tuple[Interval, ...]
     images: NDArray[np.float64]
+    per_seed: NDArray[np.float64]
     strata: Sequence[str | None]
     clusters: Sequence[str | None]
     chosen_by_seed: bool
 
     def gain(self, form: str, n_more: float = N_MORE) -> Interval:
         """Give what so many more images than the most would bring, by a form of `FORMS`."""
-        basis = FORMS[form]
-        slope = np.linalg.pinv(_design(form, self.sizes))[1]
-        last = self.sizes[-1]
-        return self._mean(slope * float(basis(last + n_more) - basis(last)))
+        return self._mean(self._gain_weights(form, n_more))
+
+    def gain_by_seed(self, form: str, n_more: float = N_MORE) -> list[float]:
+        """Give the same of every seed alone."""
+        gains: list[float] = (self.per_seed @ self._gain_weights(form, n_more)).tolist()
+        return gains
 
     def misfit(self, form: str) -> list[Interval]:
         """Give how far the score at each size is from the fitted one."""
@@ -81,6 +86,11 @@ class LearningCurve:
         """Give the fitted score at any sizes."""
         weights = _design(form, sizes) @ np.linalg.pinv(_design(form, self.sizes))
         return [self._mean(row) for row in weights]
+
+    def _gain_weights(self, form: str, n_more: float) -> NDArray[np.float64]:
+        basis, last = FORMS[form], self.sizes[-1]
+        slope: NDArray[np.float64] = np.linalg.pinv(_design(form, self.sizes))[1]
+        return slope * float(basis(last + n_more) - basis(last))
 
     def _mean(self, weights: NDArray[np.float64]) -> Interval:
         return mean_interval(
@@ -155,12 +165,20 @@ def _doubts(curve: LearningCurve, gains: Mapping[str, Interval]) -> list[str]:
     if FURTHEST * curve.sizes[-1] < N_MORE:
         share = N_MORE / curve.sizes[-1]
         lines.append(f"{N_MORE} more are {share:.0%} of what there is: a far extrapolation.")
-    if not curve.chosen_by_seed:
-        lines.append(
-            "The intervals hold the choice of held-out images, not that of the images to train on: "
-            'with subset_seed = "seed" and several seeds they would.'
-        )
+    lines.append(
+        "The intervals hold the choice of held-out images, not that of the images to train on, nor "
+        f"the seed. {_by_seed(curve, form)}"
+    )
     return lines
+
+
+def _by_seed(curve: LearningCurve, form: str) -> str:
+    """Say the gain of each seed, which shows what the intervals do not hold."""
+    gains = ", ".join(f"{gain:+.4f}" for gain in curve.gain_by_seed(form))
+    if len(curve.per_seed) < 2:
+        return "More seeds would show how far it goes."
+    images = "its own images" if curve.chosen_by_seed else "the same images"
+    return f"By seed, each with {images} to train on: {gains}."
 
 
 def _signed(interval: Interval) -> str:
@@ -192,6 +210,7 @@ def _curve(rows: Sequence[Row], members: Sequence[Variant]) -> LearningCurve | N
     if not common:
         return None
     facts = image_facts([row for name in names for row in of[name]])
+    by_seed = [_means_of_seed([of[name] for name in names], seed) for seed in _seeds(of)]
     table = np.array([[scores[name][image] for image in common] for name in names])
     strata, clusters = ([facts[i][key] for i in common] for key in ("cell_type", "group"))
     return LearningCurve(
@@ -202,6 +221,7 @@ def _curve(rows: Sequence[Row], members: Sequence[Variant]) -> LearningCurve | N
             for row in table
         ),
         images=table,
+        per_seed=np.array([means for means in by_seed if means]).reshape(-1, len(names)),
         strata=strata,
         clusters=clusters,
         chosen_by_seed=all(
@@ -210,3 +230,15 @@ def _curve(rows: Sequence[Row], members: Sequence[Variant]) -> LearningCurve | N
             if {"n_images", "image_share"} & set(v.options)
         ),
     )
+
+
+def _seeds(of: Mapping[str, Sequence[Row]]) -> list[int]:
+    return sorted({row.seed for rows in of.values() for row in rows})
+
+
+def _means_of_seed(of_sizes: Sequence[Sequence[Row]], seed: int) -> list[float]:
+    """Give a seed's mean score at each size; [] when it lacks one."""
+    rows = [[row for row in each if row.seed == seed] for each in of_sizes]
+    if not all(rows):
+        return []
+    return [float(np.mean(list(image_scores(each).values()))) for each in rows]

@@ -39,7 +39,7 @@ def experiment_page(experiment: Experiment, rows: Sequence[Row]) -> str:
     parts = [
         *([experiment.question] if experiment.question else []),
         experiment_table(results, experiment.rank_by),
-        *([search_table(found)] if found else []),
+        *([search_table(found)] if found else _unfinished(experiment)),
         _listed("What these images can tell", visibility(compared, experiment.reported)),
         *(
             _listed("Learning curve", describe_curve(curve))
@@ -75,6 +75,14 @@ def search_table(found: Sequence[Search]) -> str:
         f"Differences are to {found[0].name!r}."
     )
     return "\n".join([*lines, "", text])
+
+
+def _unfinished(experiment: Experiment) -> list[str]:
+    """Say that searches are not scored yet, where there are some."""
+    groups = [variant.group for variant in experiment.variants]
+    if len(set(groups)) == len(groups):
+        return []
+    return ["Grids are scored as searches once all their settings are done on two folds or more."]
 
 
 def _search_cells(one: Search) -> list[str]:

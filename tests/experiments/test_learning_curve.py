@@ -1,5 +1,7 @@
 """Score against images: the fit finds a known curve, and says when it cannot."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_rows import row, variant
@@ -74,10 +76,20 @@ def test_a_far_extrapolation_and_one_choice_of_images_are_said():
     (curve,) = learning_curves(rows_of(a_root, sizes=(3, 6, 12)), variants((3, 6, 12)))
     text = " ".join(describe_curve(curve))
     assert "10 more are 83% of what there is: a far extrapolation" in text
-    assert "not that of the images to train on" in text
-    own = variants(subset_seed="seed")
-    (curve,) = learning_curves(rows_of(a_root), own)
-    assert "not that of the images" not in " ".join(describe_curve(curve))
+    assert "not that of the images to train on, nor the seed. More seeds would show" in text
+
+
+def test_the_gain_of_every_seed_is_told_with_whose_images_it_was():
+    def steeper(n):
+        return 0.5 - 1.2 / np.sqrt(n)
+
+    rows = rows_of(a_root) + [replace(row, seed=1) for row in rows_of(steeper)]
+    for options, words in (({}, "the same images"), ({"subset_seed": "seed"}, "its own images")):
+        (curve,) = learning_curves(rows, variants(**options))
+        gains = curve.gain_by_seed("a − b / √n")
+        assert gains == pytest.approx([a_root(34) - a_root(24), steeper(34) - steeper(24)])
+        told = f"{gains[0]:+.4f}, {gains[1]:+.4f}"
+        assert f"By seed, each with {words} to train on: {told}." in describe_curve(curve)[-1]
 
 
 def test_variants_of_other_settings_are_other_curves():

@@ -11,7 +11,7 @@ from cellflow.experiments.bench import open_bench
 from cellflow.experiments.results import summarize
 from cellflow.experiments.run import finished_rows, run_experiment
 from cellflow.experiments.store import make_key
-from cellflow.experiments.table import experiment_table
+from cellflow.experiments.table import experiment_page, experiment_table
 from cellflow.experiments.tasks import plan_tasks
 
 
@@ -252,3 +252,24 @@ def test_the_keys_are_those_that_stores_already_have(family, experiment, bench):
     assert task.model_key == make_key(["cellflow", {"init": "scratch"}, settings, sides])
     assert task.key == make_key([task.model_key, [{}, {"min_size": 40}]])
     assert make_key(["a", {"b": [1, 2.5, None]}]) == "7207c7a9ee4430e3"
+
+
+A_GRID = """
+folds = 3
+[base]
+family = "threshold"
+[[variant]]
+name = "x"
+[variant.grid]
+"predict.dynamics.cellprob_threshold" = [80.0, 50.0]
+"""
+
+
+def test_the_page_scores_a_grid_when_it_is_done_and_says_so_before(family, experiment, bench):
+    plan = experiment([0], A_GRID)
+    rows = run_experiment(plan, bench(plan))
+    assert "Grids are scored as searches once" in experiment_page(plan, rows[:-1])
+    page = experiment_page(plan, rows)
+    assert "Grids are scored" not in page
+    assert "| x | 1.000 |" in page
+    assert "x cellprob_threshold=80.0" in page
