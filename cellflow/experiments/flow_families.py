@@ -10,6 +10,9 @@ from cellflow.errors import ConfigError
 from cellflow.experiments.family import Job, Report, Say, Trained, changed
 from cellflow.records import Prediction
 
+GO_ON = "the same `cellflow experiment run`; what is done is not done again"
+"""Told when a training is stopped: continued alone it would give no result."""
+
 
 class CellflowFamily:
     """Networks that `train_in_stages` trains."""
@@ -59,6 +62,7 @@ class CellflowFamily:
                 folds_file=job.folds_file,
                 fold=job.fold,
                 device=job.device,
+                go_on=GO_ON,
                 report=report,
                 say=say,
             )

@@ -65,6 +65,7 @@ def train_in_stages(
     resume: bool = False,
     stop_after: float | None = None,
     command: str | None = None,
+    go_on: str | None = None,
     say: Say = lambda text: None,
     **options: Any,
 ) -> Path:
@@ -92,6 +93,8 @@ def train_in_stages(
         Refused: the same call goes on.
     command : str, optional
         What this call was on the command line; told to continue with when a stage is stopped.
+    go_on : str, optional
+        Told in its place, and for a single training too; for a caller that trains many.
 
     Returns
     -------
@@ -119,6 +122,7 @@ def train_in_stages(
             extra_dirs=extra_dirs,
             resume=resume,
             stop_after=stop_after,
+            go_on=go_on,
             say=say,
             **options,
         )
@@ -152,7 +156,7 @@ def train_in_stages(
                 split=stage.split,
                 extra_dirs=extra_dirs if stage.name == (MAIN if refit else "") else (),
                 stop_after=left,
-                go_on=_same_again(command, folder, is_named=out is not None),
+                go_on=go_on or _same_again(command, folder, is_named=out is not None),
                 say=say,
                 **options,
             )

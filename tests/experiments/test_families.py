@@ -1,6 +1,7 @@
 """The real families, on discs that a small network learns within seconds."""
 
 import re
+import signal
 from dataclasses import replace
 
 import pytest
@@ -60,11 +61,13 @@ def test_an_experiment_killed_in_a_training_gives_the_same_store_as_one_in_one_g
 
     def stop(step, numbers):
         if step == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGTERM)
 
     bench = open_bench(plan, discs, tmp_path / "killed")
+    said = []
     with pytest.raises(KeyboardInterrupt):
-        run_experiment(plan, bench, device="cpu", report=stop)
+        run_experiment(plan, bench, device="cpu", report=stop, say=said.append)
+    assert "continue with:\n  the same `cellflow experiment run`" in said[-1]
     assert finished_rows(plan, bench) == []
     rows = run_experiment(plan, bench, device="cpu")
     assert [(row.key, row.images) for row in rows] == [(row.key, row.images) for row in whole]
