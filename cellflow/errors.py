@@ -10,6 +10,7 @@
     │   └── ImageError       a picture
     ├── ConfigError          a setting (also a ValueError)
     ├── ModelError           a model folder or a weights file
+    │   └── TrainingDiverged a training whose loss is no longer a number
     └── SubmissionError      a submission file as a whole
 
 A message names the thing, what was found, what was expected and what to do:
@@ -48,6 +49,10 @@ class ConfigError(CellflowError, ValueError):
 
 class ModelError(CellflowError):
     """A model folder or weights file that is missing or does not fit."""
+
+
+class TrainingDiverged(ModelError):
+    """A training whose loss is infinite or not a number."""
 
 
 class SubmissionError(CellflowError):

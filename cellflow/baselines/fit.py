@@ -18,7 +18,7 @@ import torch
 from cellflow.baselines.examples import Example, ExampleSource
 from cellflow.baselines.learner import Learner
 from cellflow.baselines.settings import BaselineConfig
-from cellflow.errors import ModelError
+from cellflow.errors import ModelError, TrainingDiverged
 from cellflow.network.devices import is_out_of_memory
 from cellflow.network.precision import autocast
 from cellflow.training.batches import loader_threads
@@ -223,7 +223,7 @@ def _report(run: Fit, parts: Mapping[str, torch.Tensor], rate: float) -> None:
 
 def _finite(run: Fit, loss: float) -> float:
     if not math.isfinite(loss):
-        raise ModelError(
+        raise TrainingDiverged(
             f"iteration {run.position.iteration}: the loss is no longer finite; lower "
             f"training.learning_rate (now {run.config.training.learning_rate:g}) or set "
             "training.gradient_clip, and start again"

@@ -61,7 +61,8 @@ class VariantResult:
     rows : tuple of Row
         What it is made of.
     minutes, predict_seconds, peak_megabytes : float
-        Means over the runs: of a training, of a held-out image, the largest peak.
+        Means over the runs that did not diverge: of a training, of a held-out image, and the
+        largest peak.
     flows_kept : bool
         Whether the network's output was read by several variants, so that seconds of prediction
         are not those of one alone.
@@ -186,6 +187,7 @@ def _summarize(
     scores, facts = image_scores(rows), image_facts(rows)
     names = list(scores)
     mean = float(np.mean(list(scores.values())))
+    ended = [row for row in rows if not row.facts.get("diverged")] or list(rows)
     kinds = {image: facts[image]["cell_type"] for image in names}
 
     def interval(chosen: Sequence[str]) -> Interval:
@@ -210,14 +212,14 @@ def _summarize(
         difference=None if first is None else paired(scores, first, facts, seed),
         rank=mean if rank_by == "last" else rank_value(rows, rank_by),
         rows=tuple(rows),
-        minutes=float(np.mean([row.facts["seconds"] for row in rows])) / 60,
+        minutes=float(np.mean([row.facts["seconds"] for row in ended])) / 60,
         predict_seconds=_seconds_an_image(rows),
         peak_megabytes=max(row.facts["peak_megabytes"] or math.nan for row in rows),
         flows_kept=any(row.facts.get("flows_kept") for row in rows),
-        n_steps=rows[0].facts["n_steps"],
-        n_parameters=rows[0].facts["n_parameters"],
-        learning_rate=_learning_rate(rows[0]),
-        device=rows[0].facts["device"],
+        n_steps=ended[0].facts["n_steps"],
+        n_parameters=ended[0].facts["n_parameters"],
+        learning_rate=_learning_rate(ended[0]),
+        device=ended[0].facts["device"],
     )
 
 

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,19 @@ from cellflow.data.dataset import Entry
 from cellflow.data.folds import write_folds
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.submission import write_submission
-from cellflow.errors import DataError
+from cellflow.errors import DataError, TrainingDiverged
 from cellflow.experiments.bench import Bench
 from cellflow.experiments.families import find_family
-from cellflow.experiments.family import Family, Job, Report, Say, changed
+from cellflow.experiments.family import Job, Report, Say, Trained, changed
 from cellflow.experiments.memory import peak_megabytes, reset_peak
 from cellflow.experiments.plan import Experiment, Variant
 from cellflow.experiments.store import Row, Store
 from cellflow.experiments.tasks import Task, plan_tasks
 from cellflow.metrics.score import score_images
-from cellflow.records import CellMasks
+from cellflow.records import CellMasks, Prediction
+
+NOTHING = Trained(n_steps=0, n_parameters=0, seconds=0.0, device="none", curve=(), versions={})
+"""What a training that diverged gave."""
 
 
 def run_experiment(
@@ -107,12 +110,19 @@ def _compute(task: Task, job: Job, bench: Bench, report: Report, say: Say) -> Ro
     family = find_family(task.variant.family, task.variant.options)
     bench.store.claim_model(task.model_key, config_to_dict(task.variant.config))
     reset_peak()
-    trained = family.train(job, report, say)
-    started = time.monotonic()
     entries = [bench.entries[name] for name in task.sides.validation]
-    images = _predict_and_score(family, job, task, entries, bench.store)
+    try:
+        trained = family.train(job, report, say)
+        started, diverged = time.monotonic(), ""
+        found = family.predict(job, task.variant.predict, entries)
+        images = _score(found, task, entries, bench.store)
+    except TrainingDiverged as error:
+        say(f"  {error}; it counts as a model that finds no cell")
+        trained, started, diverged = NOTHING, time.monotonic(), str(error)
+        images = _score(_no_cells(entries), task, entries, bench.store)
     facts = {
         **asdict(trained),
+        "diverged": diverged,
         "predict_seconds": time.monotonic() - started,
         "flows_kept": job.flows is not None and job.flows.exists(),
         "peak_megabytes": peak_megabytes(trained.device),
@@ -172,14 +182,17 @@ def _folds_file(task: Task, bench: Bench) -> Path:
     return path
 
 
-def _predict_and_score(
-    family: Family, job: Job, task: Task, entries: list[Entry], store: Store
+def _no_cells(entries: Sequence[Entry]) -> Iterator[Prediction]:
+    for entry in entries:
+        labels = np.zeros(_truth(entry).shape, np.int32)
+        yield Prediction(name=entry.name, labels=labels, scores=np.empty(0, np.float32))
+
+
+def _score(
+    predictions: Iterable[Prediction], task: Task, entries: Sequence[Entry], store: Store
 ) -> dict[str, dict[str, Any]]:
     truths = {entry.name: _truth(entry) for entry in entries}
-    found = {
-        prediction.name: labels_to_masks(prediction.labels)
-        for prediction in family.predict(job, task.variant.predict, entries)
-    }
+    found = {each.name: labels_to_masks(each.labels) for each in predictions}
     write_submission(store.predictions(task.key), found.items())
     score = score_images(truths, found, rng=np.random.default_rng(0), n_draws=1)
     by_name = {entry.name: entry for entry in entries}

@@ -53,7 +53,7 @@ class Row:
     curve : tuple of (step, seconds, mAP)
         Validations on the way.
     facts : mapping
-        What `Trained` says, seconds of prediction, and the peak memory.
+        What `Trained` says, seconds of prediction, the peak memory, and why a training diverged.
     """
 
     variant: str

@@ -12,6 +12,7 @@ from cellflow.experiments.search import Search, searches
 from cellflow.experiments.store import Row
 from cellflow.experiments.visible import visibility
 from cellflow.records import Interval
+from cellflow.wording import counted
 
 
 def experiment_page(experiment: Experiment, rows: Sequence[Row]) -> str:
@@ -136,6 +137,7 @@ def _remarks(results: Sequence[VariantResult], rank_by: RankBy) -> list[str]:
         f"Ordered by {rank_by!r}: {MEANING[rank_by]}.",
         *_validation_remarks(results, rank_by),
     ]
+    lines += _diverged(results)
     if any(result.flows_kept for result in results):
         lines.append(
             "* Variants that differ in prediction alone read one output of the network; the first "
@@ -155,6 +157,16 @@ def _remarks(results: Sequence[VariantResult], rank_by: RankBy) -> list[str]:
         if r.n_images < most
     ]
     return lines
+
+
+def _diverged(results: Sequence[VariantResult]) -> list[str]:
+    counts = [sum(bool(row.facts.get("diverged")) for row in result.rows) for result in results]
+    return [
+        f"{result.name!r}: {count} of {counted(len(result.rows), 'training')} diverged and count as "
+        "models that find no cell; steps and minutes are of the others."
+        for result, count in zip(results, counts, strict=True)
+        if count
+    ]
 
 
 def _validation_remarks(results: Sequence[VariantResult], rank_by: RankBy) -> list[str]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from cellflow.config import TrainingConfig
-from cellflow.errors import CellflowError, ModelError
+from cellflow.errors import CellflowError, ModelError, TrainingDiverged
 from cellflow.network.devices import is_out_of_memory
 from cellflow.network.precision import autocast
 from cellflow.training.batches import Batch, CropSource, loader_threads, stream_batches
@@ -275,7 +275,7 @@ def _close_epoch(run: Run) -> None:
     position = run.settle()
     run.throughput.seconds += run.clock() - before
     if not math.isfinite(position.flow_loss + position.cell_loss):
-        raise ModelError(
+        raise TrainingDiverged(
             f"epoch {position.epoch + 1}: the loss is no longer finite; lower the learning rate "
             f"(now {run.config.learning_rate:g}) and start again"
         )

@@ -9,7 +9,7 @@ from cellflow.data.folds import read_folds
 from cellflow.data.images import write_png
 from cellflow.data.kaggle import KaggleImage, write_train_csv
 from cellflow.data.rle import labels_to_masks
-from cellflow.errors import ConfigError
+from cellflow.errors import ConfigError, TrainingDiverged
 from cellflow.experiments import families
 from cellflow.experiments.bench import open_bench
 from cellflow.experiments.families import Trained, changed
@@ -20,7 +20,7 @@ from cellflow.records import Prediction
 class ThresholdFamily:
     """Cells are what is brighter than ``dynamics.cellprob_threshold``; training notes its seed."""
 
-    OPTIONS = ("fails_on_fold", "pretrain_dir")
+    OPTIONS = ("fails_on_fold", "diverges_on_fold", "pretrain_dir")
 
     def __init__(self):
         self.trained, self.predicted = [], []
@@ -40,6 +40,8 @@ class ThresholdFamily:
     def train(self, job, report, say):
         if job.options.get("fails_on_fold") == job.fold:
             raise KeyboardInterrupt
+        if job.options.get("diverges_on_fold") == job.fold:
+            raise TrainingDiverged("the loss is no longer finite")
         done = job.folder / "done.json"
         if not done.exists():
             self.trained.append((job.config.training.seed, job.fold))

@@ -66,6 +66,31 @@ def test_an_interrupted_experiment_goes_on_where_it_stopped(family, experiment, 
     assert len(rows) == 6
 
 
+def test_a_training_that_diverges_is_a_result_and_does_not_stop_the_others(
+    family, experiment, bench
+):
+    text = """
+    folds = 3
+    [base]
+    family = "threshold"
+    [[variant]]
+    name = "between"
+    [[variant]]
+    name = "too fast"
+    diverges_on_fold = 1
+    """
+    plan = experiment([0], text)
+    rows = run_experiment(plan, bench(plan))
+    (lost,) = [row for row in rows if row.facts["diverged"]]
+    assert (lost.variant, lost.fold) == ("too fast", 1)
+    assert {image["score"] for image in lost.images.values()} == {0.0}
+    page = experiment_page(plan, rows)
+    assert "'too fast': 1 of 3 trainings diverged and count as models that find no cell" in page
+    family.trained.clear()
+    run_experiment(plan, bench(plan))
+    assert family.trained == []
+
+
 def test_the_cells_that_were_found_are_kept_as_a_submission(family, experiment, bench):
     plan = experiment([0])
     opened = bench(plan)
