@@ -162,8 +162,8 @@ def _remarks(results: Sequence[VariantResult], rank_by: RankBy) -> list[str]:
 def _diverged(results: Sequence[VariantResult]) -> list[str]:
     counts = [sum(bool(row.facts.get("diverged")) for row in result.rows) for result in results]
     return [
-        f"{result.name!r}: {count} of {counted(len(result.rows), 'training')} diverged and count as "
-        "models that find no cell; steps and minutes are of the others."
+        f"{result.name!r}: {count} of {counted(len(result.rows), 'training')} diverged and count "
+        "as models that find no cell; steps and minutes are of the others."
         for result, count in zip(results, counts, strict=True)
         if count
     ]
