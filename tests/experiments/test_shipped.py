@@ -130,3 +130,20 @@ def test_the_optimiser_file_killed_and_resumed_gives_the_same_store(
     more = read("optimiser", seeds=(0, 1), **changes)
     run_experiment(replace(more, variants=few), bench)
     assert {seed for seed, _ in family.trained} == {1}
+
+
+def test_the_command_line_names_seeds_and_folders(data, tmp_path, write_squares, monkeypatch):
+    monkeypatch.setattr("cellflow.training.rehearsal.measure_step", lambda config, device: 0.5)
+    places = ["--train-dir", str(data), "--store", str(tmp_path / "store"), "--dry-run"]
+    start = ["run", "livecell_transfer", *places]
+    missing = CliRunner().invoke(command, start)
+    assert "give --folder livecell=PATH: annotated images of LIVECell" in str(missing.exception)
+    wrong = CliRunner().invoke(command, [*start, "--folder", "livecell"])
+    assert wrong.exit_code == 2
+    assert "expected NAME=PATH" in wrong.output
+    other = write_squares(tmp_path / "other", 3, first=20)
+    options = ["--folder", f"livecell={other}", "--seed", "4", "--seed", "5", "--rank-by", "best"]
+    done = CliRunner().invoke(command, [*start, *options])
+    assert done.exit_code == 0, done.output
+    assert "5 variants × 5 folds × 2 seeds = 50 results, 0 in the store" in done.stdout
+    assert f"before them 2 trainings on {other} (3 images)" in done.stdout
