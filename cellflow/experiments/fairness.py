@@ -12,6 +12,7 @@ from cellflow.experiments.flow_families import flow_conditions
 from cellflow.experiments.plan import FOLDER_OPTIONS, Variant
 from cellflow.experiments.results import VariantResult, image_facts
 from cellflow.experiments.search import Search
+from cellflow.training.initial import DEFAULT_INIT, SCRATCH
 from cellflow.wording import counted
 
 SAME_TIME = 1.1
@@ -107,9 +108,8 @@ def _n_train(result: VariantResult) -> str:
 
 
 def _start(variant: Variant) -> str:
-    names = [f"from {variant.options.get('init', 'the family’s default')}"]
-    if variant.family == "cellpose":
-        names = ["from scratch"]
+    default = {"cellflow": DEFAULT_INIT, "cellpose": SCRATCH}.get(variant.family, "random weights")
+    names = [f"from {variant.options.get('init', default)}"]
     for key in FOLDER_OPTIONS:
         names += [f"{key} {folder}" for folder in variant.options.get(key, ())]
     return ", ".join(names)
@@ -135,7 +135,8 @@ def _minutes(results: Sequence[VariantResult]) -> str:
 
 def _kept(variant: Variant) -> str:
     training = variant.config.training
-    if training.keep == "best":
+    own = variant.options.get("settings", {}).get("training", {})  # of a baseline
+    if "best" in (training.keep, own.get("keep")):
         return "of the best validation on the held-out images, so its mAP is too high"
     if training.patience is not None:
         return "the held-out images ended the training, so its mAP is too high"

@@ -68,7 +68,11 @@ def test_other_images_seeds_and_starts_are_said():
     assert "seeds 0 ('a')" in line(rows, "folds and seeds")
     variants = (variant("a", init="scratch"), variant("b", pretrain_dir=["/x/livecell"]))
     assert "from scratch ('a')" in line(pair(), "start", variants)
-    assert "pretrain_dir /x/livecell ('b')" in line(pair(), "start", variants)
+    assert "from cyto3, pretrain_dir /x/livecell ('b')" in line(pair(), "start", variants)
+    settings = {"training": {"keep": "best"}}
+    detector = variant("b", family="mask-rcnn", settings=settings)
+    assert "from random weights ('b')" in line(pair(), "start", (A, detector))
+    assert "too high ('b')" in line(pair(), "choice of weights", (A, detector))
 
 
 def test_augmentation_and_weights_that_the_held_out_images_chose_are_said():

@@ -72,6 +72,13 @@ def test_there_is_one_for_each_section_of_the_seed_report(read):
     assert len(NAMES) == len(SECTIONS)
 
 
+def test_all_kinds_of_models_have_one_augmentation_and_choose_among_as_many_thresholds(read):
+    variants = [v for v in read("model_selection").variants if v.family != "cellpose"]
+    assert {v.config.augment.level for v in variants} == {"report"}
+    groups = [v.group for v in read("model_selection").variants]
+    assert {groups.count(name) for name in groups} == {4}
+
+
 def test_every_optimiser_searches_as_many_rates(read):
     groups = [variant.group for variant in read("optimiser").variants]
     assert {groups.count(name) for name in groups} == {4}
