@@ -140,8 +140,8 @@ def _remarks(results: Sequence[VariantResult], rank_by: RankBy) -> list[str]:
     lines += _diverged(results)
     if any(result.flows_kept for result in results):
         lines.append(
-            "With *: variants that differ in prediction alone read one output of the network; the first "
-            "of them pays for it."
+            "With *: variants that differ in prediction alone read one output of the network; the "
+            "first of them pays for it."
         )
     several = [result for result in results if result.n_seeds > 1]
     lines += [
