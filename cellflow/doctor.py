@@ -33,6 +33,7 @@ def machine_report() -> dict[str, str]:
         "processors": f"{n_processors()} usable of {os.cpu_count()}",
         **_torch_report(),
         **_weights_report(),
+        "extra rcnn": _rcnn_report(),
         "kernel cache": _kernel_cache(),
     }
 
@@ -97,6 +98,28 @@ def _run_small_job(folder: Path) -> None:
     polygon_to_runs(np.array([[1.0, 1.0], [4.0, 1.0], [4.0, 4.0]]), (8, 8))
     labels = read_label_image(next((folder / "labels").iterdir()))
     average_precision(labels, labels)
+    _warm_baselines()
+
+
+def _warm_baselines() -> None:
+    """Call the baselines' kernels on a cell of a few pixels; a training of theirs takes longer."""
+    from cellflow.baselines.flooding import flood
+    from cellflow.baselines.mask_pasting import paste_masks
+    from cellflow.baselines.suppression import suppress_boxes
+    from cellflow.baselines.truth_crops import TruthCrop, crop_masks
+    from cellflow.data.rle import labels_to_masks
+    from cellflow.inference.overlap_rules import resolve_overlap
+    from cellflow.records import Detections
+    from cellflow.training.augment import draw_warp
+    from cellflow.training.levels import LEVELS
+
+    labels = np.ones((8, 8), np.int32)
+    warp = draw_warp(np.random.default_rng(0), (8, 8), (8, 8), levers=LEVELS["none"])
+    truth = TruthCrop.of(crop_masks(labels_to_masks(labels), warp))
+    suppress_boxes(truth.boxes, np.ones(len(truth.boxes), np.float32), 0.5)
+    masks, _ = paste_masks(np.ones((1, 4, 4), np.float32), truth.boxes, (8, 8), 0.5)
+    resolve_overlap(Detections(name="", masks=masks))
+    flood(np.zeros((8, 8), np.float32), labels, labels > 0)
 
 
 def _torch_report() -> dict[str, str]:
@@ -126,6 +149,15 @@ def _weights_report() -> dict[str, str]:
         except CellflowError as error:
             report[f"weights {name}"] = f"none: {error}"
     return report
+
+
+def _rcnn_report() -> str:
+    from cellflow.baselines.operators import load_torchvision
+
+    try:
+        return str(load_torchvision())
+    except CellflowError as error:
+        return f"none: {error}"
 
 
 def _kernel_cache() -> str:

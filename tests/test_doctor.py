@@ -14,6 +14,7 @@ def test_the_report_names_versions_and_writes_nothing(tmp_path, monkeypatch):
     report = machine_report()
     assert report["weights cyto3"].startswith("none: no weights of cyto3 at ")
     assert {"cellflow", "torch", "device auto", "precision auto", "kernel cache"} <= set(report)
+    assert "torchvision" in report["extra rcnn"]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -78,7 +78,7 @@ class FitSession:
     _history: History = field(init=False)
     _key: str = field(init=False)
     _zero: float = field(init=False)
-    _saved_at: float = field(default=0.0, init=False)
+    _saved_at: float = field(init=False)
     _last_score: tuple[int, Score] | None = field(default=None, init=False)
 
     def run(self) -> None:
@@ -89,7 +89,7 @@ class FitSession:
         StepFinished
             A signal came; the iteration was finished and saved.
         """
-        self._zero = time.monotonic()
+        self._zero = self._saved_at = time.monotonic()
         self._key = self.data.run_key(self.model, self.config, self._hash_of_start())
         with self.folder.occupied(self.say):
             self._occupy()
@@ -170,8 +170,6 @@ class FitSession:
             self._zero -= found.seconds
             self._run.continue_from(found)
             self.say(f"continuing after iteration {found.iteration}")
-        else:
-            self._save()
         self._history = History(self.folder.metrics, self._intervals(self._run.position.closed))
 
     def _intervals(self, iterations: int) -> int:

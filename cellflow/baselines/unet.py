@@ -30,8 +30,6 @@ from cellflow.records import Shape
 BACKGROUND, INSIDE, BOUNDARY = range(3)
 """The three outputs."""
 
-EIGHT_NEIGHBOURS = np.ones((3, 3), int)
-
 
 class UNetLearner:
     """Says of each pixel whether it is inside a cell or on its boundary."""
@@ -61,12 +59,13 @@ class UNetLearner:
     def find(self, seen: torch.Tensor, shape: Shape, config: BaselineConfig) -> FoundCells:
         """Give the cells of the watershed; the score is the mean probability of being in a cell."""
         logits = self._logits(_padded(seen[None], len(config.unet.channels_per_level)))
-        logits = logits[..., : seen.shape[1], : seen.shape[2]]
-        shares = resize_image(functional.softmax(logits, dim=1), shape)[0].cpu().numpy()
-        labels = divide_cells(shares, config.unet)
+        shares = functional.softmax(logits[..., : seen.shape[1], : seen.shape[2]], dim=1)
+        markers = find_markers(shares[0].cpu().numpy(), config.unet)
+        there = resize_image(shares, shape)[0].cpu().numpy()
+        labels = divide_cells(there, _at_middles(markers, shape), config.unet)
         n_cells = int(labels.max(initial=0))
         numbers = np.arange(1, n_cells + 1)
-        scores = ndimage.mean(1 - shares[BACKGROUND], labels, numbers) if n_cells else np.zeros(0)
+        scores = ndimage.mean(1 - there[BACKGROUND], labels, numbers) if n_cells else np.zeros(0)
         return FoundCells(
             masks=labels_to_masks(labels),
             scores=np.clip(scores, 0, 1).astype(np.float32),
@@ -109,13 +108,37 @@ def pixel_classes(labels: NDArray[np.int32], boundary_width: int) -> NDArray[np.
     return classes.astype(np.int64)
 
 
-def divide_cells(shares: NDArray[np.float32], settings: UNetSettings) -> NDArray[np.int32]:
-    """Flood the foreground from its inner parts.
+def find_markers(shares: NDArray[np.float32], settings: UNetSettings) -> NDArray[np.int32]:
+    """Give the connected inner parts of the foreground.
+
+    Parameters
+    ----------
+    shares : (3, h, w) float32
+        Probabilities of background, inside and boundary at the resolution that the network sees:
+        at the image's own the rims of touching cells may be thinner than a pixel.
+    settings : UNetSettings
+
+    Returns
+    -------
+    (h, w) int32
+        1…N, 0 elsewhere.
+    """
+    foreground = 1 - shares[BACKGROUND] >= settings.foreground_threshold
+    inner = (shares[INSIDE] >= settings.marker_threshold) & foreground
+    markers: NDArray[np.int32] = ndimage.label(inner)[0].astype(np.int32)
+    return markers
+
+
+def divide_cells(
+    shares: NDArray[np.float32], markers: NDArray[np.int32], settings: UNetSettings
+) -> NDArray[np.int32]:
+    """Flood the foreground from the markers.
 
     Parameters
     ----------
     shares : (3, H, W) float32
         Probabilities of background, inside and boundary.
+    markers : (H, W) int32
     settings : UNetSettings
 
     Returns
@@ -124,11 +147,21 @@ def divide_cells(shares: NDArray[np.float32], settings: UNetSettings) -> NDArray
         0 background, cells 1…N without gaps; foreground without a marker belongs to none.
     """
     foreground = 1 - shares[BACKGROUND] >= settings.foreground_threshold
-    inner = (shares[INSIDE] >= settings.marker_threshold) & foreground
-    markers, n_markers = ndimage.label(inner, EIGHT_NEIGHBOURS)
-    if n_markers == 0:
-        return np.zeros(foreground.shape, np.int32)
-    return flood(1 - shares[INSIDE], markers.astype(np.int32), foreground)
+    labels = flood(1 - shares[INSIDE], markers, foreground)
+    is_there = np.bincount(labels.ravel(), minlength=1) > 0
+    is_there[0] = False
+    numbers = np.where(is_there, np.cumsum(is_there), 0).astype(np.int32)
+    numbered: NDArray[np.int32] = numbers[labels]
+    return numbered
+
+
+def _at_middles(labels: NDArray[np.int32], shape: Shape) -> NDArray[np.int32]:
+    """Sample labels at the middles of an image's pixels."""
+    rows, columns = (
+        ((np.arange(n) + 0.5) * own / n).astype(np.int64)
+        for n, own in zip(shape, labels.shape, strict=True)
+    )
+    return labels[np.ix_(rows, columns)]
 
 
 def _padded(images: torch.Tensor, n_levels: int) -> torch.Tensor:

@@ -57,7 +57,7 @@ def tiny_config(request):
             request.getfixturevalue("needs_torchvision")
         config = preset(model)
         chosen = {
-            "iterations": 4, "batch_size": 2, "crop_height": 96, "crop_width": 96,
+            "iterations": 4, "batch_size": 2, "crop_height": 64, "crop_width": 64,
             "learning_rate": 0.01, "validate_every": 2, "warmup": 2, "schedule": "constant",
             **training,
         }  # fmt: skip

@@ -17,7 +17,7 @@ from cellflow.data.rle import dense_to_masks, masks_to_dense
 from cellflow.metrics.average_precision import average_precision
 from cellflow.synth.samples import synthesize
 
-SIDE = 160
+SIDE = 96
 """Of the piece that is taken of each image, pixels."""
 
 SMALL_DETECTOR = DetectorSettings(
@@ -40,11 +40,18 @@ def given(masks):
 
 
 def piece(folder, name, kind, seed):
-    """The upper left piece of a synthetic image, with the cells that it shows."""
+    """The piece of a synthetic image that shows most cells, and those."""
     sample = synthesize(name, kind, np.random.default_rng(seed))
-    stack = masks_to_dense(sample.masks)[:, :SIDE, :SIDE]
-    masks = dense_to_masks(stack[stack.sum(axis=(1, 2)) >= 30])
-    write_png(folder / f"{name}.png", np.ascontiguousarray(sample.image[:SIDE, :SIDE]))
+    stack = masks_to_dense(sample.masks)
+    places = [
+        (slice(y, y + SIDE), slice(x, x + SIDE))
+        for y in range(0, stack.shape[1] - SIDE, SIDE // 2)
+        for x in range(0, stack.shape[2] - SIDE, SIDE // 2)
+    ]
+    rows, columns = max(places, key=lambda place: stack[:, *place].any(axis=(1, 2)).sum())
+    shown = stack[:, rows, columns]
+    masks = dense_to_masks(shown[shown.sum(axis=(1, 2)) >= 30])
+    write_png(folder / f"{name}.png", np.ascontiguousarray(sample.image[rows, columns]))
     return Entry(
         name=name,
         image_path=folder / f"{name}.png",
