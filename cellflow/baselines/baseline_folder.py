@@ -10,7 +10,6 @@
 It is no model folder of cellflow's own: ``cellflow predict`` takes no baseline for one.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from cellflow.baselines.initial_weights import WEIGHTS
 from cellflow.baselines.settings import BaselineConfig
 from cellflow.configfile import config_from_dict, config_to_dict
 from cellflow.errors import ConfigError, ModelError
+from cellflow.jsontext import read_object
 
 FORMAT = 1
 """Of `baseline.json`; a reader refuses a newer one."""
@@ -143,18 +143,10 @@ def read_baseline_folder(path: Path | str) -> BaselineFolder:
         It is none, it is broken, or a newer cellflow wrote it.
     """
     path = Path(path)
-    file = path / BASELINE
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(
-            f"{path}: no trained baseline: cannot read {BASELINE} ({error.strerror})"
-        ) from error
-    except ValueError as error:
-        raise ModelError(f"{file}: broken JSON: {error}") from error
-    if not isinstance(record, dict) or not isinstance(record.get("format"), int):
-        raise ModelError(f"{file}: expected a JSON object with a format")
-    if record["format"] > FORMAT:
+    if not is_baseline_folder(path):
+        raise ModelError(f"{path}: no trained baseline: it holds no {BASELINE}")
+    record = read_object(path / BASELINE, ModelError)
+    if record.get("format", FORMAT + 1) > FORMAT:
         raise ModelError(f"{path}: written by a newer cellflow; this is {__version__}")
     try:
         return BaselineFolder(
@@ -165,4 +157,4 @@ def read_baseline_folder(path: Path | str) -> BaselineFolder:
             record=record,
         )
     except (KeyError, TypeError, ConfigError) as error:
-        raise ModelError(f"{file} is broken: {error}") from error
+        raise ModelError(f"{path / BASELINE} is broken: {error}") from error

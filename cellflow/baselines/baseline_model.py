@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -14,14 +13,14 @@ from cellflow.baselines.build import build_learner
 from cellflow.baselines.choose_cells import choose_cells
 from cellflow.baselines.greys import grey_image, standardize
 from cellflow.baselines.initial_weights import WEIGHTS
-from cellflow.baselines.learner import FoundCells, Learner, resized_shape
+from cellflow.baselines.learner import FoundCells, Learner, whole_image
 from cellflow.baselines.settings import BaselineConfig
 from cellflow.errors import ModelError
 from cellflow.hashing import hash_file
 from cellflow.network.devices import choose_device, is_out_of_memory
 from cellflow.network.precision import autocast
-from cellflow.network.preprocess import resize_image
 from cellflow.records import Prediction
+from cellflow.training.augment import crop_picture
 
 Say = Callable[[str], None]
 
@@ -81,14 +80,13 @@ class Baseline:
     def find(self, image: NDArray[Any]) -> FoundCells:
         """Give all that the network lists of one image; the cells may overlap."""
         grey = grey_image(image)
-        seen = standardize(grey.units, None, grey, self.config.image)
+        crop = crop_picture(grey.units, whole_image(grey.shape, self.config.image.scale), 1)
+        seen = standardize(crop.image, crop.inside, grey, self.config.image)
         self.learner.network.eval()
         try:
             with torch.no_grad(), autocast(self.device, self.dtype):
-                tensor = torch.from_numpy(np.ascontiguousarray(seen)).to(self.device)
-                size = resized_shape(grey.shape, self.config.image.scale)
                 return self.learner.find(
-                    resize_image(tensor[None], size)[0], grey.shape, self.config
+                    torch.from_numpy(seen).to(self.device), grey.shape, self.config
                 )
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):

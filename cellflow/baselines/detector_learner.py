@@ -50,9 +50,10 @@ class DetectorLearner:
     def find(self, seen: torch.Tensor, shape: Shape, config: BaselineConfig) -> FoundCells:
         """Give the detections, from the highest score on."""
         [found] = self.network([_picture(seen)])
-        # From the middle of pixel 0 at 0 in what is seen, to the same in the image.
-        scale = seen.new_tensor([seen.shape[2] / shape[1], seen.shape[1] / shape[0]]).repeat(2)
-        boxes = (found["boxes"].float() + 0.5) / scale - 0.5
+        # The middle of the crop shows the middle of the image, see `whole_image`.
+        seen_middle = seen.new_tensor([seen.shape[2] / 2, seen.shape[1] / 2]).repeat(2)
+        middle = seen.new_tensor([shape[1] / 2, shape[0] / 2]).repeat(2)
+        boxes = (found["boxes"].float() - seen_middle) / config.image.scale + middle
         masks, kept = paste_masks(
             np.ascontiguousarray(found["masks"][:, 0].float().cpu().numpy()),
             np.ascontiguousarray(boxes.cpu().numpy()),

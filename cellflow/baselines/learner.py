@@ -1,5 +1,6 @@
 """What training and prediction ask of a model, whichever it is."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from cellflow.baselines.examples import Example
 from cellflow.baselines.settings import BaselineConfig
 from cellflow.records import CellMasks, Shape
+from cellflow.training.augment import Warp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,13 +58,25 @@ class Learner(Protocol):
         Parameters
         ----------
         seen : (1, h, w) float32 tensor, on the network's device
-            What the network sees: the image times the scale of the settings.
+            What the network sees: the crop `whole_image`.
         shape : (H, W)
             Of the image itself, which the cells are for.
         config : BaselineConfig
         """
 
 
-def resized_shape(shape: Shape, scale: float) -> Shape:
-    """Give the size at which the network sees an image."""
-    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+def whole_image(shape: Shape, scale: float) -> Warp:
+    """Give the crop that shows all of an image, as the network sees it in prediction.
+
+    Notes
+    -----
+    The same resampling as in training, so that a network finds pixels where it learnt them.
+    """
+    return Warp(
+        horizontal_flip=False,
+        vertical_flip=False,
+        angle=0.0,
+        scale=scale,
+        shift=(0.0, 0.0),
+        shape=(math.ceil(shape[0] * scale), math.ceil(shape[1] * scale)),
+    )

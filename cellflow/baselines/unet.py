@@ -10,6 +10,7 @@ Ronneberger et al., "U-Net", MICCAI 2015; the boundary as a class of its own as 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,13 +20,13 @@ from torch.nn import functional
 
 from cellflow.baselines.examples import Example
 from cellflow.baselines.flooding import flood
-from cellflow.baselines.learner import FoundCells
+from cellflow.baselines.learner import FoundCells, whole_image
 from cellflow.baselines.settings import BaselineConfig, UNetSettings
 from cellflow.config import NetworkConfig
 from cellflow.data.rle import labels_to_masks
 from cellflow.network.cpnet import N_INPUTS, build_network
-from cellflow.network.preprocess import resize_image
 from cellflow.records import Shape
+from cellflow.training.augment import Warp, crop_picture, crop_to_image
 
 BACKGROUND, INSIDE, BOUNDARY = range(3)
 """The three outputs."""
@@ -60,9 +61,11 @@ class UNetLearner:
         """Give the cells of the watershed; the score is the mean probability of being in a cell."""
         logits = self._logits(_padded(seen[None], len(config.unet.channels_per_level)))
         shares = functional.softmax(logits[..., : seen.shape[1], : seen.shape[2]], dim=1)
-        markers = find_markers(shares[0].cpu().numpy(), config.unet)
-        there = resize_image(shares, shape)[0].cpu().numpy()
-        labels = divide_cells(there, _at_middles(markers, shape), config.unet)
+        here = np.ascontiguousarray(shares[0].cpu().numpy())
+        back = replace(whole_image(shape, 1.0), scale=1 / config.image.scale)
+        there = crop_picture(here, back, len(here)).image
+        markers = _at_pixels(find_markers(here, config.unet), back)
+        labels = divide_cells(there, markers, config.unet)
         n_cells = int(labels.max(initial=0))
         numbers = np.arange(1, n_cells + 1)
         scores = ndimage.mean(1 - there[BACKGROUND], labels, numbers) if n_cells else np.zeros(0)
@@ -155,13 +158,15 @@ def divide_cells(
     return numbered
 
 
-def _at_middles(labels: NDArray[np.int32], shape: Shape) -> NDArray[np.int32]:
-    """Sample labels at the middles of an image's pixels."""
+def _at_pixels(labels: NDArray[np.int32], back: Warp) -> NDArray[np.int32]:
+    """Sample labels at the middles of an image's pixels, by nearest pixel."""
+    matrix = crop_to_image(back, (labels.shape[0], labels.shape[1]))
     rows, columns = (
-        ((np.arange(n) + 0.5) * own / n).astype(np.int64)
-        for n, own in zip(shape, labels.shape, strict=True)
+        np.rint(matrix[axis, axis] * np.arange(n) + matrix[axis, 2]).astype(np.int64)
+        for axis, n in enumerate(back.shape)
     )
-    return labels[np.ix_(rows, columns)]
+    sampled: NDArray[np.int32] = labels[np.ix_(rows, columns)]
+    return sampled
 
 
 def _padded(images: torch.Tensor, n_levels: int) -> torch.Tensor:

@@ -17,20 +17,22 @@ from cellflow.data.rle import dense_to_masks, masks_to_dense
 from cellflow.metrics.average_precision import average_precision
 from cellflow.synth.samples import synthesize
 
-SIDE = 96
+SIDE = 64
 """Of the piece that is taken of each image, pixels."""
+SCALE = 3
+"""Network pixels per image pixel."""
 
 SMALL_DETECTOR = DetectorSettings(
     backbone="resnet18",
     norm="group",
     pyramid_channels=64,
     box_features=256,
-    anchor_sizes=(24, 48, 64, 128, 256),
+    anchor_sizes=(36, 72, 96, 128, 256),
     rpn_before_train=600,
     rpn_before_test=600,
     rpn_after_train=300,
     rpn_after_test=300,
-    rois=128,
+    rois=96,
     detections=200,
 )
 
@@ -45,8 +47,8 @@ def piece(folder, name, kind, seed):
     stack = masks_to_dense(sample.masks)
     places = [
         (slice(y, y + SIDE), slice(x, x + SIDE))
-        for y in range(0, stack.shape[1] - SIDE, SIDE // 2)
-        for x in range(0, stack.shape[2] - SIDE, SIDE // 2)
+        for y in range(0, stack.shape[1] - SIDE, 32)
+        for x in range(0, stack.shape[2] - SIDE, 32)
     ]
     rows, columns = max(places, key=lambda place: stack[:, *place].any(axis=(1, 2)).sum())
     shown = stack[:, rows, columns]
@@ -72,7 +74,7 @@ def test_two_images_are_learnt_by_heart(request, tmp_path, model, iterations, ra
     config = preset(model)
     config = replace(
         config,
-        image=ImageSettings(scale=2.0),
+        image=ImageSettings(scale=float(SCALE)),
         detector=SMALL_DETECTOR,
         unet=UNetSettings(channels_per_level=(16, 32, 64)),
         training=replace(
@@ -80,8 +82,8 @@ def test_two_images_are_learnt_by_heart(request, tmp_path, model, iterations, ra
             iterations=iterations,
             validate_every=iterations,
             batch_size=2,
-            crop_height=2 * SIDE,
-            crop_width=2 * SIDE,
+            crop_height=SCALE * SIDE,
+            crop_width=SCALE * SIDE,
             optimizer="adamw",
             learning_rate=rate,
             warmup=20,

@@ -88,7 +88,7 @@ def test_a_folder_that_is_no_baseline_is_told(cellflow, competition, tmp_path):
         "baseline", "predict", competition / "train", "--model", tmp_path, "--out", "x.csv"
     )
     assert done.code == 1
-    assert "no trained baseline: cannot read baseline.json" in done.errors[0]
+    assert "no trained baseline: it holds no baseline.json" in done.errors[0]
 
 
 def test_without_the_extra_one_line_says_what_to_install(train, tmp_path, monkeypatch):
