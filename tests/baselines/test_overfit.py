@@ -65,7 +65,7 @@ def piece(folder, name, kind, seed):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "iterations", "rate"),
-    [("mask-rcnn", 300, 1e-3), ("cascade-mask-rcnn", 300, 1e-3), ("unet", 150, 5e-3)],
+    [("mask-rcnn", 300, 1e-3), ("cascade-mask-rcnn", 200, 1e-3), ("unet", 150, 5e-3)],
 )
 def test_two_images_are_learnt_by_heart(request, tmp_path, model, iterations, rate):
     if model != "unet":
