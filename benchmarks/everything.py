@@ -1,6 +1,7 @@
 """Run every benchmark and write `benchmarks/RESULTS.md`: machine, versions, commit, tables.
 
     make bench
+    python benchmarks/everything.py benchmarks/RESULTS-avx2.md
 
 Takes about twenty minutes on two processor cores; nothing else should run meanwhile. The network's
 part needs the model that `make demo` leaves in `runs/demo`.
@@ -21,6 +22,7 @@ SCRIPTS = ("targets", "dynamics", "rle", "read_kaggle", "score", "network", "lar
 
 def main() -> None:
     """Run the scripts one after the other, each in a fresh process."""
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "RESULTS.md"
     if not DEMO_MODEL.exists():
         sys.exit(f"{DEMO_MODEL} is missing; run `make demo` first")
     report = machine_report()
@@ -52,7 +54,7 @@ def main() -> None:
         block = done.stdout.rstrip()
         tabular = block if "\n| " in block else f"```\n{block}\n```"
         lines += ["", f"## {name}", "", tabular]
-        write_text(HERE / "RESULTS.md", "\n".join(lines) + "\n")
+        write_text(target, "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

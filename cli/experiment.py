@@ -41,7 +41,8 @@ _OPTIONS = (
         "assignments",
         multiple=True,
         metavar="KEY=VALUE",
-        help="Laid over the file's [base], such as init=scratch or training.n_epochs=20.",
+        help="Laid over the file's [base], such as training.n_epochs=20, or over what it says of "
+        "one family, such as unet.settings.training.iterations=200.",
     ),
     click.option(
         "--seed", "seeds", type=SEED, multiple=True, help="In the place of the file's; repeated."

@@ -8,10 +8,11 @@ from typing import Any
 
 from cellflow._version import __version__
 from cellflow.baselines.baseline_model import Baseline
-from cellflow.data.exports import FolderFormat, check_target, export, write_cells
+from cellflow.data.exports import FolderFormat, check_target
 from cellflow.data.images import read_image
-from cellflow.errors import DataError, ImageError
-from cellflow.inference.folder import FolderResult, check_names, partial_folder
+from cellflow.errors import ImageError
+from cellflow.inference.folder import check_names, partial_folder
+from cellflow.inference.outcome import FolderResult, conclude
 from cellflow.inference.store import Store
 from cellflow.pictures.overlay import save_overlay
 
@@ -60,24 +61,15 @@ def predict_images(
         if failure is not None:
             failures.append(failure)
         report(n_done, {"total": len(images)})
-    done = [path for path in images if store.has(path)]
-    if not done:
-        store.remove_if_empty()
-        raise DataError("no image could be done: " + "; ".join(failures[:3]))
-    for output in outputs:
-        export(output, store.load(done), folder_format)
-    if cells is not None:
-        write_cells(cells, store.load(done))
-    result = FolderResult(
-        n_images=len(done),
-        n_cells=sum(len(one.prediction.scores) for one in store.load(done)),
+    return conclude(
+        store,
+        images,
+        outputs,
+        folder_format=folder_format,
+        cells=cells,
         n_resumed=len(images) - len(left),
-        failures=tuple(failures),
-        outputs=tuple(outputs),
+        failures=failures,
     )
-    if not failures:
-        store.remove()
-    return result
 
 
 def _do(baseline: Baseline, path: Path, store: Store, overlays: Path | None) -> str | None:

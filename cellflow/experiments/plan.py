@@ -17,13 +17,19 @@
     score = 0.2725
 
     [base]                          # what all variants share
-    family = "cellflow"
     init = "scratch"
     [base.training]                 # any section of Config
     n_epochs = 120
 
+    [family.unet.settings.training] # what the variants of one family share, over [base]
+    iterations = 960
+
     [[variant]]                     # the first one is what the others are compared with
     name = "adamw"
+
+    [[variant]]
+    name = "semantic U-Net"
+    family = "unet"                 # "cellflow" where nothing is said
 
     [[variant]]
     name = "sgd"
@@ -51,7 +57,8 @@ from typing import Any, Literal, get_args
 from cellflow.config import Config
 from cellflow.configfile import config_from_dict
 from cellflow.errors import ConfigError
-from cellflow.experiments.settings_tree import combinations, merged, with_assignments
+from cellflow.experiments.layers import assigned, check_families, shared
+from cellflow.experiments.settings_tree import combinations, merged
 
 RankBy = Literal["last", "best", "last10", "stability"]
 """How the variants are ordered; `ranking` says what each means."""
@@ -65,7 +72,7 @@ FOLDER_OPTIONS = ("pretrain_dir", "extra_dir")
 
 _TOP = (
     *("name", "question", "section", "folds", "folds_file", "folds_seed", "seeds", "rank_by"),
-    *("folders", "reported", "base"),
+    *("folders", "reported", "base", "family"),
 )
 _REPORTED = ("name", "score", "minutes", "note")
 
@@ -160,7 +167,8 @@ def read_experiment(
     ----------
     path : path
     assignments : sequence of str
-        ``KEY=VALUE`` laid over the file's ``[base]``, so that a variant's own settings stand.
+        ``KEY=VALUE`` laid over the file's ``[base]``, and ``FAMILY.KEY=VALUE`` over its table of
+        that family, so that a variant's own settings stand.
     folders : mapping of name to path, optional
         For what the file's ``[folders]`` asks for.
     seeds, rank_by
@@ -175,7 +183,8 @@ def read_experiment(
     path = Path(path)
     tree = read_toml(path)
     try:
-        tree["base"] = with_assignments(tree.get("base", {}), assignments)
+        check_families(tree)
+        tree = assigned(tree, assignments)
         tree |= {"seeds": list(seeds)} if seeds else {}
         tree |= {"rank_by": rank_by} if rank_by else {}
         return _experiment(tree, path, folders or {})
@@ -210,7 +219,7 @@ def _experiment(tree: dict[str, Any], path: Path, given: Mapping[str, Path]) -> 
     variants = tuple(
         _variant(each, str(entry.get("name", "")), path.parent, folders)
         for entry in tree.get("variant", [])
-        for each in combinations(merged(tree.get("base", {}), entry))
+        for each in combinations(merged(shared(entry, tree), entry))
     )
     names = [variant.name for variant in variants]
     if not variants:

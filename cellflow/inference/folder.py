@@ -6,13 +6,13 @@ that an interrupted run goes on where it stopped.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
-from cellflow.data.exports import FolderFormat, check_target, export, write_cells
+from cellflow.data.exports import FolderFormat, check_target
 from cellflow.errors import ConfigError, DataError
 from cellflow.inference.image_job import ImageJob
 from cellflow.inference.model import Model
+from cellflow.inference.outcome import FolderResult, conclude, finished_images
 from cellflow.inference.overlap import finish_behind
 from cellflow.inference.parts import Shard, write_part
 from cellflow.inference.plan import plan_prediction, settle_precision
@@ -23,29 +23,6 @@ Say = Callable[[str], None]
 
 IN_FLIGHT = {"cpu": 1, "cuda": 3, "mps": 3}
 """Images that are worked on at the same time, by kind of device, where the settings do not say."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FolderResult:
-    """What `predict_folder` did.
-
-    Parameters
-    ----------
-    n_images, n_cells : int
-        Written to the outputs.
-    n_resumed : int
-        Images among them that an earlier, interrupted run had found.
-    failures : tuple of str
-        One sentence for every image that could not be read, or not fit into memory.
-    outputs : tuple of Path
-        What was written: the outputs, or the part of a shard.
-    """
-
-    n_images: int
-    n_cells: int
-    n_resumed: int
-    failures: tuple[str, ...]
-    outputs: tuple[Path, ...]
 
 
 def predict_folder(
@@ -118,27 +95,32 @@ def predict_folder(
     model = plan_prediction(model, left, store.state(), budget=budget, say=say)
     store.open(state_of(model))
     failures = _do_images(ImageJob(model, store, overlays, say), left, len(own), report)
-    done = [path for path in own if store.has(path)]
-    if own and not done:
-        store.remove_if_empty()
-        raise DataError("no image could be done: " + "; ".join(failures[:3]))
+    n_resumed = len(own) - len(left)
     if shard is not None:
-        write_part(store, shard, images, failures)
-    else:
-        for output in outputs:
-            export(output, store.load(done), folder_format)
-        if cells is not None:
-            write_cells(cells, store.load(done))
-    result = FolderResult(
+        return _leave_part(store, shard, images, n_resumed, failures)
+    return conclude(
+        store,
+        own,
+        outputs,
+        folder_format=folder_format,
+        cells=cells,
+        n_resumed=n_resumed,
+        failures=failures,
+    )
+
+
+def _leave_part(
+    store: Store, shard: Shard, images: Sequence[Path], n_resumed: int, failures: Sequence[str]
+) -> FolderResult:
+    done = finished_images(store, shard.of(images), failures)
+    write_part(store, shard, images, failures)
+    return FolderResult(
         n_images=len(done),
         n_cells=sum(len(one.prediction.scores) for one in store.load(done)),
-        n_resumed=len(own) - len(left),
+        n_resumed=n_resumed,
         failures=tuple(failures),
-        outputs=tuple(outputs) if shard is None else (store.folder,),
+        outputs=(store.folder,),
     )
-    if shard is None and not failures:
-        store.remove()
-    return result
 
 
 def partial_folder(output: Path) -> Path:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from cellflow.atomic import write_json
-from cellflow.data.exports import FolderFormat, Found, check_target, export, write_cells
+from cellflow.data.exports import FolderFormat, Found, check_target
 from cellflow.errors import ConfigError, DataError
+from cellflow.inference.outcome import write_outputs
 from cellflow.inference.store import (
     STATE,
     Store,
@@ -161,13 +162,9 @@ def merge_parts(
 
     for output in outputs:
         check_target(output, folder_format, len(kept))
-    for output in outputs:
-        export(output, load(), folder_format)
-    if cells is not None:
-        write_cells(cells, load())
     return MergeResult(
         n_images=len(kept),
-        n_cells=sum(len(one.prediction.scores) for one in load()),
+        n_cells=write_outputs(load, outputs, folder_format, cells),
         failures=tuple(text for part in parts for text in part.content["failures"]),
     )
 

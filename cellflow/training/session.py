@@ -14,7 +14,8 @@ from cellflow.network.precision import PrecisionChoice, choose_precision
 from cellflow.training.batches import CropSource
 from cellflow.training.budget import Pace, Plan
 from cellflow.training.cell_types import choose_images, learn_cell_types
-from cellflow.training.checkpoint import Position, load_checkpoint, save_checkpoint
+from cellflow.training.checkpoint import Position
+from cellflow.training.checkpointing import Checkpointing
 from cellflow.training.continuation import Start
 from cellflow.training.history import EpochRow, History
 from cellflow.training.interruption import InterruptFlag, StepFinished
@@ -25,12 +26,6 @@ from cellflow.training.ranks import Ranks, synchronize_statistics
 from cellflow.training.recipe import describe_recipe, role_of_held_out
 from cellflow.training.run_folder import RunFolder
 from cellflow.training.validation import Validator
-
-SECONDS_BETWEEN_CHECKPOINTS = 60.0
-"""Of training, at most; what a killed run loses of it, and a step more."""
-
-CHECKPOINT_SHARE = 0.05
-"""Of the time may be spent on the checkpoints that end epochs; shorter epochs end without."""
 
 NEWS = 0.1
 """A plan that changes by less is followed without a word."""
@@ -88,11 +83,12 @@ class Session:
             f"cellflow train --train-dir {self.materials.dataset.root} "
             f"--out {self.folder.path} --resume"
         )
-        self._saved_at, self._save_seconds = clock(), 0.0
-        self._key = self.materials.run_key(self.config)
         self._last_score: tuple[int, Score] | None = None
         self._told_epochs = 0
         self._run = self._make_run(report, interrupt)
+        self._checkpoints = Checkpointing(
+            folder, self._run, self.materials.run_key(self.config), clock
+        )
         self._validator = Validator(
             [fact.entry for fact in self.materials.validation],
             self.config,
@@ -120,10 +116,10 @@ class Session:
                 self._take_up()
                 self._announce()
                 train(self._run, after_step=self._after_step, end_epoch=self._end_epoch)
-                self._save()
+                self._checkpoints.save()
                 self._finish()
         except StepFinished as stop:
-            self._save()
+            self._checkpoints.save()
             epoch = self._run.position.epoch + 1
             self.say(f"stopped by {stop} in epoch {epoch}, saved; continue with:\n  {self._go_on}")
             raise
@@ -133,7 +129,7 @@ class Session:
         if self.ranks.in_first(self.folder.last.is_file):
             self._restore()
         else:
-            self._save()
+            self._checkpoints.save()
         epochs_done, is_first = self._run.position.epoch, self.ranks.is_first
         self._history = History(self.folder.metrics, epochs_done, writes=is_first)
         if self._is_stale:
@@ -210,9 +206,9 @@ class Session:
         if self._run.pace.is_time_to_plan:
             self._plan(self._run.position.step)
         if self._run.position.step == 1:  # the epoch before is closed, with its validation
-            self._save_where_cheap()
-        elif self._clock() - self._saved_at >= SECONDS_BETWEEN_CHECKPOINTS:
-            self._save()
+            self._checkpoints.save_where_cheap()
+        else:
+            self._checkpoints.save_when_due()
 
     def _end_epoch(self, rate: float) -> None:
         """Validate when it is due, write the epoch's line, plan anew."""
@@ -221,7 +217,7 @@ class Session:
         is_last = n_done == position.n_epochs
         score = None
         if self._validator.entries and (is_last or n_done % position.validate_every == 0):
-            self._save_where_cheap()
+            self._checkpoints.save_where_cheap()
             score = self._validate(n_done)
         self._history.add(
             EpochRow(
@@ -290,28 +286,9 @@ class Session:
                 f"{min(plan.n_epochs, plan.validate_every)} epochs"
             )
 
-    def _save(self) -> None:
-        if not self.ranks.is_first:
-            return
-        run, position, before = self._run, self._run.settle(), self._clock()
-        save_checkpoint(
-            self.folder.last, self.network, run.optimizer, position, self._key, run.average
-        )
-        self.folder.keep_best(position.best_epoch)
-        self._saved_at = self._clock()
-        self._save_seconds = self._saved_at - before
-
-    def _save_where_cheap(self) -> None:
-        """Save unless the last checkpoint is so recent that writing would weigh."""
-        since = self._clock() - self._saved_at
-        if since >= min(SECONDS_BETWEEN_CHECKPOINTS, self._save_seconds / CHECKPOINT_SHARE):
-            self._save()
-
     def _restore(self) -> None:
         run = self._run
-        found = load_checkpoint(
-            self.folder.last, self.network, run.optimizer, self._key, run.average
-        )
+        found = self._checkpoints.load()
         self._zero -= found.seconds
         if not run.pace.is_limited:
             # A budget that is lifted leaves the length that was asked for at first.

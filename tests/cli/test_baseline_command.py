@@ -47,6 +47,26 @@ def test_train_then_predict_into_every_format(train, cellflow, competition, tmp_
     assert checked.code == 0
 
 
+def test_compare_predicts_with_a_baseline_folder_as_predict_does(
+    train, cellflow, competition, tmp_path
+):
+    assert train().code == 0
+    found, truth = tmp_path / "found.csv", competition / "train.csv"
+    done = cellflow(
+        "baseline", "predict", competition / "train", "--model", tmp_path / "run", "--device",
+        "cpu", "--out", found,
+    )  # fmt: skip
+    assert done.code == 0
+    compared = cellflow(
+        "compare", tmp_path / "run", found, "--truth", truth, "--images", competition / "train",
+        "--json",
+    )  # fmt: skip
+    assert (compared.code, compared.errors) == (0, [])
+    folder, file = json.loads(compared.out)["scores"].values()
+    assert folder == file
+    assert not all(line.endswith(",") for line in found.read_text().split()[1:]), "no cell found"
+
+
 def test_the_same_command_again_does_nothing(train):
     assert train().code == 0
     again = train()

@@ -68,6 +68,9 @@ def test_a_grid_gives_a_variant_for_every_combination(tmp_path):
         ("[[variant]]\nname = 'a'\npretrain_dir = '{x}'", r"\[folders\] has no 'x'"),
         ("[folders]\nx = 'cells'\n[[variant]]\nname = 'a'", "give --folder x=PATH: cells"),
         ("[[reported]]\nname = 'x'\n[[variant]]\nname = 'a'", "expected name and score"),
+        ("[family.unet]\n[[variant]]\nname = 'a'", "no variant is of it; there are cellflow"),
+        ("family = 3\n[[variant]]\nname = 'a'", "family: expected tables"),
+        ("[[variant]]\nname = 'a'\nfamily = 3", "family: expected a name, found 3"),
         ("[[reported]]\nscor = 3\n[[variant]]\nname = 'a'", "reported: unknown key 'scor'"),
     ],
 )
@@ -99,6 +102,34 @@ def test_what_the_command_line_sets_lies_between_the_base_and_the_variants(tmp_p
     assert {v.options["init"] for v in plan.variants} == {"scratch"}
     assert {v.config.augment.level for v in plan.variants} == {"none"}
     assert (plan.seeds, plan.rank_by) == ((4, 5), "stability")
+
+
+def test_a_family_has_a_table_of_its_own(tmp_path):
+    text = """
+    [base.augment]
+    level = "none"
+    [family.cellflow.training]
+    n_epochs = 7
+    [family.unet.settings.training]
+    iterations = 30
+    [[variant]]
+    name = "a"
+    [[variant]]
+    name = "b"
+    [variant.training]
+    n_epochs = 9
+    [[variant]]
+    name = "c"
+    family = "unet"
+    """
+    given = ["cellflow.training.n_epochs=2", "unet.settings.training.iterations=5"]
+    a, b, c = read_experiment(write(tmp_path, text)).variants
+    assert [v.config.training.n_epochs for v in (a, b, c)] == [7, 9, 200]
+    assert c.options == {"settings": {"training": {"iterations": 30}}}
+    assert {v.config.augment.level for v in (a, b, c)} == {"none"}
+    a, b, c = read_experiment(tmp_path / "file.toml", assignments=given).variants
+    assert [v.config.training.n_epochs for v in (a, b)] == [2, 9]
+    assert c.options == {"settings": {"training": {"iterations": 5}}}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import torch
 
 from cellflow.config import Config, InferenceConfig, NetworkConfig, TrainingConfig
 from cellflow.network import cpnet
-from cellflow.training import session
+from cellflow.training import checkpointing
 from cellflow.training.fine_tune import fine_tune
 
 HALF = "half a file is written"
@@ -66,7 +66,7 @@ def die_at_event(kind, number, out):
 def train_until_done(data, out, seed):
     """Kill one child after the other; give the kinds of events at which they died."""
     rng, deaths = np.random.default_rng(seed), Counter()
-    session.SECONDS_BETWEEN_CHECKPOINTS = 0.0  # at every step
+    checkpointing.SECONDS_BETWEEN_CHECKPOINTS = 0.0  # at every step
     while True:
         # Later children live longer, so that there is an end.
         kind, number = str(rng.choice(EVENTS)), int(rng.integers(1 + 2 * deaths.total()))

@@ -18,7 +18,7 @@ from cellflow.data.folds import make_folds, write_folds
 from cellflow.data.images import read_image
 from cellflow.errors import ConfigError, DataError, ImageError, ModelError
 from cellflow.inference.predict import load_model
-from cellflow.training import session
+from cellflow.training import checkpointing, session
 from cellflow.training.fine_tune import fine_tune, recorded_config
 from cellflow.training.interruption import Preempted
 from cellflow.training.levels import LEVELS
@@ -298,7 +298,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_with_the_same_weights(
         raise SystemExit
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(session, "save_checkpoint", die)
+        patch.setattr(checkpointing, "save_checkpoint", die)
         again()
     weights = (first / "weights.safetensors").read_bytes()
     (first / "weights.safetensors").write_bytes((other / "weights.safetensors").read_bytes())
@@ -378,11 +378,11 @@ def test_a_run_killed_behind_a_better_validation_still_has_the_weights_it_needs(
 ):
     data, training = disc_folder(4), {"n_epochs": 3, "validate_every": 1, "keep": "best"}
     score_as(monkeypatch, [0.5, 0.6, 0.1, 0.1, 0.5])
-    monkeypatch.setattr(session, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(checkpointing, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
 
     def die(step, numbers):
         if step == 4:  # two steps an epoch: the last checkpoint is that of step 3
-            monkeypatch.setattr(session, "SECONDS_BETWEEN_CHECKPOINTS", 1e9)
+            monkeypatch.setattr(checkpointing, "SECONDS_BETWEEN_CHECKPOINTS", 1e9)
         if step == 5:
             raise SystemExit
 

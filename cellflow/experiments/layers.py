@@ -1,0 +1,58 @@
+"""What the variants of an experiment file share: its ``[base]``, and a table for each family."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cellflow.errors import ConfigError
+from cellflow.experiments.settings_tree import merged, with_assignments
+
+Tree = Mapping[str, Any]
+
+
+def shared(entry: Tree, tree: Tree) -> dict[str, Any]:
+    """Give what a ``[[variant]]`` stands on: ``[base]``, then the table of its family."""
+    return merged(tree.get("base", {}), tree.get("family", {}).get(_family_of(entry, tree), {}))
+
+
+def assigned(tree: Tree, assignments: Sequence[str]) -> dict[str, Any]:
+    """Lay ``KEY=VALUE`` over ``[base]``, and ``FAMILY.KEY=VALUE`` over the table of that family.
+
+    Raises
+    ------
+    ConfigError
+        A text has no ``=``, or a part of its key is a value.
+    """
+    families, result = _families(tree), dict(tree)
+    for text in assignments:
+        table = "family" if text.partition(".")[0] in families else "base"
+        result[table] = with_assignments(result.get(table, {}), [text])
+    return result
+
+
+def check_families(tree: Tree) -> None:
+    """Refuse a table for a family that no variant is of, since it would do nothing.
+
+    Raises
+    ------
+    ConfigError
+        Names the table and the families that there are.
+    """
+    tables = tree.get("family", {})
+    if not isinstance(tables, dict) or not all(isinstance(each, dict) for each in tables.values()):
+        raise ConfigError("family: expected tables, such as [family.unet.settings.training]")
+    used = _families(tree)
+    for name in tables:
+        if name not in used:
+            known = ", ".join(sorted(used))
+            raise ConfigError(f"[family.{name}]: no variant is of it; there are {known}")
+
+
+def _families(tree: Tree) -> set[str]:
+    return {_family_of(entry, tree) for entry in tree.get("variant", [])}
+
+
+def _family_of(entry: Tree, tree: Tree) -> str:
+    family = entry.get("family", tree.get("base", {}).get("family", "cellflow"))
+    if not isinstance(family, str):
+        raise ConfigError(f"family: expected a name, found {family!r}")
+    return family

@@ -1,0 +1,103 @@
+"""The end of a run over many images: from what the store has to the outputs."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cellflow.data.exports import FolderFormat, Found, export, write_cells
+from cellflow.errors import DataError
+from cellflow.inference.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderResult:
+    """What a run over many images did.
+
+    Parameters
+    ----------
+    n_images, n_cells : int
+        Written to the outputs.
+    n_resumed : int
+        Images among them that an earlier, interrupted run had found.
+    failures : tuple of str
+        One sentence for every image that could not be read, or not fit into memory.
+    outputs : tuple of Path
+        What was written: the outputs, or the part of a shard.
+    """
+
+    n_images: int
+    n_cells: int
+    n_resumed: int
+    failures: tuple[str, ...]
+    outputs: tuple[Path, ...]
+
+
+def finished_images(store: Store, images: Sequence[Path], failures: Sequence[str]) -> list[Path]:
+    """Give the images whose cells the store has.
+
+    Raises
+    ------
+    DataError
+        It has none of them; the first failures say why.
+    """
+    done = [path for path in images if store.has(path)]
+    if images and not done:
+        store.remove_if_empty()
+        raise DataError("no image could be done: " + "; ".join(failures[:3]))
+    return done
+
+
+def write_outputs(
+    load: Callable[[], Iterator[Found]],
+    outputs: Sequence[Path],
+    folder_format: FolderFormat,
+    cells: Path | None,
+) -> int:
+    """Write predictions to every output, and to the CSV of cells; give the number of cells.
+
+    Parameters
+    ----------
+    load : callable
+        Gives the predictions, one at a time, each time that it is called.
+    outputs : sequence of path
+        Files and folders as `export` knows them.
+    folder_format : {"tif", "seg", "roi"}
+    cells : path or None
+    """
+    for output in outputs:
+        export(output, load(), folder_format)
+    if cells is not None:
+        write_cells(cells, load())
+    return sum(len(one.prediction.scores) for one in load())
+
+
+def conclude(
+    store: Store,
+    images: Sequence[Path],
+    outputs: Sequence[Path],
+    *,
+    folder_format: FolderFormat,
+    cells: Path | None,
+    n_resumed: int,
+    failures: Sequence[str],
+) -> FolderResult:
+    """Write the outputs; the store goes once they are there and nothing is left to try again.
+
+    Raises
+    ------
+    DataError
+        No image could be done.
+    ConfigError
+        An output cannot be written.
+    """
+    done = finished_images(store, images, failures)
+    n_cells = write_outputs(lambda: store.load(done), outputs, folder_format, cells)
+    if not failures:
+        store.remove()
+    return FolderResult(
+        n_images=len(done),
+        n_cells=n_cells,
+        n_resumed=n_resumed,
+        failures=tuple(failures),
+        outputs=tuple(outputs),
+    )

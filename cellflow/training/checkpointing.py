@@ -1,0 +1,74 @@
+"""When a run is saved: after a minute at the latest, and at the end of an epoch where it is cheap."""
+
+from collections.abc import Callable
+
+from cellflow.training.checkpoint import Position, load_checkpoint, save_checkpoint
+from cellflow.training.loop import Run
+from cellflow.training.run_folder import RunFolder
+
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
+"""Of training, at most; what a killed run loses of it, and a step more."""
+
+CHECKPOINT_SHARE = 0.05
+"""Of the time may be spent on the checkpoints that end epochs; shorter epochs end without."""
+
+
+class Checkpointing:
+    """Saves a run, and takes it up again.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    run : Run
+        Its first process writes; in the others the methods do nothing.
+    run_key : str
+        As for `save_checkpoint`.
+    clock : callable
+        Seconds, monotonic.
+    """
+
+    def __init__(
+        self, folder: RunFolder, run: Run, run_key: str, clock: Callable[[], float]
+    ) -> None:
+        self._folder, self._run, self._key, self._clock = folder, run, run_key, clock
+        self._saved_at, self._save_seconds = clock(), 0.0
+
+    def save(self) -> None:
+        """Write a checkpoint now."""
+        run = self._run
+        if not run.ranks.is_first:
+            return
+        position, before = run.settle(), self._clock()
+        save_checkpoint(
+            self._folder.last, run.network, run.optimizer, position, self._key, run.average
+        )
+        self._folder.keep_best(position.best_epoch)
+        self._saved_at = self._clock()
+        self._save_seconds = self._saved_at - before
+
+    def save_when_due(self) -> None:
+        """Write a checkpoint when the last one is a minute old."""
+        if self._age >= SECONDS_BETWEEN_CHECKPOINTS:
+            self.save()
+
+    def save_where_cheap(self) -> None:
+        """Write a checkpoint unless the last one is so recent that writing would weigh."""
+        if self._age >= min(SECONDS_BETWEEN_CHECKPOINTS, self._save_seconds / CHECKPOINT_SHARE):
+            self.save()
+
+    def load(self) -> Position:
+        """Read the checkpoint into the run's network, optimiser and average; give its position.
+
+        Raises
+        ------
+        ModelError
+            As `load_checkpoint`.
+        """
+        run = self._run
+        return load_checkpoint(
+            self._folder.last, run.network, run.optimizer, self._key, run.average
+        )
+
+    @property
+    def _age(self) -> float:
+        return self._clock() - self._saved_at
