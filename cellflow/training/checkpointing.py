@@ -1,4 +1,4 @@
-"""When a run is saved: after a minute at the latest, and at the end of an epoch where it is cheap."""
+"""When a run is saved: after a minute at the latest, at the end of an epoch where it is cheap."""
 
 from collections.abc import Callable
 
