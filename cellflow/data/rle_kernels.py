@@ -14,8 +14,13 @@ _SPACE, _NEWLINE, _ZERO, _NINE, _MINUS = (ord(sign) for sign in " \n09-")
 
 
 TEN, ZERO = np.uint64(10), np.uint64(_ZERO)
-STRETCH = 64
-"""Pixels that are looked at together to see whether the label changes among them."""
+STRETCH = 512
+"""Pixels whose changes are marked before the marks are read; a multiple of 8."""
+
+_LAST_4, _ODD_2, _ODD_1 = (
+    np.uint64(mask) for mask in (0xFFFFFFFF00000000, 0xFFFF0000FFFF0000, 0xFF00FF00FF00FF00)
+)
+"""Among the 8 bytes of a word: the last four, every second pair, every second one."""
 
 
 @njit(cache=True, nogil=True)
@@ -193,35 +198,34 @@ def list_changes(
 
     Notes
     -----
-    Cost: two loads a pixel, vectorised; 2 processor cycles more a pixel of a stretch with a change,
-    without a branch, since where the changes are cannot be foreseen. Bound: the memory's bandwidth,
-    for one pass over the labels.
+    Each pixel gets a byte, 1 where it differs from the one before, by vector instructions; then 8
+    bytes are read as one word, in which only the marked ones are visited. Bytes count from the
+    least of the word, as all processors have it that torch runs on.
+
+    Cost: two loads and a byte stored a pixel, 1 / 8 of a test, and about 20 processor cycles a
+    change, since where they are cannot be foreseen. Bound: the memory's bandwidth, for one pass
+    over the labels.
     """
-    here_from, before_from = flat[1:], flat[:-1]
-    last = flat.size - (flat.size - first) % STRETCH
-    for at in range(first - 1, last - 1, STRETCH):
+    differs = np.zeros(STRETCH, np.uint8)
+    words, one = differs.view(np.uint64), np.uint64(1)
+    while first < flat.size:
         if n + STRETCH > changes.size:
-            return at + 1, n
-        here, before = here_from[at : at + STRETCH], before_from[at : at + STRETCH]
-        differs = np.int32(0)
-        for i in range(STRETCH):
-            differs |= here[i] ^ before[i]
-        if differs == 0:
-            continue
-        for i in range(0, STRETCH, 4):  # by fours, or half of the instructions were the loop's own
-            changes[np.uint64(n)] = at + 1 + i
-            n += here[i] != before[i]
-            changes[np.uint64(n)] = at + 2 + i
-            n += here[i + 1] != before[i + 1]
-            changes[np.uint64(n)] = at + 3 + i
-            n += here[i + 2] != before[i + 2]
-            changes[np.uint64(n)] = at + 4 + i
-            n += here[i + 3] != before[i + 3]
-    if n + STRETCH > changes.size:
-        return last, n
-    for at in range(last, flat.size):
-        changes[n] = at
-        n += flat[at] != flat[at - 1]
+            return first, n
+        length = min(STRETCH, flat.size - first)
+        here, before = flat[first : first + length], flat[first - 1 : first - 1 + length]
+        for i in range(length):
+            differs[i] = here[i] != before[i]
+        differs[length:] = 0
+        for word in range(STRETCH // 8):
+            left = words[word]
+            while left != 0:
+                mark = left & (~left + one)  # the lowest
+                byte = 4 * ((mark & _LAST_4) != 0)
+                byte += 2 * ((mark & _ODD_2) != 0) + ((mark & _ODD_1) != 0)
+                changes[np.uint64(n)] = first + 8 * word + byte
+                n += 1
+                left ^= mark
+        first += length
     return flat.size, n
 
 
