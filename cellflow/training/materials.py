@@ -189,7 +189,8 @@ def gather_materials(
     diameter = median_diameter(enough, per_image=config.training.rescaling == "image")
     diameter = config.network.diam_mean if math.isnan(diameter) else diameter
     validation = survey_images(_named(dataset, split.validation))
-    extra, overlapping = _extra(choices.get("extra_dirs") or (), validation, config)
+    unseen = _named(dataset, [*split.validation, *split.kept_out])
+    extra, overlapping = _extra(choices.get("extra_dirs") or (), unseen, config)
     return Materials(
         dataset=dataset,
         split=split,
@@ -205,7 +206,7 @@ def gather_materials(
 
 
 def _extra(
-    folders: Sequence[Path], held_out: Sequence[ImageFacts], config: Config
+    folders: Sequence[Path], held_out: Sequence[Entry], config: Config
 ) -> tuple[tuple[ImageFacts, ...], tuple[str, ...]]:
     """Give the images of other folders, and the names of those that show what is held out.
 
@@ -213,8 +214,8 @@ def _extra(
     -----
     Those are images of the same plate and well, or with the same file.
     """
-    groups = {fact.entry.group for fact in held_out} - {None}
-    files = {hash_file(fact.entry.image_path) for fact in held_out}
+    groups = {entry.group for entry in held_out} - {None}
+    files = {hash_file(entry.image_path) for entry in held_out}
     kept: list[Entry] = []
     overlapping = []
     for folder in folders:

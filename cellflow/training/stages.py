@@ -225,6 +225,7 @@ def _own_stages(
     if refit == "validation_then_train":
         passes = [(REFIT, inner.validation), ("", inner.train)]
     share = 1 / (1 + len(passes) * settings.refit_share)
+    inner = replace(inner, kept_out=tuple(outer.validation))
     main = Stage(name=MAIN, train_dir=train_dir, config=_scaled(config, share), split=inner)
     again = _scaled(
         config,

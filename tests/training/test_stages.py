@@ -112,6 +112,18 @@ def test_the_effect_of_a_refit_is_measured_on_a_fold_that_no_stage_saw(tmp_path,
     assert record["config"]["training"]["learning_rate"] == pytest.approx(0.001)
 
 
+def test_other_folders_beside_a_refit_show_nothing_of_the_fold(tmp_path, train):
+    data = write_disc_folder(tmp_path / "data", 9)
+    extra = write_disc_folder(tmp_path / "extra", 9)  # the same wells
+    folds = make_folds(open_dataset(data), 3, seed=0)
+    write_folds(tmp_path / "folds.json", folds)
+    given = {"folds_file": tmp_path / "folds.json", "fold": 1, "training": {"n_epochs": 1}}
+    out = train(data, refit="all", extra_dirs=[extra], **given)
+    main = record_of(out / "stages" / "main")["data"]
+    assert set(folds.folds[1].validation) < set(main["overlapping"])
+    assert main["n_extra"] == 9 - len(main["overlapping"])
+
+
 def test_a_model_of_all_images_carries_the_estimate_and_prints_no_score(tmp_path, train):
     data, said = write_disc_folder(tmp_path / "data", 9), []
     folds = tmp_path / "folds.json"
