@@ -117,9 +117,12 @@ def _start(variant: Variant) -> str:
 
 def _length(result: VariantResult, variant: Variant) -> str:
     steps = f"{_range([row.facts['n_steps'] for row in result.rows])} steps"
-    batch, budget = conditions(result, variant).get("batch"), variant.config.training.max_minutes
+    batch = conditions(result, variant).get("batch")
     text = f"{steps} of {batch}" if batch else steps
-    return text if budget is None else f"{text}, planned to take {budget:g} min"
+    # Of the trainings that were: a store keeps a result whatever time is asked for later.
+    budgets = {row.settings["config"]["training"].get("max_minutes") for row in result.rows} - {None}
+    told = " or ".join(f"{budget:g}" for budget in sorted(budgets))
+    return f"{text}, planned to take {told} min" if budgets else text
 
 
 def _minutes(results: Sequence[VariantResult]) -> str:

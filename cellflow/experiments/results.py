@@ -213,7 +213,7 @@ def _summarize(
         rank=mean if rank_by == "last" else rank_value(rows, rank_by),
         rows=tuple(rows),
         minutes=float(np.mean([row.facts["seconds"] for row in ended])) / 60,
-        predict_seconds=_seconds_an_image(rows),
+        predict_seconds=_seconds_an_image(ended),
         peak_megabytes=max(row.facts["peak_megabytes"] or math.nan for row in rows),
         flows_kept=any(row.facts.get("flows_kept") for row in rows),
         n_steps=ended[0].facts["n_steps"],

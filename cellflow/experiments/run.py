@@ -74,6 +74,7 @@ def run_experiment(
             job = _job(task, bench, device, shares=left[task.model_key] > 1)
             row = _compute(task, job, bench, report, say)
             bench.store.add(row)
+        if missing.pop(task.key, None):  # here or, meanwhile, by another process
             left[task.model_key] -= 1
             if not left[task.model_key]:
                 shutil.rmtree(bench.store.flows(task.model_key), ignore_errors=True)
@@ -101,9 +102,9 @@ def find_row(store: Store, task: Task) -> Row | None:
 
 
 def _named(row: Row, task: Task) -> Row:
-    """Give a row the names of this experiment, since another one may have computed it."""
+    """Give a row this experiment's name and number of its fold; another may have computed it."""
     facts = {**row.facts, "n_train": len(task.sides.train)}
-    return replace(row, variant=task.variant.name, facts=facts)
+    return replace(row, variant=task.variant.name, fold=task.fold, facts=facts)
 
 
 def _compute(task: Task, job: Job, bench: Bench, report: Report, say: Say) -> Row:

@@ -53,8 +53,8 @@ def plan_tasks(experiment: Experiment, bench: Bench) -> list[Task]:
     Raises
     ------
     ConfigError
-        A variant is of an unknown family, or one that is not installed; or it has an option or a
-        setting that its family does not know.
+        A variant is of an unknown family, or one that is not installed; it has an option or a
+        setting that its family does not know; or two differ in their budget of time alone.
     DataError
         A folder to train on before is missing, broken, or holds the experiment's own images.
     """
@@ -67,12 +67,26 @@ def plan_tasks(experiment: Experiment, bench: Bench) -> list[Task]:
             raise ConfigError(f"variant {variant.name!r}: {error}") from error
         for folder in variant.options.get("pretrain_dir", ()):
             bench.sources.require_foreign(folder)
-    return [
+    tasks = [
         _task(recipe, fold, bench)
         for recipes in _recipes(experiment, bench)
         for fold in range(len(bench.folds.folds))
         for recipe in recipes
     ]
+    _require_one_budget(tasks)
+    return tasks
+
+
+def _require_one_budget(tasks: Sequence[Task]) -> None:
+    """Refuse two budgets of time for one training: keys do not tell them apart."""
+    first: dict[str, Variant] = {}
+    for task in tasks:
+        one, other = first.setdefault(task.model_key, task.variant), task.variant
+        if one.config.training.max_minutes != other.config.training.max_minutes:
+            raise ConfigError(
+                f"variants {one.name!r} and {other.name!r} differ in training.max_minutes alone, "
+                "which is no other training for a store; vary training.n_epochs"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

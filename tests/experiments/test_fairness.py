@@ -75,6 +75,13 @@ def test_other_images_seeds_and_starts_are_said():
     assert "too high ('b')" in line(pair(), "choice of weights", (A, detector))
 
 
+def test_the_budget_that_is_told_is_that_of_the_training_not_of_the_file():
+    config = Config(training=TrainingConfig(max_minutes=5))
+    rows = [row("a", spread(0.3)), row("b", spread(0.2), config=config)]
+    longer = replace(B, config=Config(training=TrainingConfig(max_minutes=50)))
+    assert line(rows, "length", (A, longer)).endswith("224 px, planned to take 5 min ('b')")
+
+
 def test_augmentation_and_weights_that_the_held_out_images_chose_are_said():
     config = Config(augment=AugmentConfig(level="none"), training=TrainingConfig(keep="best"))
     variants = (A, replace(B, config=config))
