@@ -68,7 +68,6 @@ class VariantResult:
         are not those of one alone.
     n_steps, n_parameters : int
     learning_rate : str
-    device : str
     """
 
     name: str
@@ -88,7 +87,6 @@ class VariantResult:
     n_steps: int
     n_parameters: int
     learning_rate: str
-    device: str
 
 
 def summarize(
@@ -219,7 +217,6 @@ def _summarize(
         n_steps=ended[0].facts["n_steps"],
         n_parameters=ended[0].facts["n_parameters"],
         learning_rate=_learning_rate(ended[0]),
-        device=ended[0].facts["device"],
     )
 
 
