@@ -56,7 +56,8 @@ def plan_tasks(experiment: Experiment, bench: Bench) -> list[Task]:
         A variant is of an unknown family, or one that is not installed; it has an option or a
         setting that its family does not know; or two differ in their budget of time alone.
     DataError
-        A folder to train on before is missing, broken, or holds the experiment's own images.
+        A folder to train on before is missing, broken, or holds the experiment's own images or
+        others of their wells; or initial weights were trained on them.
     """
     for variant in experiment.variants:
         try:
@@ -67,6 +68,7 @@ def plan_tasks(experiment: Experiment, bench: Bench) -> list[Task]:
             raise ConfigError(f"variant {variant.name!r}: {error}") from error
         for folder in variant.options.get("pretrain_dir", ()):
             bench.sources.require_foreign(folder)
+        bench.sources.require_unseen(variant.options.get("init"))
     tasks = [
         _task(recipe, fold, bench)
         for recipes in _recipes(experiment, bench)
