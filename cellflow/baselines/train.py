@@ -46,12 +46,12 @@ class TrainedBaseline:
     ----------
     folder : Path
     n_steps, n_parameters : int
-        Iterations; weights that the optimiser may move.
+        Iterations of all stages; weights that the optimiser may move.
     seconds : float
         Of training, over all sittings and stages.
     device : str
     curve : tuple of (step, seconds, mAP)
-        Of the validations on the held-out images.
+        Of the validations on the held-out images; steps and seconds count from the first stage.
     versions : mapping of str to str
     conditions : mapping of str to str
         What a fair comparison asks for, in words: ``batch``, ``augmentation``, ``overlaps``,
@@ -240,16 +240,17 @@ def read_trained(folder: Path) -> TrainedBaseline:
     found, run = read_baseline_folder(folder), RunFolder(path=folder)
     record = found.record
     earlier = folder / STAGES / PRETRAIN
-    before = read_baseline_folder(earlier).record["run"]["seconds"] if earlier.is_dir() else 0.0
+    before = read_baseline_folder(earlier).record["run"] if earlier.is_dir() else {}
+    steps, seconds = before.get("n_steps", 0), before.get("seconds", 0.0)
     facts = record["run"]
     return TrainedBaseline(
         folder=folder,
-        n_steps=facts["n_steps"],
+        n_steps=steps + facts["n_steps"],
         n_parameters=facts["n_parameters"],
-        seconds=before + facts["seconds"],
+        seconds=seconds + facts["seconds"],
         device=facts["device"],
         curve=tuple(
-            (row.step, row.seconds, row.validation_map)
+            (steps + row.step, seconds + row.seconds, row.validation_map)
             for row in read_rows(run.metrics)
             if row.validation_map is not None
         ),

@@ -148,10 +148,21 @@ def test_other_data_first_gives_what_fits_and_new_classes(tmp_path, disc_entries
     earlier = read_baseline_folder(done.folder / "stages" / "pretrain")
     assert earlier.classes == ("A172", "MCF7")
     assert earlier.record["run"]["n_steps"] == 3
+    assert done.n_steps == 3 + 2
     assert read_baseline_folder(done.folder).classes == ("cort",)
     [taken] = [line for line in said if "tensors taken" in line]
     assert "roi_heads.box_predictor" in taken
     assert "backbone" not in taken.partition("stay random")[2]
+
+
+def test_steps_and_validations_count_from_the_first_stage(tmp_path, disc_entries, tiny_config):
+    config = tiny_config("unet", iterations=2, pretrain_iterations=3)
+    entries, others = disc_entries(2), disc_entries(2, seed=7)
+    done = run(tmp_path, "unet", entries, config, held_out=disc_entries(1, seed=3), pretrain=others)
+    earlier = read_baseline_folder(done.folder / "stages" / "pretrain").record["run"]
+    assert done.n_steps == 5
+    assert done.curve[-1][0] == 5
+    assert done.curve[-1][1] > earlier["seconds"]
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])
