@@ -66,6 +66,13 @@ class BaselineFamily:
             except ModelError as error:
                 raise ConfigError(str(error)) from error
 
+    def own_settings(
+        self, options: Mapping[str, Any], config: Config
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """Give what the preset and the file come to."""
+        whole = config_to_dict(baseline_config(self.model, options, config))
+        return {f"settings.{section}": values for section, values in whole.items()}
+
     def n_steps(self, options: Mapping[str, Any], config: Config, n_images: int) -> int:
         """Give the iterations."""
         return baseline_config(self.model, options, config).training.iterations

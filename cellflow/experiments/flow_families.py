@@ -30,6 +30,12 @@ class CellflowFamily:
         if final is not None and final not in get_args(Refit):
             raise ConfigError(f"final: expected {' or '.join(get_args(Refit))}, found {final!r}")
 
+    def own_settings(
+        self, options: Mapping[str, Any], config: Config
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """Give nothing: all is in `Config`."""
+        return {}
+
     def n_steps(self, options: Mapping[str, Any], config: Config, n_images: int) -> int:
         """Give epochs times batches; a refit adds its share for each of its passes."""
         steps = _n_steps(config, n_images)
@@ -118,6 +124,12 @@ class CellposeFamily:
         from cellflow.comparison.reference import require_possible
 
         require_possible(config)
+
+    def own_settings(
+        self, options: Mapping[str, Any], config: Config
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """Give nothing: all is in `Config`."""
+        return {}
 
     def n_steps(self, options: Mapping[str, Any], config: Config, n_images: int) -> int:
         """Give epochs times batches."""

@@ -47,7 +47,7 @@ class Row:
     key : str
     fold, seed : int
     settings : mapping
-        The whole configuration, the family and its options.
+        The whole configuration with the family's own settings, the family and its options.
     images : mapping of name to (cell_type, group, score, n_truths, n_predicted, precision)
         Of the held-out images.
     curve : tuple of (step, seconds, mAP)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cellflow.configfile import changes_from_default
+from cellflow.configfile import changes_from_default, config_to_dict
 from cellflow.data.folds import Fold
 from cellflow.errors import ConfigError
 from cellflow.experiments.bench import Bench
@@ -89,6 +89,20 @@ def _require_one_budget(tasks: Sequence[Task]) -> None:
                 f"variants {one.name!r} and {other.name!r} differ in training.max_minutes alone, "
                 "which is no other training for a store; vary training.n_epochs"
             )
+
+
+def settings_of(variant: Variant, predict: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Give all settings of a variant, for the comparison with those that a store keeps.
+
+    Parameters
+    ----------
+    variant : Variant
+    predict : mapping of section to (mapping of key to any)
+        `Variant.predict`, or nothing for those of its training.
+    """
+    family = find_family(variant.family, variant.options)
+    own = family.own_settings(variant.options, variant.config)
+    return {**config_to_dict(changed(variant.config, predict)), **own}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
