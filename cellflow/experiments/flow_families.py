@@ -123,7 +123,7 @@ class CellposeFamily:
         """See that Cellpose has the settings that are asked for."""
         from cellflow.comparison.reference import require_possible
 
-        require_possible(config)
+        require_possible(changed(config, predict))
 
     def own_settings(
         self, options: Mapping[str, Any], config: Config

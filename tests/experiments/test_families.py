@@ -10,10 +10,13 @@ from cellflow_cli.experiment import command
 from click.testing import CliRunner
 from drawn_discs import write_disc_folder
 
-from cellflow.errors import ConfigError
+from cellflow.comparison.reference import train_reference
+from cellflow.config import Config
+from cellflow.errors import ConfigError, DataError
 from cellflow.experiments.bench import open_bench
 from cellflow.experiments.plan import read_experiment
 from cellflow.experiments.run import finished_rows, run_experiment
+from cellflow.training.run_folder import RunFolder
 
 SMALL = """
 folds = 2
@@ -99,6 +102,15 @@ def test_cellpose_itself_trains_and_predicts_on_the_same_folds(discs, tmp_path):
     assert {row.facts["n_parameters"] for row in rows} == {6_600_845}
 
 
+def test_cellposes_own_trainer_keeps_other_processes_out(tmp_path):
+    folder = tmp_path / "model"
+    with (
+        RunFolder(path=folder).occupied(),
+        pytest.raises(DataError, match="another process is training there"),
+    ):
+        train_reference([], Config(), folder, "cpu")
+
+
 STAGES = """
 folds = 2
 [base]
@@ -171,7 +183,13 @@ def test_folds_share_the_stage_on_other_images_and_steps_count_over_all_stages(t
         ('final = "never"', "final: expected validation_then_train or all, found 'never'"),
         ('color = "red"', "unknown option 'color' of the family cellflow; known: init, pretrain"),
         ('family = "cellpose"\ninit = "scratch"', "unknown option 'init' of the family cellpose"),
-        ('family = "cellpose"\ntraining.style = false', "Cellpose's own trainer has neither"),
+        ('family = "cellpose"\ntraining.style = false', "Cellpose's own .* no training.style"),
+        ('family = "cellpose"\ntraining.schedule = "step"', "Cellpose has no schedule step"),
+        ('family = "cellpose"\ntraining.max_minutes = 3', "no training.max_minutes"),
+        (
+            'family = "cellpose"\npredict.dynamics.score_threshold = 0.5',
+            "no dynamics.score_threshold",
+        ),
     ],
 )
 def test_what_a_family_cannot_do_is_refused_before_anything_trains(discs, tmp_path, base, message):
