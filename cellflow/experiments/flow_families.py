@@ -1,6 +1,7 @@
 """Flow-field networks in experiments: ours, and Cellpose's own trainer and ``eval``."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -90,15 +91,25 @@ class CellflowFamily:
     def predict(
         self, job: Job, changes: Mapping[str, Mapping[str, Any]], entries: Sequence[Entry]
     ) -> Iterator[Prediction]:
-        """Predict with the model folder, or with what is kept of its output."""
+        """Predict with the model folder, or with what is kept of its output.
+
+        Notes
+        -----
+        A folder that was tuned afterwards has thresholds that the held-out images chose; those of
+        the job stand in their place.
+        """
         from cellflow.hashing import hash_file
         from cellflow.inference.predict import load_model
         from cellflow.network.model_folder import WEIGHTS
         from cellflow.tuning.flow_cache import FlowCache
 
-        model = load_model(
-            job.folder, device=job.device, change=lambda config: changed(config, changes)
-        )
+        def untuned(config: Config) -> Config:
+            own = job.config
+            return changed(replace(config, dynamics=own.dynamics, inference=own.inference), changes)
+
+        model = load_model(job.folder, device=job.device, change=untuned)
+        finder = replace(model.finder, per_cell_type={}, confidence=None)
+        model = replace(model, finder=finder)
         if job.flows is None:
             for entry in entries:
                 yield model.predict(entry.load().image, entry.name)

@@ -1,6 +1,7 @@
 """The real families, on discs that a small network learns within seconds."""
 
 import re
+import shutil
 import signal
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from cellflow.errors import ConfigError, DataError
 from cellflow.experiments.bench import open_bench
 from cellflow.experiments.plan import read_experiment
 from cellflow.experiments.run import finished_rows, run_experiment
+from cellflow.network.thresholds import CellSettings, Thresholds, write_thresholds
 from cellflow.training.run_folder import RunFolder
 
 SMALL = """
@@ -264,3 +266,19 @@ def test_what_the_network_says_is_kept_while_several_ask_and_changes_no_answer(d
     assert {row.key: (row.variant, row.images) for row in rows} == wanted
     counts = {row.variant: sum(i["n_predicted"] for i in row.images.values()) for row in rows}
     assert len(set(counts.values())) > 2  # the variants do differ
+
+
+def test_thresholds_that_the_held_out_images_chose_do_not_come_back_as_a_result(discs, tmp_path):
+    file = write_experiment(tmp_path, 'init = "scratch"', 4)
+    file.write_text(file.read_text() + ANSWERS.partition("[[variant]]")[0])
+    plan = read_experiment(file)
+    bench = open_bench(plan, discs, tmp_path / "store")
+    first = run_experiment(plan, bench, device="cpu")
+    tuned = CellSettings(min_size=100_000)
+    for folder in (tmp_path / "store" / "models").glob("*/"):
+        kinds = {"cort": tuned}
+        write_thresholds(folder, Thresholds(default=tuned, per_cell_type=kinds, tuned=True))
+    shutil.rmtree(tmp_path / "store" / "rows")
+    again = run_experiment(plan, bench, device="cpu")
+    assert sum(i["n_predicted"] for row in first for i in row.images.values()) > 0
+    assert [row.images for row in again] == [row.images for row in first]
