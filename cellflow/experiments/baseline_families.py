@@ -16,6 +16,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellflow.config import Config
@@ -56,8 +57,13 @@ class BaselineFamily:
         self, options: Mapping[str, Any], config: Config, predict: Mapping[str, Mapping[str, Any]]
     ) -> None:
         """See that the settings are possible ones, and that torchvision is there if need be."""
+        from cellflow.baselines.settings import RANDOM
+
         with_cells(baseline_config(self.model, options, config), predict)
         _folders(options)
+        init = options.get("init", RANDOM)
+        if init != RANDOM and not (isinstance(init, str) and Path(init).exists()):
+            raise ConfigError(f"init: expected {RANDOM!r} or the path of weights, found {init!r}")
         if self.model != "unet":
             from cellflow.baselines.operators import load_torchvision
 

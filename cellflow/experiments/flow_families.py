@@ -25,9 +25,14 @@ class CellflowFamily:
         self, options: Mapping[str, Any], config: Config, predict: Mapping[str, Mapping[str, Any]]
     ) -> None:
         """See that the values of the options are possible ones."""
+        from cellflow.network.cpnet import PRETRAINED
+
         init, final = options.get("init", "scratch"), options.get("final")
         if not isinstance(init, str) or not init:
             raise ConfigError(f"init: expected a name or a path, found {init!r}")
+        if init not in ("scratch", *PRETRAINED) and not Path(init).exists():
+            known = ", ".join(("scratch", *PRETRAINED))
+            raise ConfigError(f"init: no such file or folder, {init!r}, nor one of {known}")
         if final is not None and final not in get_args(Refit):
             raise ConfigError(f"final: expected {' or '.join(get_args(Refit))}, found {final!r}")
 

@@ -182,6 +182,8 @@ def test_folds_share_the_stage_on_other_images_and_steps_count_over_all_stages(t
     ("base", "message"),
     [
         ("init = 3", "init: expected a name or a path, found 3"),
+        ('init = "cito3"', "init: no such file or folder, 'cito3', nor one of scratch, "),
+        ('family = "unet"\ninit = "scratch"', "init: expected 'random' or the path of weights"),
         ('final = "never"', "final: expected validation_then_train or all, found 'never'"),
         ('color = "red"', "unknown option 'color' of the family cellflow; known: init, pretrain"),
         ('family = "cellpose"\ninit = "scratch"', "unknown option 'init' of the family cellpose"),
