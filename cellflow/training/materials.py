@@ -208,7 +208,22 @@ def gather_materials(
 def _extra(
     folders: Sequence[Path], held_out: Sequence[Entry], config: Config
 ) -> tuple[tuple[ImageFacts, ...], tuple[str, ...]]:
+    """Give the images of other folders, and the names of those that show what is held out."""
+    kept, overlapping = unseen_images(folders, held_out)
+    facts = survey_images(kept)
+    few = config.training.min_cells
+    return tuple(fact for fact in facts if fact.n_cells >= few), overlapping
+
+
+def unseen_images(
+    folders: Sequence[Path], held_out: Sequence[Entry]
+) -> tuple[list[Entry], tuple[str, ...]]:
     """Give the images of other folders, and the names of those that show what is held out.
+
+    Raises
+    ------
+    DataError
+        A folder has no image with truth, or a file cannot be read.
 
     Notes
     -----
@@ -227,9 +242,7 @@ def _extra(
                 overlapping.append(entry.name)
             else:
                 kept.append(entry)
-    facts = survey_images(kept)
-    few = config.training.min_cells
-    return tuple(fact for fact in facts if fact.n_cells >= few), tuple(overlapping)
+    return kept, tuple(overlapping)
 
 
 def _named(dataset: Dataset, names: Sequence[str]) -> list[Entry]:

@@ -49,6 +49,17 @@ def test_other_folders_come_first_and_pass_their_weights_on(tmp_path, train):
     assert before == [(first / "weights.safetensors").stat().st_mtime_ns for first in firsts]
 
 
+def test_other_folders_before_show_nothing_of_what_is_held_out(tmp_path, train):
+    data, said = write_disc_folder(tmp_path / "data", 5), []
+    other = write_disc_folder(tmp_path / "other", 5)  # the same wells
+    out = train(data, pretrain_dirs=[other], said=said, training={"n_epochs": 1})
+    held_out = set(record_of(out)["data"]["validation"])
+    before = record_of(out / "stages" / "pretrain-1")["data"]
+    assert held_out
+    assert not held_out & {*before["train"], *before["validation"]}
+    assert any("left out, since they show what is held out: 1 (" in line for line in said)
+
+
 def test_a_stop_between_two_stages_goes_on_with_the_second(tmp_path, train, monkeypatch):
     other = write_disc_folder(tmp_path / "other", 3, seed=5)
     data, tuned = write_disc_folder(tmp_path / "data", 4), []
