@@ -18,6 +18,7 @@ from cellflow.network.devices import choose_device
 from cellflow.training.history import read_rows
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.levels import describe_levers
+from cellflow.training.materials import unseen_images
 from cellflow.training.run_folder import STAGES, RunFolder, new_run_folder
 from cellflow.training.split import split_dataset
 
@@ -192,7 +193,8 @@ def train_on_folder(
     validation_share : float
         Of the images that is held out when there is no folds file; 0 = none.
     pretrain_dirs : sequence of path
-        Folders of annotated images, trained on together before.
+        Folders of annotated images, trained on together before, without what shows the held-out
+        images.
     say : callable
         Told what was found and chosen.
 
@@ -209,24 +211,22 @@ def train_on_folder(
     split = split_dataset(dataset, validation_share, folds_file, fold)
     by_name = {entry.name: entry for entry in dataset.annotated}
     say(f"{train_dir}: {dataset.layout} layout; held out: {split.reason}")
+    held_out = [by_name[name] for name in split.validation]
+    others, overlapping = unseen_images(pretrain_dirs, held_out)
+    if overlapping:
+        some = ", ".join(overlapping[:3])
+        say(f"left out, since they show what is held out: {len(overlapping)} ({some})")
     return train_baseline(
         model,
         [by_name[name] for name in split.train],
-        [by_name[name] for name in split.validation],
+        held_out,
         config,
         out,
         train_dir=Path(train_dir),
-        pretrain=[entry for path in pretrain_dirs for entry in _annotated(path)],
+        pretrain=others,
         say=say,
         **options,
     )
-
-
-def _annotated(path: Path) -> tuple[Entry, ...]:
-    dataset = open_dataset(path)
-    if not dataset.annotated:
-        raise DataError(f"{path}: no image with truth ({dataset.layout} layout)")
-    return dataset.annotated
 
 
 def read_trained(folder: Path) -> TrainedBaseline:

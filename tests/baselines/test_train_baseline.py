@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from drawn_discs import write_disc_folder
 from safetensors.torch import load_file
 
 from cellflow.baselines import fit_session
 from cellflow.baselines.baseline_folder import read_baseline_folder
 from cellflow.baselines.baseline_model import load_baseline
 from cellflow.baselines.settings import CellSettings
-from cellflow.baselines.train import train_baseline
+from cellflow.baselines.train import train_baseline, train_on_folder
 from cellflow.errors import ConfigError, DataError, ModelError
 from cellflow.training.history import read_rows
 from cellflow.training.interruption import Preempted
@@ -153,6 +154,19 @@ def test_other_data_first_gives_what_fits_and_new_classes(tmp_path, disc_entries
     [taken] = [line for line in said if "tensors taken" in line]
     assert "roi_heads.box_predictor" in taken
     assert "backbone" not in taken.partition("stay random")[2]
+
+
+def test_other_data_first_shows_nothing_of_what_is_held_out(tmp_path, tiny_config):
+    config, said = tiny_config("unet", iterations=1, pretrain_iterations=1), []
+    data = write_disc_folder(tmp_path / "discs", 5)
+    other = write_disc_folder(tmp_path / "other", 5)  # the same wells
+    given = {"pretrain_dirs": [other], "device": "cpu", "say": said.append}
+    done = train_on_folder("unet", data, tmp_path / "run", config, **given)
+    held_out = set(read_baseline_folder(done.folder).record["data"]["validation"])
+    before = read_baseline_folder(done.folder / "stages" / "pretrain").record["data"]
+    assert held_out
+    assert not held_out & set(before["train"])
+    assert any("left out, since they show what is held out: 1 (" in line for line in said)
 
 
 def test_steps_and_validations_count_from_the_first_stage(tmp_path, disc_entries, tiny_config):
