@@ -18,6 +18,7 @@ from cellflow.network.devices import choose_device
 from cellflow.training.history import read_rows
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.levels import describe_levers
+from cellflow.training.materials import unseen_images
 from cellflow.training.run_folder import STAGES, RunFolder, new_run_folder
 from cellflow.training.split import split_dataset
 
@@ -46,12 +47,12 @@ class TrainedBaseline:
     ----------
     folder : Path
     n_steps, n_parameters : int
-        Iterations; weights that the optimiser may move.
+        Iterations of all stages; weights that the optimiser may move.
     seconds : float
         Of training, over all sittings and stages.
     device : str
     curve : tuple of (step, seconds, mAP)
-        Of the validations on the held-out images.
+        Of the validations on the held-out images; steps and seconds count from the first stage.
     versions : mapping of str to str
     conditions : mapping of str to str
         What a fair comparison asks for, in words: ``batch``, ``augmentation``, ``overlaps``,
@@ -192,7 +193,8 @@ def train_on_folder(
     validation_share : float
         Of the images that is held out when there is no folds file; 0 = none.
     pretrain_dirs : sequence of path
-        Folders of annotated images, trained on together before.
+        Folders of annotated images, trained on together before, without what shows the held-out
+        images.
     say : callable
         Told what was found and chosen.
 
@@ -209,24 +211,22 @@ def train_on_folder(
     split = split_dataset(dataset, validation_share, folds_file, fold)
     by_name = {entry.name: entry for entry in dataset.annotated}
     say(f"{train_dir}: {dataset.layout} layout; held out: {split.reason}")
+    held_out = [by_name[name] for name in split.validation]
+    others, overlapping = unseen_images(pretrain_dirs, held_out)
+    if overlapping:
+        some = ", ".join(overlapping[:3])
+        say(f"left out, since they show what is held out: {len(overlapping)} ({some})")
     return train_baseline(
         model,
         [by_name[name] for name in split.train],
-        [by_name[name] for name in split.validation],
+        held_out,
         config,
         out,
         train_dir=Path(train_dir),
-        pretrain=[entry for path in pretrain_dirs for entry in _annotated(path)],
+        pretrain=others,
         say=say,
         **options,
     )
-
-
-def _annotated(path: Path) -> tuple[Entry, ...]:
-    dataset = open_dataset(path)
-    if not dataset.annotated:
-        raise DataError(f"{path}: no image with truth ({dataset.layout} layout)")
-    return dataset.annotated
 
 
 def read_trained(folder: Path) -> TrainedBaseline:
@@ -240,16 +240,17 @@ def read_trained(folder: Path) -> TrainedBaseline:
     found, run = read_baseline_folder(folder), RunFolder(path=folder)
     record = found.record
     earlier = folder / STAGES / PRETRAIN
-    before = read_baseline_folder(earlier).record["run"]["seconds"] if earlier.is_dir() else 0.0
+    before = read_baseline_folder(earlier).record["run"] if earlier.is_dir() else {}
+    steps, seconds = before.get("n_steps", 0), before.get("seconds", 0.0)
     facts = record["run"]
     return TrainedBaseline(
         folder=folder,
-        n_steps=facts["n_steps"],
+        n_steps=steps + facts["n_steps"],
         n_parameters=facts["n_parameters"],
-        seconds=before + facts["seconds"],
+        seconds=seconds + facts["seconds"],
         device=facts["device"],
         curve=tuple(
-            (row.step, row.seconds, row.validation_map)
+            (steps + row.step, seconds + row.seconds, row.validation_map)
             for row in read_rows(run.metrics)
             if row.validation_map is not None
         ),

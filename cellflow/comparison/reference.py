@@ -26,9 +26,20 @@ from cellflow.network.devices import choose_device
 from cellflow.network.model_folder import CELLPOSE_FILE
 from cellflow.records import Prediction
 from cellflow.training.levels import LEVELS, choose_levers, describe_levers
+from cellflow.training.run_folder import RunFolder
 
 FACTS = "reference.json"
 """Written beside the model when the training is done."""
+
+OURS_ALONE = {
+    "training": (
+        *("flow_weight", "style", "gradient_clip", "ema_decay", "rescaling"),
+        *("keep", "patience", "max_minutes"),
+    ),
+    "inference": ("views", "scales"),
+    "dynamics": ("score_threshold", "boundary_shift"),
+}
+"""Settings by section that Cellpose does not have; ignored, they would be told as if they held."""
 
 
 def train_reference(
@@ -57,7 +68,7 @@ def train_reference(
     ConfigError
         An optimiser or an augmentation that Cellpose does not have.
     DataError
-        An image has no truth.
+        An image has no truth, or another process trains there.
 
     Notes
     -----
@@ -65,10 +76,15 @@ def train_reference(
     Cellpose draws from NumPy's global generator, which it seeds itself each epoch; the seed of the
     run decides the initial weights only. It cannot be continued when it is interrupted.
     """
+    require_possible(config)
+    with RunFolder(path=folder).occupied():
+        return read_reference(folder) or _train(entries, config, folder, device)
+
+
+def _train(entries: Sequence[Entry], config: Config, folder: Path, device: str) -> dict[str, Any]:
     from cellpose.train import train_seg
 
     training = config.training
-    require_possible(config)
     images, labels = zip(*(_annotated(entry, config) for entry in entries), strict=True)
     chosen = choose_device(device)
     generator = torch.Generator().manual_seed(training.seed)
@@ -76,7 +92,6 @@ def train_reference(
     n_crops = training.images_per_epoch or len(images)
     steps = -(-n_crops // training.batch_size)
     started = time.monotonic()
-    folder.mkdir(parents=True, exist_ok=True)
     written = train_seg(
         network,
         train_data=list(images),
@@ -107,18 +122,28 @@ def train_reference(
 
 
 def require_possible(config: Config) -> None:
-    """See that Cellpose's trainer knows the settings.
+    """See that Cellpose's trainer and ``eval`` know the settings that change what is found.
+
+    Parameters
+    ----------
+    config : Config
+        Of training and prediction.
 
     Raises
     ------
     ConfigError
-        It does not: another optimiser, another augmentation, or a setting of cellflow alone.
+        They do not: another optimiser, schedule or augmentation, or a setting of cellflow alone.
     """
     optimizer, levers = config.training.optimizer, choose_levers(config.augment)
     if optimizer not in ("adamw", "sgd"):
         raise ConfigError(f"Cellpose has no optimiser {optimizer}; expected adamw or sgd")
-    if config.training.flow_weight != 1 or not config.training.style:
-        raise ConfigError("Cellpose's own trainer has neither training.flow_weight nor .style")
+    if config.training.schedule not in ("auto", "cellpose"):
+        raise ConfigError(f"Cellpose has no schedule {config.training.schedule}, only its own")
+    for section, names in OURS_ALONE.items():
+        for name in names:
+            asked, default = (getattr(getattr(c, section), name) for c in (config, Config()))
+            if asked != default:
+                raise ConfigError(f"Cellpose's own trainer and eval have no {section}.{name}")
     own = LEVELS["cellpose"]
     if replace(levers, scale_range=own.scale_range) != own:
         raise ConfigError(

@@ -16,6 +16,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellflow.config import Config
@@ -56,8 +57,13 @@ class BaselineFamily:
         self, options: Mapping[str, Any], config: Config, predict: Mapping[str, Mapping[str, Any]]
     ) -> None:
         """See that the settings are possible ones, and that torchvision is there if need be."""
+        from cellflow.baselines.settings import RANDOM
+
         with_cells(baseline_config(self.model, options, config), predict)
         _folders(options)
+        init = options.get("init", RANDOM)
+        if init != RANDOM and not (isinstance(init, str) and Path(init).exists()):
+            raise ConfigError(f"init: expected {RANDOM!r} or the path of weights, found {init!r}")
         if self.model != "unet":
             from cellflow.baselines.operators import load_torchvision
 
@@ -65,6 +71,13 @@ class BaselineFamily:
                 load_torchvision()
             except ModelError as error:
                 raise ConfigError(str(error)) from error
+
+    def own_settings(
+        self, options: Mapping[str, Any], config: Config
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """Give what the preset and the file come to."""
+        whole = config_to_dict(baseline_config(self.model, options, config))
+        return {f"settings.{section}": values for section, values in whole.items()}
 
     def n_steps(self, options: Mapping[str, Any], config: Config, n_images: int) -> int:
         """Give the iterations."""

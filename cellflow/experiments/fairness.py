@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from cellflow.configfile import changes_from_default
+from cellflow.experiments.family import changed
 from cellflow.experiments.flow_families import flow_conditions
-from cellflow.experiments.plan import FOLDER_OPTIONS, Variant
+from cellflow.experiments.plan import FOLDER_OPTIONS, PREDICT_SECTIONS, Variant
 from cellflow.experiments.results import VariantResult, image_facts
 from cellflow.experiments.search import Search
 from cellflow.training.initial import DEFAULT_INIT, SCRATCH
@@ -20,6 +22,9 @@ SAME_TIME = 1.1
 
 MOST_NAMED = 4
 """Variants that a sentence names before it only counts."""
+
+RANDOM_WEIGHTS = (SCRATCH, "random")
+"""What flow networks and baselines call them."""
 
 _FLOWS = ("cellflow", "cellpose")
 
@@ -51,6 +56,7 @@ def fairness(
         _line("start and other data", each(lambda _, v: _start(v))),
         _line("length", each(_length)),
         _minutes(results),
+        _line("device", each(lambda r, _: _device(r))),
         _line("augmentation", told("augmentation")),
         _line("choice of weights", each(lambda _, v: _kept(v))),
         _thresholds(results, known, searched),
@@ -67,7 +73,8 @@ def conditions(result: VariantResult, variant: Variant) -> Mapping[str, str]:
     -----
     Rows of earlier versions have no conditions.
     """
-    facts = result.rows[0].facts
+    ended = [row for row in result.rows if not row.facts.get("diverged")] or result.rows
+    facts = ended[0].facts
     operators = {name: v for name, v in facts["versions"].items() if name == "operators"}
     told = facts.get("conditions") or {}
     own = flow_conditions(variant.config) if variant.family in _FLOWS and not told else {}
@@ -108,8 +115,9 @@ def _n_train(result: VariantResult) -> str:
 
 
 def _start(variant: Variant) -> str:
-    default = {"cellflow": DEFAULT_INIT, "cellpose": SCRATCH}.get(variant.family, "random weights")
-    names = [f"from {variant.options.get('init', default)}"]
+    default = {"cellflow": DEFAULT_INIT}.get(variant.family, SCRATCH)
+    init = variant.options.get("init", default)
+    names = [f"from {'random weights' if init in RANDOM_WEIGHTS else init}"]
     for key in FOLDER_OPTIONS:
         names += [f"{key} {folder}" for folder in variant.options.get(key, ())]
     return ", ".join(names)
@@ -117,9 +125,14 @@ def _start(variant: Variant) -> str:
 
 def _length(result: VariantResult, variant: Variant) -> str:
     steps = f"{_range([row.facts['n_steps'] for row in result.rows])} steps"
-    batch, budget = conditions(result, variant).get("batch"), variant.config.training.max_minutes
+    batch = conditions(result, variant).get("batch")
     text = f"{steps} of {batch}" if batch else steps
-    return text if budget is None else f"{text}, planned to take {budget:g} min"
+    # Of the trainings that were: a store keeps a result whatever time is asked for later.
+    budgets = {row.settings["config"]["training"].get("max_minutes") for row in result.rows} - {
+        None
+    }
+    told = " or ".join(f"{budget:g}" for budget in sorted(budgets))
+    return f"{text}, planned to take {told} min" if budgets else text
 
 
 def _minutes(results: Sequence[VariantResult]) -> str:
@@ -131,6 +144,12 @@ def _minutes(results: Sequence[VariantResult]) -> str:
         f"not the same time of training: {minutes[least]:.1f} min ({least!r}) to "
         f"{minutes[most]:.1f} min ({most!r}), with whatever else the machine did"
     )
+
+
+def _device(result: VariantResult) -> str:
+    """Give where it was trained; a training that diverged says nothing."""
+    devices = [r.facts["device"] for r in result.rows if not r.facts.get("diverged")]
+    return " and ".join(sorted(set(devices))) or "none"
 
 
 def _kept(variant: Variant) -> str:
@@ -147,14 +166,21 @@ def _thresholds(
     results: Sequence[VariantResult], known: Mapping[str, Variant], searched: Sequence[Search]
 ) -> str:
     if not searched:
-        asked = {r.name: _asked(known[r.name].predict) for r in results}
+        asked = {r.name: _asked(known[r.name]) for r in results}
         return _line("thresholds, none of them tuned here", asked)
     counts = {search.name: counted(search.n_candidates, "setting") for search in searched}
     return _line("choice on the other folds, the same for all, among", counts)
 
 
-def _asked(predict: Mapping[str, Mapping[str, Any]]) -> str:
-    changes = [f"{key} = {value}" for part in predict.values() for key, value in part.items()]
+def _asked(variant: Variant) -> str:
+    """Give what prediction does otherwise than by default, wherever the file says it."""
+    asked: Mapping[str, Mapping[str, Any]] = variant.predict
+    if variant.family in _FLOWS:
+        whole = changes_from_default(changed(variant.config, variant.predict))
+        asked = {name: whole[name] for name in PREDICT_SECTIONS if name in whole}
+    elif cells := variant.options.get("settings", {}).get("cells"):
+        asked = {"cells": cells, **asked}
+    changes = [f"{key} = {value}" for part in asked.values() for key, value in part.items()]
     return ", ".join(changes) or "those of the settings"
 
 

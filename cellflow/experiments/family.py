@@ -109,6 +109,18 @@ class Family(Protocol):
             It is not, or cannot: one line.
         """
 
+    def own_settings(
+        self, options: Mapping[str, Any], config: Config
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """Give the settings that `Config` does not have, each with what it is in the end.
+
+        Returns
+        -------
+        mapping of section to (mapping of key to any)
+            Sections as a file would name them; none is one of `Config`. They are kept beside
+            results, so that a default that a later version changes is found out.
+        """
+
     def n_steps(self, options: Mapping[str, Any], config: Config, n_images: int) -> int:
         """Give the optimiser steps of a training on so many images, without what comes before."""
 

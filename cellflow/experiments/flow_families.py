@@ -1,6 +1,7 @@
 """Flow-field networks in experiments: ours, and Cellpose's own trainer and ``eval``."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,11 +25,22 @@ class CellflowFamily:
         self, options: Mapping[str, Any], config: Config, predict: Mapping[str, Mapping[str, Any]]
     ) -> None:
         """See that the values of the options are possible ones."""
+        from cellflow.network.cpnet import PRETRAINED
+
         init, final = options.get("init", "scratch"), options.get("final")
         if not isinstance(init, str) or not init:
             raise ConfigError(f"init: expected a name or a path, found {init!r}")
+        if init not in ("scratch", *PRETRAINED) and not Path(init).exists():
+            known = ", ".join(("scratch", *PRETRAINED))
+            raise ConfigError(f"init: no such file or folder, {init!r}, nor one of {known}")
         if final is not None and final not in get_args(Refit):
             raise ConfigError(f"final: expected {' or '.join(get_args(Refit))}, found {final!r}")
+
+    def own_settings(
+        self, options: Mapping[str, Any], config: Config
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """Give nothing: all is in `Config`."""
+        return {}
 
     def n_steps(self, options: Mapping[str, Any], config: Config, n_images: int) -> int:
         """Give epochs times batches; a refit adds its share for each of its passes."""
@@ -84,15 +96,25 @@ class CellflowFamily:
     def predict(
         self, job: Job, changes: Mapping[str, Mapping[str, Any]], entries: Sequence[Entry]
     ) -> Iterator[Prediction]:
-        """Predict with the model folder, or with what is kept of its output."""
+        """Predict with the model folder, or with what is kept of its output.
+
+        Notes
+        -----
+        A folder that was tuned afterwards has thresholds that the held-out images chose; those of
+        the job stand in their place.
+        """
         from cellflow.hashing import hash_file
         from cellflow.inference.predict import load_model
         from cellflow.network.model_folder import WEIGHTS
         from cellflow.tuning.flow_cache import FlowCache
 
-        model = load_model(
-            job.folder, device=job.device, change=lambda config: changed(config, changes)
-        )
+        def untuned(config: Config) -> Config:
+            own = job.config
+            return changed(replace(config, dynamics=own.dynamics, inference=own.inference), changes)
+
+        model = load_model(job.folder, device=job.device, change=untuned)
+        finder = replace(model.finder, per_cell_type={}, confidence=None)
+        model = replace(model, finder=finder)
         if job.flows is None:
             for entry in entries:
                 yield model.predict(entry.load().image, entry.name)
@@ -117,7 +139,13 @@ class CellposeFamily:
         """See that Cellpose has the settings that are asked for."""
         from cellflow.comparison.reference import require_possible
 
-        require_possible(config)
+        require_possible(changed(config, predict))
+
+    def own_settings(
+        self, options: Mapping[str, Any], config: Config
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """Give nothing: all is in `Config`."""
+        return {}
 
     def n_steps(self, options: Mapping[str, Any], config: Config, n_images: int) -> int:
         """Give epochs times batches."""

@@ -40,8 +40,9 @@ def forecast(experiment: Experiment, bench: Bench, device: str = "auto") -> list
     tasks = plan_tasks(experiment, bench)
     found = [(task, find_row(bench.store, task) is not None) for task in tasks]
     missing = [task for task, is_done in found if not is_done]
-    # Variants that differ only in prediction share one training.
+    # Variants that differ only in prediction share one training, as long as its model is kept.
     trained = {task.model_key for task, is_done in found if is_done}
+    trained = {key for key in trained if bench.store.model(key).exists()}
     left = list({t.model_key: t for t in missing if t.model_key not in trained}.values())
     n_variants, n_seeds = len(experiment.variants), len(experiment.seeds)
     n_folds, n_done = len(bench.folds.folds), len(tasks) - len(missing)

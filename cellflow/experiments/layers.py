@@ -8,6 +8,14 @@ from cellflow.experiments.settings_tree import merged, with_assignments
 
 Tree = Mapping[str, Any]
 
+KINDS: dict[str, tuple[type, str]] = {
+    **dict.fromkeys(("name", "question", "section", "folds_file"), (str, "a text")),
+    **dict.fromkeys(("folds", "folds_seed"), (int, "a whole number")),
+    **dict.fromkeys(("folders", "base", "family"), (dict, "a table")),
+    **dict.fromkeys(("reported", "variant"), (list, "tables in double brackets")),
+}
+"""What the keys of a file hold, besides those that are checked where they are read."""
+
 
 def shared(entry: Tree, tree: Tree) -> dict[str, Any]:
     """Give what a ``[[variant]]`` stands on: ``[base]``, then the table of its family."""
@@ -29,22 +37,44 @@ def assigned(tree: Tree, assignments: Sequence[str]) -> dict[str, Any]:
     return result
 
 
+def check_kinds(tree: Tree) -> None:
+    """See that tables are tables, and texts texts, so that the rest can be read.
+
+    Raises
+    ------
+    ConfigError
+        Names the key, what it should hold and what it does.
+    """
+    for key, (kind, told) in KINDS.items():
+        value = tree.get(key, kind())
+        is_kind = type(value) is kind
+        if kind is list:
+            told = f"{told}, [[{key}]]"
+            is_kind = is_kind and all(isinstance(each, dict) for each in value)
+        if not is_kind:
+            raise ConfigError(f"{key}: expected {told}, found {value!r}")
+
+
 def check_families(tree: Tree) -> None:
     """Refuse a table for a family that no variant is of, since it would do nothing.
 
     Raises
     ------
     ConfigError
-        Names the table and the families that there are.
+        Names the table and the families that there are; or a table says who its variants are,
+        which decides whether it is theirs.
     """
     tables = tree.get("family", {})
-    if not isinstance(tables, dict) or not all(isinstance(each, dict) for each in tables.values()):
+    if not all(isinstance(each, dict) for each in tables.values()):
         raise ConfigError("family: expected tables, such as [family.unet.settings.training]")
     used = _families(tree)
-    for name in tables:
+    for name, table in tables.items():
         if name not in used:
             known = ", ".join(sorted(used))
             raise ConfigError(f"[family.{name}]: no variant is of it; there are {known}")
+        for key in ("family", "name"):
+            if key in table:
+                raise ConfigError(f"[family.{name}]: {key} is for [[variant]]")
 
 
 def _families(tree: Tree) -> set[str]:

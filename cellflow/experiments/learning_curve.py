@@ -53,7 +53,8 @@ class LearningCurve:
     images : (K, N) float64
         Score of each held-out image at each size, mean over the seeds.
     per_seed : (S, K) float64
-        Mean score at each size of every seed that has all sizes.
+        Mean score at each size of every seed that has all sizes, over the images that it has at
+        all of them.
     strata, clusters : sequence of N
     chosen_by_seed : bool
         Whether the images to train on differ between seeds.
@@ -121,10 +122,10 @@ def describe_curve(curve: LearningCurve) -> list[str]:
         f"{size:.4g}: {score}" for size, score in zip(curve.sizes, curve.scores, strict=True)
     )
     lines = [f"{curve.name!r}, images to train on and mAP: {points}."]
-    if len(curve.sizes) < FEWEST_SIZES:
+    if (n_sizes := len(np.unique(curve.sizes))) < FEWEST_SIZES:
         return [
             *lines,
-            f"What {N_MORE} more would bring cannot be said: {len(curve.sizes)} numbers of images, "
+            f"What {N_MORE} more would bring cannot be said: {n_sizes} numbers of images, "
             f"{FEWEST_SIZES} or more are needed.",
         ]
     if math.isnan(curve.scores[-1].low):
@@ -141,7 +142,7 @@ def draw_learning_curve(path: Path, curve: LearningCurve) -> None:
     sizes = curve.sizes.tolist()
     series = {"measured": (sizes, [score.estimate for score in curve.scores])}
     bands = {"measured": ([s.low for s in curve.scores], [s.high for s in curve.scores])}
-    if len(sizes) >= FEWEST_SIZES:
+    if len(set(sizes)) >= FEWEST_SIZES:
         form = next(iter(FORMS))
         further = np.linspace(sizes[0], sizes[-1] + N_MORE, 80)
         fitted = curve.fitted(form, further)
@@ -237,8 +238,7 @@ def _seeds(of: Mapping[str, Sequence[Row]]) -> list[int]:
 
 
 def _means_of_seed(of_sizes: Sequence[Sequence[Row]], seed: int) -> list[float]:
-    """Give a seed's mean score at each size; [] when it lacks one."""
-    rows = [[row for row in each if row.seed == seed] for each in of_sizes]
-    if not all(rows):
-        return []
-    return [float(np.mean(list(image_scores(each).values()))) for each in rows]
+    """Give a seed's mean score at each size, of the same images; [] when there are none."""
+    scores = [image_scores([row for row in each if row.seed == seed]) for each in of_sizes]
+    common = set.intersection(*(set(images) for images in scores))
+    return [float(np.mean([images[name] for name in common])) for images in scores if common]

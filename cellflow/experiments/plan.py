@@ -57,7 +57,7 @@ from typing import Any, Literal, get_args
 from cellflow.config import Config
 from cellflow.configfile import config_from_dict
 from cellflow.errors import ConfigError
-from cellflow.experiments.layers import assigned, check_families, shared
+from cellflow.experiments.layers import assigned, check_families, check_kinds, shared
 from cellflow.experiments.settings_tree import combinations, merged
 
 RankBy = Literal["last", "best", "last10", "stability"]
@@ -183,8 +183,10 @@ def read_experiment(
     path = Path(path)
     tree = read_toml(path)
     try:
+        check_kinds(tree)
         check_families(tree)
         tree = assigned(tree, assignments)
+        check_families(tree)
         tree |= {"seeds": list(seeds)} if seeds else {}
         tree |= {"rank_by": rank_by} if rank_by else {}
         return _experiment(tree, path, folders or {})
@@ -213,6 +215,13 @@ def _experiment(tree: dict[str, Any], path: Path, given: Mapping[str, Path]) -> 
     seeds, rank_by = tree.get("seeds", [0]), tree.get("rank_by", "last")
     if not (isinstance(seeds, list) and seeds and all(type(seed) is int for seed in seeds)):
         raise ConfigError(f"seeds: expected a list of whole numbers, found {seeds!r}")
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seeds: each once, found {seeds!r}")
+    name, folds_seed = tree.get("name", path.stem), tree.get("folds_seed", 0)
+    if name != Path(name).name:
+        raise ConfigError(f"name: is that of files too, found {name!r}")
+    if folds_seed < 0:
+        raise ConfigError(f"folds_seed: expected 0 or more, found {folds_seed}")
     if rank_by not in get_args(RankBy):
         raise ConfigError(f"rank_by: expected one of {', '.join(get_args(RankBy))}")
     folders = _folders(tree.get("folders", {}), given)
@@ -228,12 +237,12 @@ def _experiment(tree: dict[str, Any], path: Path, given: Mapping[str, Path]) -> 
         raise ConfigError(f"two variants of the name {min(twice)!r}")
     file = tree.get("folds_file")
     return Experiment(
-        name=tree.get("name", path.stem),
+        name=name,
         question=tree.get("question", ""),
         section=tree.get("section", ""),
         n_folds=tree.get("folds", 5),
         folds_file=None if file is None else path.parent / file,
-        folds_seed=tree.get("folds_seed", 0),
+        folds_seed=folds_seed,
         seeds=tuple(seeds),
         rank_by=rank_by,
         variants=variants,
@@ -259,6 +268,8 @@ def _variant(
     if not isinstance(name, str) or not name:
         raise ConfigError("a [[variant]] has no name")
     family, predict = tree.pop("family", "cellflow"), tree.pop("predict", {})
+    if not isinstance(predict, dict):
+        raise ConfigError(f"variant {name!r}, predict: expected tables, found {predict!r}")
     _refuse_unknown(predict, PREDICT_SECTIONS, f"variant {name!r}, predict")
     sections = {key: tree.pop(key) for key in SECTIONS if key in tree}
     try:
@@ -301,6 +312,8 @@ def _reported(entry: Mapping[str, Any]) -> Reported:
     _refuse_unknown(entry, _REPORTED, "reported")
     if not isinstance(entry.get("name"), str) or not isinstance(entry.get("score"), float):
         raise ConfigError(f"reported: expected name and score, found {dict(entry)!r}")
+    if not isinstance(entry.get("minutes", 0), int | float):
+        raise ConfigError(f"reported: expected minutes as a number, found {entry['minutes']!r}")
     return Reported(**entry)
 
 

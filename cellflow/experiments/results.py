@@ -68,7 +68,6 @@ class VariantResult:
         are not those of one alone.
     n_steps, n_parameters : int
     learning_rate : str
-    device : str
     """
 
     name: str
@@ -88,7 +87,6 @@ class VariantResult:
     n_steps: int
     n_parameters: int
     learning_rate: str
-    device: str
 
 
 def summarize(
@@ -213,13 +211,12 @@ def _summarize(
         rank=mean if rank_by == "last" else rank_value(rows, rank_by),
         rows=tuple(rows),
         minutes=float(np.mean([row.facts["seconds"] for row in ended])) / 60,
-        predict_seconds=_seconds_an_image(rows),
+        predict_seconds=_seconds_an_image(ended),
         peak_megabytes=max(row.facts["peak_megabytes"] or math.nan for row in rows),
         flows_kept=any(row.facts.get("flows_kept") for row in rows),
         n_steps=ended[0].facts["n_steps"],
         n_parameters=ended[0].facts["n_parameters"],
         learning_rate=_learning_rate(ended[0]),
-        device=ended[0].facts["device"],
     )
 
 

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from cellflow.config import Config
-from cellflow.configfile import config_to_dict
 from cellflow.data.dataset import Entry
 from cellflow.data.folds import write_folds
 from cellflow.data.rle import labels_to_masks
@@ -19,11 +17,11 @@ from cellflow.data.submission import write_submission
 from cellflow.errors import DataError, TrainingDiverged
 from cellflow.experiments.bench import Bench
 from cellflow.experiments.families import find_family
-from cellflow.experiments.family import Job, Report, Say, Trained, changed
+from cellflow.experiments.family import Job, Report, Say, Trained
 from cellflow.experiments.memory import peak_megabytes, reset_peak
 from cellflow.experiments.plan import Experiment, Variant
 from cellflow.experiments.store import Row, Store
-from cellflow.experiments.tasks import Task, plan_tasks
+from cellflow.experiments.tasks import Task, plan_tasks, settings_of
 from cellflow.metrics.score import score_images
 from cellflow.records import CellMasks, Prediction
 
@@ -74,6 +72,7 @@ def run_experiment(
             job = _job(task, bench, device, shares=left[task.model_key] > 1)
             row = _compute(task, job, bench, report, say)
             bench.store.add(row)
+        if missing.pop(task.key, None):  # here or, meanwhile, by another process
             left[task.model_key] -= 1
             if not left[task.model_key]:
                 shutil.rmtree(bench.store.flows(task.model_key), ignore_errors=True)
@@ -97,18 +96,18 @@ def find_row(store: Store, task: Task) -> Row | None:
     """
     if not store.has(task.key):
         return None
-    return store.find(task.key, config_to_dict(changed(task.variant.config, task.variant.predict)))
+    return store.find(task.key, settings_of(task.variant, task.variant.predict))
 
 
 def _named(row: Row, task: Task) -> Row:
-    """Give a row the names of this experiment, since another one may have computed it."""
+    """Give a row this experiment's name and number of its fold; another may have computed it."""
     facts = {**row.facts, "n_train": len(task.sides.train)}
-    return replace(row, variant=task.variant.name, facts=facts)
+    return replace(row, variant=task.variant.name, fold=task.fold, facts=facts)
 
 
 def _compute(task: Task, job: Job, bench: Bench, report: Report, say: Say) -> Row:
     family = find_family(task.variant.family, task.variant.options)
-    bench.store.claim_model(task.model_key, config_to_dict(task.variant.config))
+    bench.store.claim_model(task.model_key, settings_of(task.variant, {}))
     reset_peak()
     entries = [bench.entries[name] for name in task.sides.validation]
     try:
@@ -216,10 +215,9 @@ def _truth(entry: Entry) -> CellMasks:
 
 
 def _settings(variant: Variant) -> Mapping[str, Any]:
-    config: Config = changed(variant.config, variant.predict)
     return {
         "family": variant.family,
         "options": dict(variant.options),
-        "config": config_to_dict(config),
+        "config": settings_of(variant, variant.predict),
         "predict": {name: dict(values) for name, values in variant.predict.items()},
     }

@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cellflow.baselines.baseline_folder import BASELINE
 from cellflow.data.dataset import Dataset
 from cellflow.data.entrance import open_dataset
 from cellflow.data.folds import hash_images
 from cellflow.errors import DataError
 from cellflow.experiments.plan import FOLDER_OPTIONS
 from cellflow.hashing import hash_file
-from cellflow.network.model_folder import WEIGHTS
+from cellflow.jsontext import read_object
+from cellflow.network.model_folder import CONFIG, WEIGHTS
 from cellflow.training.survey import fingerprint_unseen
+from cellflow.wording import counted
 
 
 class Sources:
@@ -53,21 +56,51 @@ class Sources:
         return self._counts[folder]
 
     def require_foreign(self, folder: str) -> None:
-        """See that a folder holds none of the experiment's own pictures.
+        """See that a folder holds none of the experiment's own pictures, nor others of its wells.
 
         Raises
         ------
         DataError
-            It does, so that held-out images would be trained on.
+            It does, so that what is held out would be trained on.
         """
         if self._own is None:
             own = hash_images(self._dataset.annotated)
             self._own = {digest: name for name, digest in own.items()}
-        for name, digest in hash_images(self._open(folder).annotated).items():
-            if digest in self._own:
+        wells = {entry.group: entry.name for entry in self._dataset.annotated if entry.group}
+        entries = self._open(folder).annotated
+        hashes = hash_images(entries)
+        for entry in entries:
+            told = ""
+            if hashes[entry.name] in self._own:
+                told = f"is the image {self._own[hashes[entry.name]]}"
+            elif entry.group in wells:
+                told = f"is of the same plate and well as {wells[entry.group]}"
+            if told:
                 raise DataError(
-                    f"{folder}: {name} is the image {self._own[digest]} of {self._dataset.root}; "
-                    "a model trained on it before would have seen what is held out"
+                    f"{folder}: {entry.name} {told} of {self._dataset.root}; a model trained on it "
+                    "before would have seen what is held out"
+                )
+
+    def require_unseen(self, init: Any) -> None:
+        """See that initial weights, where they say it, were not trained on the experiment's images.
+
+        Raises
+        ------
+        DataError
+            They were, so that every fold would begin with what it holds out.
+        """
+        if not isinstance(init, str) or not Path(init).is_dir():
+            return
+        records = [path for name in (CONFIG, BASELINE) if (path := Path(init) / name).is_file()]
+        for record in (read_object(path, DataError) for path in records):
+            data, refit = record.get("data") or {}, record.get("refit") or {}
+            seen = {*data.get("train", ()), *refit.get("trained_on", ())}
+            own = sorted(seen & {entry.name for entry in self._dataset.annotated})
+            if own:
+                raise DataError(
+                    f"{init}: was trained on {counted(len(own), 'image')} named as those of "
+                    f"{self._dataset.root} ({own[0]}); a model that begins with it would have seen "
+                    "what is held out"
                 )
 
     def named_by_content(self, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from cellflow.atomic import write_json
+from cellflow.atomic import PARTIAL, write_json
 from cellflow.errors import DataError
 from cellflow.jsontext import read_object
 from cellflow.training.materials import HARMLESS
@@ -47,7 +47,7 @@ class Row:
     key : str
     fold, seed : int
     settings : mapping
-        The whole configuration, the family and its options.
+        The whole configuration with the family's own settings, the family and its options.
     images : mapping of name to (cell_type, group, score, n_truths, n_predicted, precision)
         Of the held-out images.
     curve : tuple of (step, seconds, mAP)
@@ -121,7 +121,8 @@ class Store:
         """
         path = self.folder / "models" / f"{key}.json"
         if path.exists():
-            _require_same_defaults(path, read_object(path, DataError), config)
+            again = f"delete it and the folder {key} beside it to train anew"
+            _require_same_defaults(path, read_object(path, DataError), config, again)
         else:
             write_json(path, config)
 
@@ -147,7 +148,8 @@ class Store:
         if not path.exists():
             return None
         row = _read_row(path)
-        _require_same_defaults(path, row.settings["config"], config)
+        again = "delete the result to compute it anew"
+        _require_same_defaults(path, row.settings["config"], config, again)
         return row
 
     def rows(self) -> list[Row]:
@@ -158,7 +160,9 @@ class Store:
         DataError
             A file is broken.
         """
-        return [_read_row(path) for path in sorted((self.folder / "rows").glob("*.json"))]
+        # What another process is writing, or was killed at, is none yet.
+        found = (self.folder / "rows").glob("*.json")
+        return [_read_row(path) for path in sorted(found) if not path.name.startswith(PARTIAL)]
 
     def add(self, row: Row) -> None:
         """Write a result; an earlier one of the same key is replaced."""
@@ -179,7 +183,7 @@ def _read_row(path: Path) -> Row:
     return row
 
 
-def _require_same_defaults(path: Path, recorded: Tree, config: Tree) -> None:
+def _require_same_defaults(path: Path, recorded: Tree, config: Tree, again: str) -> None:
     asked = json.loads(json.dumps(config))  # tuples as lists
     for section, values in recorded.items():
         for name, value in values.items():
@@ -189,8 +193,7 @@ def _require_same_defaults(path: Path, recorded: Tree, config: Tree) -> None:
             if asked[section][name] != value:
                 raise DataError(
                     f"{path}: computed when the default of {section}.{name} was {value!r}, now "
-                    f"{asked[section][name]!r}; set it in the experiment's file, or delete the "
-                    "result to compute it anew"
+                    f"{asked[section][name]!r}; set it in the experiment's file, or {again}"
                 )
 
 

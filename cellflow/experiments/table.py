@@ -133,7 +133,7 @@ def _difference(difference: Difference | None) -> list[str]:
 def _remarks(results: Sequence[VariantResult], rank_by: RankBy) -> list[str]:
     lines = [
         f"Out-of-fold mAP; each image is predicted by a model that never saw it. Differences are "
-        f"to {results[0].name!r}, paired by image. {results[0].device}.",
+        f"to {results[0].name!r}, paired by image.",
         f"Ordered by {rank_by!r}: {MEANING[rank_by]}.",
         *_validation_remarks(results, rank_by),
     ]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cellflow.configfile import changes_from_default
+from cellflow.configfile import changes_from_default, config_to_dict
 from cellflow.data.folds import Fold
 from cellflow.errors import ConfigError
 from cellflow.experiments.bench import Bench
@@ -53,10 +53,11 @@ def plan_tasks(experiment: Experiment, bench: Bench) -> list[Task]:
     Raises
     ------
     ConfigError
-        A variant is of an unknown family, or one that is not installed; or it has an option or a
-        setting that its family does not know.
+        A variant is of an unknown family, or one that is not installed; it has an option or a
+        setting that its family does not know; or two differ in their budget of time alone.
     DataError
-        A folder to train on before is missing, broken, or holds the experiment's own images.
+        A folder to train on before is missing, broken, or holds the experiment's own images or
+        others of their wells; or initial weights were trained on them.
     """
     for variant in experiment.variants:
         try:
@@ -67,12 +68,41 @@ def plan_tasks(experiment: Experiment, bench: Bench) -> list[Task]:
             raise ConfigError(f"variant {variant.name!r}: {error}") from error
         for folder in variant.options.get("pretrain_dir", ()):
             bench.sources.require_foreign(folder)
-    return [
+        bench.sources.require_unseen(variant.options.get("init"))
+    tasks = [
         _task(recipe, fold, bench)
         for recipes in _recipes(experiment, bench)
         for fold in range(len(bench.folds.folds))
         for recipe in recipes
     ]
+    _require_one_budget(tasks)
+    return tasks
+
+
+def _require_one_budget(tasks: Sequence[Task]) -> None:
+    """Refuse two budgets of time for one training: keys do not tell them apart."""
+    first: dict[str, Variant] = {}
+    for task in tasks:
+        one, other = first.setdefault(task.model_key, task.variant), task.variant
+        if one.config.training.max_minutes != other.config.training.max_minutes:
+            raise ConfigError(
+                f"variants {one.name!r} and {other.name!r} differ in training.max_minutes alone, "
+                "which is no other training for a store; vary training.n_epochs"
+            )
+
+
+def settings_of(variant: Variant, predict: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Give all settings of a variant, for the comparison with those that a store keeps.
+
+    Parameters
+    ----------
+    variant : Variant
+    predict : mapping of section to (mapping of key to any)
+        `Variant.predict`, or nothing for those of its training.
+    """
+    family = find_family(variant.family, variant.options)
+    own = family.own_settings(variant.options, variant.config)
+    return {**config_to_dict(changed(variant.config, predict)), **own}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

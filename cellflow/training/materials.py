@@ -189,7 +189,8 @@ def gather_materials(
     diameter = median_diameter(enough, per_image=config.training.rescaling == "image")
     diameter = config.network.diam_mean if math.isnan(diameter) else diameter
     validation = survey_images(_named(dataset, split.validation))
-    extra, overlapping = _extra(choices.get("extra_dirs") or (), validation, config)
+    unseen = _named(dataset, [*split.validation, *split.kept_out])
+    extra, overlapping = _extra(choices.get("extra_dirs") or (), unseen, config)
     return Materials(
         dataset=dataset,
         split=split,
@@ -205,16 +206,31 @@ def gather_materials(
 
 
 def _extra(
-    folders: Sequence[Path], held_out: Sequence[ImageFacts], config: Config
+    folders: Sequence[Path], held_out: Sequence[Entry], config: Config
 ) -> tuple[tuple[ImageFacts, ...], tuple[str, ...]]:
+    """Give the images of other folders, and the names of those that show what is held out."""
+    kept, overlapping = unseen_images(folders, held_out)
+    facts = survey_images(kept)
+    few = config.training.min_cells
+    return tuple(fact for fact in facts if fact.n_cells >= few), overlapping
+
+
+def unseen_images(
+    folders: Sequence[Path], held_out: Sequence[Entry]
+) -> tuple[list[Entry], tuple[str, ...]]:
     """Give the images of other folders, and the names of those that show what is held out.
+
+    Raises
+    ------
+    DataError
+        A folder has no image with truth, or a file cannot be read.
 
     Notes
     -----
     Those are images of the same plate and well, or with the same file.
     """
-    groups = {fact.entry.group for fact in held_out} - {None}
-    files = {hash_file(fact.entry.image_path) for fact in held_out}
+    groups = {entry.group for entry in held_out} - {None}
+    files = {hash_file(entry.image_path) for entry in held_out}
     kept: list[Entry] = []
     overlapping = []
     for folder in folders:
@@ -226,9 +242,7 @@ def _extra(
                 overlapping.append(entry.name)
             else:
                 kept.append(entry)
-    facts = survey_images(kept)
-    few = config.training.min_cells
-    return tuple(fact for fact in facts if fact.n_cells >= few), tuple(overlapping)
+    return kept, tuple(overlapping)
 
 
 def _named(dataset: Dataset, names: Sequence[str]) -> list[Entry]:

@@ -21,11 +21,15 @@ class Split:
     train, validation : sequence of str
     reason : str
         How the split came about, for the record.
+    kept_out : sequence of str
+        Images of neither side that a later score is for: images of other folders must not show
+        them either.
     """
 
     train: Sequence[str]
     validation: Sequence[str]
     reason: str
+    kept_out: Sequence[str] = ()
 
 
 def split_dataset(

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from cellflow.config import Config, Refit
-from cellflow.data.dataset import Dataset
+from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.entrance import open_dataset
-from cellflow.errors import ConfigError
+from cellflow.errors import ConfigError, DataError
 from cellflow.training.fine_tune import fine_tune
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.loop import Say
+from cellflow.training.materials import unseen_images
 from cellflow.training.ranks import is_first_process, n_processes
 from cellflow.training.refit import carried_estimate, measured_effect, note_refit
 from cellflow.training.run_folder import STAGES, RunFolder, new_run_folder
@@ -77,7 +78,8 @@ def train_in_stages(
         As for `fine_tune`. Section ``stages`` of the settings says how the other stages differ from
         the one on `train_dir`.
     pretrain_dirs : sequence of path
-        Folders of annotated images, trained on in this order before `train_dir`.
+        Folders of annotated images, trained on in this order before `train_dir`, without what
+        shows the images that are held out of that.
     pretrained_in : path, optional
         Where those trainings lie, by default ``OUT/stages``. Runs that differ only in what comes
         after share them.
@@ -138,9 +140,10 @@ def train_in_stages(
         carried = carried_estimate(estimates, refit)
         dataset = open_dataset(train_dir, layout)
         outer = split_dataset(dataset, 0, folds_file, fold)
-        first = _pretraining(config, pretrain_dirs)
-        own = 1 - config.stages.pretrain_share if first else 1.0
-        stages = [*first, *_own_stages(train_dir, dataset, outer, _scaled(config, own), refit)]
+        own = 1 - config.stages.pretrain_share if pretrain_dirs else 1.0
+        later = _own_stages(train_dir, dataset, outer, _scaled(config, own), refit)
+        first = _pretraining(config, pretrain_dirs, _held_out(dataset, outer, later), say)
+        stages = [*first, *later]
         folder = new_run_folder(None if out is None else Path(out), train_dir).path
         for number, stage in enumerate(stages, 1):
             say(f"stage {number} of {len(stages)}: {stage.name or 'the last'}")
@@ -195,8 +198,16 @@ def earlier_stages(folder: Path, pretrained_in: Path | None = None) -> list[Path
     return [path for path in before if RunFolder(path=path).is_finished]
 
 
-def _pretraining(config: Config, folders: Sequence[Path]) -> list[Stage]:
-    """Give the stages on other folders, in their order."""
+def _held_out(dataset: Dataset, outer: Split, stages: Sequence[Stage]) -> list[Entry]:
+    """Give the images of `dataset` that a score of any stage is on."""
+    names = set(outer.validation).union(*(s.split.validation for s in stages if s.split))
+    return [entry for entry in dataset.annotated if entry.name in names]
+
+
+def _pretraining(
+    config: Config, folders: Sequence[Path], held_out: Sequence[Entry], say: Say
+) -> list[Stage]:
+    """Give the stages on other folders, in their order, without what shows held-out images."""
     settings, stages = config.stages, []
     for number, train_dir in enumerate(folders, 1):
         changed = _scaled(
@@ -206,7 +217,22 @@ def _pretraining(config: Config, folders: Sequence[Path]) -> list[Stage]:
         )
         # Cell types are those of the data that comes last.
         changed = replace(changed, augment=replace(config.augment, scale_range_by_type={}))
-        stages.append(Stage(name=f"{PRETRAIN}-{number}", train_dir=train_dir, config=changed))
+        kept, overlapping = unseen_images([train_dir], held_out)
+        split = None
+        if overlapping:
+            some = ", ".join(overlapping[:3])
+            say(
+                f"{train_dir}: left out, since they show what is held out: {len(overlapping)} "
+                f"({some})"
+            )
+            if not kept:
+                raise DataError(f"{train_dir}: all its images show what is held out")
+            names = [entry.name for entry in kept]
+            split = split_dataset(
+                open_dataset(train_dir), config.training.validation_share, among=names
+            )
+        name = f"{PRETRAIN}-{number}"
+        stages.append(Stage(name=name, train_dir=train_dir, config=changed, split=split))
     return stages
 
 
@@ -225,6 +251,7 @@ def _own_stages(
     if refit == "validation_then_train":
         passes = [(REFIT, inner.validation), ("", inner.train)]
     share = 1 / (1 + len(passes) * settings.refit_share)
+    inner = replace(inner, kept_out=tuple(outer.validation))
     main = Stage(name=MAIN, train_dir=train_dir, config=_scaled(config, share), split=inner)
     again = _scaled(
         config,

@@ -85,7 +85,8 @@ def training_images(folder: ModelFolder, dataset: Dataset) -> tuple[Entry, ...]:
 def _held_out_of(folder: ModelFolder, dataset: Dataset, remarks: list[str]) -> list[Entry]:
     data = _data_record(folder)
     known = {entry.name: entry for entry in dataset.annotated}
-    trained = {*data.get("train", []), *data.get("left_out", [])}
+    learnt_last = (folder.record.get("refit") or {}).get("trained_on", [])
+    trained = {*data.get("train", []), *data.get("left_out", []), *learnt_last}
     validation = list(data.get("validation", []))
     if not known.keys() & {*trained, *validation}:
         if not known:
@@ -106,11 +107,16 @@ def _held_out_of(folder: ModelFolder, dataset: Dataset, remarks: list[str]) -> l
         n_missing = len(validation) - len(found)
         remarks.append(f"{counted(n_missing, 'held-out image')} of {folder.path.name} not found")
     _require_same_content(folder, data, known)
-    if folder.record.get("run", {}).get("kept") == "best":
-        remarks.append(
-            f"the weights of {folder.path.name} were selected on its held-out images, so every "
-            "score here is too high by an unknown amount"
-        )
+    run = folder.record.get("run", {})
+    for is_so, chosen in (
+        (run.get("kept") == "best", "the weights of {} were selected on"),
+        (run.get("patience") is not None, "the length of the training of {} was decided by"),
+    ):
+        if is_so:
+            remarks.append(
+                f"{chosen.format(folder.path.name)} its held-out images, so every score here is "
+                "too high by an unknown amount"
+            )
     return found
 
 

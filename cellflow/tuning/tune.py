@@ -18,7 +18,13 @@ from cellflow.inference.cells import steps_along
 from cellflow.inference.confidence import Confidence, write_confidence
 from cellflow.inference.predict import Model, load_model
 from cellflow.network.cell_type_head import CellTypeHead, write_cell_type_head
-from cellflow.network.model_folder import WEIGHTS, ModelFolder, read_model_folder, versions
+from cellflow.network.model_folder import (
+    CONFIDENCE,
+    WEIGHTS,
+    ModelFolder,
+    read_model_folder,
+    versions,
+)
 from cellflow.network.thresholds import CellSettings, Provenance, Thresholds, write_thresholds
 from cellflow.records import CellMasks
 from cellflow.training.cell_types import choose_images, learn_cell_types
@@ -235,6 +241,8 @@ def _write(
         write_cell_type_head(path, subject.head)
     if found.confidence is not None:
         write_confidence(path, _recorded(found.confidence, result, held_out))
+    else:  # nor the one of an earlier tuning, on which nothing here rests
+        (path / CONFIDENCE).unlink(missing_ok=True)
     update_card(path, result)
     write_thresholds(path, _thresholds(subject, found, result, grid, held_out))
 

@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from drawn_discs import write_disc_folder
 from safetensors.torch import load_file
 
 from cellflow.baselines import fit_session
 from cellflow.baselines.baseline_folder import read_baseline_folder
 from cellflow.baselines.baseline_model import load_baseline
 from cellflow.baselines.settings import CellSettings
-from cellflow.baselines.train import train_baseline
+from cellflow.baselines.train import train_baseline, train_on_folder
 from cellflow.errors import ConfigError, DataError, ModelError
 from cellflow.training.history import read_rows
 from cellflow.training.interruption import Preempted
@@ -148,10 +149,34 @@ def test_other_data_first_gives_what_fits_and_new_classes(tmp_path, disc_entries
     earlier = read_baseline_folder(done.folder / "stages" / "pretrain")
     assert earlier.classes == ("A172", "MCF7")
     assert earlier.record["run"]["n_steps"] == 3
+    assert done.n_steps == 3 + 2
     assert read_baseline_folder(done.folder).classes == ("cort",)
     [taken] = [line for line in said if "tensors taken" in line]
     assert "roi_heads.box_predictor" in taken
     assert "backbone" not in taken.partition("stay random")[2]
+
+
+def test_other_data_first_shows_nothing_of_what_is_held_out(tmp_path, tiny_config):
+    config, said = tiny_config("unet", iterations=1, pretrain_iterations=1), []
+    data = write_disc_folder(tmp_path / "discs", 5)
+    other = write_disc_folder(tmp_path / "other", 5)  # the same wells
+    given = {"pretrain_dirs": [other], "device": "cpu", "say": said.append}
+    done = train_on_folder("unet", data, tmp_path / "run", config, **given)
+    held_out = set(read_baseline_folder(done.folder).record["data"]["validation"])
+    before = read_baseline_folder(done.folder / "stages" / "pretrain").record["data"]
+    assert held_out
+    assert not held_out & set(before["train"])
+    assert any("left out, since they show what is held out: 1 (" in line for line in said)
+
+
+def test_steps_and_validations_count_from_the_first_stage(tmp_path, disc_entries, tiny_config):
+    config = tiny_config("unet", iterations=2, pretrain_iterations=3)
+    entries, others = disc_entries(2), disc_entries(2, seed=7)
+    done = run(tmp_path, "unet", entries, config, held_out=disc_entries(1, seed=3), pretrain=others)
+    earlier = read_baseline_folder(done.folder / "stages" / "pretrain").record["run"]
+    assert done.n_steps == 5
+    assert done.curve[-1][0] == 5
+    assert done.curve[-1][1] > earlier["seconds"]
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])

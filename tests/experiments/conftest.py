@@ -31,6 +31,9 @@ class ThresholdFamily:
         if config.training.optimizer == "radam":
             raise ConfigError("thresholds have no radam")
 
+    def own_settings(self, options, config):
+        return {}
+
     def n_steps(self, options, config, n_images):
         return 10 * n_images
 

@@ -1,20 +1,24 @@
 """The baselines as families of an experiment: on the same folds, with settings of their own."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from drawn_discs import draw_discs
 
+from cellflow.baselines import presets
+from cellflow.baselines.presets import preset
 from cellflow.config import AugmentConfig, Config, TrainingConfig
 from cellflow.data.images import write_png
 from cellflow.data.kaggle import KaggleImage, write_train_csv
 from cellflow.data.rle import labels_to_masks
-from cellflow.errors import ConfigError
+from cellflow.errors import ConfigError, DataError
 from cellflow.experiments.baseline_families import baseline_config
 from cellflow.experiments.bench import open_bench
 from cellflow.experiments.families import find_family
 from cellflow.experiments.plan import read_experiment
-from cellflow.experiments.run import run_experiment
+from cellflow.experiments.run import finished_rows, run_experiment
 from cellflow.experiments.tasks import plan_tasks
 
 FILE = """
@@ -74,6 +78,21 @@ def test_a_baseline_is_trained_on_every_fold_and_never_twice(discs, tmp_path):
     again = run_experiment(experiment, bench, device="cpu", say=said.append)
     assert said == []
     assert [row.images for row in again] == [row.images for row in rows]
+
+
+def test_a_preset_that_changed_makes_results_old(discs, tmp_path, monkeypatch):
+    (tmp_path / "file.toml").write_text(FILE)
+    experiment = read_experiment(tmp_path / "file.toml")
+    bench = open_bench(experiment, discs, tmp_path / "store")
+    run_experiment(replace(experiment, variants=experiment.variants[:1]), bench, device="cpu")
+
+    def later(model, name):
+        earlier = preset(model, name)
+        return replace(earlier, training=replace(earlier.training, gradient_clip=3.0))
+
+    monkeypatch.setattr(presets, "preset", later)
+    with pytest.raises(DataError, match=r"the default of settings.training.gradient_clip was"):
+        finished_rows(experiment, bench)
 
 
 def test_the_settings_lie_over_the_preset_and_the_seed_is_the_runs():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from made_rows import halves, row, spread, variant
 
-from cellflow.config import AugmentConfig, Config, TrainingConfig
+from cellflow.config import AugmentConfig, Config, DynamicsConfig, TrainingConfig
 from cellflow.experiments.fairness import fairness
 from cellflow.experiments.results import summarize
 from cellflow.experiments.search import searches
@@ -29,7 +29,7 @@ def pair(**changes):
 
 def test_equal_variants_are_the_same_in_every_point():
     lines = said(pair())
-    assert len(lines) == 12
+    assert len(lines) == 13
     assert all(one.startswith("same ") for one in lines)
     assert "same held-out images: 12 images" in lines
     assert "same length: 40 steps of 8 crops of 224 px" in lines
@@ -40,6 +40,7 @@ def test_equal_variants_are_the_same_in_every_point():
     [
         ({"n_steps": 80}, "not the same length: 40 steps of 8 crops of 224 px ('a'); 80 steps"),
         ({"seconds": 90.0}, "not the same time of training: 1.0 min ('a') to 1.5 min ('b')"),
+        ({"device": "cuda"}, "not the same device: cpu ('a'); cuda ('b')"),
         ({"n_train": 4}, "not the same images to train on: 8 a fold ('a'); 4 a fold ('b')"),
         ({"conditions": {"operators": "fallback"}},
          "not the same operators: PyTorch's own ('a'); fallback ('b')"),
@@ -67,12 +68,44 @@ def test_other_images_seeds_and_starts_are_said():
     )
     assert "seeds 0 ('a')" in line(rows, "folds and seeds")
     variants = (variant("a", init="scratch"), variant("b", pretrain_dir=["/x/livecell"]))
-    assert "from scratch ('a')" in line(pair(), "start", variants)
+    assert "from random weights ('a')" in line(pair(), "start", variants)
     assert "from cyto3, pretrain_dir /x/livecell ('b')" in line(pair(), "start", variants)
     settings = {"training": {"keep": "best"}}
     detector = variant("b", family="mask-rcnn", settings=settings)
     assert "from random weights ('b')" in line(pair(), "start", (A, detector))
     assert "too high ('b')" in line(pair(), "choice of weights", (A, detector))
+
+
+def test_random_weights_are_the_same_start_whatever_a_family_calls_them():
+    rows = [row(name, spread(0.3)) for name in "abcd"]
+    families = (("cellflow", "scratch"), ("cellpose", None), ("unet", None), ("unet", "random"))
+    variants = [
+        variant(name, family=family, **({"init": init} if init else {}))
+        for name, (family, init) in zip("abcd", families, strict=True)
+    ]
+    assert line(rows, "start", variants) == "same start and other data: from random weights"
+
+
+def test_thresholds_that_are_settings_of_the_training_are_said_too():
+    config = Config(dynamics=DynamicsConfig(min_size=40))
+    found = line(pair(), "thresholds", (A, replace(B, config=config)))
+    assert found.endswith("those of the settings ('a'); min_size = 40 ('b')")
+    cells = variant("b", family="unet", settings={"cells": {"min_area": 40}})
+    assert "min_area = 40 ('b')" in line(pair(), "thresholds", (A, cells))
+
+
+def test_the_conditions_are_those_of_a_training_that_did_not_diverge():
+    lost = row("b", {"i0": 0.0}, fold=1, diverged="infinite", n_steps=0)
+    told = row("b", spread(0.2), conditions={"operators": "native"})
+    found = line([row("a", spread(0.3)), lost, told], "operators", (A, replace(B, family="unet")))
+    assert found == "not the same operators: PyTorch's own ('a'); native ('b')"
+
+
+def test_the_budget_that_is_told_is_that_of_the_training_not_of_the_file():
+    config = Config(training=TrainingConfig(max_minutes=5))
+    rows = [row("a", spread(0.3)), row("b", spread(0.2), config=config)]
+    longer = replace(B, config=Config(training=TrainingConfig(max_minutes=50)))
+    assert line(rows, "length", (A, longer)).endswith("224 px, planned to take 5 min ('b')")
 
 
 def test_augmentation_and_weights_that_the_held_out_images_chose_are_said():

@@ -1,6 +1,7 @@
 """The real families, on discs that a small network learns within seconds."""
 
 import re
+import shutil
 import signal
 from dataclasses import replace
 
@@ -10,10 +11,14 @@ from cellflow_cli.experiment import command
 from click.testing import CliRunner
 from drawn_discs import write_disc_folder
 
-from cellflow.errors import ConfigError
+from cellflow.comparison.reference import train_reference
+from cellflow.config import Config
+from cellflow.errors import ConfigError, DataError
 from cellflow.experiments.bench import open_bench
 from cellflow.experiments.plan import read_experiment
 from cellflow.experiments.run import finished_rows, run_experiment
+from cellflow.network.thresholds import CellSettings, Thresholds, write_thresholds
+from cellflow.training.run_folder import RunFolder
 
 SMALL = """
 folds = 2
@@ -99,6 +104,15 @@ def test_cellpose_itself_trains_and_predicts_on_the_same_folds(discs, tmp_path):
     assert {row.facts["n_parameters"] for row in rows} == {6_600_845}
 
 
+def test_cellposes_own_trainer_keeps_other_processes_out(tmp_path):
+    folder = tmp_path / "model"
+    with (
+        RunFolder(path=folder).occupied(),
+        pytest.raises(DataError, match="another process is training there"),
+    ):
+        train_reference([], Config(), folder, "cpu")
+
+
 STAGES = """
 folds = 2
 [base]
@@ -168,10 +182,18 @@ def test_folds_share_the_stage_on_other_images_and_steps_count_over_all_stages(t
     ("base", "message"),
     [
         ("init = 3", "init: expected a name or a path, found 3"),
+        ('init = "cito3"', "init: no such file or folder, 'cito3', nor one of scratch, "),
+        ('family = "unet"\ninit = "scratch"', "init: expected 'random' or the path of weights"),
         ('final = "never"', "final: expected validation_then_train or all, found 'never'"),
         ('color = "red"', "unknown option 'color' of the family cellflow; known: init, pretrain"),
         ('family = "cellpose"\ninit = "scratch"', "unknown option 'init' of the family cellpose"),
-        ('family = "cellpose"\ntraining.style = false', "Cellpose's own trainer has neither"),
+        ('family = "cellpose"\ntraining.style = false', "Cellpose's own .* no training.style"),
+        ('family = "cellpose"\ntraining.schedule = "step"', "Cellpose has no schedule step"),
+        ('family = "cellpose"\ntraining.max_minutes = 3', "no training.max_minutes"),
+        (
+            'family = "cellpose"\npredict.dynamics.score_threshold = 0.5',
+            "no dynamics.score_threshold",
+        ),
     ],
 )
 def test_what_a_family_cannot_do_is_refused_before_anything_trains(discs, tmp_path, base, message):
@@ -246,3 +268,19 @@ def test_what_the_network_says_is_kept_while_several_ask_and_changes_no_answer(d
     assert {row.key: (row.variant, row.images) for row in rows} == wanted
     counts = {row.variant: sum(i["n_predicted"] for i in row.images.values()) for row in rows}
     assert len(set(counts.values())) > 2  # the variants do differ
+
+
+def test_thresholds_that_the_held_out_images_chose_do_not_come_back_as_a_result(discs, tmp_path):
+    file = write_experiment(tmp_path, 'init = "scratch"', 4)
+    file.write_text(file.read_text() + ANSWERS.partition("[[variant]]")[0])
+    plan = read_experiment(file)
+    bench = open_bench(plan, discs, tmp_path / "store")
+    first = run_experiment(plan, bench, device="cpu")
+    tuned = CellSettings(min_size=100_000)
+    for folder in (tmp_path / "store" / "models").glob("*/"):
+        kinds = {"cort": tuned}
+        write_thresholds(folder, Thresholds(default=tuned, per_cell_type=kinds, tuned=True))
+    shutil.rmtree(tmp_path / "store" / "rows")
+    again = run_experiment(plan, bench, device="cpu")
+    assert sum(i["n_predicted"] for row in first for i in row.images.values()) > 0
+    assert [row.images for row in again] == [row.images for row in first]

@@ -1,5 +1,6 @@
 """What a run would do is said before it does it."""
 
+import shutil
 from dataclasses import replace
 
 from cellflow.experiments.forecast import forecast
@@ -32,6 +33,15 @@ def test_what_is_done_is_left_out_and_its_time_is_the_measure(family, experiment
         == "threshold: 3 trainings, 120 steps, about 72 s as earlier ones in the store took"
     )
     assert forecast(plan, bench(plan))[1:] == ["to do: 0 trainings and the prediction of 0 images"]
+
+
+def test_a_model_that_was_deleted_is_trained_again(family, experiment, bench, tmp_path):
+    plan = experiment([0])
+    first = replace(plan, variants=plan.variants[:1])
+    run_experiment(first, bench(first))
+    assert forecast(plan, bench(plan))[1].startswith("to do: 0 trainings")
+    shutil.rmtree(tmp_path / "store" / "models")
+    assert forecast(plan, bench(plan))[1].startswith("to do: 3 trainings")
 
 
 def test_a_budget_of_time_bounds_it(family, experiment, bench):

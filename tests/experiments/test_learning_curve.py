@@ -92,6 +92,23 @@ def test_the_gain_of_every_seed_is_told_with_whose_images_it_was():
         assert f"By seed, each with {words} to train on: {told}." in describe_curve(curve)[-1]
 
 
+def test_a_seed_that_is_not_done_is_compared_on_the_images_that_it_has_at_all_sizes():
+    rows = [replace(row, seed=1) for row in rows_of(a_root)]
+    easy = {"easy": {**rows[0].images["i0"], "score": 1.0}}
+    begun = [replace(row, fold=1, images=easy) for row in rows[1:]]
+    (whole,), (curve,) = (learning_curves(each, variants()) for each in (rows, [*rows, *begun]))
+    assert curve.per_seed == pytest.approx(whole.per_seed)
+
+
+def test_two_variants_of_one_number_are_one_number():
+    sizes = (6, 12)
+    rows = rows_of(a_root, sizes=sizes)
+    again = [*rows, replace(rows[1], variant="12 again")]
+    given = [*variants(sizes), variant("12 again", n_images=12)]
+    (curve,) = learning_curves(again, given)
+    assert "cannot be said: 2 numbers of images" in describe_curve(curve)[1]
+
+
 def test_variants_of_other_settings_are_other_curves():
     both = [*variants(), *(variant(f"{n} images", n_images=n, init="scratch") for n in (5, 7))]
     assert len(learning_curves(rows_of(a_root), both)) == 1

@@ -69,9 +69,20 @@ def test_a_grid_gives_a_variant_for_every_combination(tmp_path):
         ("[folders]\nx = 'cells'\n[[variant]]\nname = 'a'", "give --folder x=PATH: cells"),
         ("[[reported]]\nname = 'x'\n[[variant]]\nname = 'a'", "expected name and score"),
         ("[family.unet]\n[[variant]]\nname = 'a'", "no variant is of it; there are cellflow"),
-        ("family = 3\n[[variant]]\nname = 'a'", "family: expected tables"),
+        ("family = 3\n[[variant]]\nname = 'a'", "family: expected a table"),
         ("[[variant]]\nname = 'a'\nfamily = 3", "family: expected a name, found 3"),
         ("[[reported]]\nscor = 3\n[[variant]]\nname = 'a'", "reported: unknown key 'scor'"),
+        ("[variant]\nname = 'a'", r"variant: expected tables in double brackets, \[\[variant\]\]"),
+        ("base = 3\n[[variant]]\nname = 'a'", "base: expected a table, found 3"),
+        ("folds = 'five'\n[[variant]]\nname = 'a'", "folds: expected a whole number"),
+        ("folds_seed = -1\n[[variant]]\nname = 'a'", "folds_seed: expected 0 or more"),
+        ("name = 'a/b'\n[[variant]]\nname = 'a'", "name: is that of files too"),
+        ("seeds = [0, 0]\n[[variant]]\nname = 'a'", "seeds: each once"),
+        ("[[variant]]\nname = 'a'\npredict = 3", "'a', predict: expected tables, found 3"),
+        (
+            "[family.cellflow]\nfamily = 'unet'\n[[variant]]\nname = 'a'",
+            r"\[family.cellflow\]: family is for \[\[variant\]\]",
+        ),
     ],
 )
 def test_a_broken_file_is_refused_by_name(tmp_path, text, message):
@@ -130,6 +141,12 @@ def test_a_family_has_a_table_of_its_own(tmp_path):
     a, b, c = read_experiment(tmp_path / "file.toml", assignments=given).variants
     assert [v.config.training.n_epochs for v in (a, b)] == [2, 9]
     assert c.options == {"settings": {"training": {"iterations": 5}}}
+
+
+def test_a_family_that_the_command_line_leaves_without_variants_is_refused(tmp_path):
+    text = "[family.cellflow.training]\nn_epochs = 7\n[[variant]]\nname = 'a'"
+    with pytest.raises(ConfigError, match="no variant is of it; there are unet"):
+        read_experiment(write(tmp_path, text), assignments=["family=unet"])
 
 
 @pytest.mark.parametrize(

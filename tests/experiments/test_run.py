@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from cellflow.config import TrainingConfig
+from cellflow.data.folds import write_folds
 from cellflow.data.submission import read_submission
 from cellflow.errors import ConfigError, DataError
 from cellflow.experiments.bench import open_bench
@@ -169,6 +170,80 @@ def test_a_result_from_before_a_default_changed_is_refused(family, experiment, b
     path.write_text(path.read_text().replace('"min_size": 15', '"min_size": 20'))
     with pytest.raises(DataError, match=r"the default of dynamics.min_size was 20, now 15"):
         finished_rows(plan, bench(plan))
+
+
+def test_a_model_from_before_a_default_changed_is_not_taken_for_a_new_one(
+    family, experiment, bench, tmp_path
+):
+    plan = experiment([0])
+    opened = bench(plan)
+    key = plan_tasks(plan, opened)[0].model_key
+    run_experiment(plan, opened)
+    shutil.rmtree(tmp_path / "store" / "rows")  # as told by the test above
+    claim = tmp_path / "store" / "models" / f"{key}.json"
+    claim.write_text(claim.read_text().replace('"min_size": 15', '"min_size": 20'))
+    with pytest.raises(DataError, match=f"delete it and the folder {key} beside it to train anew"):
+        run_experiment(plan, opened)
+
+
+def test_what_another_process_was_killed_at_is_no_result(family, experiment, bench, tmp_path):
+    plan = experiment([0])
+    opened = bench(plan)
+    rows = run_experiment(plan, opened)
+    (tmp_path / "store" / "rows" / ".partial-abc-1.json").write_text("")
+    assert len(opened.store.rows()) == len(rows)
+
+
+def test_the_output_is_removed_when_another_process_computes_the_last_of_its_results(
+    family, experiment, bench, tmp_path
+):
+    plan = experiment([0])
+    opened, others = bench(plan), open_bench(plan, bench(plan).dataset.root, tmp_path / "others")
+    rows = {row.key: row for row in run_experiment(plan, others)}
+    task = plan_tasks(plan, opened)[1]  # shares its model with the first
+    flows = opened.store.flows(task.model_key)
+
+    def say(text):
+        if text.startswith("1/"):
+            flows.mkdir(parents=True)
+            opened.store.add(rows[task.key])
+
+    run_experiment(plan, opened, say=say)
+    assert not flows.exists()
+
+
+def test_a_result_has_the_number_that_its_fold_has_in_this_experiment(
+    family, experiment, bench, tmp_path
+):
+    plan = experiment([0])
+    opened = bench(plan)
+    keys = [row.key for row in run_experiment(plan, opened)]
+    folds = replace(opened.folds, folds=opened.folds.folds[::-1])
+    write_folds(tmp_path / "reversed.json", folds)
+    turned = replace(plan, folds_file=tmp_path / "reversed.json")
+    rows = finished_rows(turned, bench(turned))
+    assert sorted(row.key for row in rows) == sorted(keys)
+    assert all(set(row.images) == set(folds.folds[row.fold].validation) for row in rows)
+
+
+TWO_BUDGETS = """
+folds = 3
+[base]
+family = "threshold"
+[[variant]]
+name = "short"
+training.max_minutes = 5
+[[variant]]
+name = "long"
+training.max_minutes = 50
+"""
+
+
+def test_two_budgets_of_time_are_not_one_result_under_two_names(family, experiment, bench):
+    plan = experiment([0], TWO_BUDGETS)
+    with pytest.raises(ConfigError, match=r"'short' and 'long' differ in training.max_minutes"):
+        run_experiment(plan, bench(plan))
+    assert family.trained == []
 
 
 def test_a_result_from_before_a_setting_existed_still_counts(family, experiment, bench, tmp_path):

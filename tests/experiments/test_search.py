@@ -62,3 +62,8 @@ def test_the_choice_weighs_all_seeds(rows):
     search = searches([*rows, *other], VARIANTS)[1]
     assert search.chosen == ("a x=1",)
     assert search.score.estimate == pytest.approx(np.mean([(0.3 + 0.9) / 2]))
+
+
+def test_a_seed_that_only_some_settings_have_does_not_weigh(rows):
+    lucky_seed = halves("a x=1", dict.fromkeys(NAMES, 0.9), seed=1)
+    assert searches([*rows, *lucky_seed], VARIANTS) == searches(rows, VARIANTS)

@@ -49,6 +49,17 @@ def test_other_folders_come_first_and_pass_their_weights_on(tmp_path, train):
     assert before == [(first / "weights.safetensors").stat().st_mtime_ns for first in firsts]
 
 
+def test_other_folders_before_show_nothing_of_what_is_held_out(tmp_path, train):
+    data, said = write_disc_folder(tmp_path / "data", 5), []
+    other = write_disc_folder(tmp_path / "other", 5)  # the same wells
+    out = train(data, pretrain_dirs=[other], said=said, training={"n_epochs": 1})
+    held_out = set(record_of(out)["data"]["validation"])
+    before = record_of(out / "stages" / "pretrain-1")["data"]
+    assert held_out
+    assert not held_out & {*before["train"], *before["validation"]}
+    assert any("left out, since they show what is held out: 1 (" in line for line in said)
+
+
 def test_a_stop_between_two_stages_goes_on_with_the_second(tmp_path, train, monkeypatch):
     other = write_disc_folder(tmp_path / "other", 3, seed=5)
     data, tuned = write_disc_folder(tmp_path / "data", 4), []
@@ -110,6 +121,18 @@ def test_the_effect_of_a_refit_is_measured_on_a_fold_that_no_stage_saw(tmp_path,
     assert "on 3 images that no stage saw" in said[-1]
     assert "that no stage saw" in (out / "README.md").read_text(encoding="utf-8")
     assert record["config"]["training"]["learning_rate"] == pytest.approx(0.001)
+
+
+def test_other_folders_beside_a_refit_show_nothing_of_the_fold(tmp_path, train):
+    data = write_disc_folder(tmp_path / "data", 9)
+    extra = write_disc_folder(tmp_path / "extra", 9)  # the same wells
+    folds = make_folds(open_dataset(data), 3, seed=0)
+    write_folds(tmp_path / "folds.json", folds)
+    given = {"folds_file": tmp_path / "folds.json", "fold": 1, "training": {"n_epochs": 1}}
+    out = train(data, refit="all", extra_dirs=[extra], **given)
+    main = record_of(out / "stages" / "main")["data"]
+    assert set(folds.folds[1].validation) < set(main["overlapping"])
+    assert main["n_extra"] == 9 - len(main["overlapping"])
 
 
 def test_a_model_of_all_images_carries_the_estimate_and_prints_no_score(tmp_path, train):

@@ -11,6 +11,7 @@ from cellflow.errors import DataError, ModelError
 from cellflow.inference.confidence import read_confidence
 from cellflow.network.model_folder import read_model_folder
 from cellflow.network.thresholds import CellSettings, read_thresholds
+from cellflow.tuning import nested
 from cellflow.tuning.tune import tune
 
 
@@ -152,9 +153,26 @@ def test_new_images_are_taken_on_trust_and_said_so(data, played):
     assert any("taken on trust" in text for text in said)
 
 
-def test_weights_that_were_selected_on_these_images_are_named(data, played):
-    result = tune([played("m", range(16), run={"kept": "best"})], data)
+@pytest.mark.parametrize("run", [{"kept": "best"}, {"kept": "last", "patience": 3}])
+def test_weights_that_were_selected_on_these_images_are_named(data, played, run):
+    result = tune([played("m", range(16), run=run)], data)
     assert any("too high by an unknown amount" in remark for remark in result.remarks)
+
+
+def test_images_that_only_an_earlier_stage_learnt_are_not_new(data, played):
+    names = {"train": ["x"], "validation": ["y"], "sha256": ""}
+    refit = {"trained_on": [f"i{k:02d}" for k in range(32)]}
+    with pytest.raises(ModelError, match="was trained on, so none can choose"):
+        tune([played("m", range(16), data=names, refit=refit)], data)
+
+
+def test_a_calibration_of_an_earlier_tuning_does_not_outlive_it(data, played, monkeypatch):
+    path = played("m", range(16))
+    tune([path], data)
+    assert read_confidence(path) is not None
+    monkeypatch.setattr(nested, "fit_confidence", lambda *arguments: None)
+    tune([path], data)
+    assert read_confidence(path) is None
 
 
 def test_one_image_cannot_tell(data, played):

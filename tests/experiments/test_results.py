@@ -1,0 +1,14 @@
+"""Rows to one result a variant."""
+
+import pytest
+from made_rows import row
+
+from cellflow.experiments.results import summarize
+
+
+def test_seconds_of_an_image_are_those_of_trainings_that_did_not_diverge():
+    rows = [
+        row("a", {"x": 0.3}, predict_seconds=2.0),
+        row("a", {"y": 0.0}, fold=1, predict_seconds=0.0, diverged="the loss is infinite"),
+    ]
+    assert summarize(rows, ["a"], "last")[0].predict_seconds == pytest.approx(2.0)
