@@ -18,9 +18,8 @@ from cellflow.network.devices import choose_device
 from cellflow.training.history import read_rows
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.levels import describe_levers
-from cellflow.training.materials import unseen_images
 from cellflow.training.run_folder import STAGES, RunFolder, new_run_folder
-from cellflow.training.split import split_dataset
+from cellflow.training.split import split_dataset, without_held_out
 
 Report = Callable[[int, Mapping[str, float]], None]
 Say = Callable[[str], None]
@@ -102,7 +101,8 @@ def train_baseline(
     init : str
         ``random``, or the path of weights; see `initial_weights`.
     pretrain : sequence of Entry
-        Other images to train on before, for ``training.pretrain_iterations``.
+        Other images to train on before, for ``training.pretrain_iterations``; those that show
+        held-out images are left out.
     device : str
         ``auto``, ``cpu``, ``cuda[:N]`` or ``mps``.
     overwrite : bool
@@ -132,7 +132,7 @@ def train_baseline(
     with InterruptFlag(stop_after) as interrupt:
         run = new_run_folder(Path(folder), train_dir)
         own = FitData.survey(train, held_out)
-        others = [FitData.survey(pretrain, ())] if pretrain else []
+        others = [_survey_others(pretrain, held_out, say)] if pretrain else []
         _require_known_classes(config, own.classes)
         config = settle(config, init, max(each.densest for each in (own, *others)))
         build_learner(model, config, len(own.classes))  # what is missing is told before all work
@@ -157,6 +157,17 @@ def train_baseline(
             ).run()
             init = str(stage.folder.path)
     return read_trained(run.path)
+
+
+def _survey_others(others: Sequence[Entry], held_out: Sequence[Entry], say: Say) -> FitData:
+    """Survey the images of other folders, without those that show what is held out."""
+    kept, overlapping = without_held_out(others, held_out)
+    if overlapping:
+        some = ", ".join(overlapping[:3])
+        say(f"left out, since they show what is held out: {len(overlapping)} ({some})")
+    if not kept:
+        raise DataError(f"all {len(others)} images to train on before show what is held out")
+    return FitData.survey(kept, ())
 
 
 def _require_known_classes(config: BaselineConfig, classes: Sequence[str]) -> None:
@@ -211,22 +222,24 @@ def train_on_folder(
     split = split_dataset(dataset, validation_share, folds_file, fold)
     by_name = {entry.name: entry for entry in dataset.annotated}
     say(f"{train_dir}: {dataset.layout} layout; held out: {split.reason}")
-    held_out = [by_name[name] for name in split.validation]
-    others, overlapping = unseen_images(pretrain_dirs, held_out)
-    if overlapping:
-        some = ", ".join(overlapping[:3])
-        say(f"left out, since they show what is held out: {len(overlapping)} ({some})")
     return train_baseline(
         model,
         [by_name[name] for name in split.train],
-        held_out,
+        [by_name[name] for name in split.validation],
         config,
         out,
         train_dir=Path(train_dir),
-        pretrain=others,
+        pretrain=[entry for path in pretrain_dirs for entry in _annotated(path)],
         say=say,
         **options,
     )
+
+
+def _annotated(path: Path) -> tuple[Entry, ...]:
+    dataset = open_dataset(path)
+    if not dataset.annotated:
+        raise DataError(f"{path}: no image with truth ({dataset.layout} layout)")
+    return dataset.annotated
 
 
 def read_trained(folder: Path) -> TrainedBaseline:

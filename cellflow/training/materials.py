@@ -14,9 +14,8 @@ from cellflow.configfile import config_to_dict
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.entrance import open_dataset
 from cellflow.errors import ConfigError, DataError, ModelError
-from cellflow.hashing import hash_file
 from cellflow.training.prepared import prepared_folder
-from cellflow.training.split import Split, split_dataset
+from cellflow.training.split import Split, split_dataset, without_held_out
 from cellflow.training.survey import ImageFacts, fingerprint, median_diameter, survey_images
 
 HARMLESS = ("max_minutes", "n_workers", "cache_megabytes", "store_prepared")
@@ -217,32 +216,21 @@ def _extra(
 
 def unseen_images(
     folders: Sequence[Path], held_out: Sequence[Entry]
-) -> tuple[list[Entry], tuple[str, ...]]:
+) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
     """Give the images of other folders, and the names of those that show what is held out.
 
     Raises
     ------
     DataError
         A folder has no image with truth, or a file cannot be read.
-
-    Notes
-    -----
-    Those are images of the same plate and well, or with the same file.
     """
-    groups = {entry.group for entry in held_out} - {None}
-    files = {hash_file(entry.image_path) for entry in held_out}
-    kept: list[Entry] = []
-    overlapping = []
+    entries: list[Entry] = []
     for folder in folders:
         dataset = open_dataset(folder)
         if not dataset.annotated:
             raise DataError(f"{folder}: no image with truth ({dataset.layout} layout)")
-        for entry in dataset.annotated:
-            if entry.group in groups or hash_file(entry.image_path) in files:
-                overlapping.append(entry.name)
-            else:
-                kept.append(entry)
-    return kept, tuple(overlapping)
+        entries += dataset.annotated
+    return without_held_out(entries, held_out)
 
 
 def _named(dataset: Dataset, names: Sequence[str]) -> list[Entry]:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cellflow.data.dataset import Dataset
+from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.folds import make_holdout, read_folds
 from cellflow.errors import ConfigError
+from cellflow.hashing import hash_file
 
 HOLDOUT_SEED = 0
 """Fixed, so that runs with different training seeds are scored on the same images."""
@@ -80,6 +81,26 @@ def split_dataset(
     if not held_out.validation or not held_out.train:
         return Split(train=names, validation=[], reason="too few images to hold any out")
     return Split(train=held_out.train, validation=held_out.validation, reason=folds.how)
+
+
+def without_held_out(
+    entries: Sequence[Entry], held_out: Sequence[Entry]
+) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
+    """Give the images of other folders, and the names of those that show what is held out.
+
+    Notes
+    -----
+    Those are images of the same plate and well, or with the same file.
+    """
+    groups = {entry.group for entry in held_out} - {None}
+    files = {hash_file(entry.image_path) for entry in held_out}
+    kept, overlapping = [], []
+    for entry in entries:
+        if entry.group in groups or (files and hash_file(entry.image_path) in files):
+            overlapping.append(entry.name)
+        else:
+            kept.append(entry)
+    return tuple(kept), tuple(overlapping)
 
 
 def _of_file(dataset: Dataset, path: Path, fold: int) -> Split:

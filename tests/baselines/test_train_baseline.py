@@ -179,6 +179,20 @@ def test_steps_and_validations_count_from_the_first_stage(tmp_path, disc_entries
     assert done.curve[-1][1] > earlier["seconds"]
 
 
+def test_what_is_held_out_is_not_learnt_before_either(tmp_path, disc_entries, tiny_config):
+    entries, held_out, said = disc_entries(2), disc_entries(1, seed=2), []
+    config = tiny_config("unet", iterations=1, pretrain_iterations=1)
+    others = [*disc_entries(2, seed=7), *held_out]
+    done = run(
+        tmp_path, "unet", entries, config, held_out=held_out, pretrain=others, say=said.append
+    )
+    earlier = read_baseline_folder(done.folder / "stages" / "pretrain").record["data"]
+    assert earlier["train"] == ["disc7-0", "disc7-1"]
+    assert "left out, since they show what is held out: 1 (disc2-0)" in said
+    with pytest.raises(DataError, match="all 1 images to train on before show what is held out"):
+        run(tmp_path, "unet", entries, config, held_out=held_out, pretrain=held_out, out="none")
+
+
 @pytest.mark.parametrize("keep", ["last", "best"])
 def test_the_folder_takes_the_weights_that_were_asked_for(
     tmp_path, disc_entries, tiny_config, monkeypatch, keep
