@@ -38,6 +38,8 @@ LEVELS = ("0", "1", "2", "3")
 """torchvision's names of the pyramid levels that regions are pooled from."""
 STRIDE_POWERS = (2, 3, 4, 5)
 """Of their strides, powers of 2: a pixel of level 0 spans 4 network pixels."""
+ANCHOR_STRIDES = tuple(2**power for power in (*STRIDE_POWERS, STRIDE_POWERS[-1] + 1))
+"""Of the levels that have anchors: one more, the coarsest by every second pixel."""
 
 GROUPS = 32
 """Of group normalisation, as in Wu and He, "Group Normalization", ECCV 2018."""
@@ -69,7 +71,7 @@ def _build(settings: DetectorSettings, n_classes: int) -> Any:
     channels = settings.pyramid_channels
     network = MaskRCNN(
         _backbone(settings),
-        rpn_anchor_generator=AnchorGenerator(
+        rpn_anchor_generator=FixedAnchors(
             tuple((size,) for size in settings.anchor_sizes),
             (settings.anchor_ratios,) * len(settings.anchor_sizes),
         ),
@@ -156,6 +158,26 @@ class CropTransform(GeneralizedRCNNTransform):  # type: ignore[misc]
     def postprocess(self, result: Any, image_shapes: Any, original_image_sizes: Any) -> Any:
         """Give the boxes and masks as they are."""
         return result
+
+
+class FixedAnchors(AnchorGenerator):  # type: ignore[misc]
+    """Anchors at the middles of the pyramid's pixels, in float32.
+
+    Notes
+    -----
+    torchvision takes a level's stride for the whole part of image over level, 61 in place of 64 for
+    the coarsest level of 800 pixels, so that its anchors lay elsewhere in prediction than in
+    training; and it computes coordinates in the features' type, which may be bfloat16.
+    """
+
+    def forward(self, image_list: Any, feature_maps: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Give the corners (A, 4) of all anchors, of every image."""
+        device = feature_maps[0].device
+        self.set_cell_anchors(torch.float32, device)
+        sizes = [list(each.shape[-2:]) for each in feature_maps]
+        strides = [[stride, stride] for stride in ANCHOR_STRIDES]
+        anchors = torch.cat(self.grid_anchors(sizes, strides))
+        return [anchors] * len(image_list.image_sizes)
 
 
 class FullPrecisionRPNHead(RPNHead):  # type: ignore[misc]

@@ -104,3 +104,22 @@ def test_bfloat16_gives_boxes_in_float32(tiny):
         logits, corrections = network.rpn.head([torch.randn(1, 32, 8, 8)])
         scores, boxes = network.roi_heads.box_predictor(torch.randn(5, 64))
     assert {each.dtype for each in (*logits, *corrections, scores, boxes)} == {torch.float32}
+
+
+@pytest.mark.parametrize("shape", [(512, 512), (800, 1088), (721, 976)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_anchors_lie_at_the_pyramids_pixels_whatever_the_image(tiny, shape, dtype):
+    network = build(tiny)  # one anchor a pixel
+    images, _ = network.transform([torch.zeros(1, *shape)])
+    height, width = images.tensors.shape[-2:]
+    strides = [4, 8, 16, 32, 64]
+    sizes = [(-(-height // stride), -(-width // stride)) for stride in strides]
+    features = [torch.zeros((1, 1, *size), dtype=dtype) for size in sizes]
+    [anchors] = network.rpn.anchor_generator(images, features)
+    assert anchors.dtype == torch.float32
+    for found, stride, (h, w) in zip(
+        anchors.split([h * w for h, w in sizes]), strides, sizes, strict=True
+    ):
+        middles = (found[:, :2] + found[:, 2:]) / 2
+        x, y = np.meshgrid(np.arange(w) * stride, np.arange(h) * stride)
+        np.testing.assert_array_equal(middles, np.stack([x, y], axis=-1).reshape(-1, 2))
