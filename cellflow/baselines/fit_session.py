@@ -38,6 +38,9 @@ from cellflow.training.levels import describe_levers
 from cellflow.training.optimizer import make_optimizer
 from cellflow.training.run_folder import RunFolder
 
+RUN_KEY = "run_key"
+"""In the record of a run; null while the run is yet to come."""
+
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 """Of training, at most; what a killed run loses of it."""
 
@@ -104,8 +107,10 @@ class FitSession:
             except StepFinished as stop:
                 self._save()
                 done = self._run.position.iteration
+                again = ", without --overwrite," if self.overwrite else ""
                 self.say(
-                    f"stopped by {stop} after iteration {done}, saved; the same command goes on"
+                    f"stopped by {stop} after iteration {done}, saved; "
+                    f"the same command{again} goes on"
                 )
                 raise
 
@@ -117,19 +122,16 @@ class FitSession:
 
     def _occupy(self) -> None:
         """Note what the run is, or see that the one that is there is the same."""
-        if self.overwrite and self.folder.is_begun:
-            (self.folder.path / BASELINE).unlink(missing_ok=True)
-            self.folder.clear()
-        elif self.folder.is_begun:
-            if self.folder.read_record().get("run_key") != self._key:
-                raise ModelError(
-                    f"{self.folder.path}: holds a run with other images, truth, folds, initial "
-                    "weights or settings; choose another --out, or --overwrite"
-                )
+        if self.overwrite:
+            clear_run(self.folder)
+        key = key_of_run(self.folder)
+        if key == self._key:
             return
+        if key is not None:
+            raise another_run(self.folder)
         self.folder.write_record(
             {
-                "run_key": self._key,
+                RUN_KEY: self._key,
                 "model": self.model,
                 "initial_weights": self.init,
                 "classes": list(self.data.classes),
@@ -309,6 +311,42 @@ class FitSession:
             "best_step": position.best_iteration,
             "best_score": position.best_score if position.best_iteration else None,
         }
+
+
+def key_of_run(folder: RunFolder) -> str | None:
+    """Give what `FitData.run_key` gave for the run in a folder; None when there is none.
+
+    Raises
+    ------
+    ModelError
+        Its record is broken.
+    """
+    if not folder.is_begun:
+        return None
+    key: str | None = folder.read_record().get(RUN_KEY, "")
+    return key
+
+
+def clear_run(folder: RunFolder) -> None:
+    """Remove the run in a folder, if there is one, and its model; stages before it stay.
+
+    Raises
+    ------
+    DataError
+        A file cannot be removed.
+    """
+    if folder.is_begun:
+        (folder.path / BASELINE).unlink(missing_ok=True)
+        folder.clear()
+        folder.write_record({RUN_KEY: None})
+
+
+def another_run(folder: RunFolder) -> ModelError:
+    """Give the error that a folder holds another run than the one asked for."""
+    return ModelError(
+        f"{folder.path}: holds a run with other images, truth, folds, initial weights or settings; "
+        "choose another --out, or --overwrite"
+    )
 
 
 def all_versions() -> dict[str, str]:

@@ -5,10 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cellflow.baselines.baseline_folder import BaselineFolder, read_baseline_folder
+from cellflow.baselines.baseline_folder import (
+    BaselineFolder,
+    is_baseline_folder,
+    read_baseline_folder,
+)
 from cellflow.baselines.build import build_learner, settle
 from cellflow.baselines.fit_data import FitData
-from cellflow.baselines.fit_session import FitSession
+from cellflow.baselines.fit_session import FitSession, another_run, clear_run, key_of_run
 from cellflow.baselines.settings import MODELS, RANDOM, BaselineConfig
 from cellflow.config import TrainingConfig
 from cellflow.data.dataset import Entry
@@ -136,6 +140,8 @@ def train_baseline(
         _require_known_classes(config, own.classes)
         config = settle(config, init, max(each.densest for each in (own, *others)))
         build_learner(model, config, len(own.classes))  # what is missing is told before all work
+        if others:
+            _make_way(run, overwrite, say)
         stages = [Stage(data=own, config=config, folder=run)]
         for data in others:
             fitted = replace(config.training, iterations=config.training.pretrain_iterations)
@@ -157,6 +163,17 @@ def train_baseline(
             ).run()
             init = str(stage.folder.path)
     return read_trained(run.path)
+
+
+def _make_way(run: RunFolder, overwrite: bool, say: Say) -> None:
+    """See, before the stage on other data takes its time, that the run itself may follow."""
+    with run.occupied(say):
+        if overwrite:
+            clear_run(run)
+        # Only a finished stage was ever followed by a run.
+        is_ours = is_baseline_folder(run.path / STAGES / PRETRAIN)
+        if key_of_run(run) is not None and not is_ours:
+            raise another_run(run)
 
 
 def _survey_others(others: Sequence[Entry], held_out: Sequence[Entry], say: Say) -> FitData:
@@ -252,10 +269,11 @@ def read_trained(folder: Path) -> TrainedBaseline:
     """
     found, run = read_baseline_folder(folder), RunFolder(path=folder)
     record = found.record
-    earlier = folder / STAGES / PRETRAIN
-    before = read_baseline_folder(earlier).record["run"] if earlier.is_dir() else {}
+    facts, before = record["run"], {}
+    # A stage that lies there may be of a run that was replaced.
+    if Path(record["initial_weights"]).parts[-2:] == (STAGES, PRETRAIN):
+        before = read_baseline_folder(folder / STAGES / PRETRAIN).record["run"]
     steps, seconds = before.get("n_steps", 0), before.get("seconds", 0.0)
-    facts = record["run"]
     return TrainedBaseline(
         folder=folder,
         n_steps=steps + facts["n_steps"],

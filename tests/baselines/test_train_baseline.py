@@ -66,12 +66,9 @@ def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(
     config = tiny_config(model, iterations=4, validate_every=3)
     whole = run(tmp_path, model, entries, config, held_out=held_out, out="whole")
 
-    class _Stop(Exception):
-        pass
-
     def stop(step, numbers):
         if step == 2:
-            raise _Stop  # as a crash: nothing is saved any more
+            raise _Stop
 
     with pytest.raises(_Stop):
         run(tmp_path, model, entries, config, held_out=held_out, out="parts", report=stop)
@@ -177,6 +174,51 @@ def test_steps_and_validations_count_from_the_first_stage(tmp_path, disc_entries
     assert done.n_steps == 5
     assert done.curve[-1][0] == 5
     assert done.curve[-1][1] > earlier["seconds"]
+
+
+class _Stop(Exception):
+    """As a crash: nothing is saved any more."""
+
+
+def _stop(step, numbers):
+    raise _Stop
+
+
+def test_a_stage_that_is_left_from_another_run_does_not_count(tmp_path, disc_entries, tiny_config):
+    entries, config = disc_entries(2), tiny_config("unet", iterations=1, pretrain_iterations=1)
+    others = disc_entries(2, seed=7)
+    with pytest.raises(_Stop):
+        run(tmp_path, "unet", entries, config, pretrain=others, report=_stop)
+    alone = run(tmp_path, "unet", entries, config)
+    assert alone.seconds == read_baseline_folder(alone.folder).record["run"]["seconds"]
+    both = run(tmp_path, "unet", entries, config, pretrain=others, overwrite=True)
+    own, before = (
+        read_baseline_folder(folder).record["run"]["seconds"]
+        for folder in (both.folder, both.folder / "stages" / "pretrain")
+    )
+    assert both.seconds == own + before
+    alone = run(tmp_path, "unet", entries, config, overwrite=True)
+    assert alone.seconds == read_baseline_folder(alone.folder).record["run"]["seconds"]
+
+
+def test_another_run_is_told_before_other_data_are_learnt(tmp_path, disc_entries, tiny_config):
+    entries, config = disc_entries(2), tiny_config("unet", iterations=1, pretrain_iterations=1)
+    run(tmp_path, "unet", entries, config)
+    with pytest.raises(ModelError, match="holds a run with other"):
+        run(tmp_path, "unet", entries, config, pretrain=disc_entries(2, seed=7), report=_stop)
+    assert not (tmp_path / "run" / "stages").exists()
+
+
+def test_a_run_that_replaces_another_goes_on_without_overwrite(tmp_path, disc_entries, tiny_config):
+    entries, others, said = disc_entries(2), disc_entries(2, seed=7), []
+    run(tmp_path, "unet", entries, tiny_config("unet", iterations=1))
+    config = tiny_config("unet", iterations=2, pretrain_iterations=2)
+    given = {"pretrain": others, "say": said.append}
+    with pytest.raises(Preempted):
+        run(tmp_path, "unet", entries, config, overwrite=True, stop_after=1e-3, **given)
+    assert "the same command, without --overwrite, goes on" in said[-1]
+    assert not (tmp_path / "run" / "baseline.json").exists()
+    assert run(tmp_path, "unet", entries, config, **given).n_steps == 4
 
 
 def test_what_is_held_out_is_not_learnt_before_either(tmp_path, disc_entries, tiny_config):
