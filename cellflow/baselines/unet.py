@@ -64,6 +64,7 @@ class UNetLearner:
         here = np.ascontiguousarray(shares[0].cpu().numpy())
         back = replace(whole_image(shape, 1.0), scale=1 / config.image.scale)
         there = crop_picture(here, back, len(here)).image
+        there /= there.sum(axis=0)  # below 1 where a pixel's middle lies outside what is seen
         markers = _at_pixels(find_markers(here, config.unet), back)
         labels = divide_cells(there, markers, config.unet)
         n_cells = int(labels.max(initial=0))
@@ -161,8 +162,11 @@ def divide_cells(
 def _at_pixels(labels: NDArray[np.int32], back: Warp) -> NDArray[np.int32]:
     """Sample labels at the middles of an image's pixels, by nearest pixel."""
     matrix = crop_to_image(back, (labels.shape[0], labels.shape[1]))
+    # The middles of the outermost may lie half a pixel outside what is seen at half the size.
     rows, columns = (
-        np.rint(matrix[axis, axis] * np.arange(n) + matrix[axis, 2]).astype(np.int64)
+        np.rint(matrix[axis, axis] * np.arange(n) + matrix[axis, 2])
+        .astype(np.int64)
+        .clip(0, labels.shape[axis] - 1)
         for axis, n in enumerate(back.shape)
     )
     sampled: NDArray[np.int32] = labels[np.ix_(rows, columns)]

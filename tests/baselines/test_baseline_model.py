@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from cellflow.baselines.baseline_model import Baseline
 from cellflow.baselines.examples import ExampleSource
@@ -111,6 +112,32 @@ def test_a_perfect_unet_gives_touching_cells_back(monkeypatch, scale):
     precision = average_precision(truth, labels)
     assert precision.n_predicted == 6
     assert precision.mean > 0.9
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.5, 0.75])
+def test_a_unet_that_sees_less_finds_nothing_more_at_the_images_end(monkeypatch, scale):
+    shape = (64, 80)
+    config = replace(preset("unet"), image=ImageSettings(scale=scale))
+    warp = whole_image(shape, scale)
+    # Nothing but one cell, which the image's end cuts.
+    perfect = torch.zeros((1, 3, *warp.shape))
+    perfect[:, 0], perfect[:, :, 2:, 4:8] = 20, 0
+    perfect[:, 1, 2:, 4:8] = 20
+
+    def logits(self, images):
+        return functional.pad(
+            perfect,
+            (0, images.shape[3] - warp.shape[1], 0, images.shape[2] - warp.shape[0]),
+        )
+
+    monkeypatch.setattr(UNetLearner, "_logits", logits)
+    learner = UNetLearner(replace(config, unet=replace(config.unet, channels_per_level=(4, 8))))
+    picture = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    labels = baseline(learner, config).predict(picture, "x").labels
+    assert labels.max() == 1
+    columns = np.flatnonzero((labels > 0).any(axis=0))
+    assert len(columns) == pytest.approx(4 / scale, abs=1)
+    assert labels[-1].any()
 
 
 def test_memory_that_runs_out_is_one_line_that_says_what_to_lower():
