@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cellflow.baselines.baseline_folder import read_baseline_folder
 from cellflow.baselines.build import build_learner
-from cellflow.baselines.choose_cells import choose_cells
+from cellflow.baselines.choose_cells import choose_cells, require_known_classes
 from cellflow.baselines.greys import grey_image, standardize
 from cellflow.baselines.initial_weights import WEIGHTS
 from cellflow.baselines.learner import FoundCells, Learner, whole_image
@@ -123,10 +123,12 @@ def load_baseline(
     ModelError
         The folder is none, is broken, or needs torchvision, which is not there.
     ConfigError
-        The device is not there.
+        The device is not there, or cells has limits of an unknown class.
     """
     read, chosen = read_baseline_folder(folder), choose_device(device)
     config = change(read.config)
+    if config.cells != read.config.cells:
+        require_known_classes(config.cells, read.model, read.classes)
     learner = build_learner(read.model, config, len(read.classes))
     read.load_into(learner.network)
     learner.network.to(chosen.device)

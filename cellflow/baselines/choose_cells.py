@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from cellflow.baselines.learner import FoundCells
 from cellflow.baselines.settings import CellSettings
+from cellflow.errors import ConfigError
 from cellflow.inference.overlap_rules import resolve_overlap
 from cellflow.records import Detections, Prediction
 
@@ -53,6 +54,31 @@ def choose_cells(
         cell_type=kind,
         cell_type_probability=share,
     )
+
+
+def require_known_classes(settings: CellSettings, model: str, classes: Sequence[str]) -> None:
+    """Refuse limits by class that would never apply.
+
+    Parameters
+    ----------
+    settings : CellSettings
+    model : str
+        One of `MODELS`; the U-Net tells no classes.
+    classes : sequence of str
+        Of its training images.
+
+    Raises
+    ------
+    ConfigError
+        Names one.
+    """
+    for name in (*settings.score_thresholds, *settings.min_areas):
+        if model == "unet":
+            raise ConfigError(f"cells: limits of {name!r}, but the U-Net tells no classes")
+        if name not in classes:
+            raise ConfigError(
+                f"cells: limits of {name!r}, but the model's classes are {', '.join(classes)}"
+            )
 
 
 def _by_kind(

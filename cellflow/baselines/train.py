@@ -11,6 +11,7 @@ from cellflow.baselines.baseline_folder import (
     read_baseline_folder,
 )
 from cellflow.baselines.build import build_learner, settle
+from cellflow.baselines.choose_cells import require_known_classes
 from cellflow.baselines.fit_data import FitData
 from cellflow.baselines.fit_session import FitSession, another_run, clear_run, key_of_run
 from cellflow.baselines.settings import MODELS, RANDOM, BaselineConfig
@@ -137,7 +138,7 @@ def train_baseline(
         run = new_run_folder(Path(folder), train_dir)
         own = FitData.survey(train, held_out)
         others = [_survey_others(pretrain, held_out, say)] if pretrain else []
-        _require_known_classes(config, own.classes)
+        require_known_classes(config.cells, model, own.classes)
         config = settle(config, init, max(each.densest for each in (own, *others)))
         build_learner(model, config, len(own.classes))  # what is missing is told before all work
         if others:
@@ -185,15 +186,6 @@ def _survey_others(others: Sequence[Entry], held_out: Sequence[Entry], say: Say)
     if not kept:
         raise DataError(f"all {len(others)} images to train on before show what is held out")
     return FitData.survey(kept, ())
-
-
-def _require_known_classes(config: BaselineConfig, classes: Sequence[str]) -> None:
-    for name in (*config.cells.score_thresholds, *config.cells.min_areas):
-        if name not in classes:
-            raise ConfigError(
-                f"cells: limits of {name!r}, but the training images' classes are "
-                f"{', '.join(classes)}"
-            )
 
 
 def train_on_folder(

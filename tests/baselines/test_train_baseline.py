@@ -335,6 +335,26 @@ def test_an_image_with_as_many_cells_as_may_be_listed_is_told(tmp_path, disc_ent
     ]
 
 
+def test_limits_of_a_class_that_the_model_does_not_know_are_refused(
+    tmp_path, disc_entries, tiny_config
+):
+    done = run(tmp_path, "mask-rcnn", disc_entries(1), tiny_config("mask-rcnn", iterations=1))
+
+    def load(**cells):
+        return load_baseline(
+            done.folder, "cpu", change=lambda base: replace(base, cells=CellSettings(**cells))
+        )
+
+    assert load(score_thresholds={"cort": 0.3}).config.cells.score_thresholds == {"cort": 0.3}
+    for cells in ({"score_thresholds": {"corti": 0.3}}, {"min_areas": {"corti": 9}}):
+        with pytest.raises(ConfigError, match="'corti', but the model's classes are cort"):
+            load(**cells)
+    config = tiny_config("unet")
+    config = replace(config, cells=CellSettings(score_thresholds={"cort": 0.3}))
+    with pytest.raises(ConfigError, match="the U-Net tells no classes"):
+        run(tmp_path, "unet", disc_entries(1), config, out="unet")
+
+
 def test_elsewhere_the_limit_lies_above_the_densest_image(tmp_path, disc_entries, tiny_config):
     config = tiny_config("mask-rcnn", iterations=1)
     open_ = replace(config, detector=replace(config.detector, detections=None, norm="auto"))
