@@ -262,6 +262,7 @@ class FitSession:
 
     def _save(self) -> None:
         run = self._run
+        run.position.seconds = run.clock()  # a validation since the last iteration counts too
         save_checkpoint(
             self.folder.last, run.learner.network, run.optimizer, run.settle(), self._key
         )
@@ -306,7 +307,7 @@ class FitSession:
             "device": str(self._run.device),
             "precision": str(self._run.dtype).removeprefix("torch."),
             "seed": self.config.training.seed,
-            "kept": self.config.training.keep,
+            "kept": self.config.training.keep if position.best_iteration else "last",
             "kept_step": kept_step,
             "best_step": position.best_iteration,
             "best_score": position.best_score if position.best_iteration else None,

@@ -260,6 +260,32 @@ def test_the_folder_takes_the_weights_that_were_asked_for(
     assert same == (keep == "best")
 
 
+def test_without_held_out_images_the_last_weights_are_called_so(
+    tmp_path, disc_entries, tiny_config
+):
+    done = run(tmp_path, "unet", disc_entries(1), tiny_config("unet", iterations=1, keep="best"))
+    assert "**Weights kept**: last, of iteration 1" in (done.folder / "README.md").read_text()
+
+
+def test_the_time_of_a_validation_counts_however_often_a_run_is_stopped(
+    tmp_path, disc_entries, tiny_config, monkeypatch
+):
+    score = fit_session.FitSession._score
+
+    def slow(self):
+        self.interrupt.ask("SIGTERM")
+        self._zero -= 1000  # as if so many seconds had passed
+        return score(self)
+
+    entries, held_out = disc_entries(1), disc_entries(1, seed=2)
+    config = tiny_config("unet", iterations=1, validate_every=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(fit_session.FitSession, "_score", slow)
+        with pytest.raises(Preempted):
+            run(tmp_path, "unet", entries, config, held_out=held_out)
+    assert run(tmp_path, "unet", entries, config, held_out=held_out).seconds > 1000
+
+
 def test_out_of_memory_says_what_to_lower(tmp_path, disc_entries, tiny_config, monkeypatch):
     from cellflow.baselines.unet import UNetLearner
 
