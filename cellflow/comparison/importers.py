@@ -23,7 +23,8 @@ from cellflow.data.image_names import ImageNames, read_image_names
 from cellflow.data.images import find_images, read_image
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.submission import read_submission
-from cellflow.errors import ConfigError, DataError, LabelError, SubmissionError
+from cellflow.errors import ConfigError, DataError, LabelError, ModelError, SubmissionError
+from cellflow.jsontext import read_object
 from cellflow.records import CellMasks, Detections, Prediction, Shape
 from cellflow.wording import counted
 
@@ -195,23 +196,65 @@ def _labels(folder: Path, shapes: Shapes, name: str) -> MethodOutput:
 def _predicted(folder: Path, shapes: Shapes, name: str, sources: Sources) -> MethodOutput:
     if not sources.images:
         raise SubmissionError(f"{folder} is a model; --images tells which images it is to predict")
-    pictures = {path.stem: path for path in find_images(sources.images)}
+    pictures = _pictures(sources.images, shapes)
     wanted = [image for image in shapes if image in pictures]
     if not wanted:
         raise SubmissionError(
             f"none of the {counted(len(pictures), 'image')} is one of the truth; the first is "
             f"{next(iter(pictures))}, the truth has {next(iter(shapes))}"
         )
-    predict = _load_model(folder, sources.device)
+    full: list[str] = []
+    predict = _load_model(folder, sources.device, full.append)
     detections = {}
     for done, image in enumerate(wanted):
         detections[image] = _as_detections(predict(read_image(pictures[image]), image))
         sources.report(done + 1, {"total": len(wanted)})
     _check_sizes({image: one.masks for image, one in detections.items()}, shapes, folder)
-    return MethodOutput(name=name, kind="model", detections=detections)
+    return MethodOutput(
+        name=name,
+        kind="model",
+        detections=detections,
+        remarks=(*_learnt_remarks(folder, name, wanted), *_limit_remarks(name, full)),
+    )
 
 
-def _load_model(folder: Path, device: str) -> Callable[[NDArray[Any], str], Prediction]:
+def _pictures(sources: Sequence[Path], shapes: Shapes) -> dict[str, Path]:
+    """Give the pictures by image name; of a wanted image there may be but one."""
+    pictures: dict[str, Path] = {}
+    for path in find_images(sources):
+        other = pictures.setdefault(path.stem, path)
+        if path.stem in shapes and other.resolve() != path.resolve():
+            raise DataError(f"--images: {other} and {path} are both image {path.stem}")
+    return pictures
+
+
+def _learnt_remarks(folder: Path, name: str, images: Sequence[str]) -> list[str]:
+    """Warn of images that a model's record says it was trained on."""
+    from cellflow.baselines.baseline_folder import BASELINE, is_baseline_folder
+    from cellflow.network.model_folder import CONFIG
+
+    file = folder / (BASELINE if is_baseline_folder(folder) else CONFIG)
+    data = read_object(file, ModelError).get("data")
+    trained = set(data.get("train") or ()) if isinstance(data, dict) else set()
+    learnt = [image for image in images if image in trained]
+    if not learnt:
+        return []
+    return [
+        f"{name} was trained on {len(learnt)} of the {counted(len(images), 'image')} that it "
+        f"predicts here, such as {learnt[0]}: what it finds there says nothing of new images"
+    ]
+
+
+def _limit_remarks(name: str, full: Sequence[str]) -> list[str]:
+    """Warn of a detector that stopped at as many cells as it may list."""
+    if not full:
+        return []
+    return [f"{name} has as many cells as it may list on {counted(len(full), 'image')}: {full[0]}"]
+
+
+def _load_model(
+    folder: Path, device: str, say: Callable[[str], None]
+) -> Callable[[NDArray[Any], str], Prediction]:
     """Give the prediction of a model folder of cellflow's own, or of a trained baseline."""
     # Only here is torch needed, which takes more than a second to import.
     from cellflow.baselines.baseline_folder import is_baseline_folder
@@ -219,7 +262,7 @@ def _load_model(folder: Path, device: str) -> Callable[[NDArray[Any], str], Pred
     from cellflow.inference.predict import load_model
 
     if is_baseline_folder(folder):
-        return load_baseline(folder, device).predict
+        return load_baseline(folder, device, say=say).predict
     return load_model(folder, device=device).predict
 
 

@@ -126,7 +126,9 @@ def test_entries_of_the_same_name_keep_their_folders(tmp_path, predictions):
     assert names == [str(path) for path in paths]
 
 
-def test_a_model_folder_predicts_the_images_that_have_truth(tmp_path, rng):
+@pytest.fixture
+def model(tmp_path, rng):
+    """A model folder that learnt image a, and the pictures a, b and other, of 40x50 px."""
     import torch
 
     from cellflow.config import Config, DynamicsConfig, InferenceConfig, NetworkConfig
@@ -138,22 +140,67 @@ def test_a_model_folder_predicts_the_images_that_have_truth(tmp_path, rng):
         inference=InferenceConfig(tile_size=64, precision="float32"),
         dynamics=DynamicsConfig(flow_threshold=0.0, min_size=1),
     )
+    record = {"data": {"train": ["a", "c"]}}
     network = build_network(config.network, torch.Generator().manual_seed(0))
-    write_model_folder(tmp_path / "model", network, config, diameter=17.0, record={}, card="")
+    write_model_folder(tmp_path / "model", network, config, diameter=17.0, record=record, card="")
     for name in ("a", "b", "other"):
         write_png(tmp_path / f"in/{name}.png", rng.integers(0, 255, (40, 50), np.uint8))
+    return tmp_path / "model"
+
+
+def test_a_model_folder_predicts_the_images_that_have_truth(tmp_path, model):
     done = []
     sources = Sources(
         images=(tmp_path / "in",),
         device="cpu",
         report=lambda step, numbers: done.append((step, numbers["total"])),
     )
-    found = read_output(tmp_path / "model", shapes("a", "b", shape=(40, 50)), "x", sources)
+    found = read_output(model, shapes("a", "b", shape=(40, 50)), "x", sources)
     assert (found.kind, list(found.detections)) == ("model", ["a", "b"])
     assert done == [(1, 2), (2, 2)]
     assert found.has_scores
     with pytest.raises(LabelError, match="image a is 40x50, its truth 50x40"):
-        read_output(tmp_path / "model", shapes("a", shape=(50, 40)), "x", sources)
+        read_output(model, shapes("a", shape=(50, 40)), "x", sources)
+
+
+def test_images_that_a_model_has_learnt_are_told(tmp_path, model):
+    sources = Sources(images=(tmp_path / "in",), device="cpu")
+    found = read_output(model, shapes("a", "b", shape=(40, 50)), "x", sources)
+    assert found.remarks == (
+        "x was trained on 1 of the 2 images that it predicts here, such as a: what it finds there "
+        "says nothing of new images",
+    )
+    assert read_output(model, shapes("b", shape=(40, 50)), "x", sources).remarks == ()
+
+
+def test_two_pictures_of_one_image_are_refused(tmp_path, model):
+    write_png(tmp_path / "more/a.png", np.zeros((40, 50), np.uint8))
+    sources = Sources(images=(tmp_path / "in", tmp_path / "more"), device="cpu")
+    with pytest.raises(DataError, match=r"in/a\.png and .*more/a\.png are both image a"):
+        read_output(model, shapes("a", shape=(40, 50)), "x", sources)
+    assert list(read_output(model, shapes("b", shape=(40, 50)), "x", sources).detections) == ["b"]
+    twice = Sources(images=(tmp_path / "in", tmp_path / "in/a.png"), device="cpu")
+    assert list(read_output(model, shapes("a", shape=(40, 50)), "x", twice).detections) == ["a"]
+
+
+def test_a_detector_that_lists_all_that_it_may_is_told(tmp_path, model, monkeypatch):
+    from cellflow.comparison import importers
+
+    def load(folder, device, say):
+        def predict(image, name):
+            say(f"image {name}: reached the limit of 3 detections")
+            return Prediction(
+                name=name, labels=np.zeros((40, 50), np.int32), scores=np.zeros(0, np.float32)
+            )
+
+        return predict
+
+    monkeypatch.setattr(importers, "_load_model", load)
+    sources = Sources(images=(tmp_path / "in",), device="cpu")
+    found = read_output(model, shapes("b", shape=(40, 50)), "x", sources)
+    assert found.remarks == (
+        "x has as many cells as it may list on 1 image: image b: reached the limit of 3 detections",
+    )
 
 
 def test_a_model_without_images_is_refused(tmp_path):
