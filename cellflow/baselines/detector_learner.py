@@ -54,6 +54,7 @@ class DetectorLearner:
         seen_middle = seen.new_tensor([seen.shape[2] / 2, seen.shape[1] / 2]).repeat(2)
         middle = seen.new_tensor([shape[1] / 2, shape[0] / 2]).repeat(2)
         boxes = (found["boxes"].float() - seen_middle) / config.image.scale + middle
+        limit = config.detector.detections
         masks, kept = paste_masks(
             np.ascontiguousarray(found["masks"][:, 0].float().cpu().numpy()),
             np.ascontiguousarray(boxes.cpu().numpy()),
@@ -64,7 +65,7 @@ class DetectorLearner:
             masks=masks,
             scores=found["scores"].float().cpu().numpy()[kept].astype(np.float32),
             kinds=found["labels"].cpu().numpy()[kept] - 1,
-            is_full=len(boxes) >= (config.detector.detections or 0),
+            is_full=limit is not None and len(boxes) >= limit,
         )
 
 

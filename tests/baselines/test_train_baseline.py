@@ -135,6 +135,16 @@ def test_overwrite_replaces_a_run(tmp_path, disc_entries, tiny_config):
     assert done.n_steps == 3
 
 
+def test_overwrite_does_not_clear_the_weights_that_it_is_to_begin_with(
+    tmp_path, disc_entries, tiny_config
+):
+    entries, config = disc_entries(1), tiny_config("unet", iterations=1)
+    done = run(tmp_path, "unet", entries, config)
+    with pytest.raises(ConfigError, match="which --overwrite clears; choose another --out"):
+        run(tmp_path, "unet", entries, config, init=str(done.folder), overwrite=True)
+    assert (done.folder / "weights.safetensors").is_file()
+
+
 def test_other_data_first_gives_what_fits_and_new_classes(tmp_path, disc_entries, tiny_config):
     others = [
         replace(entry, cell_type=kind)
@@ -359,6 +369,15 @@ def test_an_image_with_as_many_cells_as_may_be_listed_is_told(tmp_path, disc_ent
         "image disc: reached the limit of 3 detections; it may hold more cells: raise "
         "detector.detections"
     ]
+
+
+def test_without_a_limit_no_image_reaches_it(tmp_path, disc_entries, tiny_config):
+    done = run(tmp_path, "mask-rcnn", disc_entries(1), tiny_config("mask-rcnn", iterations=1))
+    model = load_baseline(
+        done.folder, "cpu",
+        change=lambda base: replace(base, detector=replace(base.detector, detections=None)),
+    )  # fmt: skip
+    assert not model.find(disc_entries(1)[0].load().image).is_full
 
 
 def test_limits_of_a_class_that_the_model_does_not_know_are_refused(
