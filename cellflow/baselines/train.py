@@ -50,13 +50,15 @@ class TrainedBaseline:
     Parameters
     ----------
     folder : Path
-    n_steps, n_parameters : int
-        Iterations of all stages; weights that the optimiser may move.
+    n_steps : int
+        Iterations, over all stages.
+    n_parameters : int
+        Weights of the network, those that do not train among them.
     seconds : float
         Of training, over all sittings and stages.
     device : str
     curve : tuple of (step, seconds, mAP)
-        Of the validations on the held-out images; steps and seconds count from the first stage.
+        Of the validations on the held-out images; steps and seconds are those of all stages.
     versions : mapping of str to str
     conditions : mapping of str to str
         What a fair comparison asks for, in words: ``batch``, ``augmentation``, ``overlaps``,
@@ -264,24 +266,23 @@ def read_trained(folder: Path) -> TrainedBaseline:
         The folder holds no trained baseline.
     """
     found, run = read_baseline_folder(folder), RunFolder(path=folder)
-    record = found.record
-    facts, before = record["run"], {}
+    facts, n_before, seconds_before = found.record["run"], 0, 0.0
     # A stage that lies there may be of a run that was replaced.
-    if Path(record["initial_weights"]).parts[-2:] == (STAGES, PRETRAIN):
+    if Path(found.record["initial_weights"]).parts[-2:] == (STAGES, PRETRAIN):
         before = read_baseline_folder(folder / STAGES / PRETRAIN).record["run"]
-    steps, seconds = before.get("n_steps", 0), before.get("seconds", 0.0)
+        n_before, seconds_before = before["n_steps"], before["seconds"]
     return TrainedBaseline(
         folder=folder,
-        n_steps=steps + facts["n_steps"],
+        n_steps=n_before + facts["n_steps"],
         n_parameters=facts["n_parameters"],
-        seconds=seconds + facts["seconds"],
+        seconds=seconds_before + facts["seconds"],
         device=facts["device"],
         curve=tuple(
-            (steps + row.step, seconds + row.seconds, row.validation_map)
+            (n_before + row.step, seconds_before + row.seconds, row.validation_map)
             for row in read_rows(run.metrics)
             if row.validation_map is not None
         ),
-        versions=record["versions"],
+        versions=found.record["versions"],
         conditions=_conditions(found),
     )
 

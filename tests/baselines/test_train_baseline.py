@@ -152,11 +152,17 @@ def test_other_data_first_gives_what_fits_and_new_classes(tmp_path, disc_entries
     ]
     said = []
     config = tiny_config("mask-rcnn", iterations=2, pretrain_iterations=3)
-    done = run(tmp_path, "mask-rcnn", disc_entries(2), config, pretrain=others, say=said.append)
+    done = run(
+        tmp_path, "mask-rcnn", disc_entries(2), config, pretrain=others, say=said.append,
+        held_out=disc_entries(1, seed=2),
+    )  # fmt: skip
+    assert done.n_steps == 5
+    [(step, seconds, _)] = done.curve
+    assert step == 5
     earlier = read_baseline_folder(done.folder / "stages" / "pretrain")
     assert earlier.classes == ("A172", "MCF7")
     assert earlier.record["run"]["n_steps"] == 3
-    assert done.n_steps == 3 + 2
+    assert seconds > earlier.record["run"]["seconds"]
     assert read_baseline_folder(done.folder).classes == ("cort",)
     [taken] = [line for line in said if "tensors taken" in line]
     assert "roi_heads.box_predictor" in taken
