@@ -129,8 +129,10 @@ def _refusal(package: Path) -> str | None:
 
 
 def _declare_operators() -> None:
-    """Register ours under torchvision's names, before it is imported."""
+    """Register ours under torchvision's names, before it is imported; once in a process."""
     global _library
+    if _library is not None:
+        return
     library: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for schema in _SCHEMAS:
         library.define(schema)

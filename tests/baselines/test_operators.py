@@ -74,6 +74,23 @@ def test_says_which_operators_are_in_use():
 
 
 @needs_torchvision
+def test_a_second_attempt_after_one_that_failed_is_told_as_the_first_was(monkeypatch):
+    if load_torchvision().kind == NATIVE:
+        pytest.skip("the native operators are registered")
+    monkeypatch.setattr(operators, "_loaded", None)
+
+    def broken(name):
+        raise ImportError("no such symbol")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(operators.importlib, "import_module", broken)
+        for _ in range(2):
+            with pytest.raises(ModelError, match="no such symbol"):
+                load_torchvision()
+    assert load_torchvision().kind == FALLBACK
+
+
+@needs_torchvision
 def test_torchvision_calls_operators_that_give_ours(crowd, pooled_scene):
     load_torchvision()
     from torchvision.ops import batched_nms, nms, roi_align
