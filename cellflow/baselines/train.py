@@ -25,6 +25,7 @@ from cellflow.training.interruption import InterruptFlag
 from cellflow.training.levels import describe_levers
 from cellflow.training.run_folder import STAGES, RunFolder, new_run_folder
 from cellflow.training.split import split_dataset, without_held_out
+from cellflow.wording import counted
 
 Report = Callable[[int, Mapping[str, float]], None]
 Say = Callable[[str], None]
@@ -145,6 +146,7 @@ def train_baseline(
         own = FitData.survey(train, held_out)
         others = [_survey_others(pretrain, held_out, say)] if pretrain else []
         require_known_classes(config.cells, model, own.classes)
+        _tell_of_doubts((*train, *pretrain), say)
         config = settle(config, init, max(each.densest for each in (own, *others)))
         build_learner(model, config, len(own.classes))  # what is missing is told before all work
         if others:
@@ -183,6 +185,17 @@ def _make_way(run: RunFolder, overwrite: bool, say: Say) -> None:
             raise another_run(run)
 
 
+def _tell_of_doubts(entries: Sequence[Entry], say: Say) -> None:
+    """Say what the baselines make of pseudo-labels: nothing of their weights and doubtful cells."""
+    doubtful = [e.name for e in entries if e.uncertain is not None or e.weight != 1]
+    if doubtful:
+        say(
+            f"warning: the weights and doubtful cells of {counted(len(doubtful), 'image')}, such "
+            f"as {doubtful[0]}, are for cellflow's own models: here such images count whole, and "
+            "doubtful cells as background"
+        )
+
+
 def _survey_others(others: Sequence[Entry], held_out: Sequence[Entry], say: Say) -> FitData:
     """Survey the images of other folders, without those that show what is held out."""
     kept, overlapping = without_held_out(others, held_out)
@@ -190,7 +203,7 @@ def _survey_others(others: Sequence[Entry], held_out: Sequence[Entry], say: Say)
         some = ", ".join(overlapping[:3])
         say(f"left out, since they show what is held out: {len(overlapping)} ({some})")
     if not kept:
-        raise DataError(f"all {len(others)} images to train on before show what is held out")
+        raise DataError("--pretrain-dir: every image shows what is held out, so none is left")
     return FitData.survey(kept, ())
 
 

@@ -247,7 +247,7 @@ def test_what_is_held_out_is_not_learnt_before_either(tmp_path, disc_entries, ti
     earlier = read_baseline_folder(done.folder / "stages" / "pretrain").record["data"]
     assert earlier["train"] == ["disc7-0", "disc7-1"]
     assert "left out, since they show what is held out: 1 (disc2-0)" in said
-    with pytest.raises(DataError, match="all 1 images to train on before show what is held out"):
+    with pytest.raises(DataError, match="every image shows what is held out, so none is left"):
         run(tmp_path, "unet", entries, config, held_out=held_out, pretrain=held_out, out="none")
 
 
@@ -384,6 +384,17 @@ def test_without_a_limit_no_image_reaches_it(tmp_path, disc_entries, tiny_config
         change=lambda base: replace(base, detector=replace(base.detector, detections=None)),
     )  # fmt: skip
     assert not model.find(disc_entries(1)[0].load().image).is_full
+
+
+def test_what_pseudo_labels_say_beside_their_cells_is_told_to_be_left_aside(
+    tmp_path, disc_entries, tiny_config
+):
+    [one, other], said = disc_entries(2), []
+    entries, config = [one, replace(other, weight=0.5)], tiny_config("unet", iterations=1)
+    run(tmp_path, "unet", entries, config, say=said.append)
+    assert any("doubtful cells of 1 image, such as disc1-1," in line for line in said)
+    run(tmp_path, "unet", disc_entries(2), config, out="other", say=(others := []).append)
+    assert not any("doubtful" in line for line in others)
 
 
 def test_limits_of_a_class_that_the_model_does_not_know_are_refused(
