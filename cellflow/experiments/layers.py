@@ -28,13 +28,42 @@ def assigned(tree: Tree, assignments: Sequence[str]) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        A text has no ``=``, or a part of its key is a value.
+        A text has no ``=``, a part of its key is a value, or it would change no variant.
     """
     families, result = _families(tree), dict(tree)
     for text in assignments:
         table = "family" if text.partition(".")[0] in families else "base"
         result[table] = with_assignments(result.get(table, {}), [text])
+        key = text.partition("=")[0].strip()
+        if not any(_reaches(key, table, entry, tree) for entry in tree.get("variant", [])):
+            raise ConfigError(
+                f"--set {text}: would change nothing, since each variant, or the table of its "
+                f"family, sets {key} itself; there are {', '.join(sorted(families))}, each with "
+                "--set FAMILY.KEY=VALUE"
+            )
     return result
+
+
+def _reaches(key: str, table: str, entry: Tree, tree: Tree) -> bool:
+    """Tell whether what is laid over ``[base]`` or a family's table is seen by a variant."""
+    family = _family_of(entry, tree)
+    if table == "family":
+        named, _, key = key.partition(".")
+        return named == family and not _sets(entry, key)
+    return not (_sets(entry, key) or _sets(tree.get("family", {}).get(family, {}), key))
+
+
+def _sets(tree: Tree, key: str) -> bool:
+    """Tell whether a tree, or its grid, has a value at a dotted key."""
+    grid = tree.get("grid", {})
+    if isinstance(grid, Mapping) and key in grid:
+        return True
+    value: Any = tree
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return False
+        value = value[part]
+    return True
 
 
 def check_kinds(tree: Tree) -> None:

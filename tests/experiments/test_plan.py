@@ -150,6 +150,27 @@ def test_a_family_that_the_command_line_leaves_without_variants_is_refused(tmp_p
 
 
 @pytest.mark.parametrize(
+    "given", ["training.n_epochs=2", "unet.settings.training.iterations=5", "training.batch_size=2"]
+)
+def test_what_would_change_no_variant_is_refused(tmp_path, given):
+    text = """
+    [family.cellflow.training]
+    n_epochs = 7
+    [[variant]]
+    name = "a"
+    [variant.grid]
+    "training.batch_size" = [4, 8]
+    [[variant]]
+    name = "b"
+    family = "unet"
+    training = { n_epochs = 3, batch_size = 4 }
+    settings.training.iterations = 30
+    """
+    with pytest.raises(ConfigError, match=f"--set {given}: would change nothing.* cellflow, unet"):
+        read_experiment(write(tmp_path, text), assignments=[given])
+
+
+@pytest.mark.parametrize(
     ("given", "message"),
     [("init", "--set init: expected KEY=VALUE"), ("training.x=1", "unknown setting training.x"),
      ("init.x=1", "init is a value, not a table")],
