@@ -19,7 +19,7 @@ from cellflow.experiments.bench import Bench
 from cellflow.experiments.families import find_family
 from cellflow.experiments.family import Job, Report, Say, Trained
 from cellflow.experiments.memory import peak_megabytes, reset_peak
-from cellflow.experiments.plan import Experiment, Variant
+from cellflow.experiments.plan import FOLDER_OPTIONS, Experiment, Variant
 from cellflow.experiments.store import Row, Store
 from cellflow.experiments.tasks import Task, plan_tasks, settings_of
 from cellflow.metrics.score import score_images
@@ -214,10 +214,18 @@ def _truth(entry: Entry) -> CellMasks:
     return entry.read_masks()
 
 
+def _without_places(key: str, value: Any) -> Any:
+    """Give an option with folders by their names: results are shared, and keys hold the content."""
+    if key in FOLDER_OPTIONS:
+        return [Path(folder).name for folder in value]
+    is_path = key == "init" and isinstance(value, str) and Path(value).is_absolute()
+    return Path(value).name if is_path else value
+
+
 def _settings(variant: Variant) -> Mapping[str, Any]:
     return {
         "family": variant.family,
-        "options": dict(variant.options),
+        "options": {key: _without_places(key, value) for key, value in variant.options.items()},
         "config": settings_of(variant, variant.predict),
         "predict": {name: dict(values) for name, values in variant.predict.items()},
     }

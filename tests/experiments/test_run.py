@@ -307,7 +307,9 @@ def test_changed_images_to_train_on_before_are_another_training(
     name = "first elsewhere"
     """
     plan = experiment([0], text)
-    keys = [row.key for row in run_experiment(plan, bench(plan))]
+    rows = run_experiment(plan, bench(plan))
+    assert [row.settings["options"]["pretrain_dir"] for row in rows] == [["other"]] * 3
+    keys = [row.key for row in rows]
     moved = shutil.copytree(other, tmp_path / "moved")
     again = experiment([0], text.replace("/other", "/moved"))
     assert [row.key for row in run_experiment(again, bench(again))] == keys
