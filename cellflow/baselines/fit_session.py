@@ -32,6 +32,7 @@ from cellflow.network.model_folder import versions
 from cellflow.network.precision import choose_precision
 from cellflow.records import CellMasks
 from cellflow.training.checkpoint import load_checkpoint, save_checkpoint
+from cellflow.training.checkpointing import SECONDS_BETWEEN_CHECKPOINTS
 from cellflow.training.history import EpochRow, History
 from cellflow.training.interruption import InterruptFlag, StepFinished
 from cellflow.training.levels import describe_levers
@@ -40,9 +41,6 @@ from cellflow.training.run_folder import RunFolder
 
 RUN_KEY = "run_key"
 """In the record of a run; null while the run is yet to come."""
-
-SECONDS_BETWEEN_CHECKPOINTS = 60.0
-"""Of training, at most; what a killed run loses of it."""
 
 
 @dataclass(kw_only=True, eq=False)

@@ -24,7 +24,7 @@ from cellflow.training.history import read_rows
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.levels import describe_levers
 from cellflow.training.run_folder import STAGES, RunFolder, new_run_folder
-from cellflow.training.split import split_dataset, without_held_out
+from cellflow.training.split import left_out_text, split_dataset, without_held_out
 from cellflow.wording import counted
 
 Report = Callable[[int, Mapping[str, float]], None]
@@ -200,8 +200,7 @@ def _survey_others(others: Sequence[Entry], held_out: Sequence[Entry], say: Say)
     """Survey the images of other folders, without those that show what is held out."""
     kept, overlapping = without_held_out(others, held_out)
     if overlapping:
-        some = ", ".join(overlapping[:3])
-        say(f"left out, since they show what is held out: {len(overlapping)} ({some})")
+        say(left_out_text(overlapping))
     if not kept:
         raise DataError("--pretrain-dir: every image shows what is held out, so none is left")
     return FitData.survey(kept, ())

@@ -231,11 +231,10 @@ def _pictures(sources: Sequence[Path], shapes: Shapes) -> dict[str, Path]:
 def _learnt_remarks(folder: Path, name: str, images: Sequence[str]) -> list[str]:
     """Warn of images that a model's record says it was trained on."""
     from cellflow.baselines.baseline_folder import BASELINE, is_baseline_folder
-    from cellflow.network.model_folder import CONFIG
+    from cellflow.network.model_folder import CONFIG, learnt_images
 
     file = folder / (BASELINE if is_baseline_folder(folder) else CONFIG)
-    data = read_object(file, ModelError).get("data")
-    trained = set(data.get("train") or ()) if isinstance(data, dict) else set()
+    trained = learnt_images(read_object(file, ModelError))
     learnt = [image for image in images if image in trained]
     if not learnt:
         return []

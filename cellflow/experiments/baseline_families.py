@@ -150,8 +150,8 @@ def baseline_config(model: str, options: Mapping[str, Any], config: Config) -> "
     foreign = sorted(section for section, values in changes.items() if values)
     if foreign:
         raise ConfigError(
-            f"{foreign[0]}.{min(changes[foreign[0]])}: of cellflow's own models; those of {model} "
-            "are written settings.SECTION.KEY"
+            f"{foreign[0]}.{min(changes[foreign[0]])}: of cellflow's own models, whose table is "
+            f"[family.cellflow]; those of {model} are written settings.SECTION.KEY"
         )
     if not isinstance(settings, Mapping) or not all(
         isinstance(values, Mapping) for values in settings.values()

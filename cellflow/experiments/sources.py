@@ -16,7 +16,7 @@ from cellflow.errors import DataError
 from cellflow.experiments.plan import FOLDER_OPTIONS
 from cellflow.hashing import hash_file
 from cellflow.jsontext import read_object
-from cellflow.network.model_folder import CONFIG, WEIGHTS
+from cellflow.network.model_folder import CONFIG, WEIGHTS, learnt_images
 from cellflow.training.survey import fingerprint_unseen
 from cellflow.wording import counted
 
@@ -93,9 +93,7 @@ class Sources:
             return
         records = [path for name in (CONFIG, BASELINE) if (path := Path(init) / name).is_file()]
         for record in (read_object(path, DataError) for path in records):
-            data, refit = record.get("data") or {}, record.get("refit") or {}
-            seen = {*data.get("train", ()), *refit.get("trained_on", ())}
-            own = sorted(seen & {entry.name for entry in self._dataset.annotated})
+            own = sorted(learnt_images(record) & {entry.name for entry in self._dataset.annotated})
             if own:
                 raise DataError(
                     f"{init}: was trained on {counted(len(own), 'image')} named as those of "

@@ -180,6 +180,20 @@ def read_model_folder(folder: Path | str) -> ModelFolder:
         raise ModelError(f"{folder}: {CONFIG} is broken: {error}") from error
 
 
+def learnt_images(record: Mapping[str, Any]) -> set[str]:
+    """Give the names of the images that a model was trained on, in its refit too.
+
+    Parameters
+    ----------
+    record : mapping
+        Of a model folder or a baseline's; an old one may say nothing.
+    """
+    data, refit = record.get("data"), record.get("refit")
+    trained = data.get("train") if isinstance(data, Mapping) else None
+    again = refit.get("trained_on") if isinstance(refit, Mapping) else None
+    return {*(trained or ()), *(again or ())}
+
+
 def versions() -> dict[str, str]:
     """Give the versions that a result depends on, and the commit where there is one."""
     found = {"cellflow": __version__, "python": platform.python_version()}

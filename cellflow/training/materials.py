@@ -15,7 +15,7 @@ from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.entrance import open_dataset
 from cellflow.errors import ConfigError, DataError, ModelError
 from cellflow.training.prepared import prepared_folder
-from cellflow.training.split import Split, split_dataset, without_held_out
+from cellflow.training.split import Split, left_out_text, split_dataset, without_held_out
 from cellflow.training.survey import ImageFacts, fingerprint, median_diameter, survey_images
 
 HARMLESS = ("max_minutes", "n_workers", "cache_megabytes", "store_prepared")
@@ -120,10 +120,7 @@ class Materials:
             n_cells = sum(fact.n_cells for fact in self.extra)
             lines.append(f"besides {len(self.extra)} images with {n_cells} cells of other folders")
         if self.overlapping:
-            some = ", ".join(self.overlapping[:3])
-            lines.append(
-                f"left out, since they show what is held out: {len(self.overlapping)} ({some})"
-            )
+            lines.append(left_out_text(self.overlapping))
         each = _RESCALED[config.training.rescaling]
         lines.append(
             f"cell diameter {self.diameter:.1f} px, the median in the training images; "

@@ -103,6 +103,11 @@ def without_held_out(
     return tuple(kept), tuple(overlapping)
 
 
+def left_out_text(names: Sequence[str]) -> str:
+    """Say which images `without_held_out` left out; there is one at least."""
+    return f"left out, since they show what is held out: {len(names)} ({', '.join(names[:3])})"
+
+
 def _of_file(dataset: Dataset, path: Path, fold: int) -> Split:
     folds = read_folds(path, dataset)
     if not 0 <= fold < len(folds.folds):

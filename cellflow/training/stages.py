@@ -23,7 +23,7 @@ from cellflow.training.materials import unseen_images
 from cellflow.training.ranks import is_first_process, n_processes
 from cellflow.training.refit import carried_estimate, measured_effect, note_refit
 from cellflow.training.run_folder import STAGES, RunFolder, new_run_folder
-from cellflow.training.split import Split, split_dataset
+from cellflow.training.split import Split, left_out_text, split_dataset
 
 MAIN, PRETRAIN, REFIT = "main", "pretrain", "refit-validation"
 """Folders of stages; those on other folders have a number behind."""
@@ -220,11 +220,7 @@ def _pretraining(
         kept, overlapping = unseen_images([train_dir], held_out)
         split = None
         if overlapping:
-            some = ", ".join(overlapping[:3])
-            say(
-                f"{train_dir}: left out, since they show what is held out: {len(overlapping)} "
-                f"({some})"
-            )
+            say(f"{train_dir}: {left_out_text(overlapping)}")
             if not kept:
                 raise DataError(f"{train_dir}: all its images show what is held out")
             names = [entry.name for entry in kept]

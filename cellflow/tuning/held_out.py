@@ -6,7 +6,7 @@ from typing import Any
 
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.errors import ModelError
-from cellflow.network.model_folder import ModelFolder
+from cellflow.network.model_folder import ModelFolder, learnt_images
 from cellflow.training.survey import fingerprint, survey_images
 from cellflow.wording import counted
 
@@ -85,8 +85,7 @@ def training_images(folder: ModelFolder, dataset: Dataset) -> tuple[Entry, ...]:
 def _held_out_of(folder: ModelFolder, dataset: Dataset, remarks: list[str]) -> list[Entry]:
     data = _data_record(folder)
     known = {entry.name: entry for entry in dataset.annotated}
-    learnt_last = (folder.record.get("refit") or {}).get("trained_on", [])
-    trained = {*data.get("train", []), *data.get("left_out", []), *learnt_last}
+    trained = learnt_images(folder.record) | set(data.get("left_out", []))
     validation = list(data.get("validation", []))
     if not known.keys() & {*trained, *validation}:
         if not known:

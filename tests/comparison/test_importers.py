@@ -171,6 +171,10 @@ def test_images_that_a_model_has_learnt_are_told(tmp_path, model):
         "says nothing of new images",
     )
     assert read_output(model, shapes("b", shape=(40, 50)), "x", sources).remarks == ()
+    record = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**record, "refit": {"trained_on": ["b"]}}))
+    (remark,) = read_output(model, shapes("b", shape=(40, 50)), "x", sources).remarks
+    assert remark.startswith("x was trained on 1 of the 1 image that it predicts here, such as b")
 
 
 def test_two_pictures_of_one_image_are_refused(tmp_path, model):
