@@ -3,7 +3,9 @@
 Every sentence begins with "same" or with "not the same".
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +44,7 @@ def fairness(
     searched : sequence of Search
     """
     known = {variant.name: variant for variant in variants}
+    shown = _shown_paths(variants)
 
     def each(value: Callable[[VariantResult, Variant], str]) -> dict[str, str]:
         return {result.name: value(result, known[result.name]) for result in results}
@@ -53,7 +56,7 @@ def fairness(
         _line("held-out images", _images(results)),
         _line("folds and seeds", each(lambda r, _: _folds_and_seeds(r))),
         _line("images to train on", each(lambda r, _: _n_train(r))),
-        _line("start and other data", each(lambda _, v: _start(v))),
+        _line("start and other data", each(lambda _, v: _start(v, shown))),
         _line("length", each(_length)),
         _minutes(results),
         _line("device", each(lambda r, _: _device(r))),
@@ -114,13 +117,29 @@ def _n_train(result: VariantResult) -> str:
     return _range([row.facts["n_train"] for row in result.rows]) + " a fold"
 
 
-def _start(variant: Variant) -> str:
+def _start(variant: Variant, shown: Mapping[str, str]) -> str:
     default = {"cellflow": DEFAULT_INIT}.get(variant.family, SCRATCH)
     init = variant.options.get("init", default)
-    names = [f"from {'random weights' if init in RANDOM_WEIGHTS else init}"]
+    names = [f"from {'random weights' if init in RANDOM_WEIGHTS else shown.get(init, init)}"]
     for key in FOLDER_OPTIONS:
-        names += [f"{key} {folder}" for folder in variant.options.get(key, ())]
+        names += [f"{key} {shown[folder]}" for folder in variant.options.get(key, ())]
     return ", ".join(names)
+
+
+def _shown_paths(variants: Iterable[Variant]) -> dict[str, str]:
+    """Give each path by its last part; in full where others end alike."""
+    paths = {
+        path
+        for variant in variants
+        for key in ("init", *FOLDER_OPTIONS)
+        for path in _as_list(variant.options.get(key, ()))
+    }
+    ends = Counter(Path(path).name for path in paths)
+    return {path: Path(path).name if ends[Path(path).name] == 1 else path for path in paths}
+
+
+def _as_list(value: str | Sequence[str]) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def _length(result: VariantResult, variant: Variant) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,8 @@ class VariantResult:
     difference : Difference or None
         To the first variant, over the images that both have; None for the first.
     rank : float
-        What ``rank_by`` orders by; NaN where the runs do not tell.
+        What ``rank_by`` orders by; NaN where the runs do not tell, and where images are still
+        missing: easy ones may have come first.
     rows : tuple of Row
         What it is made of.
     minutes, predict_seconds, peak_megabytes : float
@@ -113,11 +114,13 @@ def summarize(
     if not of[variants[0]]:
         raise DataError(f"no result of {variants[0]!r} yet, with which the others are compared")
     first = image_scores(of[variants[0]])
-    return [
+    results = [
         _summarize(name, of[name], None if name == variants[0] else first, rank_by, seed)
         for name in variants
         if of[name]
     ]
+    most = max(result.n_images for result in results)
+    return [r if r.n_images == most else replace(r, rank=math.nan) for r in results]
 
 
 def image_scores(rows: Sequence[Row]) -> dict[str, float]:

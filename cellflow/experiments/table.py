@@ -150,13 +150,17 @@ def _remarks(results: Sequence[VariantResult], rank_by: RankBy) -> list[str]:
     ]
     if not several:
         lines.append("One seed: the intervals hold the choice of images, not that of the seed.")
-    most = max(result.n_images for result in results)
     lines += [
-        f"{r.name!r} is not done: {r.n_images} images of {r.n_folds} folds."
-        for r in results
-        if r.n_images < most
+        f"{r.name!r} is not done and not ranked: {r.n_images} images of "
+        f"{counted(r.n_folds, 'fold')}."
+        for r in _unfinished_results(results)
     ]
     return lines
+
+
+def _unfinished_results(results: Sequence[VariantResult]) -> list[VariantResult]:
+    most = max(result.n_images for result in results)
+    return [result for result in results if result.n_images < most]
 
 
 def _diverged(results: Sequence[VariantResult]) -> list[str]:
@@ -173,10 +177,11 @@ def _validation_remarks(results: Sequence[VariantResult], rank_by: RankBy) -> li
     """Say who cannot be ranked, and whose last ten validations are fewer."""
     if rank_by == "last":
         return []
+    unfinished = _unfinished_results(results)
     lines = [
         f"{result.name!r} is not ranked: its trainings have too few validations for {rank_by!r}."
         for result in results
-        if math.isnan(result.rank)
+        if math.isnan(result.rank) and result not in unfinished
     ]
     fewest = {r.name: fewest_validations(r.rows) for r in results if not math.isnan(r.rank)}
     if rank_by != "best" and fewest and min(fewest.values()) < N_LAST:

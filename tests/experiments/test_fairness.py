@@ -69,7 +69,9 @@ def test_other_images_seeds_and_starts_are_said():
     assert "seeds 0 ('a')" in line(rows, "folds and seeds")
     variants = (variant("a", init="scratch"), variant("b", pretrain_dir=["/x/livecell"]))
     assert "from random weights ('a')" in line(pair(), "start", variants)
-    assert "from cyto3, pretrain_dir /x/livecell ('b')" in line(pair(), "start", variants)
+    assert "from cyto3, pretrain_dir livecell ('b')" in line(pair(), "start", variants)
+    alike = (variant("a", init="/x/model"), variant("b", init="/y/model"))
+    assert "from /x/model ('a'); from /y/model ('b')" in line(pair(), "start", alike)
     settings = {"training": {"keep": "best"}}
     detector = variant("b", family="mask-rcnn", settings=settings)
     assert "from random weights ('b')" in line(pair(), "start", (A, detector))

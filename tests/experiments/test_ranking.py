@@ -54,3 +54,15 @@ def test_the_table_says_what_its_rule_means_and_when_there_are_fewer_than_ten_va
     honest = experiment_table(summarize([row("a", spread(0.3))], ["a"], "last"), "last")
     assert "by which nothing was chosen" in honest
     assert "too high" not in honest
+
+
+def test_a_variant_that_is_not_done_comes_last_however_easy_its_images_were():
+    rows = [
+        *(row("a", spread(0.2)), row("b", spread(0.5, n=6), curve=CURVE)),
+        row("c", spread(0.1), curve=CURVE),
+    ]
+    for rank_by in ("last", "best"):
+        text = experiment_table(summarize(rows, ["a", "b", "c"], rank_by), rank_by)
+        assert text.index("| c |") < text.index("| b |")
+        assert "'b' is not done and not ranked: 6 images of 1 fold" in text
+        assert "'b' is not ranked: its trainings" not in text
