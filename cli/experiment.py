@@ -124,7 +124,7 @@ def run(
     from cellflow.experiments.table import experiment_page
 
     experiment = read_experiment(find_experiment(file), **changes)
-    bench = open_bench(experiment, train_dir, store, layout)
+    bench = open_bench(experiment, train_dir, store, layout, begin=not dry_run)
     if dry_run:
         click.echo("\n".join(forecast(experiment, bench, device)))
         return
@@ -149,5 +149,6 @@ def table(
     from cellflow.experiments.table import experiment_page
 
     experiment = read_experiment(find_experiment(file), **changes)
-    rows = finished_rows(experiment, open_bench(experiment, train_dir, store, layout))
+    bench = open_bench(experiment, train_dir, store, layout, begin=False)
+    rows = finished_rows(experiment, bench)
     click.echo(write_page(out, experiment, rows) if out else experiment_page(experiment, rows))

@@ -80,8 +80,10 @@ class BaselineFamily:
         return {f"settings.{section}": values for section, values in whole.items()}
 
     def n_steps(self, options: Mapping[str, Any], config: Config, n_images: int) -> int:
-        """Give the iterations."""
-        return baseline_config(self.model, options, config).training.iterations
+        """Give the iterations, with those on other folders, which each training does itself."""
+        training = baseline_config(self.model, options, config).training
+        before = training.pretrain_iterations if _folders(options) else 0
+        return before + training.iterations
 
     def step_seconds(self, config: Config, device: str) -> float | None:
         """Give nothing: how long an iteration takes depends on the cells of its crops."""

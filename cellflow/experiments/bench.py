@@ -41,9 +41,25 @@ class Bench:
 
 
 def open_bench(
-    experiment: Experiment, train_dir: Path | str, store: Path | str, layout: str | None = None
+    experiment: Experiment,
+    train_dir: Path | str,
+    store: Path | str,
+    layout: str | None = None,
+    *,
+    begin: bool = True,
 ) -> Bench:
     """Open data and store, and make or read the folds.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    train_dir : path
+        Annotated images.
+    store : path
+    layout : str, optional
+        Of the data; found out when None.
+    begin : bool
+        Whether a store that is not there yet is begun; else nothing is written.
 
     Raises
     ------
@@ -53,16 +69,19 @@ def open_bench(
     dataset = open_dataset(train_dir, layout)
     if not dataset.annotated:
         raise DataError(f"{train_dir}: no annotated image ({dataset.layout} layout)")
-    opened = Store.open(store, fingerprint(survey_images(dataset.annotated)))
-    if experiment.folds_file is not None:
-        path = experiment.folds_file
+    data_hash = fingerprint(survey_images(dataset.annotated))
+    opened = Store.open(store, data_hash, begin=begin)
+    own = opened.folder / f"folds-{experiment.n_folds}-{experiment.folds_seed}.json"
+    path = experiment.folds_file or own
+    if path == own and not own.exists():
+        folds = make_folds(dataset, experiment.n_folds, experiment.folds_seed)
+        if begin:
+            write_folds(own, folds)
     else:
-        path = opened.folder / f"folds-{experiment.n_folds}-{experiment.folds_seed}.json"
-        if not path.exists():
-            write_folds(path, make_folds(dataset, experiment.n_folds, experiment.folds_seed))
+        folds = read_folds(path, dataset)
     return Bench(
         dataset=dataset,
-        folds=read_folds(path, dataset),
+        folds=folds,
         folds_file=path,
         store=opened,
         sources=Sources(dataset),

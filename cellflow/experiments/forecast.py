@@ -1,13 +1,14 @@
 """What a run of an experiment would do, before it does it: trainings, steps, time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from cellflow.experiments.bench import Bench
 from cellflow.experiments.families import FAMILIES
 from cellflow.experiments.plan import Experiment
 from cellflow.experiments.run import find_row
 from cellflow.experiments.store import Row
-from cellflow.experiments.tasks import Task, plan_tasks
+from cellflow.experiments.tasks import Task, plan_tasks, settings_of
 from cellflow.wording import counted, duration_text
 
 
@@ -65,14 +66,15 @@ def _of_family(name: str, left: Sequence[Task], bench: Bench, device: str) -> st
     budgets = [task.variant.config.training.max_minutes for task in tasks]
     if all(budget is not None for budget in budgets):
         return f"{text}, at most {duration_text(60 * sum(b or 0 for b in budgets))}"
-    pixels = sum(n * _pixels(task) for n, task in zip(steps, tasks, strict=True))
+    shown = [_pixels(settings_of(task.variant, {})) for task in tasks]
+    pixels = sum(n * each for n, each in zip(steps, shown, strict=True))
     pace = _seconds_a_pixel([row for row in bench.store.rows() if _family(row) == name])
     if pace is not None:
         return f"{text}, about {duration_text(pace * pixels)} as earlier ones in the store took"
     measured = FAMILIES[name].step_seconds(tasks[0].variant.config, device)
     if measured is None:
         return f"{text}; how long is not known, the store has no training of this family yet"
-    seconds = measured / _pixels(tasks[0]) * pixels
+    seconds = measured / shown[0] * pixels
     return f"{text} of {measured:.2g} s here: {duration_text(seconds)} and the validations"
 
 
@@ -82,9 +84,13 @@ def _n_steps(task: Task) -> int:
     return FAMILIES[variant.family].n_steps(variant.options, variant.config, n_images)
 
 
-def _pixels(task: Task) -> float:
-    training = task.variant.config.training
-    return training.batch_size * training.crop_size**2
+def _pixels(settings: Mapping[str, Mapping[str, Any]]) -> float:
+    """Give the pixels that a step shows, of the settings as `settings_of` and rows have them."""
+    own = settings.get("settings.training")  # of a baseline
+    if own is not None:
+        return float(own["batch_size"] * own["crop_height"] * own["crop_width"])
+    training = settings["training"]
+    return float(training["batch_size"] * training["crop_size"] ** 2)
 
 
 def _family(row: Row) -> str:
@@ -96,8 +102,7 @@ def _seconds_a_pixel(rows: Sequence[Row]) -> float | None:
     seconds = sum(row.facts["seconds"] for row in rows)
     pixels = 0.0
     for row in rows:
-        training = row.settings["config"]["training"]
-        pixels += row.facts["n_steps"] * training["batch_size"] * training["crop_size"] ** 2
+        pixels += row.facts["n_steps"] * _pixels(row.settings["config"])
     return seconds / pixels if pixels else None
 
 

@@ -73,8 +73,8 @@ class Store:
     folder: Path
 
     @classmethod
-    def open(cls, folder: Path | str, data_hash: str) -> Self:
-        """Open a store, or begin one.
+    def open(cls, folder: Path | str, data_hash: str, *, begin: bool = True) -> Self:
+        """Open a store, or begin one; without `begin`, one that is not there is an empty one.
 
         Raises
         ------
@@ -84,6 +84,8 @@ class Store:
         store = cls(folder=Path(folder))
         path = store.folder / "store.json"
         if not path.exists():
+            if not begin:
+                return store
             write_json(path, {"format": FORMAT, "data_hash": data_hash})
         found = read_object(path, DataError)
         if found.get("format") != FORMAT:

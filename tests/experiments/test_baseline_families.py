@@ -1,5 +1,6 @@
 """The baselines as families of an experiment: on the same folds, with settings of their own."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from cellflow.errors import ConfigError, DataError
 from cellflow.experiments.baseline_families import baseline_config
 from cellflow.experiments.bench import open_bench
 from cellflow.experiments.families import find_family
+from cellflow.experiments.forecast import forecast
 from cellflow.experiments.plan import read_experiment
 from cellflow.experiments.run import finished_rows, run_experiment
 from cellflow.experiments.tasks import plan_tasks
@@ -78,6 +80,32 @@ def test_a_baseline_is_trained_on_every_fold_and_never_twice(discs, tmp_path):
     again = run_experiment(experiment, bench, device="cpu", say=said.append)
     assert said == []
     assert [row.images for row in again] == [row.images for row in rows]
+
+
+def test_the_forecast_counts_iterations_on_other_folders_and_pixels_of_the_own_crops(
+    discs, tmp_path
+):
+    (tmp_path / "file.toml").write_text(FILE)
+    experiment = read_experiment(tmp_path / "file.toml")
+    first = replace(experiment, variants=experiment.variants[:1])
+    bench = open_bench(first, discs, tmp_path / "store")
+    rows = run_experiment(first, bench, device="cpu")
+    for row in rows:
+        bench.store.add(replace(row, facts=row.facts | {"seconds": 20.0}))  # 10 s a step
+    options = first.variants[0].options
+    training = options["settings"]["training"]
+    larger = training | {"crop_height": 2 * training["crop_height"], "pretrain_iterations": 3}
+    settings = options["settings"] | {"training": larger}
+    other = {"pretrain_dir": [str(tmp_path / "others")], "settings": settings}
+    shutil.copytree(discs, tmp_path / "others")
+    for path in (tmp_path / "others").rglob("*.png"):
+        path.write_bytes(path.read_bytes() + b"another file")
+    text = (tmp_path / "others" / "train.csv").read_text(encoding="utf-8")
+    (tmp_path / "others" / "train.csv").write_text(text.replace("p_A", "p_B"), encoding="utf-8")
+    variant = replace(first.variants[0], options={**options, **other})
+    *_, told = forecast(replace(first, variants=(variant,)), bench)
+    # Two folds of 3 + 2 iterations, each of twice the pixels: 10 x 2 x 10 s.
+    assert told == "unet: 2 trainings, 10 steps, about 3 min as earlier ones in the store took"
 
 
 def test_a_preset_that_changed_makes_results_old(discs, tmp_path, monkeypatch):
