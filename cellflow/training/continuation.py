@@ -1,5 +1,6 @@
 """What a run began with, as its record says, and what may differ when it is taken up again."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -111,10 +112,11 @@ def reopen(folder: RunFolder, train_dir: Path, asked: Asked) -> Start:
         extra = tuple(record["extra_dirs"])
     except (KeyError, TypeError) as error:
         raise ModelError(f"{folder.path}: its record is broken ({error}); start anew") from error
-    _refuse_change(folder, "--init", name, asked.init)
     _refuse_change(folder, "--format", layout, asked.layout)
+    _refuse_other_weights(folder, name, digest, asked.init)
     config = _same_or_refuse(folder, _config_of(folder, record), asked.config)
-    if asked.extra_dirs or asked.same_split:
+    is_asked = bool(asked.extra_dirs) or asked.same_split
+    if is_asked and _places(extra) != _places(asked.extra_dirs):
         _refuse_change(folder, "--extra-dir", ", ".join(extra), ", ".join(asked.extra_dirs))
     materials = gather_materials(train_dir, config, split, layout=layout, extra_dirs=extra)
     if materials.run_key(config) != run_key:
@@ -146,6 +148,18 @@ def _refuse_change(folder: RunFolder, option: str, had: str, wanted: str | None)
         raise ConfigError(
             f"{folder.path}: the run there has {option} {had}, asked for {wanted}; {_way_out()}"
         )
+
+
+def _refuse_other_weights(folder: RunFolder, had: str, digest: str, wanted: str | None) -> None:
+    """Refuse other initial weights; the same ones in another place are the same."""
+    if wanted is not None and wanted != had and Path(wanted).exists():
+        is_same = initial_weights(wanted, NetworkConfig(), seed=0).sha256 == digest
+        wanted = had if is_same else wanted
+    _refuse_change(folder, "--init", had, wanted)
+
+
+def _places(folders: Sequence[str]) -> list[Path]:
+    return [Path(folder).resolve() for folder in folders]
 
 
 def _refuse_other_folds(

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 from dataclasses import replace
 from functools import partial
 
@@ -350,6 +351,25 @@ def test_a_continued_run_refuses_other_choices(disc_folder, tune, tmp_path, monk
     with pytest.raises(ConfigError, match="give one of them"):
         again(overwrite=True)
     again(folds_file=tmp_path / "folds.json", fold=1, init="scratch", layout="kaggle")
+
+
+def test_initial_weights_and_other_images_may_be_named_otherwise_when_a_run_goes_on(
+    disc_folder, tune, tmp_path, monkeypatch
+):
+    data, start, extra = disc_folder(4), tmp_path / "start", disc_folder(2, name="more", seed=3)
+    tune(data, name="start")
+    tune(data, name="other", training={"seed": 1})
+    given = {"init": str(start), "extra_dirs": [str(extra)]}
+    with pytest.raises(KeyboardInterrupt):
+        tune(data, report=AskedToStop(monkeypatch, 1), **given)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(start, "moved")
+    again = partial(tune, data, extra_dirs=[extra.name])
+    with pytest.raises(ConfigError, match=f"has --init {start}, asked for other"):
+        again(init="other")
+    with pytest.raises(ConfigError, match=f"has --extra-dir {extra}, asked for {data}"):
+        tune(data, init="moved", extra_dirs=[str(data)])
+    again(init="moved")
 
 
 def test_a_fold_without_a_file_is_refused(disc_folder, tune):
