@@ -5,6 +5,7 @@ import time
 import torch
 
 from cellflow.config import Config
+from cellflow.network.convolutions import quicken_gradients
 from cellflow.network.cpnet import build_network
 from cellflow.network.devices import choose_device
 from cellflow.network.precision import autocast, choose_precision
@@ -33,6 +34,7 @@ def measure_step(config: Config, device: str = "auto") -> float:
     dtype = choose_precision(training.precision, chosen).dtype
     generator = torch.Generator().manual_seed(training.seed)
     network = build_network(config.network, generator).to(chosen).train()
+    quicken_gradients(network, chosen, dtype)
     optimizer = make_optimizer(network, training)
     n_crops = 1 if chosen.type == "cpu" else training.batch_size
     shape = (n_crops, training.crop_size, training.crop_size)

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from cellflow.metrics.score import Score
 from cellflow.network.cell_type_head import write_cell_type_head
+from cellflow.network.convolutions import quicken_gradients
 from cellflow.network.cpnet import CPnet, load_weights, save_cellpose_file, silence_style
 from cellflow.network.devices import DeviceChoice
 from cellflow.network.model_folder import versions, write_model_folder
@@ -76,6 +77,7 @@ class Session:
         network: CPnet = self.weights.network.to(device.device)
         if not training.style:
             silence_style(network)
+        quicken_gradients(network, device.device, self.precision.dtype)
         self.network = synchronize_statistics(network, ranks, device.device)
         self.network.diam_labels.data.fill_(self.materials.diameter)
         self._clock, self._zero = clock, started
