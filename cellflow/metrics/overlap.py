@@ -91,13 +91,19 @@ def _small_labels(cells: Cells) -> FlatLabels | None:
 
     Notes
     -----
-    One pass: read as unsigned, a negative number is a large one.
+    One pass: read as unsigned, a negative number is larger than any of the type. Bytes in the order
+    of another processor would be read as other numbers.
     """
     if isinstance(cells, CellMasks) or cells.ndim != 2 or cells.dtype.kind not in "iub":
         return None
-    unsigned = cells if cells.dtype == bool else cells.view(f"u{cells.dtype.itemsize}")
-    largest = int(unsigned.max(initial=0))
-    if largest > cells.size:
+    if cells.dtype == bool:
+        largest, limit = int(cells.max(initial=False)), 1
+    elif cells.dtype.isnative:
+        largest = int(cells.view(f"u{cells.dtype.itemsize}").max(initial=0))
+        limit = int(np.iinfo(cells.dtype).max)
+    else:
+        return None
+    if largest > min(cells.size, limit):
         return None
     return np.ascontiguousarray(cells, np.int32).reshape(-1), largest
 

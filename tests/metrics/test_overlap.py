@@ -76,3 +76,19 @@ def test_no_pixels_and_no_cells_give_no_pairs():
 def test_what_are_no_labels_is_refused(labels):
     with pytest.raises(LabelError, match="labels: expected"):
         find_overlap(labels, np.ones((1, 2), int))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64])
+def test_a_negative_label_of_any_type_is_refused(dtype):
+    labels = np.ones((300, 300), dtype)
+    labels[0, 0] = -1
+    with pytest.raises(LabelError, match="expected 0 or more, found -1"):
+        find_overlap(labels, labels)
+
+
+@pytest.mark.parametrize("dtype", [">u2", ">i4", "<u2", "<i4"])
+def test_labels_in_the_byte_order_of_another_processor_are_the_same_labels(dtype):
+    labels = np.zeros((4, 5), dtype)
+    labels[1:3, 1:3] = 256
+    overlap = find_overlap(labels, labels > 0)
+    assert overlap.truth_areas.tolist() == overlap.intersection.tolist() == [4]
