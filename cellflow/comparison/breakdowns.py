@@ -139,12 +139,14 @@ def by_cell_size(evidence: Evidence) -> Breakdown:
     Notes
     -----
     An image rarely has cells of all sizes, so counts are summed over the images before they are
-    divided. A hit counts for the size of its true cell, a spurious cell for its own.
+    divided. A hit counts for the size of its true cell, a spurious cell for its own: one that no
+    true cell is as large as for the slice below, the smallest for the first.
     """
     areas = np.concatenate([image.truth_areas for image in evidence.found[0]])
-    slices = []
-    for low, high in _bounds(areas):
-        parts, wholes = _counts_of_size(evidence.found, low, high)
+    bounds, slices = _bounds(areas), []
+    starts = [0, *(low for low, _ in bounds[1:]), np.inf]
+    for number, (low, high) in enumerate(bounds):
+        parts, wholes = _counts_of_size(evidence.found, *starts[number : number + 2])
         found = evidence.estimate(parts, wholes)
         inside = (areas >= low) & (areas <= high)
         with_any = [
@@ -191,15 +193,15 @@ def _bounds(values: NDArray[np.int64]) -> list[tuple[int, int]]:
 
 
 def _counts_of_size(
-    found: Sequence[Sequence[FoundCells]], low: int, high: int
+    found: Sequence[Sequence[FoundCells]], low: float, below: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Give hits, and hits + spurious + missed, of cells of a size: two of (M, T, N)."""
     shape = (len(found), len(THRESHOLDS), len(found[0]))
     parts, wholes = np.zeros(shape), np.zeros(shape)
     for method, images in enumerate(found):
         for column, image in enumerate(images):
-            of_truth = (image.truth_areas >= low) & (image.truth_areas <= high)
-            of_predicted = (image.predicted_areas >= low) & (image.predicted_areas <= high)
+            of_truth = (image.truth_areas >= low) & (image.truth_areas < below)
+            of_predicted = (image.predicted_areas >= low) & (image.predicted_areas < below)
             parts[method, :, column] = image.found[:, of_truth].sum(axis=1)
             spurious = (~image.hits[:, of_predicted]).sum(axis=1)
             wholes[method, :, column] = of_truth.sum() + spurious

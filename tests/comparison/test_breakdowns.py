@@ -80,6 +80,15 @@ def test_spurious_cells_of_a_size_lower_the_score_of_that_size():
     assert estimates(found.slices) == [[1, 1], [1, 0.5], [1, 1]]
 
 
+@pytest.mark.parametrize(
+    ("width", "scores"), [(2, [0.5, 1, 1]), (7, [0.5, 1, 1]), (40, [1, 1, 0.5])]
+)
+def test_a_spurious_cell_of_a_size_that_no_true_one_has_is_counted_too(width, scores):
+    truth, extra = labels(4, 10, 30), labels(4, 10, 30, width)
+    found = by_cell_size(evidence([truth] * 3, [[truth] * 3, [extra] * 3]))
+    assert estimates(found.slices) == [[1, score] for score in scores]
+
+
 def test_images_are_parted_by_the_number_of_their_cells():
     truths = [labels(*[3] * n) for n in (1, 1, 2, 2, 9, 9)]
     found = by_density(evidence(truths, [truths, [labels(3)] * 6]))
