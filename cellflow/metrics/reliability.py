@@ -53,7 +53,8 @@ def measure_reliability(
     Notes
     -----
     NaN where nothing is known: all numbers without cells, `auc` without a cell of either kind. Of
-    equal confidences either order counts half.
+    equal confidences either order counts half, and where two bins share them each has as large a
+    part of the right ones.
     """
     n = len(confidences)
     if n == 0:
@@ -61,8 +62,10 @@ def measure_reliability(
         return Reliability(n_cells=0, share_right=nan, calibration_error=nan, brier=nan, auc=nan)
     values, right = confidences.astype(np.float64), is_right.astype(np.float64)
     order = np.argsort(values, kind="stable")
+    level = np.unique(values, return_inverse=True)[1]
+    shares = (np.bincount(level, right) / np.bincount(level))[level]
     bins = np.array_split(order, min(N_BINS, n))
-    distances = [abs(values[part].mean() - right[part].mean()) * len(part) for part in bins]
+    distances = [abs(values[part].mean() - shares[part].mean()) * len(part) for part in bins]
     n_right = int(is_right.sum())
     auc = float("nan")
     if 0 < n_right < n:

@@ -21,6 +21,14 @@ def test_a_boast_is_an_error_of_its_size(rng):
     assert found.auc == 0.5
 
 
+def test_the_order_of_cells_that_are_equally_sure_does_not_matter():
+    right = np.arange(100) < 50
+    assert measure_reliability(np.full(100, 0.5), right).calibration_error == pytest.approx(0)
+    sure = np.tile([0.2, 0.8], 50)
+    for order in (right, ~right, right[::-1]):
+        assert measure_reliability(sure, order).calibration_error == pytest.approx(0.3)
+
+
 def test_a_perfect_order_and_its_reverse():
     right = np.array([False, False, True, True])
     assert measure_reliability(np.array([0.1, 0.2, 0.3, 0.4]), right).auc == 1
