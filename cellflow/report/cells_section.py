@@ -46,11 +46,11 @@ def _counts(subject: Subject) -> str:
             for image, value in zip(subject.images, values.tolist(), strict=True)
         ]
         model = index - (len(sides) - len(subject.models))
-        dots = swarm(scale, values, np.arange(len(values)), titles, model=model)
+        style = "truth" if model < 0 else style_of(model)
+        dots = swarm(scale, values, np.arange(len(values)), titles, style=style)
         label = f"{int(values.sum()):,} cells, median {np.median(values):.0f} an image"
         rows.append(
-            tag("div", tag("strong", name(side)), " ", text(label), class_="row-label")
-            + (dots.replace(style_of(model), "truth") if model < 0 else dots)
+            tag("div", tag("strong", name(side)), " ", text(label), class_="row-label") + dots
         )
     rows.append(tag("div") + axis_row(scale, "cells in an image"))
     header = ["", "cells", "fewest", "median", "most", "images without"]

@@ -136,7 +136,7 @@ def swarm(
     chosen: NDArray[np.int64],
     titles: Sequence[str],
     *,
-    model: int = 0,
+    style: str = "m0",
     zero: bool = False,
 ) -> str:
     """Draw one dot an image in a row, those of equal place beside each other.
@@ -151,8 +151,8 @@ def swarm(
         Indices of the images to draw.
     titles : sequence of N str
         What the dot says when pointed at, text.
-    model : int
-        Whose colour.
+    style : str
+        Class that colours the dots: that of a model, see `style_of`, or truth.
     zero : bool
         Whether to rule the row at 0.
     """
@@ -173,7 +173,7 @@ def swarm(
                     cx=f"{places[member]:.2f}%",
                     cy=SWARM_HEIGHT / 2 + (rank - (len(members) - 1) / 2) * shift,
                     r=3.5,
-                    class_=f"dot {style_of(model)}",
+                    class_=f"dot {style}",
                     data_image=image,
                 )
             )

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import tifffile
-from hostile_competition import EVIL, NAMES
+from hostile_competition import CENTRES, EVIL, NAMES, discs
 from unpacking import unpack_numbers
 
 from cellflow.comparison.compare import compare
@@ -94,6 +94,16 @@ def test_names_stand_in_the_page_as_text(page):
     assert EVIL not in page.html
     assert "<i>" not in page.html.replace("&lt;i&gt;", "")
     assert "broken" not in "".join(page.scripts)
+
+
+def test_a_name_that_holds_the_class_of_a_colour_stays_as_it_is(tmp_path):
+    image = KaggleImage(name="team5", masks=discs(CENTRES), metadata={})
+    write_train_csv(tmp_path / "train.csv", [image])
+    write_submission(tmp_path / "ours.csv", [("team5", discs(CENTRES))])
+    report_predictions(tmp_path / "r.html", [tmp_path / "ours.csv"], truth=tmp_path / "train.csv")
+    page = Page(tmp_path / "r.html")
+    assert page.shown.count("team5: 4 cells") == 2
+    assert ("circle", "class", "dot truth") in page.attributes
 
 
 def test_nothing_outside_the_file_is_referenced(page, alone):
