@@ -62,7 +62,7 @@ def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
     for file, content in contents.items():
         masks, skipped = read_annotations(content, file, faults)
         remarks += skipped
-        kinds = image_cell_types(content)
+        kinds = image_cell_types(content, file)
         for image in content["images"]:
             name = Path(image["file_name"]).stem
             found = _find_picture(root, image["file_name"], pictures, file)
@@ -114,7 +114,7 @@ def read_annotations(
     Raises
     ------
     DataError
-        A key is missing, or an annotation is of an unknown image.
+        A key is missing, two images have one id, or an annotation is of an unknown image.
     LabelError, RleError
         A segmentation is broken; names the annotation.
     """
@@ -123,6 +123,8 @@ def read_annotations(
         for image in content["images"]:
             if not isinstance(image["file_name"], str):
                 raise TypeError(f"expected a text as file_name, found {image['file_name']!r}")
+            if str(image["id"]) in shapes:
+                raise DataError(f"{source}: image id {image['id']} is there twice")
             shapes[str(image["id"])] = int(image["height"]), int(image["width"])
         cells: dict[str, list[Runs]] = {image: [] for image in shapes}
         n_crowds = n_empty = 0
@@ -257,14 +259,23 @@ def _runs(annotation: Mapping[str, Any], shape: Shape, source: Path) -> Runs:
         raise type(error)(f"{source}: annotation {annotation.get('id')}: {error}") from error
 
 
-def image_cell_types(content: Mapping[str, Any]) -> dict[str, str]:
-    """Give the category's name of each image whose cells all have the same, telling one."""
-    categories = content.get("categories") or []
-    names = {category.get("id"): str(category.get("name", "cell")) for category in categories}
+def image_cell_types(content: Mapping[str, Any], source: Path) -> dict[str, str]:
+    """Give the category's name of each image whose cells all have the same, telling one.
+
+    Raises
+    ------
+    DataError
+        The categories are not those of a COCO file; names `source`.
+    """
     found: dict[str, set[str]] = {}
-    for annotation in _annotations(content):
-        name = names.get(annotation.get("category_id"), "cell")
-        found.setdefault(str(annotation["image_id"]), set()).add(name)
+    try:
+        categories = content.get("categories") or []
+        names = {category.get("id"): str(category.get("name", "cell")) for category in categories}
+        for annotation in _annotations(content):
+            name = names.get(annotation.get("category_id"), "cell")
+            found.setdefault(str(annotation["image_id"]), set()).add(name)
+    except (TypeError, AttributeError) as error:
+        raise DataError(f"{source}: not a COCO file: its categories: {error}") from error
     return {
         image: next(iter(kinds))
         for image, kinds in found.items()

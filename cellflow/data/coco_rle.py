@@ -135,7 +135,10 @@ def masks_to_counts(masks: CellMasks) -> list[str]:
 
 
 def _as_integers(counts: Sequence[int]) -> NDArray[np.int64]:
-    numbers = np.asarray(counts)
+    try:
+        numbers = np.asarray(counts)
+    except ValueError:  # lists within it, of different length
+        numbers = np.zeros((), np.int64)
     if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
         raise RleError("counts must be a string or a list of whole numbers")
     return numbers.astype(np.int64)

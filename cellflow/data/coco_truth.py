@@ -49,7 +49,7 @@ def read_coco_truth(path: Path) -> dict[str, CocoImage]:
     if content is None:
         raise DataError(f"{path}: not a COCO file: expected images and annotations")
     masks, _ = read_annotations(content, path)
-    kinds = image_cell_types(content)
+    kinds = image_cell_types(content, path)
     found: dict[str, CocoImage] = {}
     for image in content["images"]:
         name, number = Path(image["file_name"]).stem, str(image["id"])

@@ -36,8 +36,9 @@ def segmentation_to_runs(segmentation: Any, shape: Shape) -> Runs:
     if isinstance(segmentation, dict):
         if "size" not in segmentation or "counts" not in segmentation:
             raise LabelError("expected size and counts in its segmentation")
-        if list(segmentation["size"]) != list(shape):
-            raise LabelError(f"is for {segmentation['size']}, its image is {list(shape)}")
+        size = segmentation["size"]
+        if not isinstance(size, list | tuple) or list(size) != list(shape):
+            raise LabelError(f"is for {size}, its image is {list(shape)}")
         return counts_to_runs(segmentation["counts"], shape)
     try:
         parts = [
@@ -57,7 +58,7 @@ def lies_outside(segmentation: Any, shape: Shape) -> bool:
     Such a file is for other images, or for another size of them. False for run lengths, and when
     there is no polygon.
     """
-    if isinstance(segmentation, dict) or not segmentation:
+    if isinstance(segmentation, dict) or not any(segmentation):
         return False
     vertices = np.concatenate(
         [np.asarray(part, np.float64).reshape(-1, 2) for part in segmentation]

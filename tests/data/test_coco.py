@@ -71,6 +71,8 @@ def test_counts_survive_packing(rng):
         ({"size": [5, 6], "counts": [31]}, RleError, "annotation 0"),
         ({"size": [5, 6], "counts": [5, -1, 26]}, RleError, "annotation 0"),
         ({"size": [5, 6], "counts": "\x10"}, RleError, "annotation 0"),
+        ({"size": None, "counts": [30]}, LabelError, "annotation 0: is for None"),
+        ({"size": [5, 6], "counts": [1, [2]]}, RleError, "annotation 0: counts must be"),
         ([[1, 1, 4]], LabelError, "expected polygons as lists of x, y pairs"),
     ],
 )
@@ -116,6 +118,13 @@ def test_an_image_in_two_files_is_refused(tmp_path):
         open_coco(tmp_path)
 
 
+def test_two_images_of_one_id_are_refused(tmp_path):
+    path = coco(tmp_path, [SQUARE], images=("a.png", "b.png"))
+    path.write_text(path.read_text().replace('"id": 1, "file_name"', '"id": 0, "file_name"'))
+    with pytest.raises(DataError, match=r"c\.json: image id 0 is there twice"):
+        open_coco(path)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -125,6 +134,8 @@ def test_an_image_in_two_files_is_refused(tmp_path):
         ('{"images": [{"file_name": "a", "id": 1, "height": "x"}], "annotations": []}', "'x'"),
         ('{"images": 3, "annotations": []}', "not a COCO file"),
         ('{"images": [], "annotations": [{"image_id": 3, "id": 7}]}', "annotation 7 is of the unk"),
+        ('{"images": [], "annotations": [], "categories": ["cell"]}', "its categories"),
+        ('{"images": [], "annotations": [], "categories": [{"id": [1]}]}', "its categories"),
     ],
 )
 def test_a_broken_file_is_named(tmp_path, text, message):

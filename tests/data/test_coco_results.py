@@ -232,7 +232,9 @@ def test_a_score_that_is_no_finite_number_is_an_error(tmp_path, score):
             "has no segmentation; this is a file of boxes",
         ),
         (result(segmentation={"size": [6, 4], "counts": "0"}), LabelError, r"is for \[6, 4\], its"),
+        (result(segmentation={"size": None, "counts": "0"}), LabelError, "is for None, its image"),
         (result(segmentation={"size": [4, 6]}), LabelError, "expected size and counts"),
+        (result(segmentation={"size": [4, 6], "counts": [1, [2]]}), RleError, "counts must be a"),
         (result(segmentation={"size": [4, 6], "counts": [5]}), RleError, "counts cover 5 pixels"),
         (result(segmentation=[[1, 2, 3]]), LabelError, "expected polygons as lists of x, y pairs"),
         (result(segmentation=[1, 2, 3, 4]), LabelError, "expected polygons as lists of x, y pairs"),
@@ -269,9 +271,10 @@ def test_a_polygon_that_reaches_beyond_the_border_is_cut_there(tmp_path):
 
 def test_masks_without_a_pixel_are_counted_and_a_file_of_nothing_else_is_refused(tmp_path):
     nothing = result(segmentation=[[0.1, 0.1, 0.3, 0.1, 0.3, 0.3]])
-    found = read_coco_results(write(tmp_path, [result(), nothing]), SHAPES)
+    results = [result(), nothing, result(segmentation=[]), result(segmentation=[[]])]
+    found = read_coco_results(write(tmp_path, results), SHAPES)
     assert len(found.detections["a"].masks) == 1
-    assert found.remarks == ("results.json: 1 mask without a pixel left out",)
+    assert found.remarks == ("results.json: 3 masks without a pixel left out",)
     with pytest.raises(LabelError, match="not in shares of the image"):
         read_coco_results(write(tmp_path, [nothing]), SHAPES)
 
