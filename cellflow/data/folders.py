@@ -10,14 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from cellflow.data.dataset import Dataset, Entry
-from cellflow.data.images import MASK_ENDINGS, SUFFIXES, read_image, read_label_image
+from cellflow.data.images import (
+    IMAGE_ENDING,
+    MASK_ENDINGS,
+    SUFFIXES,
+    read_image,
+    read_label_image,
+)
 from cellflow.data.rle import dense_to_masks, labels_to_masks
 from cellflow.data.seg_files import read_seg_labels
 from cellflow.errors import LabelError
 from cellflow.records import CellMasks
-
-IMAGE_ENDING = "_img"
-"""What Cellpose's own data sets add to a picture's name."""
 
 SEG_ENDING = "_seg.npy"
 IMAGE_FOLDERS, MASK_FOLDERS = ("images", "raw"), ("masks", "labels")

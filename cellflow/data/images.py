@@ -20,6 +20,8 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg"}) | TIFF_SUFFIXES
 """File names that count as images, lower case."""
 MASK_ENDINGS = ("_masks", "_mask", "_cp_masks", "_label", "_labels")
 """What a label image's name has more than its picture's."""
+IMAGE_ENDING = "_img"
+"""What Cellpose's own data sets add to a picture's name."""
 
 _MOST_CHANNELS = 4
 _UNNAMED = "QI"
@@ -171,7 +173,8 @@ def _without_masks(paths: list[Path]) -> list[Path]:
 
 def _picture_of(stem: str) -> set[str]:
     """Give the names that the picture of a label image could have."""
-    return {stem.removesuffix(ending) for ending in MASK_ENDINGS if stem.endswith(ending)}
+    names = {stem.removesuffix(ending) for ending in MASK_ENDINGS if stem.endswith(ending)}
+    return names | {name + IMAGE_ENDING for name in names}
 
 
 def write_png(path: Path | str, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:

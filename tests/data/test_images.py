@@ -128,3 +128,9 @@ def test_label_images_beside_their_pictures_are_not_pictures(tmp_path):
     for name in ("x.tif", "x_masks.tif", "y_cp_masks.png", "y.png", "z_masks.png"):
         (tmp_path / name).touch()
     assert [path.name for path in find_images([tmp_path])] == ["x.tif", "y.png", "z_masks.png"]
+
+
+def test_cellposes_own_pictures_are_told_from_their_label_images(tmp_path):
+    for name in ("000_img.png", "000_masks.png", "001_img.tif", "001_cp_masks.png"):
+        (tmp_path / name).touch()
+    assert [path.name for path in find_images([tmp_path])] == ["000_img.png", "001_img.tif"]
