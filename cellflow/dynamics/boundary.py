@@ -64,6 +64,8 @@ def shift_boundaries(
             shifted.ravel()[pixels[chosen]] = owners[chosen]
         else:
             pixels = list_inner_ring(shifted, by_corners)
+            if len(pixels) == 0:  # a cell fills the image
+                break
             owners = shifted.ravel()[pixels]
             is_lost = np.bincount(owners) == np.bincount(shifted.ravel())[: owners.max() + 1]
             pixels, owners = pixels[~is_lost[owners]], owners[~is_lost[owners]]

@@ -38,6 +38,12 @@ def test_a_square_shrinks_by_its_rim_but_not_at_the_images_border():
     ).all()
 
 
+@pytest.mark.parametrize("shift", [-2.5, -1, 0.5, 1])
+def test_a_cell_that_fills_the_image_has_no_boundary_to_shift(shift):
+    full = np.full((3, 4), 5, np.int32)
+    assert (shift_boundaries(full, flat(full), shift) == full).all()
+
+
 def test_touching_cells_stay_apart_and_each_gives_way():
     labels = picture("......", "111222", "111222", "......")
     grown = picture("111222", "111222", "111222", "111222")
