@@ -161,9 +161,12 @@ def climb(
 
 
 def _moves(shape: Index) -> list[tuple[int, ...]]:
-    """Give the axes of each move: one or two of those that have more than one value."""
+    """Give the axes of each move: one or two of those that have more than one value.
+
+    On a grid of a single place the only move is to stay.
+    """
     axes = [axis for axis, n_values in enumerate(shape) if n_values > 1]
-    return [*itertools.combinations(axes, 1), *itertools.combinations(axes, 2)]
+    return [*itertools.combinations(axes, 1), *itertools.combinations(axes, 2)] or [()]
 
 
 def judge(

@@ -99,3 +99,11 @@ def test_a_place_along_one_axis_keeps_the_others():
     scores = peak(5, (2, 2), 0.5)
     assert best_place(scores, (6, 4), (0,)) == (2, 4)
     assert best_place(scores, (6, 4), (1,)) == (6, 2)
+
+
+def test_where_there_is_nothing_to_choose_all_stays_as_it_is(rng):
+    scores = rng.random((12, 1, 1)).astype(np.float32)
+    place, verdict = climb(scores, np.arange(12), FOLDS, (0, 0))
+    assert place == (0, 0)
+    assert verdict.gain == 0
+    assert not verdict.is_kept
