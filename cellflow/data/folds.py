@@ -137,7 +137,7 @@ def read_folds(path: Path | str, dataset: Dataset | None = None) -> Folds:
     ------
     DataError
         The file is broken or of a newer cellflow, the images are not those that the folds were
-        made for, or an image is on both sides of a fold.
+        made for, a fold names another image, or one is on both of its sides.
     """
     path = Path(path)
     try:
@@ -165,6 +165,10 @@ def read_folds(path: Path | str, dataset: Dataset | None = None) -> Folds:
             f"{path} was made for other images than those in {dataset.root}; "
             "make folds anew, or give the folder that they are for"
         )
+    known = None if dataset is None else {entry.name for entry in dataset.annotated}
+    for number, fold in enumerate(folds.folds):
+        if known is not None and (unknown := sorted({*fold.train, *fold.validation} - known)):
+            raise DataError(f"{path}: fold {number} has {unknown[0]}, which is no annotated image")
     return folds
 
 
@@ -216,7 +220,8 @@ def export_folds(dataset: Dataset, folds: Folds, folder: Path) -> list[Path]:
 
     Notes
     -----
-    File names in them are relative to the data set's folder. Overlaps are kept.
+    File names in them are relative to the data set's folder, those of images elsewhere absolute.
+    Overlaps are kept.
     """
     entries = {entry.name: entry for entry in dataset.annotated}
     written = []
@@ -261,7 +266,10 @@ def hash_images(entries: Iterable[Entry]) -> dict[str, str]:
 
 
 def _relative(entry: Entry, dataset: Dataset) -> str:
-    return entry.image_path.relative_to(dataset.root).as_posix()
+    path = entry.image_path
+    if not path.is_relative_to(dataset.root):
+        return path.resolve().as_posix()
+    return path.relative_to(dataset.root).as_posix()
 
 
 def _data_hash(hashes: dict[str, str]) -> str:

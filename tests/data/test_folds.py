@@ -185,6 +185,15 @@ def test_an_image_on_both_sides_of_a_fold_is_refused(tmp_path):
         read_folds(tmp_path / "f.json", data)
 
 
+def test_a_fold_of_an_image_that_is_not_there_is_refused(tmp_path):
+    data = dataset(tmp_path, ["cort"] * 4)
+    folds = make_folds(data, 2, 0)
+    more = replace(folds.folds[1], validation=(*folds.folds[1].validation, "other"))
+    write_folds(tmp_path / "f.json", replace(folds, folds=(folds.folds[0], more)))
+    with pytest.raises(DataError, match="fold 1 has other, which is no annotated image"):
+        read_folds(tmp_path / "f.json", data)
+
+
 def test_folds_of_a_newer_version_are_refused(tmp_path):
     (tmp_path / "f.json").write_text('{"format": 2, "parts": []}')
     with pytest.raises(DataError, match="written by a newer cellflow"):
@@ -214,6 +223,13 @@ def test_each_side_is_exported_with_overlaps_and_three_categories(tmp_path):
     again = open_coco(tmp_path / "again.json")
     assert [entry.name for entry in again] == list(folds.folds[0].validation)
     assert again.entries[0].load().masks.areas.tolist() == masks().areas.tolist()
+
+
+def test_images_outside_the_folder_are_exported_by_their_whole_path(tmp_path):
+    data = replace(dataset(tmp_path / "pictures", ["cort"] * 4), root=tmp_path / "annotations")
+    paths = export_folds(data, make_folds(data, 2, 0), tmp_path / "out")
+    again = open_coco(paths[0])
+    assert [entry.image_path.parent for entry in again] == [tmp_path / "pictures"] * 2
 
 
 def test_the_description_counts_types(tmp_path):
