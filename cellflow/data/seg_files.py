@@ -47,7 +47,7 @@ def read_seg_labels(path: Path | str) -> NDArray[np.int32]:
     ------
     LabelError
         The file is no such file, holds objects other than arrays and plain values, or its masks
-        are not one 2-D label image.
+        are not one 2-D label image, or exceed int32.
     """
     path = Path(path)
     try:
@@ -63,10 +63,20 @@ def read_seg_labels(path: Path | str) -> NDArray[np.int32]:
         masks = np.asarray(stored.item()["masks"])
     except OSError as error:
         raise LabelError(f"cannot read {path}: {error.strerror}") from error
-    except (pickle.UnpicklingError, ValueError, KeyError, AttributeError, EOFError) as error:
+    except (
+        pickle.UnpicklingError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        EOFError,
+    ) as error:
         raise LabelError(f"{path}: not a _seg.npy of Cellpose: {error}") from error
     masks = np.squeeze(masks)
     if masks.ndim != 2 or masks.dtype.kind not in "iu":
         raise LabelError(f"{path}: expected one 2-D label image, found {masks.shape} {masks.dtype}")
     # Old versions of the GUI count from -1.
-    return (masks.astype(np.int64) + (1 if masks.min(initial=0) < 0 else 0)).astype(np.int32)
+    first = 1 if masks.min(initial=0) < 0 else 0
+    if masks.max(initial=0) > np.iinfo(np.int32).max - first:
+        raise LabelError(f"{path}: labels must be at most 2147483647")
+    return masks.astype(np.int32) + np.int32(first)

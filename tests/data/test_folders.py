@@ -146,7 +146,18 @@ class Evil:
         return (print, ("ran",))
 
 
-@pytest.mark.parametrize("content", [b"", b"\x93NUMPY junk", "evil", {"outlines": 1}, {"masks": 3}])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x93NUMPY junk",
+        "evil",
+        {"outlines": 1},
+        {"masks": 3},
+        np.array(3, object),
+        {"masks": np.array([[0, 2**32 + 5], [0, 0]])},
+    ],
+)
 def test_a_seg_file_is_never_run_and_a_broken_one_is_named(tmp_path, content, capsys):
     write_png(tmp_path / "a.png", PICTURE)
     path = tmp_path / "a_seg.npy"
