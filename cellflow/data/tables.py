@@ -51,8 +51,8 @@ def open_table(path: Path, required: tuple[str, ...]) -> Iterator[Table]:
     Raises
     ------
     DataError
-        The file is missing, is not UTF-8 text, lacks a column, or has a row with too few or too
-        many fields.
+        The file is missing, is not UTF-8 text, lacks a column or has it twice, or has a row with
+        too few or too many fields.
     """
     # An annotation of a cell that fills a large image is longer than csv's limit of 128 KiB.
     csv.field_size_limit(2**31 - 1)
@@ -66,6 +66,9 @@ def open_table(path: Path, required: tuple[str, ...]) -> Iterator[Table]:
                 raise DataError(
                     f"{path}: missing column {', '.join(missing)}; found {_describe(columns)}"
                 )
+            twice = [name for name in required if list(columns).count(name) > 1]
+            if twice:
+                raise DataError(f"{path}: column {twice[0]} is there twice")
             try:
                 yield table
             finally:

@@ -83,6 +83,12 @@ def test_a_row_without_the_second_field_is_refused(tmp_path):
         read_submission(submission(tmp_path, "a,1 2", "b"), SHAPE)
 
 
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    (tmp_path / "s.csv").write_text("id,predicted,predicted\na,1 2,\n")
+    with pytest.raises(DataError, match=r"s\.csv: column predicted is there twice"):
+        check_submission(tmp_path / "s.csv", SHAPE)
+
+
 def test_runs_separated_by_commas_are_refused(tmp_path):
     with pytest.raises(DataError, match="line 2: expected 2 fields, found more than 2"):
         read_submission(submission(tmp_path, "a,1 2,5 1"), SHAPE)
