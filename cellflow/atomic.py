@@ -31,8 +31,9 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
     Raises
     ------
     DataError
-        The folder is read-only, the disk is full, or the file cannot be written for another
-        reason of the operating system. Whatever stood at `target` before is still there.
+        The folder is read-only, the disk is full, the file cannot be written for another reason
+        of the operating system, or a name in its text is no UTF-8. Whatever stood at `target`
+        before is still there.
 
     Notes
     -----
@@ -55,6 +56,11 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
         temporary.replace(target)
     except OSError as error:
         raise DataError(f"cannot write {target}: {error.strerror or error}") from error
+    except UnicodeEncodeError as error:
+        around = error.object[max(0, error.start - 20) : error.end + 20]
+        raise DataError(
+            f"cannot write {target}: {around!r} is no UTF-8; rename the file that is called so"
+        ) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -29,6 +29,13 @@ def test_a_failure_leaves_the_old_file_and_no_other(tmp_path):
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_name_that_is_no_utf8_is_one_sentence_and_leaves_nothing(tmp_path):
+    name = os.fsdecode(b"Z\xfcrich")
+    with pytest.raises(DataError, match=r"cannot write .*a\.csv: 'Z\\udcfcrich.* is no UTF-8"):
+        write_text(tmp_path / "a.csv", f"{name},1 2\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
     target = tmp_path / "a.csv"
     with (
