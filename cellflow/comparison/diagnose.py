@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cellflow.comparison.coverage import compared_images
-from cellflow.comparison.importers import Sources, read_output
+from cellflow.comparison.importers import Sources, names_from_truth, read_output
 from cellflow.comparison.truth import read_truth, shapes_of
 from cellflow.diagnosis.diagnose import Diagnosis, Examined, diagnose
 from cellflow.diagnosis.pictures import draw_diagnosis
@@ -53,6 +53,7 @@ def diagnose_files(
     names, found = list(truth), dict[str, CellMasks]()
     remarks: list[str] = []
     if prediction is not None:
+        sources = names_from_truth(sources, truth_path)
         output = read_output(prediction, shapes_of(truth), prediction.name, sources)
         names, remarks = compared_images(
             names, {output.name: output.detections}, all_truth=all_truth

@@ -8,7 +8,7 @@ import numpy as np
 from cellflow.comparison.compare import compare_outputs
 from cellflow.comparison.count_limits import count_limit_remarks
 from cellflow.comparison.coverage import compared_images
-from cellflow.comparison.importers import MethodOutput, Sources, read_outputs
+from cellflow.comparison.importers import MethodOutput, Sources, names_from_truth, read_outputs
 from cellflow.comparison.preparation import image_folds, prepare
 from cellflow.comparison.result import Comparison
 from cellflow.comparison.truth import Truth, read_truth, shapes_of
@@ -127,7 +127,7 @@ def report_predictions(
         subject = _without_truth(predictions, pictures, sources)
     else:
         known = read_truth(truth)
-        outputs = read_outputs(predictions, shapes_of(known), sources)
+        outputs = read_outputs(predictions, shapes_of(known), names_from_truth(sources, truth))
         settings = settings or ComparisonConfig()
         if len(outputs) == 1:
             subject = _of_one(outputs[0], known, settings, seed)
