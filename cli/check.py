@@ -29,9 +29,14 @@ def command(
     from cellflow.jsontext import to_json
     from cellflow.wording import counted
 
+    is_submission = manifest is None and path.suffix.lower() == ".csv"
+    if truth is not None and not is_submission:
+        raise click.UsageError("--truth is for a submission .csv")
+    if layout is not None and (manifest is not None or is_submission):
+        raise click.UsageError("--format is for a data folder")
     if manifest is not None:
         report = inspect_download(manifest, path)
-    elif path.suffix.lower() == ".csv":
+    elif is_submission:
         report = inspect_submission(path, truth)
     else:
         with Progress("check", unit="image") as progress:

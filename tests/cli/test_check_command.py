@@ -48,6 +48,26 @@ def test_an_unknown_layout_and_manifest_name_the_known_ones(cellflow, competitio
     assert "sartorius" in line
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("check", ".", "--truth", "s.csv"), "--truth is for a submission .csv"),
+        (("check", "s.csv", "--format", "coco"), "--format is for a data folder"),
+        (("check", ".", "--manifest", "sartorius", "--format", "coco"), "--format is for a data"),
+        (("folds", ".", "--share", "0.2", "--n-folds", "4"), "give it or --n-folds"),
+        (("folds", ".", "--export-dir", "coco"), "--export-dir is for --export coco"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_wrong_usage(
+    cellflow, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.csv").write_text("id,predicted\na,\n")
+    done = cellflow(*arguments)
+    assert done.code == 2
+    assert message in done.err
+
+
 def test_a_download_is_compared_with_its_manifest(cellflow, competition):
     done = cellflow("check", "--manifest", "sartorius", competition)
     assert done.code == 1
