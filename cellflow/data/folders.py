@@ -162,6 +162,8 @@ def read_mask_files(folder: Path) -> CellMasks:
     masks, shape = [], None
     for path in _image_files(folder):
         picture = read_image(path)
+        if picture.ndim == 3 and (picture != picture[:1]).any():
+            raise LabelError(f"{path}: expected a black-and-white mask, found colours")
         mask = (picture if picture.ndim == 2 else picture[0]) > 0
         shape = shape or mask.shape
         if mask.shape != shape:

@@ -117,6 +117,13 @@ def test_mask_pictures_that_do_not_fit_are_named(tmp_path):
     write_png(tmp_path / "a/masks/2.png", np.ones((4, 6), np.uint8))
     with pytest.raises(LabelError, match=r"2\.png: the mask is \(4, 6\)"):
         entry.load()
+    coloured = np.zeros((5, 6, 3), np.uint8)
+    coloured[1, 2, 1] = coloured[3, 3, 0] = 255
+    write_png(tmp_path / "a/masks/2.png", coloured)
+    with pytest.raises(LabelError, match=r"2\.png: expected a black-and-white mask"):
+        entry.load()
+    write_png(tmp_path / "a/masks/2.png", np.ones((5, 6, 3), np.uint8))
+    assert len(entry.load().masks) == 2
 
 
 def test_nothing_to_open_is_one_clear_error(tmp_path):
