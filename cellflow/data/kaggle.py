@@ -5,6 +5,7 @@ hexadecimal ids such as ``12e4…`` into numbers.
 """
 
 import csv
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -198,10 +199,15 @@ def _weighted(folder: Path, entries: list[Entry]) -> list[Entry]:
     with open_table(folder / WEIGHTS, ("id", "weight")) as table:
         for row in table:
             try:
-                weights[row["id"]] = float(row["weight"])
-            except ValueError as error:
-                where = f"{folder / WEIGHTS} line {table.line_num}"
-                raise DataError(f"{where}: expected a number, found {row['weight']!r}") from error
+                weight = float(row["weight"])
+            except ValueError:
+                weight = math.nan
+            if not 0 <= weight < math.inf:
+                raise DataError(
+                    f"{folder / WEIGHTS} line {table.line_num}: expected a number of 0 or more, "
+                    f"found {row['weight']!r}"
+                )
+            weights[row["id"]] = weight
     unsure = read_train_csv(folder / UNCERTAIN) if (folder / UNCERTAIN).exists() else {}
     return [
         replace(

@@ -180,3 +180,14 @@ def test_written_tables_have_unix_line_ends(tmp_path):
     write_train_csv(tmp_path / "t.csv", [])
     assert (tmp_path / "t.csv").read_bytes() == (HEADER + "\n").encode()
     assert next(csv.reader([HEADER])) == list(COLUMNS)
+
+
+@pytest.mark.parametrize("weight", ["heavy", "nan", "inf", "-1"])
+def test_a_weight_is_a_number_of_0_or_more(tmp_path, weight):
+    table(tmp_path, f"{HEADER}\n{ROW}\n")
+    write_png(tmp_path / "train" / "12e4.png", np.zeros((3, 4), np.uint8))
+    table(tmp_path, f"id,weight\n12e4,{weight}\n", "weights.csv")
+    with pytest.raises(DataError, match=f"weights.csv line 2: expected a number of 0.*{weight}"):
+        open_kaggle(tmp_path)
+    table(tmp_path, "id,weight\n12e4,0.5\n", "weights.csv")
+    assert open_kaggle(tmp_path).entries[0].weight == 0.5
