@@ -20,17 +20,25 @@ def find_pictures(sources: Sequence[Path]) -> dict[str, Path]:
     Raises
     ------
     DataError
-        A source does not exist, or is a folder without images.
+        A source does not exist, is a folder without images, or has another file than an earlier
+        one for an image.
     """
     pictures: dict[str, Path] = {}
     for source in sources:
-        if source.is_file() and source.suffix.lower() != ".json":
-            pictures[source.stem] = source
-            continue
-        dataset = open_dataset(source)
-        pictures |= {entry.name: entry.image_path for entry in dataset}
-        if dataset.layout == "kaggle" and (source / "test").is_dir():
-            pictures |= {path.stem: path for path in list_images(source / "test")}
+        for name, path in _pictures_of(source).items():
+            other = pictures.setdefault(name, path)
+            if other.resolve() != path.resolve():
+                raise DataError(f"--images: {other} and {path} are both image {name}")
+    return pictures
+
+
+def _pictures_of(source: Path) -> dict[str, Path]:
+    if source.is_file() and source.suffix.lower() != ".json":
+        return {source.stem: source}
+    dataset = open_dataset(source)
+    pictures = {entry.name: entry.image_path for entry in dataset}
+    if dataset.layout == "kaggle" and (source / "test").is_dir():
+        pictures |= {path.stem: path for path in list_images(source / "test")}
     return pictures
 
 

@@ -319,6 +319,14 @@ def test_wrong_input_is_refused_by_name(folder, submissions, tmp_path):
     assert not out.exists()
 
 
+def test_two_pictures_of_one_image_are_refused(folder, submissions, tmp_path):
+    train, other = folder / "train", tmp_path / "other"
+    write_png(other / "b.png", np.zeros((90, 120), np.uint8))
+    out, sources = tmp_path / "r.html", Sources(images=(train, train / "b.png", other))
+    with pytest.raises(DataError, match=r"train/b\.png and .*other/b\.png are both image b"):
+        report_predictions(out, submissions, sources=sources)
+
+
 def test_pictures_that_are_missing_are_named(folder, submissions, tmp_path):
     result = report_predictions(
         tmp_path / "r.html",
