@@ -32,7 +32,9 @@ def score_table(score: "Score") -> str:
 
 def _line(score: "TypeScore") -> str:
     mean = score.mean
-    interval = "      (1 image)" if np.isnan(mean.low) else f"{mean.low:.3f} to {mean.high:.3f}"
+    # Without an interval all images are of one group.
+    alone = "      (1 image)" if score.n_images == 1 else "      (1 group)"
+    interval = alone if np.isnan(mean.low) else f"{mean.low:.3f} to {mean.high:.3f}"
     ap50, ap75 = score.per_threshold[0], score.per_threshold[5]
     return (
         f"{score.n_images:6d}  {score.n_truths:6d} {score.n_predicted:6d}  {mean.estimate:.3f}  "

@@ -92,6 +92,14 @@ def test_cells_are_counted_as_they_are_in_every_variant(rng, variant):
     assert (score.overall.n_truths, score.overall.n_predicted) == (3, 4)
 
 
+def test_the_table_says_why_there_is_no_interval(rng):
+    truths, groups = dict.fromkeys("abc", cells("1 5")), {"a": "w1", "b": "w1", "c": "w2"}
+    of_two = score_images({n: truths[n] for n in "ab"}, truths, groups=groups, rng=rng)
+    assert "(1 group)" in of_two.table()
+    assert "(1 image)" in score_images({"a": truths["a"]}, truths, groups=groups, rng=rng).table()
+    assert "(1 " not in score_images(truths, truths, groups=groups, rng=rng).table()
+
+
 def test_nothing_to_score_is_an_error(rng):
     with pytest.raises(DataError, match="no image to score"):
         score_images({}, {}, rng=rng)
