@@ -14,6 +14,9 @@ IMAGE_COUNTS = (30, 119, 240, 606)
 """Numbers of images for which the smallest visible difference is told: the images at hand, a fifth
 of the competition's training images, its hidden test images, all of its training images."""
 
+SIGNIFICANCE = 0.05
+"""Corrected p below which a difference counts as more than chance."""
+
 N_FLIPS = 10_000
 EXACT_UP_TO = 14
 """Images (or clusters) up to which all 2^n sign flips are tried."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from cellflow.comparison.power import SIGNIFICANCE
 from cellflow.comparison.tables import answer, comparison_table
 from cellflow.metrics.score import Score
 from cellflow.records import CellMasks, Interval
@@ -189,6 +190,21 @@ class PairedDifference:
     flip_chance: float
     found_by: dict[str, tuple[FoundBy, ...]]
     oracle: Oracle
+
+    @property
+    def is_beyond_chance(self) -> bool:
+        """Whether interval and corrected p both speak against chance, at the 5 % level.
+
+        Notes
+        -----
+        Of a handful of images the interval alone is too narrow: five have no p below 0.0625.
+        """
+        return self.excludes_zero and self.p_corrected < SIGNIFICANCE
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval does; never without one."""
+        return self.difference.low > 0 or self.difference.high < 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

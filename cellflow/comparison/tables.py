@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellflow.comparison.formatting import bounds, p_value, signed, wrapped
-from cellflow.comparison.power import N_FLIPS
+from cellflow.comparison.power import N_FLIPS, SIGNIFICANCE
 from cellflow.metrics.score import EMPTY_CASES
 from cellflow.records import Interval
 
@@ -43,8 +43,13 @@ def answer(comparison: "Comparison") -> str:
         )
     difference = signed(_times(sign, pair.difference))
     evidence = f"difference {difference}, p {p_value(pair.p_corrected)}, {n_images} {plural}"
-    if pair.difference.low > 0 or pair.difference.high < 0:
+    if pair.is_beyond_chance:
         return f"{best} is better than {second}: {means}; {evidence}."
+    if pair.excludes_zero:
+        return (
+            f"{best} may be better than {second}: {means}; {evidence}. The permutation test does "
+            f"not rule out chance: p is not below {SIGNIFICANCE}."
+        )
     return (
         f"{best} and {second} cannot be told apart: {means}; {evidence}. So many images show a "
         f"difference of {pair.smallest_visible:.3f} or more."

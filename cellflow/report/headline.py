@@ -27,15 +27,14 @@ def headline(subject: Subject) -> str:
 
 
 def verdict(pair: PairedDifference) -> str:
-    """Say in markup which of two models is better, or that this cannot be told."""
+    """Say in markup which of two models is better, or may be, or that this cannot be told."""
     first, second = name(pair.first), name(pair.second)
     if math.isnan(pair.difference.low):
         return f"{first} and {second}: so few images give no interval"
-    if pair.difference.low > 0:
-        return f"{first} is better than {second}"
-    if pair.difference.high < 0:
-        return f"{second} is better than {first}"
-    return f"{first} and {second} cannot be told apart"
+    if not pair.excludes_zero:
+        return f"{first} and {second} cannot be told apart"
+    better, other = (first, second) if pair.difference.low > 0 else (second, first)
+    return f"{better} {'is' if pair.is_beyond_chance else 'may be'} better than {other}"
 
 
 def bounds(interval: Interval, *, signed: bool = False) -> str:

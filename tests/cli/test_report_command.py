@@ -35,7 +35,7 @@ def test_compare_writes_a_report_and_keeps_json_clean(cellflow, truth, submissio
     done = cellflow("compare", *submissions, "--truth", truth, "--report", out, "--json")
     assert done.code == 0
     assert done.out.startswith("{")
-    assert "<bdi>perfect ä</bdi> is better than <bdi>less</bdi>." in out.read_text("utf-8")
+    assert "<bdi>perfect ä</bdi> may be better than <bdi>less</bdi>." in out.read_text("utf-8")
 
 
 def test_report_works_with_and_without_truth(cellflow, competition, truth, submissions, tmp_path):
@@ -46,7 +46,7 @@ def test_report_works_with_and_without_truth(cellflow, competition, truth, submi
     assert done.out.startswith(f"{out}: 4 images, all in the viewer, 0.")
     assert "found 8 cells in 4 images" in out.read_text("utf-8")
     assert cellflow("report", *submissions, *images, "--truth", truth).code == 0
-    assert "is better than" in out.read_text("utf-8")
+    assert "may be better than" in out.read_text("utf-8")
 
 
 def test_images_without_a_report_are_wrong_usage(cellflow, competition, truth, submissions):

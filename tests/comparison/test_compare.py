@@ -51,6 +51,20 @@ def test_a_better_submission_is_called_better(tmp_path, truth):
     assert result.table().startswith(result.answer[:80])
 
 
+def test_of_five_images_none_is_called_better_as_chance_is_not_ruled_out(tmp_path, truth):
+    names = [f"i{k}" for k in range(5)]
+    good = submit(tmp_path, "good.csv", {name: cells("1 9", "20 9") for name in names})
+    poor = submit(tmp_path, "poor.csv", {name: cells("1 9") for name in names})
+    result = compare([poor, good], truth)
+    [pair] = result.pairs
+    assert pair.excludes_zero
+    assert not pair.is_beyond_chance
+    assert result.answer == (
+        "good may be better than poor: 1.000 against 0.500; difference +0.500 [+0.500, +0.500], "
+        "p 0.062, 5 images. The permutation test does not rule out chance: p is not below 0.05."
+    )
+
+
 def test_the_result_is_plain_json(tmp_path, truth):
     good = submit(tmp_path, "good.csv", {f"i{k}": cells("1 9", "20 9") for k in range(8)})
     poor = submit(tmp_path, "poor.csv", {f"i{k}": cells("1 9") for k in range(8)})
