@@ -121,9 +121,12 @@ def read_outputs(
     Raises
     ------
     DataError, LabelError, RleError, SubmissionError, ModelError
-        One cannot be read, is of no known kind, or is for images of another size.
+        One cannot be read, is of no known kind, is for images of another size, or is given twice.
     """
     files = [Path(path) for path in paths]
+    for number, path in enumerate(files):
+        if path in files[:number]:
+            raise SubmissionError(f"{path} is given twice; it would be compared with itself")
     stems = [_stem(path) for path in files]
     return [
         read_output(path, shapes, stem if stems.count(stem) == 1 else str(path), sources)

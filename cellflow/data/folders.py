@@ -228,6 +228,5 @@ def _picture_key(path: Path) -> tuple[Path, str]:
 
 
 def _name(path: Path, folder: Path) -> str:
-    """Give the stem; below a subfolder with its name before it, since stems repeat there."""
-    stem = _without_image_ending(path.stem)
-    return stem if path.parent == folder else f"{path.parent.name}_{stem}"
+    """Give the stem, as `predict` and Cellpose do; below a subfolder with its name before it."""
+    return path.stem if path.parent == folder else f"{path.parent.name}_{path.stem}"

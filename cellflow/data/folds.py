@@ -17,6 +17,7 @@ from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.near_duplicates import MOST_IMAGES, find_near_duplicates
 from cellflow.errors import ConfigError, DataError
 from cellflow.hashing import hash_file
+from cellflow.wording import counted
 
 FORMAT = 1
 NO_LEAK = "no leak: training and validation share no pixels, no field, and no plate + well if known"
@@ -113,7 +114,7 @@ def make_holdout(dataset: Dataset, share: float, seed: int) -> Folds:
     Raises
     ------
     ConfigError
-        `share` is not between 0 and 1.
+        `share` is not between 0 and 1, or so large that no image is left to train on.
     """
     if not 0 < share < 1:
         raise ConfigError(f"expected a share between 0 and 1, found {share}")
@@ -122,6 +123,10 @@ def make_holdout(dataset: Dataset, share: float, seed: int) -> Folds:
     for group in _shuffled(_groups(dataset.annotated, hashes), seed):
         of_type.setdefault(group[0].cell_type, []).append(group)
     held_out = [entry for groups in of_type.values() for entry in _share_of(groups, share)]
+    if len(held_out) == len(dataset.annotated):
+        raise ConfigError(
+            f"a share of {share:g} leaves none of {counted(len(held_out), 'image')} to train on"
+        )
     return _folds(dataset, [held_out], hashes, seed, f"{share:.0%} held out, {_rules(dataset)}")
 
 

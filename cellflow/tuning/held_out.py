@@ -105,7 +105,11 @@ def _held_out_of(folder: ModelFolder, dataset: Dataset, remarks: list[str]) -> l
     if len(found) < len(validation):
         n_missing = len(validation) - len(found)
         remarks.append(f"{counted(n_missing, 'held-out image')} of {folder.path.name} not found")
-    _require_same_content(folder, data, known)
+    if not _has_same_content(folder, data, known):
+        remarks.append(
+            f"not all images that {folder.path.name} was trained beside are in "
+            f"{dataset.root.name}: that the others are unchanged is taken on trust"
+        )
     run = folder.record.get("run", {})
     for is_so, chosen in (
         (run.get("kept") == "best", "the weights of {} were selected on"),
@@ -129,16 +133,15 @@ def _data_record(folder: ModelFolder) -> dict[str, Any]:
     return data
 
 
-def _require_same_content(
-    folder: ModelFolder, data: dict[str, Any], known: dict[str, Entry]
-) -> None:
-    """Refuse images or truth that changed since training: names alone show nothing."""
+def _has_same_content(folder: ModelFolder, data: dict[str, Any], known: dict[str, Entry]) -> bool:
+    """Refuse images or truth that changed since training; tell whether that could be seen."""
     names = [*data["train"], *data["validation"]]
     if not all(name in known for name in names):
-        return
+        return False
     facts = survey_images(known[name] for name in names)
     if fingerprint(facts) != data.get("sha256"):
         raise ModelError(
             f"{folder.path}: images or truth differ from those that it was trained beside; give "
             "the folder that it was trained on"
         )
+    return True

@@ -75,9 +75,15 @@ def test_the_result_is_plain_json(tmp_path, truth):
 
 
 def test_pooled_scores_cannot_be_paired(tmp_path, truth):
-    path = submit(tmp_path, "a.csv", {"i0": cells("1 9")})
+    paths = [submit(tmp_path, name, {"i0": cells("1 9")}) for name in ("a.csv", "b.csv")]
     with pytest.raises(ConfigError, match="no scores of single images to pair"):
-        compare([path, path], truth, variant="pooled")
+        compare(paths, truth, variant="pooled")
+
+
+def test_a_submission_that_is_given_twice_is_refused(tmp_path, truth):
+    path = submit(tmp_path, "a.csv", {"i0": cells("1 9")})
+    with pytest.raises(SubmissionError, match=r"a\.csv is given twice"):
+        compare([path, path], truth)
 
 
 def test_one_image_gives_a_difference_and_no_interval(tmp_path, truth):

@@ -143,6 +143,11 @@ def test_when_no_group_fits_the_smallest_is_held_out(tmp_path):
         assert len(make_holdout(data, 0.2, seed).folds[0].validation) == 4
 
 
+def test_a_share_that_leaves_nothing_to_train_on_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"0\.9 leaves none of 2 images to train on"):
+        make_holdout(dataset(tmp_path, ["cort"] * 2), 0.9, 0)
+
+
 @pytest.mark.parametrize("share", [0, 1, -0.2, 1.5])
 def test_a_share_is_between_0_and_1(tmp_path, share):
     with pytest.raises(ConfigError, match="expected a share between 0 and 1"):

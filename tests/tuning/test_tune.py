@@ -140,6 +140,16 @@ def test_images_that_changed_are_refused(data, played):
         tune([path], data)
 
 
+def test_where_training_images_are_missing_it_is_said_that_changes_cannot_be_seen(data, played):
+    path = played("m", range(16))
+    (data / "train" / "i20.png").unlink()
+    text = (data / "train.csv").read_text(encoding="utf-8")
+    rows = [row for row in text.splitlines(keepends=True) if not row.startswith("i20,")]
+    (data / "train.csv").write_text("".join(rows), encoding="utf-8")
+    result = tune([path], data)
+    assert any("that the others are unchanged is taken on trust" in r for r in result.remarks)
+
+
 def test_a_record_without_names_is_refused(data, played):
     with pytest.raises(ModelError, match="does not say which images it was trained on"):
         tune([played("m", range(16), data={})], data)
