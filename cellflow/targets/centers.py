@@ -78,12 +78,12 @@ def _as_int32(labels: NDArray[Any]) -> tuple[NDArray[np.int32], int]:
         raise LabelError(f"labels: expected (H, W), found shape {labels.shape}")
     if labels.dtype.kind not in "iub":
         raise LabelError(f"labels: expected an integer array, found {labels.dtype.name}")
-    # One pass: read as unsigned, a negative number is a large one.
+    # One pass: read as unsigned, a negative number is larger than its own type holds.
     largest = int(labels.view(labels.dtype.str.replace("i", "u")).max(initial=0))
+    if labels.dtype.kind == "i" and largest > np.iinfo(labels.dtype).max:
+        raise LabelError(f"labels: expected 0 or more, found {labels.min()}")
     if largest <= max(labels.size, 2**16):
         return np.ascontiguousarray(labels, np.int32), largest
-    if labels.dtype.kind == "i" and labels.min() < 0:
-        raise LabelError(f"labels: expected 0 or more, found {labels.min()}")
     values, numbers = np.unique(labels, return_inverse=True)
     numbers = numbers.reshape(labels.shape) + int(values[0] != 0)
     return np.ascontiguousarray(numbers, np.int32), int(numbers.max())

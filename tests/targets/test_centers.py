@@ -63,6 +63,9 @@ def test_every_integer_dtype_and_layout_gives_the_same(dtype):
         (np.zeros((2, 3, 4), int), r"expected \(H, W\), found shape \(2, 3, 4\)"),
         (np.zeros((2, 3)), "expected an integer array, found float64"),
         (np.array([[0, -2]]), "expected 0 or more, found -2"),
+        # As unsigned numbers these are no larger than a table may be.
+        (np.array([[0, -2]], np.int8), "expected 0 or more, found -2"),
+        (np.array([[0, -2]], np.int16), "expected 0 or more, found -2"),
     ],
 )
 def test_what_is_no_label_image_is_refused(labels, message):
