@@ -86,10 +86,10 @@ def compiled_forward(
     str
         What was done and how long it took, or why not, for the user.
     """
-    started = time.perf_counter()
-    plain = plain_forward(network, batches[0].device, dtype)
+    started, device = time.perf_counter(), batches[0].device
+    plain = plain_forward(network, device, dtype)
     try:
-        compiled = _record(plain) if kind == "graphs" else _fuse(network, dtype, batches[0].device)
+        compiled = _record(plain, device) if kind == "graphs" else _fuse(network, dtype, device)
         error = max(_error(plain(batch), compiled(batch)) for batch in batches)
     # A missing compiler, driver or Triton shows as any kind of error, out of memory as well.
     except Exception as failure:
@@ -100,15 +100,17 @@ def compiled_forward(
     return compiled, f"the network was prepared by {kind} in {time.perf_counter() - started:.1f} s"
 
 
-def _record(plain: Forward) -> Forward:
+def _record(plain: Forward, device: torch.device) -> Forward:
     """Record a CUDA graph for each batch size when it first comes, and replay it from then on."""
     recorded: dict[int, tuple[torch.cuda.CUDAGraph, torch.Tensor, torch.Tensor, torch.Tensor]] = {}
-    # Graphs that never run at the same time can share their memory.
+    # Graphs that never run at the same time can share their memory, when recorded on one stream.
     pool = torch.cuda.graph_pool_handle()
+    # PyTorch's own stream may be another device's, where nothing of the network would be recorded.
+    beside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def forward(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if len(batch) not in recorded:
-            recorded[len(batch)] = _record_one(plain, batch, pool)
+            recorded[len(batch)] = _record_one(plain, batch, pool, beside)
         graph, given, output, style = recorded[len(batch)]
         given.copy_(batch, non_blocking=True)
         graph.replay()
@@ -118,10 +120,10 @@ def _record(plain: Forward) -> Forward:
 
 
 def _record_one(
-    plain: Forward, batch: torch.Tensor, pool: Any
+    plain: Forward, batch: torch.Tensor, pool: Any, beside: torch.cuda.Stream
 ) -> tuple[torch.cuda.CUDAGraph, torch.Tensor, torch.Tensor, torch.Tensor]:
-    given = batch.clone()
-    beside = torch.cuda.Stream(batch.device)  # type: ignore[no-untyped-call]
+    # Not the batch itself: its output must come of the replay, which `compiled_forward` checks.
+    given = torch.zeros_like(batch)
     beside.wait_stream(torch.cuda.current_stream(batch.device))
     with torch.cuda.stream(beside):
         for _ in range(N_WARM_UP):
@@ -129,7 +131,7 @@ def _record_one(
     torch.cuda.current_stream(batch.device).wait_stream(beside)
     graph = torch.cuda.CUDAGraph()
     # Threads of this process may meanwhile wait for a copy, which is no part of the recording.
-    with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+    with torch.cuda.graph(graph, pool=pool, stream=beside, capture_error_mode="thread_local"):
         output, style = plain(given)
     return graph, given, output, style
 

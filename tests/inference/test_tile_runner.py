@@ -1,5 +1,7 @@
 """Tiles through a network: batches, compiled shapes, and memory that runs out."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -150,6 +152,49 @@ def test_a_compiled_network_that_differs_is_not_used(network, monkeypatch, wrong
     assert said.startswith("the network runs without inductor: its output differs by ")
 
 
+@pytest.fixture
+def pretended_cuda(monkeypatch):
+    """Recordings without a GPU; like CUDA's, one on the stream of another device holds nothing."""
+
+    class Stream:
+        def __init__(self, device="the current one"):
+            self.device = device
+
+        def wait_stream(self, other):
+            pass
+
+    class Graph:
+        def __init__(self):
+            self.replay = lambda: None
+
+    recordings = []
+
+    def record(graph, *, pool, capture_error_mode, stream=None):
+        recordings.append(stream or Stream())
+        return nullcontext()
+
+    for name, stand_in in {
+        "Stream": Stream, "CUDAGraph": Graph, "graph": record, "graph_pool_handle": object,
+        "current_stream": Stream, "stream": nullcontext,
+    }.items():  # fmt: skip
+        monkeypatch.setattr(compilation.torch.cuda, name, stand_in)
+    return recordings
+
+
+def test_a_recording_that_holds_nothing_is_not_used(network, pretended_cuda):
+    batches = [torch.rand(size, 2, 64, 64) for size in (1, 2)]
+    forward, said = compiled_forward("graphs", network, torch.float32, batches)
+    assert forward is None
+    assert said.startswith("the network runs without graphs: its output differs by ")
+
+
+def test_recordings_are_made_on_one_stream_of_the_networks_device(network, pretended_cuda):
+    batches = [torch.rand(size, 2, 64, 64) for size in (1, 2)]
+    compiled_forward("graphs", network, torch.float32, batches)
+    assert [stream.device for stream in pretended_cuda] == [CPU, CPU]
+    assert pretended_cuda[0] is pretended_cuda[1]
+
+
 @pytest.mark.slow
 def test_inductor_gives_the_same_on_a_processor(network, image):
     compiled = runner(network, compilation="inductor")
@@ -161,7 +206,8 @@ def test_inductor_gives_the_same_on_a_processor(network, image):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("kind", ["graphs", "inductor"])
 def test_compiled_on_a_gpu_gives_the_same(tiny_model, image, kind):
-    device = torch.device("cuda:0")
+    # The last one: where there are several it is not the current one.
+    device = torch.device("cuda", torch.cuda.device_count() - 1)
     settings = {"tile_size": 64, "precision": "float32"}
     plain = TileRunner(
         tiny_model().network, InferenceConfig(compilation="none", **settings), device
