@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from cellflow.config import DataConfig
 from cellflow.inference.tile_runner import TileRunner
 from cellflow.inference.views import View
+from cellflow.network.devices import send
 from cellflow.network.preprocess import prepare_image, resize_image
 from cellflow.records import Shape
 
@@ -40,7 +41,7 @@ class Member:
     @property
     def diam_mean(self) -> float:
         """Diameter at which the network sees cells, pixels."""
-        return float(self.runner.network.diam_mean)
+        return self.runner.diam_mean
 
     def shape_seen(self, shape: Shape, diameter: float) -> Shape:
         """Give the size at which the network sees an image of cells of `diameter` pixels."""
@@ -55,10 +56,7 @@ class Member:
         ImageError
             The image lacks a channel that is asked for, or holds NaN.
         """
-        prepared = torch.from_numpy(prepare_image(image, self.data))
-        if self.runner.device.type == "cuda":
-            prepared = prepared.pin_memory()
-        return prepared.to(self.runner.device, non_blocking=True)
+        return send(prepare_image(image, self.data), self.runner.device)
 
     def resized(self, prepared: torch.Tensor, diameter: float) -> torch.Tensor:
         """Give a prepared image as the network sees one with cells of `diameter` pixels."""

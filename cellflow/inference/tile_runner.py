@@ -69,6 +69,8 @@ class TileRunner:
     """
 
     def __init__(self, network: CPnet, settings: InferenceConfig, device: torch.device) -> None:
+        # A number that is read from a GPU waits for all that it still has to do.
+        self.diam_mean = float(network.diam_mean)
         self.network = network.to(device, memory_format=torch.channels_last).eval()
         self.device = device
         self.precision = choose_precision(settings.precision, device)

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cellflow.network.devices import send
+
 DIVISOR = 16
 """The network halves its input three times; Cellpose pads to multiples of 16."""
 
@@ -87,7 +89,7 @@ class TileAverage:
     def __init__(self, grid: TileGrid, n_channels: int, device: torch.device) -> None:
         self._grid = grid
         rows, columns = taper_profiles(grid.tile)
-        self._taper = torch.from_numpy(np.outer(rows, columns).astype(np.float32)).to(device)
+        self._taper = send(np.outer(rows, columns).astype(np.float32), device)
         self._total = torch.zeros((n_channels, *grid.shape), device=device)
 
     def add(self, tiles: torch.Tensor, first: int) -> None:
@@ -102,7 +104,7 @@ class TileAverage:
         rows, columns = taper_profiles(self._grid.tile)
         weights = (_spread(rows, self._grid.tops), _spread(columns, self._grid.lefts))
         for axis, weight in zip(((-1, 1), (1, -1)), weights, strict=True):
-            self._total.div_(torch.from_numpy(weight).to(self._total).view(axis))
+            self._total.div_(send(weight.astype(np.float32), self._total.device).view(axis))
         return self._total
 
 

@@ -1,8 +1,10 @@
 """Where to compute, and why there."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
 from cellflow.errors import ConfigError
 
@@ -52,6 +54,19 @@ def choose_device(text: str = "auto") -> DeviceChoice:
     if device.type == "mps" and torch.backends.mps.is_available():
         return DeviceChoice(device=device, reason="Apple GPU")
     raise ConfigError(f"device {text!r} is not available here; --device cpu always works")
+
+
+def send(array: NDArray[Any], device: torch.device) -> torch.Tensor:
+    """Give an array as a tensor on the device; a GPU is not waited for.
+
+    Notes
+    -----
+    From memory that is not page-locked PyTorch copies when the GPU has done all before, and waits.
+    """
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

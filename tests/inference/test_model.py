@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from cellflow.config import InferenceConfig
 from cellflow.errors import ConfigError
@@ -48,6 +49,18 @@ def test_views_are_the_mean_of_the_fields_of_turned_images(tiny_model, image, n_
     assert field.cellprob == pytest.approx(np.mean(cellprobs, axis=0), abs=1e-5)
     spread = np.sqrt(((np.array(flows) - mean) ** 2).sum(axis=1).mean(axis=0))
     assert field.spread == pytest.approx(spread, abs=1e-4)
+
+
+def test_a_pass_reads_no_number_back_from_the_device(tiny_model, image, monkeypatch):
+    def waits(tensor):
+        raise AssertionError("a GPU would have been waited for")
+
+    model = tiny_model(views=2, scales=(1.0, 1.2))
+    for name in ("__float__", "__int__", "__bool__", "item", "tolist"):
+        monkeypatch.setattr(torch.Tensor, name, waits)
+    pending = model.start(image, "i", None)
+    # What is behind the networks neither: the next image may have them by then.
+    pending.result()
 
 
 def test_with_all_views_a_turned_image_has_the_turned_field(tiny_model, image):

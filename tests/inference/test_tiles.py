@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cellflow.inference.tiles import (
     TileAverage,
@@ -31,6 +32,28 @@ def test_averaging_undoes_cutting(height, width, tile_size, overlap, at_once):
     image = torch.rand(2, height, width, generator=torch.Generator().manual_seed(0))
     grid = plan_tiles((height, width), tile_size, overlap)
     assert torch.allclose(average(cut_tiles(image, grid), grid, at_once), image, atol=1e-5)
+
+
+class Copies(TorchDispatchMode):
+    """Notes of every copy to a device whether it lets the caller go on."""
+
+    def __init__(self):
+        super().__init__()
+        self.go_on = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        if function is torch.ops.aten._to_copy.default:
+            self.go_on.append(bool((named or {}).get("non_blocking")))
+        return function(*arguments, **(named or {}))
+
+
+def test_no_copy_of_an_average_to_a_device_is_waited_for():
+    grid, device = plan_tiles((100, 80), 64, 0.1), torch.device("meta")
+    with Copies() as copies:
+        mean = TileAverage(grid, 3, device)
+        mean.add(torch.zeros(len(grid.corners), 3, *grid.tile, device=device), 0)
+        mean.mean()
+    assert copies.go_on == [True, True, True]
 
 
 def test_an_image_smaller_than_a_tile_is_one_tile():
