@@ -5,8 +5,6 @@ from torch.optim.swa_utils import AveragedModel
 
 from cellflow.config import TrainingConfig
 
-Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
-
 
 def make_optimizer(network: torch.nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
     """Give PyTorch's own optimiser over all parameters.
@@ -56,15 +54,31 @@ class AveragedWeights(AveragedModel):
     """
 
     def __init__(self, network: torch.nn.Module, decay: float) -> None:
-        super().__init__(network, multi_avg_fn=self._blend, use_buffers=True)
+        super().__init__(network, use_buffers=True)
         self._decay = decay
 
     @torch.no_grad()
-    def _blend(self, averages: Tensors, latest: Tensors, _: torch.Tensor | int) -> None:
-        if not averages[0].is_floating_point():  # counters
+    def update_parameters(self, model: torch.nn.Module) -> None:
+        """Take one more step of `model` into the average.
+
+        Notes
+        -----
+        PyTorch's own would send the counter to the device each time, and a GPU be waited for. It
+        lies on the CPU, whatever the device: reading it there waits for nothing.
+        """
+        averages = [*self.module.parameters(), *self.module.buffers()]
+        latest = [*model.parameters(), *model.buffers()]
+        n_updates = int(self.n_averaged)
+        self.n_averaged += 1
+        if n_updates == 0:
             torch._foreach_copy_(averages, latest)
             return
-        # The counter lies on the CPU, whatever the device: reading it makes no GPU wait.
-        n_updates = int(self.n_averaged)
         decay = min(self._decay, (1 + n_updates) / (10 + n_updates))
-        torch._foreach_lerp_(averages, latest, 1 - decay)
+        torch._foreach_lerp_(_floats(averages), _floats(latest), 1 - decay)
+        for average, one in zip(averages, latest, strict=True):
+            if not one.is_floating_point():  # counters
+                average.copy_(one)
+
+
+def _floats(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+    return [tensor for tensor in tensors if tensor.is_floating_point()]

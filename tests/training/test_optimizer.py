@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cellflow.config import TrainingConfig
 from cellflow.training.optimizer import AveragedWeights, make_optimizer
@@ -70,6 +71,23 @@ def test_batch_statistics_are_averaged_and_counters_copied():
     assert average.module[1].running_mean.tolist() == pytest.approx([9, 9])
     assert average.module[1].running_var.tolist() == pytest.approx([9, 9])
     assert average.module[1].num_batches_tracked.item() == 11
+
+
+class NoCopies(TorchDispatchMode):
+    """Refuses what is sent from one device to another."""
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        assert function is not torch.ops.aten._to_copy.default
+        return function(*arguments, **(named or {}))
+
+
+def test_an_update_sends_nothing_to_the_device():
+    network = a_network().to("meta")
+    average = AveragedWeights(network, 0.5)
+    with NoCopies():
+        average.update_parameters(network)
+        average.update_parameters(network)
+    assert int(average.n_averaged) == 2
 
 
 def test_the_network_itself_is_left_alone():
