@@ -1,15 +1,15 @@
 """Before the first image: what it will cost, and what has to be left out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from cellflow.data.images import read_image
 from cellflow.errors import ImageError
-from cellflow.inference.cost import fit_to_budget, measure_cost
+from cellflow.inference.cost import Cost, fit_to_budget, measure_cost
 from cellflow.inference.model import Model
+from cellflow.records import Shape
 from cellflow.wording import counted, duration_text
 
 Say = Callable[[str], None]
@@ -55,15 +55,14 @@ def plan_prediction(
     """
     if earlier is not None and budget is not None:
         model, budget = _continued(model, earlier, say), None
-    pictures = _sample(images)
-    if not pictures:
+    shapes = _sample(images)
+    if not shapes:
         return model
     for sentence in model.compile_networks():
         say(sentence)
-    shapes = [(picture.shape[-2], picture.shape[-1]) for picture in pictures]
-    cost = measure_cost(model, shapes)
+    cost = measure_cost(model, list(shapes.values()))
     if budget is not None:
-        cost = cost.with_cells(model, pictures[0])
+        cost = _with_cells(cost, model, shapes)
         model, cost, left_out = fit_to_budget(model, cost, len(images), budget)
         if left_out is not None:
             say(left_out)
@@ -104,16 +103,24 @@ def _continued(model: Model, earlier: Mapping[str, Any], say: Say) -> Model:
     return same
 
 
-def _sample(images: Sequence[Path]) -> list[NDArray[Any]]:
-    """Read a few images; those that cannot be read are told of when their turn comes."""
+def _sample(images: Sequence[Path]) -> dict[Path, Shape]:
+    """Give the sizes of a few images; those without are told of when their turn comes."""
     n_read = min(N_SAMPLED, len(images))
-    pictures = []
+    shapes: dict[Path, Shape] = {}
     for k in range(n_read):
-        try:
-            pictures.append(read_image(images[k * len(images) // n_read]))
-        except ImageError:
-            continue
-    return pictures
+        path = images[k * len(images) // n_read]
+        with suppress(ImageError):
+            height, width = read_image(path).shape[-2:]
+            shapes[path] = height, width
+    return shapes
+
+
+def _with_cells(cost: Cost, model: Model, images: Iterable[Path]) -> Cost:
+    """Add the way to the cells, by the first image that the networks can take."""
+    for path in images:
+        with suppress(ImageError):
+            return cost.with_cells(model, read_image(path))
+    return cost
 
 
 def _tell(model: Model, n_images: int, seconds: float, say: Say) -> None:

@@ -1,7 +1,10 @@
 """What is said and left out before the first image."""
 
+import weakref
+
 import numpy as np
 import pytest
+import tifffile
 
 from cellflow.data.images import write_png
 from cellflow.errors import ConfigError
@@ -93,6 +96,31 @@ def test_an_interrupted_run_with_a_budget_goes_on_with_what_it_began_with(
     ]
     predict_folder(tiny_model(views=2), images, [tmp_path / "two.csv"])
     assert out.read_bytes() == (tmp_path / "two.csv").read_bytes()
+
+
+def test_an_image_that_no_network_takes_does_not_stop_the_plan_of_a_budget(
+    tmp_path, tiny_model, images
+):
+    broken = tmp_path / "in" / "a.tif"
+    tifffile.imwrite(broken, np.full((40, 50), np.nan, np.float32))
+    result = predict_folder(tiny_model(), [broken, *images], [tmp_path / "s.csv"], budget=1e6)
+    assert result.n_images == 4
+    assert "NaN" in result.failures[0]
+
+
+def test_one_image_at_a_time_is_read_for_the_plan(tiny_model, images, pass_takes, monkeypatch):
+    alive = []
+
+    def read(path):
+        assert not [one for one in alive if one() is not None]
+        picture = np.zeros((40, 50), np.uint8)
+        alive.append(weakref.ref(picture))
+        return picture
+
+    pass_takes(0.01)
+    monkeypatch.setattr("cellflow.inference.plan.read_image", read)
+    plan_prediction(tiny_model(), images, None, budget=1000)
+    assert len(alive) > 1
 
 
 def test_unreadable_images_do_not_stop_the_plan(tiny_model, images, pass_takes):
