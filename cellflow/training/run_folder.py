@@ -193,9 +193,11 @@ def _next_numbered(train_dir: Path) -> RunFolder:
     while True:
         number += 1
         path = RUNS / f"train-{number:03d}"
-        if not path.exists():
-            _make(path)
-            return RunFolder(path=path)
+        try:
+            _make(path, is_new=True)
+        except FileExistsError:  # of a run that began meanwhile
+            continue
+        return RunFolder(path=path)
 
 
 def _require_outside(out: Path, train_dir: Path) -> None:
@@ -206,8 +208,10 @@ def _require_outside(out: Path, train_dir: Path) -> None:
         )
 
 
-def _make(path: Path) -> None:
+def _make(path: Path, *, is_new: bool = False) -> None:
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=not is_new)
     except OSError as error:
+        if is_new and isinstance(error, FileExistsError):
+            raise
         raise DataError(f"cannot make the folder {path}: {error.strerror}") from error

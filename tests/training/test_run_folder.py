@@ -1,6 +1,7 @@
 """The run's folder: numbered, never inside the data, never another's."""
 
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,19 @@ def test_runs_are_numbered_after_the_highest(here):
     (here / "runs" / "train-007").mkdir()
     (here / "runs" / "train-mine").mkdir()
     assert new_run_folder(None, data).path.name == "train-008"
+
+
+def test_two_runs_that_begin_together_get_a_folder_each(here, monkeypatch):
+    make = Path.mkdir
+
+    def make_after_another(path, *arguments, **options):
+        if path.name == "train-001":
+            make(path)
+        make(path, *arguments, **options)
+
+    (here / "runs").mkdir()
+    monkeypatch.setattr(Path, "mkdir", make_after_another)
+    assert new_run_folder(None, here / "data").path.name == "train-002"
 
 
 def test_a_run_never_lies_inside_the_data(here, monkeypatch):
