@@ -181,7 +181,9 @@ def _same_again(command: str | None, folder: Path, *, is_named: bool) -> str:
     """Give the command that goes on with all stages: the same, into the same folder."""
     if command is None:
         return f"the same call, into {folder}"
-    return command if is_named else f"{command} --out {shlex.quote(str(folder))}"
+    # With it the stages would begin anew.
+    words = [word for word in shlex.split(command) if word != "--overwrite"]
+    return shlex.join(words if is_named else [*words, "--out", str(folder)])
 
 
 def earlier_stages(folder: Path, pretrained_in: Path | None = None) -> list[Path]:

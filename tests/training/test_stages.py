@@ -93,7 +93,7 @@ def test_a_stopped_stage_says_the_command_that_goes_on_with_all(
     with pytest.raises(Preempted):
         train(
             data, "run" if names_its_folder else None, said=said, pretrain_dirs=[other],
-            command=command, report=stop,
+            command=f"{command} --overwrite", overwrite=True, report=stop,
         )  # fmt: skip
     folder = "" if names_its_folder else " --out runs/train-001"
     assert said[-1].endswith(f"saved; continue with:\n  {command}{folder}")
