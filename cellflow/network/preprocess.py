@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from cellflow.config import DataConfig
 from cellflow.errors import ImageError
 
+MOST_CHANNELS = 4
+"""Of a picture, as of one in a file; what has more is a stack, or has its channels last."""
+
 FLAT = 1e-3
 """Between the two percentiles; a channel with less contrast becomes 0 (Cellpose, normalize99)."""
 
@@ -31,7 +34,8 @@ def prepare_image(image: NDArray[Any], config: DataConfig) -> NDArray[np.float32
     Raises
     ------
     ImageError
-        A channel is asked for that the picture does not have, or it holds NaN or infinity.
+        The picture has another shape (channels last, or a stack), no pixel, or NaN or infinity, or
+        not a channel that is asked for.
 
     Notes
     -----
@@ -39,6 +43,11 @@ def prepare_image(image: NDArray[Any], config: DataConfig) -> NDArray[np.float32
     interpolated as by `numpy.percentile`.
     """
     planes = image[None] if image.ndim == 2 else image
+    if planes.ndim != 3 or not 0 < len(planes) <= MOST_CHANNELS or not planes.size:
+        raise ImageError(
+            f"expected (H, W) or (C, H, W) of at most {MOST_CHANNELS} channels, found shape "
+            f"{image.shape}"
+        )
     first, second = config.channels
     prepared = np.zeros((2, *planes.shape[1:]), np.float32)
     prepared[0] = _channel(planes, first)

@@ -1,5 +1,7 @@
 """The network's input is the one that Cellpose makes."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -39,6 +41,12 @@ def test_an_absent_channel_and_infinity_are_refused():
         prepare_image(np.zeros((5, 5)), DataConfig(channels=(2, 0)))
     with pytest.raises(ImageError, match="NaN or infinity"):
         prepare_image(np.array([[0.0, np.inf]]), DataConfig())
+
+
+@pytest.mark.parametrize("shape", [(9, 8, 3), (10, 9, 8), (1, 2, 9, 8), (9,), (0, 9), (0, 9, 8)])
+def test_what_is_no_picture_is_refused_with_its_shape(shape):
+    with pytest.raises(ImageError, match=re.escape(f"at most 4 channels, found shape {shape}")):
+        prepare_image(np.zeros(shape), DataConfig())
 
 
 @pytest.mark.reference
