@@ -5,8 +5,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import torch
+
 from cellflow.config import Config
 from cellflow.errors import ConfigError
+from cellflow.inference.model import Model
 from cellflow.training.continuation import Asked, Start, config_of, reopen, settled
 from cellflow.training.initial import DEFAULT_INIT, initial_weights
 from cellflow.training.interruption import InterruptFlag
@@ -121,7 +124,7 @@ def fine_tune(
             report, say = _nothing, _nothing
         is_there = ranks.in_first(lambda: out is not None and RunFolder(path=out).is_begun)
         goes_on = resume or (is_there and not overwrite)
-        start = None if goes_on else _begin(train_dir, asked, ranks)
+        start = None if goes_on else _begin(train_dir, asked, ranks, chosen.device)
         with _occupied_folder(out, train_dir, start, ranks, say) as folder:
             start = start or reopen(folder, train_dir, asked)
             _require_even_shares(start.config, ranks)
@@ -157,7 +160,7 @@ def recorded_config(out: Path | str | None = None) -> Config:
     return config_of(existing_run_folder(None if out is None else Path(out)))
 
 
-def _begin(train_dir: Path, asked: Asked, ranks: Ranks) -> Start:
+def _begin(train_dir: Path, asked: Asked, ranks: Ranks, device: torch.device) -> Start:
     """Prepare a new run; nothing is written yet."""
     config = asked.config or Config()
     _require_even_shares(config, ranks)
@@ -172,6 +175,8 @@ def _begin(train_dir: Path, asked: Asked, ranks: Ranks) -> Start:
         fold=asked.fold,
         extra_dirs=asked.extra_dirs,
     )
+    # Refuses what the first validation would refuse, epochs later.
+    Model.from_network(weights.network, config, diameter=materials.diameter, device=device)
     return Start(weights=weights, materials=materials, config=config, extra_dirs=asked.extra_dirs)
 
 

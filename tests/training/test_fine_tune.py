@@ -492,6 +492,23 @@ def test_missing_initial_weights_leave_nothing_behind(disc_folder, tune, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("inference", "message"),
+    [
+        ({"compilation": "graphs"}, "graphs needs a CUDA device, this is cpu"),
+        ({"diameter_policy": "per_type"}, "the model does not tell cell types"),
+    ],
+)
+def test_a_prediction_that_cannot_be_is_refused_before_anything_is_written(
+    disc_folder, tune, small_config, tmp_path, inference, message
+):
+    config = small_config()
+    config = replace(config, inference=replace(config.inference, **inference))
+    with pytest.raises(ConfigError, match=message):
+        tune(disc_folder(5), config=config)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_broken_picture_is_told_before_anything_is_written(disc_folder, tune, tmp_path):
     data = disc_folder(4)
     picture = sorted((data / "train").iterdir())[-1]
