@@ -8,6 +8,7 @@ import torch
 
 from cellflow.config import Config
 from cellflow.data.dataset import Entry
+from cellflow.data.rle import labels_to_masks
 from cellflow.inference.predict import Model
 from cellflow.metrics.score import Score, score_images
 from cellflow.network.cpnet import CPnet
@@ -64,11 +65,13 @@ class Validator:
         """
         self._ranks.align(network)
         model, own = self.model(network), self._ranks.share(self.entries)
-        pairs: dict[str, tuple[Prediction, CellMasks]] = {}
+        pairs: dict[str, tuple[CellMasks, CellMasks]] = {}
         for turn in range(self._n_turns):
             self._between_images()
             if turn < len(own):
-                pairs[own[turn].name] = _predict(model, own[turn])
+                prediction, truth = _predict(model, own[turn])
+                # As runs, since the labels of all images would take as much as the images.
+                pairs[own[turn].name] = labels_to_masks(prediction.labels), truth
         for others in self._ranks.gather(pairs):
             pairs |= others
         return self._ranks.in_first(lambda: self._score(pairs))
@@ -78,11 +81,11 @@ class Validator:
         """Images that each process has to predict, or one fewer."""
         return -(-len(self.entries) // self._ranks.size)
 
-    def _score(self, pairs: Mapping[str, tuple[Prediction, CellMasks]]) -> Score:
+    def _score(self, pairs: Mapping[str, tuple[CellMasks, CellMasks]]) -> Score:
         names = [entry.name for entry in self.entries]
         return score_images(
             {name: pairs[name][1] for name in names},
-            {name: pairs[name][0].labels for name in names},
+            {name: pairs[name][0] for name in names},
             rng=np.random.default_rng(0),
             cell_types={entry.name: entry.cell_type for entry in self.entries},
             groups={entry.name: entry.group for entry in self.entries},
