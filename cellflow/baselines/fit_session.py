@@ -140,7 +140,7 @@ class FitSession:
 
     def _take_up(self) -> None:
         """Build what the run works on, and begin or go on from the checkpoint."""
-        device = choose_device(self.device)
+        device = self._chosen = choose_device(self.device)
         precision = choose_precision(self.config.training.precision, device.device)
         learner = build_learner(self.model, self.config, len(self.data.classes))
         self.say(start_from(learner, self.init, self.config))
@@ -302,7 +302,7 @@ class FitSession:
             "n_parameters": sum(each.numel() for each in parameters),
             "n_trained": sum(each.numel() for each in parameters if each.requires_grad),
             "seconds": self._run.clock(),
-            "device": str(self._run.device),
+            "device": str(self._chosen),
             "precision": str(self._run.dtype).removeprefix("torch."),
             "seed": self.config.training.seed,
             "kept": self.config.training.keep if position.best_iteration else "last",

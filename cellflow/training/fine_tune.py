@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from cellflow.training.ranks import Ranks, joined_ranks
 from cellflow.training.run_folder import RunFolder, existing_run_folder, new_run_folder
 from cellflow.training.session import Session
 from cellflow.training.split import Split
+from cellflow.wording import counted
 
 
 def fine_tune(
@@ -175,6 +177,14 @@ def _begin(train_dir: Path, asked: Asked, ranks: Ranks, device: torch.device) ->
         fold=asked.fold,
         extra_dirs=asked.extra_dirs,
     )
+    if learnt := weights.learnt.intersection(materials.split.validation):
+        split = materials.split
+        reason = (
+            f"{split.reason}; the initial weights were trained on "
+            f"{counted(len(learnt), 'image')} of these names ({min(learnt)}), so that the score "
+            "is too high if they are the same"
+        )
+        materials = replace(materials, split=replace(split, reason=reason))
     # Refuses what the first validation would refuse, epochs later.
     Model.from_network(weights.network, config, diameter=materials.diameter, device=device)
     return Start(weights=weights, materials=materials, config=config, extra_dirs=asked.extra_dirs)

@@ -1,7 +1,7 @@
 """The weights that training starts from, and what they came with."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from cellflow.network.cpnet import (
     load_weights,
     weights_terms,
 )
-from cellflow.network.model_folder import read_model_folder
+from cellflow.network.model_folder import learnt_images, read_model_folder
 
 SCRATCH, DEFAULT_INIT = "scratch", "cyto3"
 
@@ -36,12 +36,15 @@ class InitialWeights:
         What restricts their use; None = nothing known.
     sha256 : str
         Of the weights, hexadecimal.
+    learnt : frozenset of str
+        Names of the images that they were trained on, as far as a model folder tells.
     """
 
     network: CPnet
     name: str
     terms: str | None
     sha256: str
+    learnt: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, network: CPnet, name: str, terms: str | None = None) -> "InitialWeights":
@@ -100,7 +103,8 @@ def initial_weights(init: str | Path, config: NetworkConfig, seed: int) -> Initi
     if path.is_dir():
         folder = read_model_folder(path)
         terms = folder.record.get("initial_weights", {}).get("terms")
-        return InitialWeights.of(folder.load_network(), text, terms)
+        weights = InitialWeights.of(folder.load_network(), text, terms)
+        return replace(weights, learnt=frozenset(learnt_images(folder.record)))
     if path.is_file():
         return InitialWeights.of(load_weights(path), text)
     raise ModelError(

@@ -372,6 +372,25 @@ def test_initial_weights_and_other_images_may_be_named_otherwise_when_a_run_goes
     again(init="moved")
 
 
+def test_initial_weights_that_learnt_what_is_now_held_out_are_told_of_for_good(
+    disc_folder, tune, tmp_path, monkeypatch
+):
+    data, said = disc_folder(4), []
+    write_folds(tmp_path / "folds.json", make_folds(open_dataset(data), 2, seed=0))
+    folds = {"folds_file": tmp_path / "folds.json"}
+    first = tune(data, name="first", fold=0, **folds)
+    given = {"init": str(first), "fold": 1, "said": said, **folds}
+    with pytest.raises(KeyboardInterrupt):
+        tune(data, report=AskedToStop(monkeypatch, 1), **given)
+    tune(data, **given)
+    told = "the initial weights were trained on 2 images of these names (disc"
+    assert sum(told in line for line in said) == 2
+    assert told in json.loads((tmp_path / "run" / "config.json").read_text())["data"]["split"]
+    assert told in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
+    again = tune(data, name="again", init=str(first), fold=0, **folds)
+    assert "initial weights" not in json.loads((again / "config.json").read_text())["data"]["split"]
+
+
 def test_a_fold_without_a_file_is_refused(disc_folder, tune):
     with pytest.raises(ConfigError, match="give --folds FILE too"):
         tune(disc_folder(2), fold=1)
