@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from cellflow.config import Config
-from cellflow.errors import ConfigError
+from cellflow.errors import ConfigError, DataError
 from cellflow.inference.model import Model
 from cellflow.training.continuation import Asked, Start, config_of, reopen, settled
 from cellflow.training.initial import DEFAULT_INIT, initial_weights
@@ -127,7 +127,7 @@ def fine_tune(
         is_there = ranks.in_first(lambda: out is not None and RunFolder(path=out).is_begun)
         goes_on = resume or (is_there and not overwrite)
         start = None if goes_on else _begin(train_dir, asked, ranks, chosen.device)
-        with _occupied_folder(out, train_dir, start, ranks, say) as folder:
+        with _occupied_folder(out, train_dir, start, ranks, say, overwrite) as folder:
             start = start or reopen(folder, train_dir, asked)
             _require_even_shares(start.config, ranks)
             for line in [*start.materials.dataset.remarks, *start.materials.describe(start.config)]:
@@ -204,7 +204,12 @@ def _nothing(*_: object) -> None:
 
 @contextmanager
 def _occupied_folder(
-    out: Path | None, train_dir: Path, start: Start | None, ranks: Ranks, say: Say
+    out: Path | None,
+    train_dir: Path,
+    start: Start | None,
+    ranks: Ranks,
+    say: Say,
+    overwrite: bool,
 ) -> Iterator[RunFolder]:
     """Hold the folder of a new run, its record written, or without `start` that of an old one."""
     with ExitStack() as stack:
@@ -213,6 +218,11 @@ def _occupied_folder(
             found = existing_run_folder(out) if start is None else new_run_folder(out, train_dir)
             stack.enter_context(found.occupied(say))
             if start is not None:
+                if found.is_begun and not overwrite:
+                    raise DataError(
+                        f"{found.path}: another process began a run there meanwhile; the same "
+                        "command goes on with it"
+                    )
                 found.clear()
                 found.write_record(start.record())
             return found

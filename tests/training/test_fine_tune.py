@@ -391,6 +391,23 @@ def test_initial_weights_that_learnt_what_is_now_held_out_are_told_of_for_good(
     assert "initial weights" not in json.loads((again / "config.json").read_text())["data"]["split"]
 
 
+def test_a_run_that_another_process_began_meanwhile_is_not_cleared(
+    disc_folder, tune, tmp_path, monkeypatch
+):
+    data, slow = disc_folder(4), fine_tune_module._begin
+
+    def begin_late(*arguments):
+        monkeypatch.setattr(fine_tune_module, "_begin", slow)
+        tune(data)
+        return slow(*arguments)
+
+    monkeypatch.setattr(fine_tune_module, "_begin", begin_late)
+    with pytest.raises(DataError, match="another process began a run there meanwhile"):
+        tune(data)
+    assert (tmp_path / "run" / "weights.safetensors").exists()
+    tune(data, overwrite=True)
+
+
 def test_a_fold_without_a_file_is_refused(disc_folder, tune):
     with pytest.raises(ConfigError, match="give --folds FILE too"):
         tune(disc_folder(2), fold=1)
