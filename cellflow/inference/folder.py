@@ -14,7 +14,7 @@ from cellflow.inference.image_job import ImageJob
 from cellflow.inference.model import Model
 from cellflow.inference.outcome import FolderResult, conclude, finished_images
 from cellflow.inference.overlap import finish_behind
-from cellflow.inference.parts import Shard, write_part
+from cellflow.inference.parts import Shard, open_part, write_part
 from cellflow.inference.plan import plan_prediction, settle_precision
 from cellflow.inference.store import Store, state_of
 
@@ -94,6 +94,8 @@ def predict_folder(
     settle_precision(model, images, say)
     model = plan_prediction(model, left, store.state(), budget=budget, say=say)
     store.open(state_of(model))
+    if shard is not None:
+        open_part(store)
     failures = _do_images(ImageJob(model, store, overlays, say), left, len(own), report)
     n_resumed = len(own) - len(left)
     if shard is not None:

@@ -83,6 +83,11 @@ class Shard:
         return whole.with_name(f"{whole.name}.part-{self.number:0{width}}-of-{self.total}")
 
 
+def open_part(store: Store) -> None:
+    """Say that a part is not complete, whatever an earlier job left, until `write_part`."""
+    (store.folder / PART).unlink(missing_ok=True)
+
+
 def write_part(store: Store, shard: Shard, images: Sequence[Path], failures: Sequence[str]) -> None:
     """Say which of `images`, all of them, the part holds; it is then complete."""
     content = {

@@ -88,6 +88,21 @@ def test_an_interrupted_job_goes_on_and_a_finished_one_has_nothing_to_do(
     assert predict_folder(tiny_model(), images, out, shard=shard).n_resumed == 3
 
 
+def test_a_part_whose_job_runs_again_is_complete_only_when_that_is_done(
+    tmp_path, tiny_model, images, share
+):
+    (part,) = share(2, numbers=[1])
+    write_png(images[0], np.zeros((40, 50), np.uint8))
+
+    def stop(step, numbers):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_folder(tiny_model(), images, [tmp_path / "s.csv"], shard=Shard(1, 2), report=stop)
+    with pytest.raises(DataError, match="part-1-of-2: not complete; run its job again"):
+        merge_parts([part], [tmp_path / "s.csv"])
+
+
 def test_missing_and_repeated_parts_are_named(tmp_path, share):
     parts = share(5)
     with pytest.raises(DataError, match=r"^2 of 5 parts missing: shard 2, 4$"):
