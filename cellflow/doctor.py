@@ -91,7 +91,8 @@ def _run_small_job(folder: Path) -> None:
         overlays=folder / "pictures",
     )
     truth = folder / "data" / "test.csv"
-    report_comparison(folder / "report.html", compare([found, found], truth, n_draws=10), truth)
+    comparison = compare([found, folder / "labels"], truth, n_draws=10)
+    report_comparison(folder / "report.html", comparison, truth)
     samples = ((entry.image_path.name, entry.load()) for entry in open_kaggle(folder / "data"))
     write_coco(folder / "data" / "train" / "coco.json", samples)
     open_coco(folder / "data" / "train")
