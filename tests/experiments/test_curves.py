@@ -66,7 +66,9 @@ def test_the_band_goes_from_the_lowest_to_the_highest_seed(drawn, tmp_path):
 def test_of_many_variants_the_first_and_the_best_are_drawn(drawn, tmp_path):
     rows = runs("v0", 0)
     for k in range(1, 9):
-        rows += [row(f"v{k}", {"x": 0.1 * k}, fold=f, curve=[(1, 1.0, 0.1 * k)]) for f in (0, 1)]
+        for fold, names in enumerate(("xyz", "v")):
+            scores = dict.fromkeys(names, 0.1 * k)
+            rows.append(row(f"v{k}", scores, fold=fold, curve=[(1, 1.0, 0.1 * k)]))
     results = summarize(rows, [f"v{k}" for k in range(9)], "last")
     names = draw_validations(tmp_path / "x.png", "t", results, "last", "steps")
     assert names == ["v0", "v8", "v7", "v6", "v5", "v4"]
