@@ -117,7 +117,8 @@ class Crop:
     weights : (h, w) float32
         What each pixel counts in the loss; 1 unless something hides it.
     inside : (h, w) bool
-        Whether the pixel lies in an image; elsewhere all is 0.
+        Whether the pixel lies in an image; elsewhere all is 0, but for the image's edge, which
+        fades over one of its pixels.
     """
 
     image: NDArray[np.float32]
