@@ -28,6 +28,7 @@ from cellflow.data.rle import labels_to_masks
 from cellflow.network.convolutions import quicken_gradients
 from cellflow.network.cpnet import build_network
 from cellflow.network.precision import has_native_bfloat16
+from cellflow.network.upsampling import delay_upsampling
 from cellflow.training.batches import CropSource, loader_threads, stream_batches
 from cellflow.training.budget import Pace, Plan
 from cellflow.training.checkpoint import Position
@@ -112,6 +113,7 @@ class CellflowTrainer:
     def __init__(self, entries, config, device, dtype):
         network = build_network(NetworkConfig(), torch.Generator().manual_seed(0)).train()
         network.to(device)
+        delay_upsampling(network, torch.device(device))
         quicken_gradients(network, torch.device(device), dtype)
         source = source_of(entries, config)
         self.run = Run(

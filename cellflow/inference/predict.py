@@ -14,6 +14,7 @@ from cellflow.network.cpnet import PRETRAINED, load_pretrained, load_weights
 from cellflow.network.devices import choose_device
 from cellflow.network.model_folder import CONFIG, read_model_folder
 from cellflow.network.norms import absorb_norms
+from cellflow.network.upsampling import delay_upsampling
 
 __all__ = ["DEFAULT_MODEL_VARIABLE", "Model", "default_model", "load_model", "load_models"]
 
@@ -95,7 +96,7 @@ def load_model(
     if path.is_dir():
         folder = read_model_folder(path)
         return Model.from_network(
-            absorb_norms(folder.load_network()),
+            delay_upsampling(absorb_norms(folder.load_network()), chosen),
             CellFinder.from_folder(folder, adjust),
             diameter=folder.diameter,
             device=chosen,
@@ -119,7 +120,7 @@ def load_model(
         replace(config, network=replace(config.network, diam_mean=float(network.diam_mean)))
     )
     return Model.from_network(
-        absorb_norms(network),
+        delay_upsampling(absorb_norms(network), chosen),
         config,
         diameter=diameter,
         device=chosen,

@@ -9,6 +9,7 @@ from cellflow.network.convolutions import quicken_gradients
 from cellflow.network.cpnet import build_network
 from cellflow.network.devices import choose_device
 from cellflow.network.precision import autocast, choose_precision
+from cellflow.network.upsampling import delay_upsampling
 from cellflow.training.losses import flow_and_cell_loss
 from cellflow.training.optimizer import make_optimizer
 
@@ -34,6 +35,7 @@ def measure_step(config: Config, device: str = "auto") -> float:
     dtype = choose_precision(training.precision, chosen).dtype
     generator = torch.Generator().manual_seed(training.seed)
     network = build_network(config.network, generator).to(chosen).train()
+    delay_upsampling(network, chosen)
     quicken_gradients(network, chosen, dtype)
     optimizer = make_optimizer(network, training)
     n_crops = 1 if chosen.type == "cpu" else training.batch_size

@@ -12,6 +12,7 @@ from cellflow.network.cpnet import CPnet, load_weights, save_cellpose_file, sile
 from cellflow.network.devices import DeviceChoice
 from cellflow.network.model_folder import versions, write_model_folder
 from cellflow.network.precision import PrecisionChoice, choose_precision
+from cellflow.network.upsampling import delay_upsampling
 from cellflow.training.batches import CropSource
 from cellflow.training.budget import Pace, Plan
 from cellflow.training.cell_types import choose_images, learn_cell_types
@@ -77,6 +78,7 @@ class Session:
         network: CPnet = self.weights.network.to(device.device)
         if not training.style:
             silence_style(network)
+        delay_upsampling(network, device.device)
         quicken_gradients(network, device.device, self.precision.dtype)
         self.network = synchronize_statistics(network, ranks, device.device)
         self.network.diam_labels.data.fill_(self.materials.diameter)
