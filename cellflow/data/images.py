@@ -59,7 +59,8 @@ def read_image(path: Path | str) -> NDArray[Any]:
     Raises
     ------
     ImageError
-        The file is missing, truncated, of another format, or a stack of several planes.
+        The file is missing, truncated, of another format, a stack of several planes, or in the
+        four inks of printing (CMYK).
 
     Notes
     -----
@@ -76,7 +77,7 @@ def read_image(path: Path | str) -> NDArray[Any]:
         content = path.read_bytes()
         if suffix == ".png":
             return _channels_first(imagecodecs.png_decode(content))
-        pixels = _channels_first(imagecodecs.jpeg_decode(content))
+        decoded = imagecodecs.jpeg_decode(content)
     except OSError as error:
         raise ImageError(f"{path}: cannot read: {error.strerror or error}") from error
     except _BROKEN as error:
@@ -84,7 +85,10 @@ def read_image(path: Path | str) -> NDArray[Any]:
     if not _jpeg_is_whole(content):
         # The decoder fills what is missing with grey and says nothing.
         raise ImageError(f"{path}: truncated: the JPEG has no end; copy the file again")
-    return pixels
+    # A JPEG has no alpha channel.
+    if decoded.ndim == 3 and decoded.shape[-1] == _MOST_CHANNELS:
+        raise _in_inks(path)
+    return _channels_first(decoded)
 
 
 def read_label_image(path: Path | str) -> NDArray[np.int32]:
@@ -216,7 +220,10 @@ def _read_tiff(path: Path) -> NDArray[Any]:
         series = file.series[0]
         if series.dtype is None or series.dtype.kind not in "buif":
             raise ImageError(f"{path}: expected grey levels, found numbers of type {series.dtype}")
-        has_alpha = file.pages.first.photometric == tifffile.PHOTOMETRIC.RGB
+        photometric = file.pages.first.photometric
+        if photometric == tifffile.PHOTOMETRIC.SEPARATED:
+            raise _in_inks(path)
+        has_alpha = photometric == tifffile.PHOTOMETRIC.RGB
         pixels, axes = series.asarray(), list(series.axes)
     for axis in reversed(range(len(axes))):
         if pixels.shape[axis] == 1 and axes[axis] not in "YX":
@@ -241,6 +248,13 @@ def _read_tiff(path: Path) -> NDArray[Any]:
             "a stack has to be saved as single files"
         )
     return np.ascontiguousarray(pixels[:3] if has_alpha else pixels)
+
+
+def _in_inks(path: Path) -> ImageError:
+    return ImageError(
+        f"{path}: expected grey or red, green and blue, found the inks of printing (CMYK); "
+        "convert it to RGB"
+    )
 
 
 def _jpeg_is_whole(content: bytes) -> bool:

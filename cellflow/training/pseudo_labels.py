@@ -239,6 +239,8 @@ def _best_of_each_type(found: Sequence[tuple[float, Path]], most: int) -> list[t
 def _write(
     out: Path, chosen: Sequence[tuple[float, Path]], gates: Gates, models: str
 ) -> dict[str, Any]:
+    # The table comes last and goes first: without it the folder is no annotated one.
+    (out / "train.csv").unlink(missing_ok=True)
     shutil.rmtree(out / "train", ignore_errors=True)
     sure: list[KaggleImage] = []
     unsure: list[KaggleImage] = []

@@ -43,6 +43,15 @@ def test_compressed_tiff_and_jpeg_are_read(tmp_path, rng):
     assert read_image(tmp_path / "a.jpg").shape == (20, 30)
 
 
+def test_the_inks_of_printing_are_no_colours(tmp_path, rng):
+    pixels = rng.integers(0, 255, (20, 30, 4), np.uint8)
+    Image.fromarray(pixels, mode="CMYK").save(tmp_path / "a.jpg")
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="separated")
+    for name in ("a.jpg", "a.tif"):
+        with pytest.raises(ImageError, match=rf"{name}: expected grey .* found the inks .*CMYK"):
+            read_image(tmp_path / name)
+
+
 def test_a_stack_of_planes_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "z.tif", np.zeros((9, 8, 7), np.uint8))
     with pytest.raises(ImageError, match=r"z\.tif: expected at most 4 channels, found 9"):

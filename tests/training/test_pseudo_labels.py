@@ -105,6 +105,19 @@ def test_other_gates_need_no_network_and_other_models_another_folder(vote, tmp_p
         vote()
 
 
+def test_what_was_not_written_to_the_end_cannot_be_trained_on(vote, tmp_path, monkeypatch):
+    vote()
+
+    def stop(path, images):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(pseudo_labels, "write_train_csv", stop)
+        vote(image_agreement=0.99)
+    assert not (tmp_path / "out" / "train.csv").exists()
+    assert vote(image_agreement=0.99)["n_images"] == len(open_dataset(tmp_path / "out")) == 2
+
+
 def test_an_image_that_changed_is_voted_on_again(vote, tmp_path, rng):
     vote()
     n_calls = Voter.n_calls
