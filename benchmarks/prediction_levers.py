@@ -1,7 +1,7 @@
-"""What each lever of prediction gives: diameter, its policy, views, scales; same images, paired.
+"""What each lever of prediction gives, on the same images, paired: diameter, views, scales, tiles.
 
     python benchmarks/prediction_levers.py DATA --model RUN [--model RUN ...] [--folds FILE]
-        [--levers diameter policy views scales] [--images 32] [--curve CURVE.png]
+        [--levers diameter policy views scales tiles] [--images 32] [--curve CURVE.png]
 
 DATA is an annotated folder. With a folds file the k-th model predicts the images that fold k holds
 out, so that no image is scored by a model that saw it; with one model and no folds all images are
@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from cellflow.data.entrance import open_dataset
 from cellflow.data.folds import read_folds
 from cellflow.inference.model import Model
 from cellflow.inference.predict import load_model
+from cellflow.inference.tile_runner import TileRunner
 from cellflow.metrics.average_precision import average_precision
 from cellflow.metrics.bootstrap import mean_interval, paired_difference
 from cellflow.pictures.curves import draw_curves
@@ -34,7 +35,9 @@ FACTORS = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
 POLICIES = ("training", "estimated", "refined")
 VIEWS = (2, 4, 8)
 SCALES = ((0.9, 1.1), (0.8, 1.0, 1.25))
-LEVERS = ("diameter", "policy", "views", "scales")
+TILE_SIZES = (320, 448, 768)
+"""Side in pixels; at the last one an image of the competition is a single tile."""
+LEVERS = ("diameter", "policy", "views", "scales", "tiles")
 TYPES = ("cort", "shsy5y", "astro")
 HEADER = ("lever", "mAP", "difference to the default", "seconds an image", *TYPES)
 
@@ -115,6 +118,8 @@ def variants_of(levers: tuple[str, ...]) -> dict[str, Change]:
         found |= {f"{n} views": partial(changed, views=n) for n in VIEWS}
     if "scales" in levers:
         found |= {f"scales {scales}": partial(changed, scales=scales) for scales in SCALES}
+    if "tiles" in levers:
+        found |= {f"tiles of {size} px": cache(partial(with_tiles, size)) for size in TILE_SIZES}
     return found
 
 
@@ -128,6 +133,16 @@ def changed(model: Model, **settings: object) -> Model:
 def with_factor(factor: float, model: Model) -> Model:
     """Give the model that takes cells to be `factor` times as large as it does by default."""
     members = [replace(one, diameter=factor * model.diameter_of(one)) for one in model.members]
+    return replace(model, members=tuple(members))
+
+
+def with_tiles(size: int, model: Model) -> Model:
+    """Give the model that cuts images into squares of `size` pixels."""
+    settings = replace(model.config.inference, tile_size=size)
+    members = [
+        replace(one, runner=TileRunner(one.runner.network, settings, one.runner.device))
+        for one in model.members
+    ]
     return replace(model, members=tuple(members))
 
 

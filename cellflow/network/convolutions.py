@@ -3,7 +3,7 @@
 In channels-last, oneDNN's AVX2 kernels compute outputs and the gradient of inputs close to a
 core's limit, but the gradient of 3×3 weights at a third of it, which then takes half of a training
 step; and 1×1 convolutions, which are matrix products, go through a generic path. Both are done here
-as matrix products on BLAS. Whether that pays with AVX-512 was not measured; there oneDNN stays.
+as matrix products on BLAS. With AVX-512 that takes longer, and oneDNN stays (docs/log.md).
 """
 
 from itertools import product
