@@ -4,8 +4,8 @@
         [--levers diameter policy views scales tiles] [--images 32] [--curve CURVE.png]
 
 DATA is an annotated folder. With a folds file the k-th model predicts the images that fold k holds
-out, so that no image is scored by a model that saw it; with one model and no folds all images are
-predicted, which is honest only when the model never saw them. Every row is compared with the
+out, so that no image is scored by a model that saw it; folds without a model are left out. With one
+model and no folds all images are predicted, which is honest only when the model never saw them. Every row is compared with the
 prediction as it is by default: difference of the score, paired by image, with its 95 % interval.
 """
 
@@ -94,12 +94,13 @@ def jobs_of(options: argparse.Namespace) -> list[tuple[Model, Entry]]:
     owner = dict.fromkeys((entry.name for entry in entries), models[0])
     if options.folds is not None:
         folds = read_folds(options.folds, dataset)
-        if len(folds.folds) != len(models):
+        if len(models) > len(folds.folds):
             sys.exit(
                 f"{options.folds} has {len(folds.folds)} folds, {len(models)} models are given"
             )
-        for model, fold in zip(models, folds.folds, strict=True):
-            owner |= dict.fromkeys(fold.validation, model)
+        pairs = zip(models, folds.folds, strict=False)
+        owner = {name: model for model, fold in pairs for name in fold.validation}
+        entries = [entry for entry in entries if entry.name in owner]
     step = max(1, len(entries) // (options.images or len(entries)))
     return [(owner[entry.name], entry) for entry in entries[::step][: options.images]]
 
