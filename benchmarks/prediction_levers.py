@@ -5,8 +5,9 @@
 
 DATA is an annotated folder. With a folds file the k-th model predicts the images that fold k holds
 out, so that no image is scored by a model that saw it; folds without a model are left out. With one
-model and no folds all images are predicted, which is honest only when the model never saw them. Every row is compared with the
-prediction as it is by default: difference of the score, paired by image, with its 95 % interval.
+model and no folds all images are predicted, which is honest only when the model never saw them.
+Every row is compared with the prediction as it is by default: difference of the score, paired by
+image, with its 95 % interval.
 """
 
 import argparse

@@ -114,6 +114,8 @@ def run(
 
     \b
     cellflow experiment run levers.toml --train-dir sartorius/
+
+    Several processes with one store share the work.
     """
     from cellflow.experiments.bench import open_bench
     from cellflow.experiments.forecast import forecast

@@ -24,6 +24,8 @@ from cellflow.experiments.store import Row, Store
 from cellflow.experiments.tasks import Task, plan_tasks, settings_of
 from cellflow.metrics.score import score_images
 from cellflow.records import CellMasks, Prediction
+from cellflow.training.run_lock import InUse, locked
+from cellflow.wording import counted
 
 NOTHING = Trained(n_steps=0, n_parameters=0, seconds=0.0, device="none", curve=(), versions={})
 """What a training that diverged gave."""
@@ -52,7 +54,7 @@ def run_experiment(
     Returns
     -------
     list of Row
-        All of the experiment, in the order of `plan_tasks`.
+        All of the experiment, in the order of `plan_tasks`, but what other processes compute.
 
     Raises
     ------
@@ -60,8 +62,13 @@ def run_experiment(
         Ctrl-C; what is done is kept, and the training that ran continues from its checkpoint.
     CellflowError
         A training or prediction failed; what is done is kept.
+
+    Notes
+    -----
+    Several processes may share the work, on one machine or on many with one folder: each passes
+    over what another one has begun.
     """
-    rows = []
+    rows, n_elsewhere = [], 0
     tasks = plan_tasks(experiment, bench)
     missing = {task.key: task.model_key for task in tasks if not bench.store.has(task.key)}
     left = Counter(missing.values())
@@ -69,14 +76,27 @@ def run_experiment(
         row = find_row(bench.store, task)
         if row is None:
             say(f"{number}/{len(tasks)}: {task.variant.name}, fold {task.fold}, seed {task.seed}")
-            job = _job(task, bench, device, shares=left[task.model_key] > 1)
-            row = _compute(task, job, bench, report, say)
-            bench.store.add(row)
+            try:
+                with locked(bench.store.lock(task.model_key), say):
+                    row = find_row(bench.store, task)
+                    if row is None:
+                        job = _job(task, bench, device, shares=left[task.model_key] > 1)
+                        row = _compute(task, job, bench, report, say)
+                        bench.store.add(row)
+            except InUse:
+                say("  another process is at it")
+                n_elsewhere += 1
+                continue
         if missing.pop(task.key, None):  # here or, meanwhile, by another process
             left[task.model_key] -= 1
             if not left[task.model_key]:
                 shutil.rmtree(bench.store.flows(task.model_key), ignore_errors=True)
         rows.append(_named(row, task))
+    if n_elsewhere:
+        say(
+            f"{counted(n_elsewhere, 'result')} left to other processes; when they are done, "
+            "`cellflow experiment table` shows them"
+        )
     return rows
 
 

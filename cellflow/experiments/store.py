@@ -11,6 +11,7 @@
     STORE/pretraining/KEY/       trainings on other folders that came before, shared by folds
     STORE/flows/KEY/             a model's output, while several predictions with it are to come
     STORE/folds/KEY.json         folds of a training that sees only some of the images
+    STORE/locks/KEY/             held by the process that computes with a model
 
 A key is a hash of data sides, seed and the settings that differ from the defaults, so experiments
 share what they have in common, a file that changes only computes what is new, and a setting that a
@@ -108,6 +109,10 @@ class Store:
     def flows(self, key: str) -> Path:
         """Give the folder of what a model's network says of its held-out images."""
         return self.folder / "flows" / key
+
+    def lock(self, key: str) -> Path:
+        """Give the folder that a process locks while it trains a model or predicts with it."""
+        return self.folder / "locks" / key
 
     def predictions(self, key: str) -> Path:
         """Give the submission file of a result."""

@@ -12,6 +12,10 @@ from cellflow.errors import DataError
 NAME = "lock"
 
 
+class InUse(DataError):
+    """Another process is at work in the folder."""
+
+
 class _UnavailableError(Exception):
     """The file system, or the operating system, has no locks."""
 
@@ -29,8 +33,10 @@ def locked(folder: Path, say: Callable[[str], None] = lambda text: None) -> Iter
 
     Raises
     ------
+    InUse
+        Another process holds it.
     DataError
-        Another process holds it, or the file cannot be made.
+        The file cannot be made.
 
     Notes
     -----
@@ -50,7 +56,7 @@ def locked(folder: Path, say: Callable[[str], None] = lambda text: None) -> Iter
             say(f"{folder}: no file locks here ({error}); do not start a second run in this folder")
             is_free = True
         if not is_free:
-            raise DataError(
+            raise InUse(
                 f"{folder.parent}: another process is training there; wait for it, or choose "
                 "another --out"
             )

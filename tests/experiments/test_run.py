@@ -14,6 +14,7 @@ from cellflow.experiments.run import finished_rows, run_experiment
 from cellflow.experiments.store import make_key
 from cellflow.experiments.table import experiment_page, experiment_table
 from cellflow.experiments.tasks import plan_tasks
+from cellflow.training.run_lock import InUse, locked
 
 
 def key_and_score(rows):
@@ -65,6 +66,36 @@ def test_an_interrupted_experiment_goes_on_where_it_stopped(family, experiment, 
     rows = run_experiment(plan, bench(plan))
     assert family.trained == [(0, 2)]
     assert len(rows) == 6
+
+
+def test_what_another_process_computes_is_passed_over(family, experiment, bench):
+    plan, said = experiment([0]), []
+    shared = bench(plan)
+    first = plan_tasks(plan, shared)[0]
+    with locked(shared.store.lock(first.model_key)):
+        rows = run_experiment(plan, shared, say=said.append)
+    # Both variants of that fold are predictions with the model that the other process trains.
+    assert len(rows) == 4
+    assert (0, first.fold) not in family.trained
+    assert said.count("  another process is at it") == 2
+    assert said[-1].startswith("2 results left to other processes")
+    assert len(run_experiment(plan, shared)) == 6
+    assert sorted(family.trained) == [(0, 0), (0, 1), (0, 2)]
+
+
+def test_a_pretraining_that_another_process_does_is_left_to_it(
+    family, experiment, bench, monkeypatch
+):
+    plan, said = experiment([0]), []
+
+    def in_use(*_):
+        raise InUse("another process is training there")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(family), "train", in_use)
+        assert run_experiment(plan, bench(plan), say=said.append) == []
+    assert said[-1].startswith("6 results left to other processes")
+    assert len(run_experiment(plan, bench(plan))) == 6
 
 
 def test_a_training_that_diverges_is_a_result_and_does_not_stop_the_others(
