@@ -27,6 +27,7 @@ from cellflow.network.model_folder import CELLPOSE_FILE
 from cellflow.records import Prediction
 from cellflow.training.levels import LEVELS, choose_levers, describe_levers
 from cellflow.training.run_folder import RunFolder
+from cellflow.training.schedule import choose_rate
 
 FACTS = "reference.json"
 """Written beside the model when the training is done."""
@@ -98,7 +99,7 @@ def _train(entries: Sequence[Entry], config: Config, folder: Path, device: str) 
         train_labels=list(labels),
         channels=list(config.data.channels),
         batch_size=training.batch_size,
-        learning_rate=training.learning_rate,
+        learning_rate=choose_rate(training),
         n_epochs=training.n_epochs,
         weight_decay=training.weight_decay,
         momentum=training.momentum,

@@ -21,8 +21,9 @@ class TrainingConfig:
     max_minutes: float | None = None
     """Wall-clock budget: fewer epochs are planned, after timing the first steps, to keep it."""
     batch_size: int = 8
-    learning_rate: float = 0.005
-    """AdamW's in Cellpose's API."""
+    learning_rate: float | None = None
+    """Peak of the schedule. None = from random weights 0.005, as Cellpose's API has it for AdamW;
+    from trained ones 0.001 (docs/decisions/0510-the-rate-of-trained-weights.md)."""
     optimizer: Optimizer = "adamw"
     weight_decay: float = 1e-5
     """Taken off the weights by adamw; added to the gradient by sgd, adam and radam (PyTorch's)."""
@@ -86,11 +87,12 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         require_finite("training", self)
-        positive = ("n_epochs", "batch_size", "learning_rate", "validate_every", "step_every")
+        positive = ("n_epochs", "batch_size", "validate_every", "step_every")
         for name in (*positive, "flow_weight"):
             value = getattr(self, name)
             require(value > 0, f"training.{name}: expected > 0, found {value}")
-        for name in ("max_minutes", "images_per_epoch", "gradient_clip", "patience"):
+        limits = ("max_minutes", "images_per_epoch", "gradient_clip", "patience")
+        for name in ("learning_rate", *limits):
             value = getattr(self, name)
             require(value is None or value > 0, f"training.{name}: expected > 0, found {value}")
         for name in (

@@ -12,7 +12,7 @@ import numpy as np
 
 from cellflow.configfile import changes_from_default
 from cellflow.experiments.family import changed
-from cellflow.experiments.flow_families import flow_conditions
+from cellflow.experiments.flow_families import begins_trained, flow_conditions
 from cellflow.experiments.plan import FOLDER_OPTIONS, PREDICT_SECTIONS, Variant
 from cellflow.experiments.results import VariantResult, image_facts
 from cellflow.experiments.search import Search
@@ -80,8 +80,10 @@ def conditions(result: VariantResult, variant: Variant) -> Mapping[str, str]:
     facts = ended[0].facts
     operators = {name: v for name, v in facts["versions"].items() if name == "operators"}
     told = facts.get("conditions") or {}
-    own = flow_conditions(variant.config) if variant.family in _FLOWS and not told else {}
-    return {**operators, **own, **told}
+    if told or variant.family not in _FLOWS:
+        return {**operators, **told}
+    is_trained = begins_trained(variant.family, variant.options)
+    return {**operators, **flow_conditions(variant.config, is_trained=is_trained)}
 
 
 def _line(what: str, of: Mapping[str, str]) -> str:

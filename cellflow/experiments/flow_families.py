@@ -90,7 +90,9 @@ class CellflowFamily:
             device=facts["device"],
             curve=_validations(job.folder, steps, seconds),
             versions=folder.record["versions"],
-            conditions=flow_conditions(job.config),
+            conditions=flow_conditions(
+                job.config, is_trained=begins_trained("cellflow", job.options)
+            ),
         )
 
     def predict(
@@ -176,9 +178,10 @@ class CellposeFamily:
         return predict_reference(job.folder, entries, changed(job.config, changes), job.device)
 
 
-def flow_conditions(config: Config) -> dict[str, str]:
-    """Give the `Trained.conditions` of a flow-field network."""
+def flow_conditions(config: Config, *, is_trained: bool = False) -> dict[str, str]:
+    """Give the `Trained.conditions` of a flow-field network, from random or trained weights."""
     from cellflow.training.levels import describe_levers
+    from cellflow.training.schedule import choose_rate
 
     training = config.training
     return {
@@ -186,8 +189,13 @@ def flow_conditions(config: Config) -> dict[str, str]:
         "augmentation": describe_levers(config.augment),
         "overlaps": "none arise: a pixel follows its flow to one cell",
         "operators": "PyTorch's own",
-        "learning rate": f"{training.learning_rate:g}",
+        "learning rate": f"{choose_rate(training, is_trained=is_trained):g}",
     }
+
+
+def begins_trained(family: str, options: Mapping[str, Any]) -> bool:
+    """Tell whether a training on the folder itself begins with trained weights."""
+    return family == "cellflow" and (options.get("init") != "scratch" or "pretrain_dir" in options)
 
 
 def _n_steps(config: Config, n_images: int) -> int:

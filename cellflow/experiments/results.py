@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cellflow.config import TrainingConfig
 from cellflow.errors import DataError
+from cellflow.experiments.flow_families import begins_trained
 from cellflow.experiments.plan import RankBy
 from cellflow.experiments.ranking import rank_value
 from cellflow.experiments.store import Row
@@ -20,6 +22,7 @@ from cellflow.metrics.bootstrap import (
     standard_error,
 )
 from cellflow.records import Interval
+from cellflow.training.schedule import choose_rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,4 +237,8 @@ def _seconds_an_image(rows: Sequence[Row]) -> float:
 
 def _learning_rate(row: Row) -> str:
     told = row.facts.get("conditions", {}).get("learning rate")
-    return told or f"{row.settings['config']['training']['learning_rate']:g}"
+    if told:
+        return str(told)
+    asked = TrainingConfig(learning_rate=row.settings["config"]["training"]["learning_rate"])
+    is_trained = begins_trained(row.settings["family"], row.settings["options"])
+    return f"{choose_rate(asked, is_trained=is_trained):g}"

@@ -12,7 +12,7 @@ from cellflow.training.initial import SCRATCH, InitialWeights, initial_weights
 from cellflow.training.levels import settle_levels
 from cellflow.training.materials import HARMLESS, Materials, gather_materials
 from cellflow.training.run_folder import RunFolder
-from cellflow.training.schedule import choose_schedule
+from cellflow.training.schedule import choose_rate, choose_schedule
 from cellflow.training.split import Split, split_dataset
 
 
@@ -68,12 +68,13 @@ class Start:
 
 
 def settled(config: Config, weights: InitialWeights) -> Config:
-    """Put in the sizes of pretrained weights, and what ``auto`` and the level stand for."""
+    """Put in the sizes of pretrained weights, and what ``auto``, None and the level stand for."""
     schedule = choose_schedule(config.training, config.training.n_epochs)
+    rate = choose_rate(config.training, is_trained=weights.is_trained)
     return replace(
         config,
         network=weights.network_config(config.network),
-        training=replace(config.training, schedule=schedule),
+        training=replace(config.training, schedule=schedule, learning_rate=rate),
         augment=settle_levels(config.augment),
     )
 
@@ -185,6 +186,8 @@ def _same_or_refuse(folder: RunFolder, recorded: Config, asked: Config | None) -
         wanted["network"] = had["network"]
     if asked.training.schedule == "auto":
         wanted["training"]["schedule"] = had["training"]["schedule"]
+    if asked.training.learning_rate is None:
+        wanted["training"]["learning_rate"] = had["training"]["learning_rate"]
     for name in HARMLESS:
         had["training"][name] = wanted["training"][name]
     changed = [

@@ -51,6 +51,11 @@ class InitialWeights:
         """Give a network that has not been trained yet, with the hash of its weights."""
         return cls(network=network, name=name, terms=terms, sha256=_hash_weights(network))
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether they are not random."""
+        return self.name != SCRATCH
+
     def record(self) -> dict[str, Any]:
         """Give what the run and the model folder keep of them."""
         return {"name": self.name, "terms": self.terms, "sha256": self.sha256}

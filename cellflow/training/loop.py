@@ -25,7 +25,7 @@ from cellflow.training.interruption import InterruptFlag
 from cellflow.training.losses import flow_and_cell_loss
 from cellflow.training.optimizer import AveragedWeights
 from cellflow.training.ranks import Ranks
-from cellflow.training.schedule import learning_rates
+from cellflow.training.schedule import choose_rate, learning_rates
 from cellflow.training.throughput import Throughput
 
 Report = Callable[[int, Mapping[str, float]], None]
@@ -277,7 +277,7 @@ def _close_epoch(run: Run) -> None:
     if not math.isfinite(position.flow_loss + position.cell_loss):
         raise TrainingDiverged(
             f"epoch {position.epoch + 1}: the loss is no longer finite; lower the learning rate "
-            f"(now {run.config.learning_rate:g}) and start again"
+            f"(now {choose_rate(run.config):g}) and start again"
         )
 
 

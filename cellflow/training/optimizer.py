@@ -4,6 +4,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from cellflow.config import TrainingConfig
+from cellflow.training.schedule import choose_rate
 
 
 def make_optimizer(network: torch.nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -20,7 +21,7 @@ def make_optimizer(network: torch.nn.Module, config: TrainingConfig) -> torch.op
     -----
     ``adamw`` and ``sgd`` are set up as in Cellpose 3.1. What is not set is PyTorch's default.
     """
-    parameters, rate = list(network.parameters()), config.learning_rate
+    parameters, rate = list(network.parameters()), choose_rate(config)
     decay, fused = config.weight_decay, parameters[0].is_cuda
     if config.optimizer == "adamw":
         return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=fused)

@@ -2,7 +2,7 @@
 
 from cellflow.config import Config, TrainingConfig
 from cellflow.training.levels import describe_levers
-from cellflow.training.schedule import choose_schedule
+from cellflow.training.schedule import choose_rate, choose_schedule
 
 
 def describe_recipe(config: Config) -> str:
@@ -21,7 +21,7 @@ def describe_recipe(config: Config) -> str:
         schedule = (
             f"x {training.step_gamma:g} each {training.step_every} from step {training.step_start}"
         )
-    parts = [f"{training.optimizer} at {training.learning_rate:g}", f"{schedule} schedule"]
+    parts = [f"{training.optimizer} at {choose_rate(training):g}", f"{schedule} schedule"]
     if training.flow_weight != 1:
         parts.append(f"loss of flows times {training.flow_weight:g}")
     if not training.style:

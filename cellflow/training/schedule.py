@@ -27,6 +27,25 @@ def choose_schedule(config: TrainingConfig, n_epochs: int) -> Schedule:
     return "cellpose" if anneals else "cosine"
 
 
+SCRATCH_RATE, TRAINED_RATE = 0.005, 0.001
+"""Peak where none is asked for: from random weights, Cellpose's of AdamW, and from trained ones."""
+
+
+def choose_rate(config: TrainingConfig, *, is_trained: bool = False) -> float:
+    """Give the peak rate that is followed: what is asked for, else what the start calls for.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        One that a run has settled always says it.
+    is_trained : bool
+        Whether the initial weights are trained ones.
+    """
+    if config.learning_rate is not None:
+        return config.learning_rate
+    return TRAINED_RATE if is_trained else SCRATCH_RATE
+
+
 def learning_rates(
     config: TrainingConfig, n_epochs: int, n_steps: int, steps: NDArray[np.int64]
 ) -> NDArray[np.float64]:
@@ -35,7 +54,7 @@ def learning_rates(
     Parameters
     ----------
     config : TrainingConfig
-        Its learning_rate is the peak; its schedule and warmup_epochs shape the rest.
+        `choose_rate` of it is the peak; its schedule and warmup_epochs shape the rest.
     n_epochs : int
         Length of the run, which a time budget may have made shorter than the config's.
     n_steps : int
@@ -63,7 +82,7 @@ def learning_rates(
         factors = config.step_gamma**n_falls * _rise(steps, n_warmup)
     else:
         factors = _cosine(steps, n_all, n_warmup) * _rise(steps, n_warmup)
-    return config.learning_rate * factors
+    return choose_rate(config) * factors
 
 
 def _rise(steps: NDArray[np.int64], n_warmup: int) -> NDArray[np.float64]:

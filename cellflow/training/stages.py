@@ -17,12 +17,14 @@ from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.entrance import open_dataset
 from cellflow.errors import ConfigError, DataError
 from cellflow.training.fine_tune import fine_tune
+from cellflow.training.initial import DEFAULT_INIT, SCRATCH
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.loop import Say
 from cellflow.training.materials import unseen_images
 from cellflow.training.ranks import is_first_process, n_processes
 from cellflow.training.refit import carried_estimate, measured_effect, note_refit
 from cellflow.training.run_folder import STAGES, RunFolder, new_run_folder
+from cellflow.training.schedule import choose_rate
 from cellflow.training.split import Split, left_out_text, split_dataset
 
 MAIN, PRETRAIN, REFIT = "main", "pretrain", "refit-validation"
@@ -141,7 +143,10 @@ def train_in_stages(
         dataset = open_dataset(train_dir, layout)
         outer = split_dataset(dataset, 0, folds_file, fold)
         own = 1 - config.stages.pretrain_share if pretrain_dirs else 1.0
-        later = _own_stages(train_dir, dataset, outer, _scaled(config, own), refit)
+        is_trained = bool(pretrain_dirs) or str(init or DEFAULT_INIT) != SCRATCH
+        rate = choose_rate(config.training, is_trained=is_trained)
+        main = _scaled(config, own, learning_rate=rate)
+        later = _own_stages(train_dir, dataset, outer, main, refit)
         first = _pretraining(config, pretrain_dirs, _held_out(dataset, outer, later), say)
         stages = [*first, *later]
         folder = new_run_folder(None if out is None else Path(out), train_dir).path
@@ -255,7 +260,7 @@ def _own_stages(
         config,
         share * settings.refit_share,
         n_epochs=max(1, round(settings.refit_share * config.training.n_epochs)),
-        learning_rate=settings.refit_rate * config.training.learning_rate,
+        learning_rate=settings.refit_rate * choose_rate(config.training),
         patience=None,
         keep="last",
     )

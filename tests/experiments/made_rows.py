@@ -24,7 +24,7 @@ def row(name, scores, *, fold=0, seed=0, curve=(), config=None, family="cellflow
              "n_parameters": 1_000_000, "device": "cpu", "versions": {}, "n_train": 8}  # fmt: skip
     return Row(
         variant=name, key=f"{name}-{fold}-{seed}", fold=fold, seed=seed,
-        settings={"family": family, "config": config_to_dict(config or Config())},
+        settings={"family": family, "options": {}, "config": config_to_dict(config or Config())},
         images=images, curve=tuple(curve), facts=known | facts,
     )  # fmt: skip
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cellflow.config import TrainingConfig
-from cellflow.training.schedule import choose_schedule, learning_rates
+from cellflow.training.schedule import choose_rate, choose_schedule, learning_rates
 
 
 def rates_of(config, n_epochs, n_steps=1):
@@ -21,6 +21,13 @@ def cellpose_rates(n_epochs, peak):
         for _ in range(10):
             rates += [rates[-1] / 2] * every
     return np.array(rates)[:n_epochs]
+
+
+def test_the_rate_is_what_is_asked_for_else_what_the_start_calls_for():
+    assert choose_rate(TrainingConfig()) == 0.005
+    assert choose_rate(TrainingConfig(), is_trained=True) == 0.001
+    assert choose_rate(TrainingConfig(learning_rate=0.3), is_trained=True) == 0.3
+    assert max(rates_of(TrainingConfig(schedule="cellpose"), 20)) == 0.005
 
 
 @pytest.mark.parametrize("n_epochs", [1, 5, 9, 10, 11, 50, 100, 101, 150, 200, 300, 301, 500, 2000])

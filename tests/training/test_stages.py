@@ -49,6 +49,32 @@ def test_other_folders_come_first_and_pass_their_weights_on(tmp_path, train):
     assert before == [(first / "weights.safetensors").stat().st_mtime_ns for first in firsts]
 
 
+@pytest.mark.parametrize(
+    ("asked", "rates"), [(None, (0.005, 0.001, 0.0001)), (0.02, (0.02, 0.02, 0.002))]
+)
+def test_a_stage_that_begins_with_trained_weights_has_their_rate(tmp_path, train, asked, rates):
+    other = write_disc_folder(tmp_path / "other", 3, seed=5)
+    data = write_disc_folder(tmp_path / "data", 5)
+    training = {"n_epochs": 1, "learning_rate": asked}
+    out = train(data, pretrain_dirs=[other], refit="all", training=training)
+    runs = (out / "stages" / "pretrain-1", out / "stages" / "main", out)
+    found = [record_of(run)["config"]["training"]["learning_rate"] for run in runs]
+    assert found == pytest.approx(rates)
+
+
+def test_a_run_goes_on_without_being_asked_for_its_rate_again(tmp_path, train):
+    data = write_disc_folder(tmp_path / "data", 5)
+    first = train(data, "first", training={"n_epochs": 1, "learning_rate": None})
+    again = {"n_epochs": 1, "learning_rate": None}
+    second = train(data, "second", init=first, training=again)
+    assert record_of(second)["config"]["training"]["learning_rate"] == 0.001
+    said = []
+    train(data, "second", init=first, training=again, said=said)
+    assert said[-1].endswith("the run is finished already")
+    with pytest.raises(ConfigError, match=r"learning_rate = 0\.001, asked for 0\.005"):
+        train(data, "second", init=first, training={**again, "learning_rate": 0.005})
+
+
 def test_other_folders_before_show_nothing_of_what_is_held_out(tmp_path, train):
     data, said = write_disc_folder(tmp_path / "data", 5), []
     other = write_disc_folder(tmp_path / "other", 5)  # the same wells
