@@ -2,16 +2,35 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cellflow.errors import DataError
+from cellflow.errors import ConfigError, DataError
 from cellflow.jsontext import to_json
 
 PARTIAL = ".partial-"
 """How the names of files begin that are being written."""
+
+
+def refuse_overwriting(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
+    """See that no output is an input of the same command, or another output of it.
+
+    Raises
+    ------
+    ConfigError
+        One is; says which.
+    """
+    read = {path.resolve() for path in inputs}
+    written: set[Path] = set()
+    for path in outputs:
+        place = path.resolve()
+        if place in read:
+            raise ConfigError(f"{path}: is read by this very command; choose another name for it")
+        if place in written:
+            raise ConfigError(f"{path}: two outputs would be written there; choose another name")
+        written.add(place)
 
 
 @contextmanager

@@ -31,12 +31,15 @@ def command(
     cellflow compare ours.csv mask_rcnn.csv --truth train.csv
     cellflow compare runs/first coco_instances_results.json --images train/ --truth train.csv
     """
+    from cellflow.atomic import refuse_overwriting
     from cellflow.comparison.compare import compare
     from cellflow.comparison.importers import require_models
     from cellflow.jsontext import to_json
 
     if report_file is None:
         require_models(entries, options["images"])
+    else:
+        refuse_overwriting([*entries, options["truth"]], [report_file])
     settings = comparison_settings(options, coco=not options.pop("no_coco"))
     with comparison_sources(options) as sources:
         comparison = compare(entries, settings=settings, sources=sources, **options)

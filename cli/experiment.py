@@ -133,6 +133,8 @@ def run(
     say = partial(tqdm.write, file=sys.stderr)
     with Progress(experiment.name) as progress:
         rows = run_experiment(experiment, bench, device=device, report=progress, say=say)
+    if not any(row.variant == experiment.variants[0].name for row in rows):
+        return  # what the others are compared with is another process's, as was said
     click.echo(write_page(out, experiment, rows) if out else experiment_page(experiment, rows))
 
 

@@ -26,6 +26,17 @@ device_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
 
+def must_end(*endings: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """Give the callback of an option whose file must have one of some endings."""
+
+    def check(context: click.Context, parameter: click.Parameter, value: Path | None) -> Any:
+        if value is not None and value.suffix.lower() not in endings:
+            raise click.BadParameter(f"{value}: expected a name that ends in {endings[0]}")
+        return value
+
+    return check
+
+
 def _needs_report(
     context: click.Context, parameter: click.Parameter, value: tuple[Path, ...]
 ) -> tuple[Path, ...]:
@@ -39,6 +50,7 @@ report_option = click.option(
     "report_file",
     type=PATH,
     is_eager=True,
+    callback=must_end(".html", ".htm"),
     help="Also write an HTML report to look at.",
 )
 images_option = click.option(
@@ -117,6 +129,9 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
         help="What a folder gets: label TIFFs, _seg.npy for the Cellpose GUI, or ImageJ ROIs.",
     )
     cells = click.option(
-        "--cells", type=PATH, help="Also write a CSV with area, diameter, score of each cell."
+        "--cells",
+        type=PATH,
+        callback=must_end(".csv"),
+        help="Also write a CSV with area, diameter, score of each cell.",
     )
     return out(folder_format(cells(function)))

@@ -73,6 +73,7 @@ def command(images: tuple[Path, ...], outputs: tuple[Path, ...], **options: Any)
     from cellflow.inference.folder import predict_folder
     from cellflow.inference.parts import Shard
     from cellflow.inference.predict import load_models
+    from cellflow.training.interruption import InterruptFlag
     from cellflow.wording import counted
 
     paths = find_images(images)
@@ -87,7 +88,11 @@ def command(images: tuple[Path, ...], outputs: tuple[Path, ...], **options: Any)
     size = "found in each image" if model.diameter is None else f"{model.diameter:.1f} px"
     click.echo(f"model {model.name} on {model.device}, diameter {size}", err=True)
     try:
-        with Progress("predict", total=len(paths), unit="image") as progress:
+        # A scheduler's signal ends it as Ctrl-C does, and asks to be run again.
+        with (
+            InterruptFlag(),
+            Progress("predict", total=len(paths), unit="image") as progress,
+        ):
             result = predict_folder(
                 model,
                 paths,

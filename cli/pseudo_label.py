@@ -34,5 +34,8 @@ def command(
     chosen = Gates(most_per_type=per_type, **gates)
     with Progress("label", unit="image") as progress:
         record = write_pseudo_labels(voters, find_images([images]), out, chosen, report=progress)
-    kinds = ", ".join(f"{kind} {n}" for kind, n in record["images_by_cell_type"].items())
+    kinds = ", ".join(
+        f"{'unknown type' if kind == 'None' else kind} {n}"
+        for kind, n in record["images_by_cell_type"].items()
+    )
     click.echo(f"{record['n_images']} images with {record['n_cells']} cells ({kinds}): {out}")

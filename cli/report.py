@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from .comparing import comparison_sources
-from .options import EXISTING, PATH, SEED, device_option
+from .options import EXISTING, PATH, SEED, device_option, must_end
 from .progress import Progress
 
 
@@ -18,7 +18,9 @@ from .progress import Progress
 @click.option(
     "--truth", type=EXISTING, help="train.csv, a COCO .json, or a folder of annotated images."
 )
-@click.option("--out", type=PATH, required=True, help="The HTML file.")
+@click.option(
+    "--out", type=PATH, required=True, callback=must_end(".html", ".htm"), help="The HTML file."
+)
 @click.option(
     "--megabytes",
     default=12.0,

@@ -41,9 +41,12 @@ def command(
     \b
     cellflow score submission.csv --truth train.csv --report report.html
     """
+    from cellflow.atomic import refuse_overwriting
     from cellflow.jsontext import to_json
     from cellflow.metrics.score import score_submission
 
+    if report_file is not None:
+        refuse_overwriting([submission, truth], [report_file])
     score = score_submission(
         truth,
         submission,

@@ -2,12 +2,13 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 from unprivileged import needs_permissions, without_root_powers
 
-from cellflow.atomic import atomic_path, write_json, write_text
-from cellflow.errors import DataError
+from cellflow.atomic import atomic_path, refuse_overwriting, write_json, write_text
+from cellflow.errors import ConfigError, DataError
 
 
 def test_the_content_arrives_under_the_final_name_only(tmp_path):
@@ -68,3 +69,13 @@ def test_written_files_follow_the_umask(tmp_path):
     finally:
         os.umask(old)
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+
+
+def test_an_output_that_is_read_or_written_already_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source, other = tmp_path / "a.csv", tmp_path / "b.csv"
+    refuse_overwriting([source], [other, tmp_path / "c.csv"])
+    with pytest.raises(ConfigError, match=r"a\.csv: is read by this very command"):
+        refuse_overwriting([source], [Path("a.csv")])
+    with pytest.raises(ConfigError, match=r"b\.csv: two outputs would be written there"):
+        refuse_overwriting([source], [other, Path("b.csv")])

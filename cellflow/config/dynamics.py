@@ -26,8 +26,11 @@ class DynamicsConfig:
 
     def __post_init__(self) -> None:
         require_finite("dynamics", self)
-        require(self.flow_threshold >= 0, "dynamics.flow_threshold: expected >= 0 (0 = no check)")
-        require(self.min_size >= 0, "dynamics.min_size: expected >= 0 px")
+        require(
+            self.flow_threshold >= 0,
+            f"dynamics.flow_threshold: expected >= 0 (0 = no check), found {self.flow_threshold}",
+        )
+        require(self.min_size >= 0, f"dynamics.min_size: expected >= 0 px, found {self.min_size}")
         require(
             0 <= self.score_threshold <= 1,
             f"dynamics.score_threshold: expected 0 to 1, found {self.score_threshold}",
@@ -36,5 +39,10 @@ class DynamicsConfig:
             abs(self.boundary_shift) <= 10,
             f"dynamics.boundary_shift: expected -10 to 10 px, found {self.boundary_shift}",
         )
-        require(self.n_steps is None or self.n_steps > 0, "dynamics.n_steps: expected > 0")
-        require(self.tolerance >= 0, "dynamics.tolerance: expected >= 0 px")
+        require(
+            self.n_steps is None or self.n_steps > 0,
+            f"dynamics.n_steps: expected > 0, found {self.n_steps}",
+        )
+        require(
+            self.tolerance >= 0, f"dynamics.tolerance: expected >= 0 px, found {self.tolerance}"
+        )

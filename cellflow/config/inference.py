@@ -43,14 +43,21 @@ class InferenceConfig:
 
     def __post_init__(self) -> None:
         require_finite("inference", self)
-        require(self.diameter is None or self.diameter >= 1, "inference.diameter: expected >= 1 px")
+        require(
+            self.diameter is None or self.diameter >= 1,
+            f"inference.diameter: expected >= 1 px, found {self.diameter}",
+        )
         require(
             self.tile_size >= 32 and self.tile_size % 16 == 0,
             f"inference.tile_size: expected a multiple of 16, 32 or more, found {self.tile_size}",
         )
-        require(0 <= self.tile_overlap < 0.5, "inference.tile_overlap: expected 0 to 0.5")
         require(
-            self.batch_size is None or self.batch_size > 0, "inference.batch_size: expected > 0"
+            0 <= self.tile_overlap < 0.5,
+            f"inference.tile_overlap: expected 0 to 0.5, found {self.tile_overlap}",
+        )
+        require(
+            self.batch_size is None or self.batch_size > 0,
+            f"inference.batch_size: expected > 0, found {self.batch_size}",
         )
         require_choice("inference.precision", self.precision, Precision)
         require_choice("inference.compilation", self.compilation, Compilation)
@@ -69,7 +76,7 @@ class InferenceConfig:
         )
         require(
             self.images_in_flight is None or self.images_in_flight > 0,
-            "inference.images_in_flight: expected > 0",
+            f"inference.images_in_flight: expected > 0, found {self.images_in_flight}",
         )
 
     def _check_diameter_policy(self) -> None:

@@ -23,13 +23,18 @@ class Table(csv.DictReader):  # type: ignore[type-arg]
         return row
 
 
+MOST_NAMED = 300
+"""Characters of the columns that a message names; a file that is no table may be one long line."""
+
+
 def _describe(columns: Sequence[str]) -> str:
     """Name the columns that are there, and the wrong separator when that is why."""
     if len(columns) == 1:
         for sign, name in ((";", "semicolons"), ("\t", "tabs")):
             if sign in columns[0]:
                 return f"one column, with {name} in its name; columns are separated by commas"
-    return ", ".join(columns) or "an empty file"
+    named = ", ".join(columns) or "an empty file"
+    return named if len(named) <= MOST_NAMED else f"{named[:MOST_NAMED]} … (no table of cells?)"
 
 
 @contextmanager
@@ -57,6 +62,8 @@ def open_table(path: Path, required: tuple[str, ...]) -> Iterator[Table]:
     # An annotation of a cell that fills a large image is longer than csv's limit of 128 KiB.
     csv.field_size_limit(2**31 - 1)
     line = 0
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; expected a table, .csv")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             table = Table(file)

@@ -68,7 +68,7 @@ def run_experiment(
     Several processes may share the work, on one machine or on many with one folder: each passes
     over what another one has begun.
     """
-    rows, n_elsewhere = [], 0
+    elsewhere = []
     tasks = plan_tasks(experiment, bench)
     missing = {task.key: task.model_key for task in tasks if not bench.store.has(task.key)}
     left = Counter(missing.values())
@@ -85,19 +85,19 @@ def run_experiment(
                         bench.store.add(row)
             except InUse:
                 say("  another process is at it")
-                n_elsewhere += 1
+                elsewhere.append(task)
                 continue
         if missing.pop(task.key, None):  # here or, meanwhile, by another process
             left[task.model_key] -= 1
             if not left[task.model_key]:
                 shutil.rmtree(bench.store.flows(task.model_key), ignore_errors=True)
-        rows.append(_named(row, task))
-    if n_elsewhere:
+    n_left = sum(find_row(bench.store, task) is None for task in elsewhere)
+    if n_left:
         say(
-            f"{counted(n_elsewhere, 'result')} left to other processes; when they are done, "
+            f"{counted(n_left, 'result')} left to other processes; when they are done, "
             "`cellflow experiment table` shows them"
         )
-    return rows
+    return finished_rows(experiment, bench)
 
 
 def finished_rows(experiment: Experiment, bench: Bench) -> list[Row]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from cellflow.atomic import refuse_overwriting
 from cellflow.data.exports import FolderFormat, check_target
 from cellflow.errors import ConfigError, DataError
 from cellflow.inference.image_job import ImageJob
@@ -73,7 +74,8 @@ def predict_folder(
     ModelError
         An interrupted run was with another model or other settings, or its state is broken.
     ConfigError
-        An output cannot be written, the budget is too small, or options exclude each other.
+        An output cannot be written or is an image, the budget is too small, or options exclude
+        each other.
 
     Notes
     -----
@@ -84,6 +86,9 @@ def predict_folder(
     check_names(images)
     for output in outputs:
         check_target(output, folder_format, len(images))
+    refuse_overwriting(images, [*outputs, *([cells] if cells else [])])
+    if overlays is not None:
+        refuse_overwriting(images, [overlays / f"{path.stem}.png" for path in images])
     if shard is not None:
         _check_shard(outputs, cells, budget)
     store = Store(partial_folder(outputs[0]) if shard is None else shard.folder(outputs[0]))

@@ -18,7 +18,6 @@ from cellflow.inference.outcome import write_outputs
 from cellflow.inference.store import (
     STATE,
     Store,
-    file_name,
     first_difference,
     load_prediction,
 )
@@ -96,7 +95,7 @@ def write_part(store: Store, shard: Shard, images: Sequence[Path], failures: Seq
         "n_images": len(images),
         "images_sha256": _hash_names(images),
         "images": [
-            {"place": place, "image": str(path.absolute()), "file": file_name(path)}
+            {"place": place, "image": str(path.absolute()), "file": store.place(path).name}
             for place, path in zip(shard.of(range(len(images))), shard.of(images), strict=True)
             if store.has(path)
         ],

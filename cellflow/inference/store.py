@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,21 @@ class Store:
     Parameters
     ----------
     folder : Path
+
+    Notes
+    -----
+    An image is known as it was when it was first asked for: one that is written to meanwhile keeps
+    its cells to the end of this run, and is done again by the next.
     """
 
     folder: Path
+    _names: dict[Path, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def place(self, path: Path) -> Path:
+        """Give the file that keeps the cells of an image."""
+        if path not in self._names:
+            self._names[path] = file_name(path)
+        return self.folder / self._names[path]
 
     def open(self, state: Mapping[str, Any]) -> None:
         """Make the folder, or take up that of an interrupted run.
@@ -73,12 +85,12 @@ class Store:
 
     def has(self, path: Path) -> bool:
         """Tell whether an image is done."""
-        return (self.folder / file_name(path)).exists()
+        return self.place(path).exists()
 
     def keep(self, path: Path, prediction: Prediction) -> None:
         """Keep one image's cells as runs, which are a hundredth of its labels."""
         masks = labels_to_masks(prediction.labels)
-        target = self.folder / file_name(path)
+        target = self.place(path)
         with atomic_path(target) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
@@ -94,7 +106,7 @@ class Store:
     def load(self, paths: Sequence[Path]) -> Iterator[Found]:
         """Give the predictions of the images again, one at a time."""
         for path in paths:
-            yield load_prediction(self.folder / file_name(path), path)
+            yield load_prediction(self.place(path), path)
 
     def remove_if_empty(self) -> None:
         """Delete the folder when it holds no image's cells, also none of an earlier run."""

@@ -38,7 +38,7 @@ def choose_precision(requested: Precision, device: torch.device) -> PrecisionCho
     """
     if requested != "auto":
         dtype = torch.bfloat16 if requested == "bfloat16" else torch.float32
-        return PrecisionChoice(dtype=dtype, reason="as requested")
+        return PrecisionChoice(dtype=dtype, reason="as set")
     if has_native_bfloat16(device):
         return PrecisionChoice(dtype=torch.bfloat16, reason=f"native on this {device.type}")
     return PrecisionChoice(dtype=torch.float32, reason=f"no native bfloat16 on this {device.type}")

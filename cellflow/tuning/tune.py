@@ -99,6 +99,7 @@ def tune(
     the scores of every image at every place of the grid (4 bytes each, 0.2 MB an image by default),
     the cells of every image, and one flow field.
     """
+    _require_different(folders)
     subjects = [_Subject.open(path, device, change) for path in folders]
     dataset = open_dataset(train_dir, layout)
     held_out = find_held_out([subject.folder for subject in subjects], dataset)
@@ -127,6 +128,14 @@ def tune(
     for subject in subjects if not dry_run else ():
         _write(subject, found, result, images, grid, held_out)
     return result
+
+
+def _require_different(folders: Sequence[Path]) -> None:
+    seen: set[Path] = set()
+    for folder in folders:
+        if folder.resolve() in seen:
+            raise ModelError(f"{folder} is given twice; its held-out images would count twice")
+        seen.add(folder.resolve())
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -2,6 +2,10 @@
 
 import csv
 import json
+import os
+import signal
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -13,8 +17,10 @@ from cellflow.config import Config, DynamicsConfig, InferenceConfig, NetworkConf
 from cellflow.data.images import list_images, write_png
 from cellflow.data.seg_files import read_seg_labels
 from cellflow.data.submission import read_submission
+from cellflow.inference import folder
 from cellflow.network.cpnet import build_network
 from cellflow.network.model_folder import write_model_folder
+from cellflow.training.interruption import REQUEUE_EXIT_CODE
 
 CONFIG = Config(
     network=NetworkConfig(channels_per_level=(4, 8), diam_mean=17.0),
@@ -50,6 +56,25 @@ def test_a_submission_has_a_row_for_every_image_and_passes_the_check(
     assert "modell ü on cpu" in done.err
     checked = cellflow("check", out, "--truth", images.parent / "train.csv")
     assert checked.code == 0, checked.out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM to one's own process")
+def test_a_schedulers_signal_asks_to_be_run_again(cellflow, model, images, tmp_path, monkeypatch):
+    def told_to_end(*_, **__):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    monkeypatch.setattr(folder, "predict_folder", told_to_end)
+    done = cellflow("predict", images, "--model", model, "--out", tmp_path / "o.csv")
+    assert done.code == REQUEUE_EXIT_CODE
+    assert "the same command goes on from here" in done.err
+    assert "stopped by SIGTERM" in done.err
+
+
+def test_a_table_of_cells_is_a_csv(cellflow, images, tmp_path):
+    done = cellflow("predict", images, "--out", tmp_path / "o.csv", "--cells", images / "a.png")
+    assert done.code == 2
+    assert "a.png: expected a name that ends in .csv" in done.err
 
 
 def test_all_outputs_tell_of_the_same_cells(cellflow, model, images, tmp_path):

@@ -143,3 +143,37 @@ def test_the_published_numbers_of_real_submissions(cellflow, real_data, name, me
     assert overall["mean"] == pytest.approx(mean, abs=5e-6)
     assert overall["per_threshold"][0] == pytest.approx(ap50, abs=5e-6)
     assert np.all(np.diff(overall["per_threshold"]) <= 0)
+
+
+def test_a_report_takes_the_place_of_nothing_that_is_read(cellflow, truth, half, tmp_path):
+    page = tmp_path / "page.html"
+    page.write_bytes(half.read_bytes())
+    before = page.read_bytes()
+    for command in (
+        ("score", page, "--truth", truth, "--report", page),
+        ("compare", page, half, "--truth", truth, "--report", page),
+        ("report", page, "--truth", truth, "--out", page),
+    ):
+        done = cellflow(*command)
+        assert done.code == 1
+        assert "page.html: is read by this very command" in done.err
+        assert page.read_bytes() == before
+    assert cellflow("score", half, "--truth", truth, "--report", half).code == 2
+
+
+def test_a_fusion_does_not_replace_an_entry(cellflow, truth, half, perfect):
+    before = half.read_bytes()
+    done = cellflow("fuse", half, perfect, "--truth", truth, "--out", half)
+    assert done.code == 1
+    assert "is read by this very command" in done.err
+    assert half.read_bytes() == before
+
+
+def test_a_long_line_is_not_printed_whole_and_a_folder_is_named(cellflow, truth, tmp_path):
+    long = tmp_path / "coco.json"
+    long.write_text('{"info": [' + "1," * 100000 + "]}")
+    done = cellflow("score", truth, "--truth", long)
+    assert done.code == 1
+    assert len(done.err) < 1000
+    done = cellflow("score", truth, "--truth", tmp_path)
+    assert "is a folder; expected a table, .csv" in done.err

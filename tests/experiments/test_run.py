@@ -8,6 +8,7 @@ from cellflow.config import TrainingConfig
 from cellflow.data.folds import write_folds
 from cellflow.data.submission import read_submission
 from cellflow.errors import ConfigError, DataError
+from cellflow.experiments import run
 from cellflow.experiments.bench import open_bench
 from cellflow.experiments.results import summarize
 from cellflow.experiments.run import finished_rows, run_experiment
@@ -81,6 +82,21 @@ def test_what_another_process_computes_is_passed_over(family, experiment, bench)
     assert said[-1].startswith("2 results left to other processes")
     assert len(run_experiment(plan, shared)) == 6
     assert sorted(family.trained) == [(0, 0), (0, 1), (0, 2)]
+
+
+def test_what_another_process_ends_meanwhile_is_among_the_results(
+    family, experiment, bench, monkeypatch
+):
+    plan, said, shared = experiment([0]), [], bench(experiment([0]))
+
+    def work_of_another(folder, say):
+        monkeypatch.setattr(run, "locked", locked)
+        run_experiment(plan, shared)
+        raise InUse("another process is training there")
+
+    monkeypatch.setattr(run, "locked", work_of_another)
+    assert len(run_experiment(plan, shared, say=said.append)) == 6
+    assert not any("left to other processes" in line for line in said)
 
 
 def test_a_pretraining_that_another_process_does_is_left_to_it(

@@ -273,6 +273,29 @@ def test_a_smaller_batch_after_running_out_of_memory_is_said(
     assert said == ["out of memory with 4 tiles at once; from here on 2"]
 
 
+def test_an_image_that_changes_on_the_way_keeps_its_cells_to_the_end(tmp_path, model, images, rng):
+    def write_on(step, numbers):
+        write_png(images[step - 1], rng.integers(0, 255, (40, 50), np.uint8))
+
+    result = predict_folder(model, images, [tmp_path / "o.csv"], report=write_on)
+    assert (result.n_images, result.failures) == (4, ())
+    assert len(read_submission(tmp_path / "o.csv", (40, 50))) == 4
+
+
+def test_no_output_takes_the_place_of_an_image_or_of_another_output(tmp_path, model, images):
+    before = [path.read_bytes() for path in images]
+    out = tmp_path / "o.csv"
+    for refused in (
+        {"overlays": images[0].parent},
+        {"cells": images[1]},
+        {"cells": tmp_path / "." / "o.csv"},
+    ):
+        with pytest.raises(ConfigError, match=r"is read by this very command|two outputs"):
+            predict_folder(model, images, [out], **refused)
+    assert [path.read_bytes() for path in images] == before
+    assert list(tmp_path.iterdir()) == [images[0].parent]
+
+
 def test_overlays_are_drawn_as_it_goes(tmp_path, model, images):
     predict_folder(model, images, [tmp_path / "s.csv"], overlays=tmp_path / "pictures")
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 4

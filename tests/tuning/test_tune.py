@@ -88,6 +88,12 @@ def test_models_of_several_folds_are_looked_at_on_their_own_images(data, played)
     assert [model.n_looks for model in played.models.values()] == [32, 32]
 
 
+def test_one_model_twice_is_refused(data, played):
+    path = played("m", range(16))
+    with pytest.raises(ModelError, match="is given twice; its held-out images would count"):
+        tune([path, path], data)
+
+
 def test_a_second_tuning_uses_the_cache_and_starts_from_the_training_settings(data, played):
     path = played("m", range(16))
     first = tune([path], data)
