@@ -132,6 +132,7 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--cells",
         type=PATH,
         callback=must_end(".csv"),
-        help="Also write a CSV with area, diameter, score of each cell.",
+        help="Also write a CSV with area, diameter, score of each cell; an image without cells has "
+        "no row.",
     )
     return out(folder_format(cells(function)))

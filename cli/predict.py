@@ -68,7 +68,7 @@ def command(images: tuple[Path, ...], outputs: tuple[Path, ...], **options: Any)
     \b
     cellflow predict images/ --out submission.csv
     """
-    from cellflow.data.images import find_images
+    from cellflow.data.images import find_images, left_out_text
     from cellflow.errors import DataError
     from cellflow.inference.folder import predict_folder
     from cellflow.inference.parts import Shard
@@ -85,6 +85,8 @@ def command(images: tuple[Path, ...], outputs: tuple[Path, ...], **options: Any)
         device=options.pop("device"),
         change=lambda base: config_from(*sources, base=base, **named),
     )
+    if left_out := left_out_text(images):
+        click.echo(left_out, err=True)
     size = "found in each image" if model.diameter is None else f"{model.diameter:.1f} px"
     click.echo(f"model {model.name} on {model.device}, diameter {size}", err=True)
     try:

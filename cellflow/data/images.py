@@ -14,10 +14,15 @@ from PIL import Image
 
 from cellflow.atomic import atomic_path
 from cellflow.errors import ImageError, LabelError
+from cellflow.wording import counted
 
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg"}) | TIFF_SUFFIXES
 """File names that count as images, lower case."""
+OTHER_SUFFIXES = frozenset(
+    {".bmp", ".gif", ".webp", ".jp2", ".czi", ".nd2", ".lif", ".lsm", ".oib", ".ims", ".vsi"}
+)
+"""File names of pictures that are not read, lower case; save them as TIFF."""
 MASK_ENDINGS = ("_masks", "_mask", "_cp_masks", "_label", "_labels")
 """What a label image's name has more than its picture's."""
 IMAGE_ENDING = "_img"
@@ -168,6 +173,31 @@ def find_images(sources: Sequence[Path]) -> list[Path]:
         else:
             found += _without_masks(list_images(source))
     return found
+
+
+def left_out_text(sources: Sequence[Path]) -> str:
+    """Say what lies in the folders and looks like pictures, but is none of `find_images`.
+
+    Returns
+    -------
+    str
+        Such as ``left out: 2 files of kinds that are not read (a.bmp), 1 image in folders beneath
+        (b/c.png)``; empty when there is nothing. Looks one level deep.
+    """
+    folders = [source for source in sources if source.is_dir()]
+    folders = [folder for folder in folders if not (folder / "train.csv").exists()]
+    beneath = [path for folder in folders for path in sorted(folder.glob("*/*"))]
+    beneath = [path for path in beneath if path.suffix.lower() in SUFFIXES]
+    others = [path for folder in folders for path in sorted(folder.iterdir())]
+    others = [path for path in others if path.suffix.lower() in OTHER_SUFFIXES]
+    parts = []
+    if others:
+        kinds = f"{counted(len(others), 'file')} of kinds that are not read ({others[0].name})"
+        parts.append(kinds)
+    if beneath:
+        where = f"{beneath[0].parent.name}/{beneath[0].name}"
+        parts.append(f"{counted(len(beneath), 'image')} in folders beneath ({where})")
+    return f"left out: {', '.join(parts)}" if parts else ""
 
 
 def _without_masks(paths: list[Path]) -> list[Path]:

@@ -203,6 +203,6 @@ def _same_or_refuse(folder: RunFolder, recorded: Config, asked: Config | None) -
 
 def _way_out() -> str:
     return (
-        "leave it out and give --resume to continue that run, choose another --out, or replace it "
-        "with --overwrite"
+        "without it --resume continues that run; with it choose another --out (--init can take the "
+        "weights of that run), or replace the run with --overwrite"
     )

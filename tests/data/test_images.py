@@ -8,6 +8,7 @@ from PIL import Image
 
 from cellflow.data.images import (
     find_images,
+    left_out_text,
     list_images,
     read_image,
     read_label_image,
@@ -143,3 +144,16 @@ def test_cellposes_own_pictures_are_told_from_their_label_images(tmp_path):
     for name in ("000_img.png", "000_masks.png", "001_img.tif", "001_cp_masks.png"):
         (tmp_path / name).touch()
     assert [path.name for path in find_images([tmp_path])] == ["000_img.png", "001_img.tif"]
+
+
+def test_what_looks_like_pictures_and_is_left_out_is_said(tmp_path):
+    write_png(tmp_path / "a.png", np.zeros((4, 4), np.uint8))
+    (tmp_path / "notes.txt").write_text("no picture")
+    assert left_out_text([tmp_path]) == ""
+    for name in ("b.bmp", "c.CZI"):
+        (tmp_path / name).write_bytes(b"")
+    write_png(tmp_path / "well 1" / "d.png", np.zeros((4, 4), np.uint8))
+    assert left_out_text([tmp_path, tmp_path / "a.png"]) == (
+        "left out: 2 files of kinds that are not read (b.bmp), 1 image in folders beneath "
+        "(well 1/d.png)"
+    )

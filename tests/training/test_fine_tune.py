@@ -270,7 +270,7 @@ def test_the_same_call_continues_a_run_and_another_is_refused(
     with pytest.raises(Preempted, match="SIGTERM"):
         tune(data, report=asked)
     for other in ({"init": tmp_path / "whole"}, {"training": {"seed": 7}}):
-        with pytest.raises(ConfigError, match=r"asked for .* replace it with --overwrite"):
+        with pytest.raises(ConfigError, match=r"asked for .* replace the run with --overwrite"):
             tune(data, **other)
     folds = make_folds(open_dataset(data), 2, seed=0)
     write_folds(tmp_path / "folds.json", folds)
