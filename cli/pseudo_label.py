@@ -1,8 +1,11 @@
 """`cellflow pseudo-label`: unannotated images to a folder to train on."""
 
+import sys
+from functools import partial
 from pathlib import Path
 
 import click
+from tqdm import tqdm
 
 from .options import EXISTING, PATH, device_option
 from .progress import Progress
@@ -33,7 +36,10 @@ def command(
     voters = [load_model(source, device=device) for source in models]
     chosen = Gates(most_per_type=per_type, **gates)
     with Progress("label", unit="image") as progress:
-        record = write_pseudo_labels(voters, find_images([images]), out, chosen, report=progress)
+        say = partial(tqdm.write, file=sys.stderr)
+        record = write_pseudo_labels(
+            voters, find_images([images]), out, chosen, report=progress, say=say
+        )
     kinds = ", ".join(
         f"{'unknown type' if kind == 'None' else kind} {n}"
         for kind, n in record["images_by_cell_type"].items()

@@ -71,7 +71,7 @@ def plan_prediction(
 
 
 def settle_precision(model: Model, images: Sequence[Path], say: Say = lambda text: None) -> None:
-    """Decide between bfloat16 and float32 by the first image that can be read.
+    """Decide between bfloat16 and float32 by the first image that can be read and shows something.
 
     Parameters
     ----------
@@ -85,7 +85,11 @@ def settle_precision(model: Model, images: Sequence[Path], say: Say = lambda tex
         return
     for path in images:
         try:
-            said = model.settle_precision(read_image(path))
+            picture = read_image(path)
+            # Of an empty well the network says next to nothing, of which rounding is a large part.
+            if picture.min() == picture.max():
+                continue
+            said = model.settle_precision(picture)
         except ImageError:
             continue
         for sentence in said:

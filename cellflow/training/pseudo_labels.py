@@ -21,7 +21,7 @@ from cellflow.atomic import atomic_path, write_json, write_text
 from cellflow.data.images import read_image
 from cellflow.data.kaggle import UNCERTAIN, WEIGHTS, KaggleImage, write_train_csv
 from cellflow.data.rle import labels_to_masks
-from cellflow.errors import ConfigError, DataError
+from cellflow.errors import ConfigError, DataError, ImageError
 from cellflow.hashing import hash_file
 from cellflow.inference.model import Model
 from cellflow.metrics.overlap import find_overlap
@@ -134,6 +134,7 @@ def write_pseudo_labels(
     gates: Gates,
     *,
     report: Callable[[int, Mapping[str, float]], None] = lambda step, numbers: None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Label images by several models, or by several views of one, and write what is agreed on.
 
@@ -148,6 +149,8 @@ def write_pseudo_labels(
     gates : Gates
     report : callable
         Called with the number of images done.
+    say : callable
+        Told which image cannot be read; the others are labelled all the same.
 
     Returns
     -------
@@ -159,7 +162,7 @@ def write_pseudo_labels(
     ConfigError
         The same name twice, or `out` holds votes of other models.
     DataError
-        An image cannot be read, or none is agreed on.
+        No image is agreed on.
     """
     together, single = _voters(models)
     twice = [name for name, n in Counter(path.stem for path in images).items() if n > 1]
@@ -168,7 +171,12 @@ def write_pseudo_labels(
     _claim(out, together)
     found = []
     for number, path in enumerate(images, 1):
-        vote = _kept_vote(_vote_file(out, path), path, together, single)
+        try:
+            vote = _kept_vote(_vote_file(out, path), path, together, single)
+        except ImageError as error:
+            named = str(error) if str(path) in str(error) else f"{path}: {error}"
+            say(f"left out: {named}")
+            continue
         if vote.image_agreement >= gates.image_agreement and vote.labels.any():
             found.append((vote.image_agreement, path))
         report(number, {"total": len(images)})

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 def test_models_come_before_the_images(cellflow, competition, tmp_path, monkeypatch):
     seen = SimpleNamespace(models=[])
 
-    def write(models, images, out, gates, report):
+    def write(models, images, out, gates, report, say):
         seen.images, seen.out, seen.gates = [path.name for path in images], out, gates
         return {"n_images": 2, "n_cells": 9, "images_by_cell_type": {"cort": 2}}
 

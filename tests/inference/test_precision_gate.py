@@ -73,13 +73,16 @@ def test_each_network_of_several_is_judged_by_itself(native_bfloat16, tiny_model
     assert model.dtypes == ("torch.bfloat16", "torch.float32")
 
 
-def test_an_image_that_cannot_be_read_leaves_it_to_the_next(
-    native_bfloat16, tiny_model, image, tmp_path
+@pytest.mark.parametrize("first", ["broken", "blank"])
+def test_an_image_that_cannot_be_read_or_shows_nothing_leaves_it_to_the_next(
+    native_bfloat16, tiny_model, image, tmp_path, first
 ):
     import tifffile
 
     broken, whole = tmp_path / "a.tif", tmp_path / "b.tif"
     broken.write_bytes(b"II*")
+    if first == "blank":
+        tifffile.imwrite(broken, np.zeros_like(image))
     tifffile.imwrite(whole, image)
     model, said = drowned(tiny_model(precision="auto")), []
     settle_precision(model, [broken], said.append)

@@ -73,8 +73,9 @@ def vote(tmp_path, monkeypatch, rng):
     for path in images:
         write_png(path, rng.integers(0, 255, (16, 24), np.uint8))
 
-    def run(**gates):
-        return write_pseudo_labels([], images, tmp_path / "out", Gates(**gates))
+    def run(said=None, **gates):
+        say = (said if said is not None else []).append
+        return write_pseudo_labels([], images, tmp_path / "out", Gates(**gates), say=say)
 
     return run
 
@@ -103,6 +104,16 @@ def test_other_gates_need_no_network_and_other_models_another_folder(vote, tmp_p
     monkeypatch.setattr(Voter, "fingerprint", "another")
     with pytest.raises(ConfigError, match="holds votes of other models"):
         vote()
+
+
+def test_a_broken_image_is_named_and_the_others_are_labelled(vote, tmp_path):
+    broken = tmp_path / "images" / "cort[a]_A1-1_Vessel-1_Ph_1.png"
+    broken.write_bytes(broken.read_bytes()[:40])
+    said = []
+    record = vote(said=said)
+    assert (record["images_by_cell_type"]["cort"], record["images_by_cell_type"]["astro"]) == (2, 3)
+    (line,) = said
+    assert line.startswith(f"left out: {broken}: broken image")
 
 
 def test_what_was_not_written_to_the_end_cannot_be_trained_on(vote, tmp_path, monkeypatch):
