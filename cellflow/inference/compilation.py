@@ -11,6 +11,7 @@ Tiles are all of one size, and batches of a few, so nothing is compiled again on
 compiled is compared with the plain network before it is used.
 """
 
+import copy
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +22,10 @@ import torch
 from cellflow.config import Compilation
 from cellflow.errors import ConfigError
 from cellflow.network.cpnet import CPnet
+from cellflow.network.fused import FusedNetwork, can_fuse
+from cellflow.network.norms import absorb_norms
 from cellflow.network.precision import autocast
+from cellflow.network.upsampling import delay_upsampling
 
 Forward = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 """(T, 2, h, w) on the device to the (T, 3, h, w) output and the (T, 256) styles, both float32."""
@@ -34,8 +38,28 @@ N_WARM_UP = 2
 
 
 def plain_forward(network: CPnet, device: torch.device, dtype: torch.dtype) -> Forward:
-    """Give the network as a function, its convolutions in `dtype`."""
+    """Give a trained network as a function, with as few passes over memory as the device allows.
 
+    Parameters
+    ----------
+    network : CPnet
+        On the device; stays as it is.
+    device : torch.device
+    dtype : torch.dtype
+        Of the convolutions.
+    """
+    if can_fuse(device):
+        return FusedNetwork(network, dtype)
+    return _layer_by_layer(_lean(network, device), device, dtype)
+
+
+def _lean(network: CPnet, device: torch.device) -> CPnet:
+    return delay_upsampling(absorb_norms(copy.deepcopy(network)), device)
+
+
+def _layer_by_layer(
+    network: Callable[[torch.Tensor], Any], device: torch.device, dtype: torch.dtype
+) -> Forward:
     def forward(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.inference_mode(), autocast(device, dtype):
             output, style, _ = network(batch)
@@ -139,7 +163,8 @@ def _record_one(
 def _fuse(network: CPnet, dtype: torch.dtype, device: torch.device) -> Forward:
     on_cuda = device.type == "cuda"
     mode = "reduce-overhead" if on_cuda else "default"
-    plain = plain_forward(torch.compile(network, dynamic=False, mode=mode), device, dtype)
+    fused = torch.compile(_lean(network, device), dynamic=False, mode=mode)
+    plain = _layer_by_layer(fused, device, dtype)
 
     def forward(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if on_cuda:

@@ -13,8 +13,6 @@ from cellflow.inference.model import Model
 from cellflow.network.cpnet import PRETRAINED, load_pretrained, load_weights
 from cellflow.network.devices import choose_device
 from cellflow.network.model_folder import CONFIG, read_model_folder
-from cellflow.network.norms import absorb_norms
-from cellflow.network.upsampling import delay_upsampling
 
 __all__ = ["DEFAULT_MODEL_VARIABLE", "Model", "default_model", "load_model", "load_models"]
 
@@ -96,7 +94,7 @@ def load_model(
     if path.is_dir():
         folder = read_model_folder(path)
         return Model.from_network(
-            delay_upsampling(absorb_norms(folder.load_network()), chosen),
+            folder.load_network(),
             CellFinder.from_folder(folder, adjust),
             diameter=folder.diameter,
             device=chosen,
@@ -120,7 +118,7 @@ def load_model(
         replace(config, network=replace(config.network, diam_mean=float(network.diam_mean)))
     )
     return Model.from_network(
-        delay_upsampling(absorb_norms(network), chosen),
+        network,
         config,
         diameter=diameter,
         device=chosen,

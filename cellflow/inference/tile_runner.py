@@ -18,6 +18,7 @@ from cellflow.inference.precision_gate import (
     LEAST_CORRELATION,
     least_correlation,
     richest_tile,
+    time_ratio,
 )
 from cellflow.inference.tiles import (
     TileAverage,
@@ -29,14 +30,18 @@ from cellflow.inference.tiles import (
 )
 from cellflow.network.cpnet import N_INPUTS, N_OUTPUTS, CPnet
 from cellflow.network.devices import is_out_of_memory
-from cellflow.network.precision import PrecisionChoice, choose_precision
+from cellflow.network.precision import (
+    PrecisionChoice,
+    choose_precision,
+    has_bfloat16_matrices,
+)
 from cellflow.records import Shape
 
 Result = TypeVar("Result")
 
 TILES_AT_ONCE = {"cpu": 4, "cuda": 16, "mps": 8}
-"""By kind of device, where the settings do not say. A GPU has more to do with more tiles, but one
-image of the competition has only 12 at a network diameter of 17 px and 35 at 30."""
+"""By kind of device, at least, where the settings do not say. A GPU has more to do with more tiles,
+but one image of the competition has only 12 at a network diameter of 17 px and 35 at 30."""
 
 N_PART_SIZES = 3
 """Compiled sizes of a batch: the whole one, its half and its quarter, for what is left over."""
@@ -48,7 +53,7 @@ class TileRunner:
     Parameters
     ----------
     network : CPnet
-        Moved to `device` and switched to evaluation.
+        Moved to `device` and switched to evaluation; what changes in it later is not seen.
     settings : InferenceConfig
     device : torch.device
 
@@ -75,7 +80,7 @@ class TileRunner:
         self.device = device
         self.precision = choose_precision(settings.precision, device)
         self.is_settled = settings.precision != "auto" or self.precision.dtype is torch.float32
-        self.batch_size = settings.batch_size or TILES_AT_ONCE[device.type]
+        self.batch_size = settings.batch_size or tiles_at_once(device)
         self._settings = settings
         self._compilation = choose_compilation(settings.compilation, device)
         self._plain = plain_forward(self.network, device, self.dtype)
@@ -96,7 +101,7 @@ class TileRunner:
         return longest_side(n_tiles, self._settings.tile_size, self._settings.tile_overlap)
 
     def settle_precision(self, image: torch.Tensor) -> str:
-        """Keep bfloat16 only if it gives the same as float32 on a tile of this image.
+        """Keep bfloat16 only if it gives the same as float32 on a tile of this image, and sooner.
 
         Parameters
         ----------
@@ -113,15 +118,19 @@ class TileRunner:
             return ""
         padded, grid = self._padded(image)
         tile = richest_tile(cut_tiles(padded, grid)).contiguous(memory_format=torch.channels_last)
-        exact = plain_forward(self.network, self.device, torch.float32)
-        found = self._within_memory(grid, lambda: least_correlation(exact, self._plain, tile))
+        exact, rounded = plain_forward(self.network, self.device, torch.float32), self._plain
+        correlation = self._within_memory(grid, lambda: least_correlation(exact, rounded, tile))
         self.is_settled = True
-        if found >= LEAST_CORRELATION:
+        if correlation < LEAST_CORRELATION:
+            reason = f"bfloat16 correlates at {correlation:.4f} with it, below {LEAST_CORRELATION}"
+        elif has_bfloat16_matrices(self.device):
             return ""
-        self.precision = PrecisionChoice(
-            dtype=torch.float32,
-            reason=f"bfloat16 correlates at {found:.4f} with it, below {LEAST_CORRELATION}",
-        )
+        else:
+            ratio = self._within_memory(grid, lambda: time_ratio(exact, rounded, tile))
+            if ratio <= 1:
+                return ""
+            reason = f"bfloat16 takes {ratio:.1f} times as long on this {self.device.type}"
+        self.precision = PrecisionChoice(dtype=torch.float32, reason=reason)
         self._plain = exact
         return f"precision: {self.precision}"
 
@@ -176,7 +185,7 @@ class TileRunner:
         return said
 
     def seconds_per_tile(self, grid: TileGrid) -> float:
-        """Time a batch of tiles, on a CPU one tile, after one more to warm up; seconds."""
+        """Time a batch of tiles, on a CPU one for each thread, after one to warm up; seconds."""
         return self._within_memory(grid, lambda: self._time_batch(grid))
 
     def _padded(self, image: torch.Tensor) -> tuple[torch.Tensor, TileGrid]:
@@ -185,9 +194,9 @@ class TileRunner:
         return padded, self.plan((height, width))
 
     def _time_batch(self, grid: TileGrid) -> float:
-        # A GPU takes a whole batch in hardly more time than a tile; a processor need not be kept.
-        most = 1 if self.device.type == "cpu" else self.batch_size
-        n_tiles = min(len(grid.corners), most)
+        # A GPU takes a whole batch in hardly more time than a tile, a processor one a thread.
+        most = torch.get_num_threads() if self.device.type == "cpu" else self.batch_size
+        n_tiles = min(len(grid.corners), self.batch_size, most)
         batch = torch.zeros(n_tiles, N_INPUTS, *grid.tile, device=self.device)
         self._forward(batch)
         started = time.perf_counter()
@@ -245,6 +254,12 @@ class TileRunner:
         self._compiled = None
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def tiles_at_once(device: torch.device) -> int:
+    """Give the tiles of a batch where the settings do not say; on a CPU one for each thread."""
+    least = TILES_AT_ONCE[device.type]
+    return max(least, torch.get_num_threads()) if device.type == "cpu" else least
 
 
 def _part_sizes(batch_size: int) -> list[int]:

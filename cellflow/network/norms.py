@@ -32,28 +32,44 @@ def absorb_norms(network: CPnet) -> CPnet:
         if isinstance(block, resdown):
             for first, second in ((0, 1), (2, 3)):
                 norm, convolution = block.conv[second][0], block.conv[first][2]
-                _scale_outputs(convolution, *_slope_and_shift(norm))
+                _set(convolution, *norm_behind(convolution, *slope_and_shift(norm)))
                 block.conv[second][0] = nn.Identity()
         if isinstance(block, resdown | resup):
-            _scale_inputs(block.proj[1], *_slope_and_shift(block.proj[0]))
+            norm, convolution = block.proj[:2]
+            _set(convolution, *norm_before(convolution, *slope_and_shift(norm)))
             block.proj[0] = nn.Identity()
     return network
 
 
-def _slope_and_shift(norm: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Give s and t of ``s x + t``, which the normalisation is when its statistics are fixed."""
-    slope = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
-    return slope, norm.bias.double() - norm.running_mean.double() * slope
+def slope_and_shift(norm: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give s and t of ``s x + t``, which the normalisation is when its statistics are fixed.
+
+    Returns
+    -------
+    (C,) float64 tensor
+    (C,) float64 tensor
+    """
+    slope = norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    return slope, norm.bias.detach().double() - norm.running_mean.double() * slope
+
+
+def norm_behind(
+    convolution: Any, slope: torch.Tensor, shift: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give the float64 weight and bias of a convolution followed by ``slope x + shift``."""
+    weight, bias = convolution.weight.detach().double(), convolution.bias.detach().double()
+    return weight * slope[:, None, None, None], bias * slope + shift
+
+
+def norm_before(
+    projection: Any, slope: torch.Tensor, shift: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give the float64 weight and bias of a 1×1 convolution of ``slope x + shift``."""
+    weight, bias = projection.weight.detach().double(), projection.bias.detach().double()
+    return weight * slope[None, :, None, None], bias + weight.sum((2, 3)) @ shift
 
 
 @torch.no_grad()
-def _scale_outputs(convolution: Any, slope: torch.Tensor, shift: torch.Tensor) -> None:
-    convolution.weight.copy_(convolution.weight.double() * slope[:, None, None, None])
-    convolution.bias.copy_(convolution.bias.double() * slope + shift)
-
-
-@torch.no_grad()
-def _scale_inputs(convolution: Any, slope: torch.Tensor, shift: torch.Tensor) -> None:
-    weight = convolution.weight.double()
-    convolution.bias.copy_(convolution.bias.double() + weight.sum((2, 3)) @ shift)
-    convolution.weight.copy_(weight * slope[None, :, None, None])
+def _set(convolution: Any, weight: torch.Tensor, bias: torch.Tensor) -> None:
+    convolution.weight.copy_(weight)
+    convolution.bias.copy_(bias)

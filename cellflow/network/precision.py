@@ -60,6 +60,19 @@ def has_native_bfloat16(device: torch.device) -> bool:
     return False
 
 
+def has_bfloat16_matrices(device: torch.device) -> bool:
+    """Tell whether bfloat16 has units of its own, so that it is quicker than float32 for sure.
+
+    Notes
+    -----
+    On a CPU: AMX. AVX512-BF16 alone computes in the vector units of float32; there processors
+    differ, and bfloat16 may take longer (docs/log.md).
+    """
+    if device.type != "cpu":
+        return has_native_bfloat16(device)
+    return has_native_bfloat16(device) and bool(torch.cpu.get_capabilities().get("amx_bf16"))
+
+
 @contextmanager
 def autocast(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
     """Run the block's convolutions in `dtype`; nothing changes for float32."""

@@ -35,11 +35,12 @@ def delay_upsampling(network: CPnet, device: torch.device) -> CPnet:
     Notes
     -----
     Done on a CPU, where it takes an eighth off a tile and a tenth to a seventh off a training step
-    (docs/log.md). On a GPU it was not measured, and the network stays as it is.
+    (docs/log.md). On a GPU it was not measured, and the network stays as it is. So does one for
+    which it was done before.
     """
-    if device.type != "cpu":
-        return network
     doubling = network.upsample.upsampling
+    if device.type != "cpu" or isinstance(doubling, nn.Identity):
+        return network
     network.upsample.upsampling = nn.Identity()
     # The last level is the deepest, whose input is not doubled.
     for block in network.upsample.up[:-1]:

@@ -19,13 +19,15 @@ TINY = Config(
 
 @pytest.fixture
 def tiny_model():
-    """Make a model of cells of `training` px, with some settings of inference changed."""
+    """Make a model of cells of `training` px, its network and settings of inference changed."""
 
-    def make(*, seed=0, training=17.0, name="network", **settings):
+    def make(*, seed=0, training=17.0, name="network", change=None, **settings):
         config = replace(TINY, inference=replace(TINY.inference, **settings))
         network = build_network(config.network, torch.Generator().manual_seed(seed))
         # Random weights see few cells; a bias makes most of the image one.
         network.output[2].bias.data[2] += 3
+        if change is not None:
+            change(network)
         return Model.from_network(
             network, config, diameter=training, device=torch.device("cpu"), name=name,
             fingerprint=name,

@@ -259,7 +259,8 @@ def test_a_smaller_batch_after_running_out_of_memory_is_said(
 ):
     for path in images:
         write_png(path, rng.integers(0, 255, (150, 150), np.uint8))
-    forward, said = model.network.forward, []
+    runner, said = model.members[0].runner, []
+    forward = runner._plain
 
     def small_memory(batch):
         if len(batch) > 2:
@@ -268,7 +269,7 @@ def test_a_smaller_batch_after_running_out_of_memory_is_said(
 
     # Telling the cost already meets it.
     monkeypatch.setattr(folder, "plan_prediction", lambda model, *_, **__: model)
-    monkeypatch.setattr(model.network, "forward", small_memory)
+    monkeypatch.setattr(runner, "_plain", small_memory)
     assert not predict_folder(model, images, [tmp_path / "s.csv"], say=said.append).failures
     assert said == ["out of memory with 4 tiles at once; from here on 2"]
 

@@ -247,8 +247,9 @@ def test_the_style_of_a_small_image_is_that_of_its_flow_field(tiny_model, image)
 
 def test_the_style_of_a_large_image_is_told_from_four_tiles_in_its_middle(tiny_model, rng):
     model, large = tiny_model(), rng.random((300, 260), np.float32)
-    forward, n_tiles = model.network.forward, []
-    model.network.forward = lambda tiles: (n_tiles.append(len(tiles)), forward(tiles))[1]
+    runner, n_tiles = model.members[0].runner, []
+    forward = runner._plain
+    runner._plain = lambda tiles: (n_tiles.append(len(tiles)), forward(tiles))[1]
     style = model.style_of(large)
     assert sum(n_tiles) == 4
     # What lies far from the middle is not looked at, if it leaves the contrast as it is.

@@ -1,11 +1,16 @@
 """bfloat16 is kept only where it says the same as float32."""
 
+import re
+import time
+
 import numpy as np
 import pytest
 import torch
 
+from cellflow.inference import tile_runner
+from cellflow.inference.compilation import plain_forward
 from cellflow.inference.plan import settle_precision
-from cellflow.inference.precision_gate import least_correlation, richest_tile
+from cellflow.inference.precision_gate import least_correlation, richest_tile, time_ratio
 from cellflow.network import precision
 
 BIAS = 300.0
@@ -16,6 +21,7 @@ BIAS = 300.0
 def native_bfloat16(monkeypatch):
     """Every device says that it computes bfloat16; a processor without it emulates it."""
     monkeypatch.setattr(precision, "has_native_bfloat16", lambda device: True)
+    monkeypatch.setattr(tile_runner, "has_bfloat16_matrices", lambda device: True)
 
 
 @pytest.fixture
@@ -23,20 +29,18 @@ def image(rng):
     return rng.random((90, 80), np.float32)
 
 
-def loud(model):
-    """Make the outputs of a model large, as those of a trained one are."""
-    model.network.output[2].weight.data *= 100
-    return model
+def loud(network):
+    """Make the outputs large, as those of a trained network are."""
+    network.output[2].weight.data *= 100
 
 
-def drowned(model):
-    """Add to the outputs of a model a constant in which bfloat16 loses them."""
-    model.network.output[2].bias.data += BIAS
-    return model
+def drowned(network):
+    """Add to the outputs a constant in which bfloat16 loses them."""
+    network.output[2].bias.data += BIAS
 
 
 def test_bfloat16_stays_where_it_correlates(native_bfloat16, tiny_model, image):
-    model = loud(tiny_model(precision="auto"))
+    model = tiny_model(change=loud, precision="auto")
     assert not model.is_settled
     assert model.settle_precision(image) == []
     assert model.is_settled
@@ -44,31 +48,63 @@ def test_bfloat16_stays_where_it_correlates(native_bfloat16, tiny_model, image):
 
 
 def test_a_network_that_bfloat16_would_spoil_runs_in_float32(native_bfloat16, tiny_model, image):
-    model = drowned(tiny_model(precision="auto"))
-    expected = drowned(tiny_model(precision="float32")).flow_field(image)
+    model = tiny_model(change=drowned, precision="auto")
+    expected = tiny_model(change=drowned, precision="float32").flow_field(image)
     (said,) = model.settle_precision(image)
     assert "float32 (bfloat16 correlates at 0." in said
     assert model.dtypes == ("torch.float32",)
     np.testing.assert_array_equal(model.flow_field(image).flows, expected.flows)
 
 
+@pytest.mark.parametrize(("slower", "dtype"), [(0.02, "torch.float32"), (0.0, "torch.bfloat16")])
+def test_bfloat16_without_units_of_its_own_must_be_quicker(
+    native_bfloat16, tiny_model, image, monkeypatch, slower, dtype
+):
+    monkeypatch.setattr(tile_runner, "has_bfloat16_matrices", lambda device: False)
+    model = tiny_model(change=loud, precision="auto")
+    runner = model.members[0].runner
+    rounded = runner._plain
+    runner._plain = lambda tile: (time.sleep(slower), rounded(tile))[1]
+    exact = plain_forward(runner.network, runner.device, torch.float32)
+    monkeypatch.setattr(
+        tile_runner, "plain_forward", lambda *_: lambda tile: (time.sleep(0.01), exact(tile))[1]
+    )
+    said = model.settle_precision(image)
+    assert model.dtypes == (dtype,)
+    if slower:
+        assert re.fullmatch(
+            r"precision: float32 \(bfloat16 takes \d\.\d times as long .*\)", said[0]
+        )
+    else:
+        assert said == []
+
+
+def test_the_quicker_of_two_passes_counts():
+    waits = {"exact": [0.03, 0.01], "rounded": [0.02, 0.05]}
+    exact, rounded = ((lambda tile, name=name: time.sleep(waits[name].pop())) for name in waits)
+    assert time_ratio(exact, rounded, torch.zeros(1)) == pytest.approx(2, rel=0.3)
+
+
 def test_the_first_image_decides_when_nothing_did_before(native_bfloat16, tiny_model, image):
-    model = drowned(tiny_model(precision="auto"))
+    model = tiny_model(change=drowned, precision="auto")
     model.predict(image)
     assert model.dtypes == ("torch.float32",)
     assert model.settle_precision(image) == []
 
 
 def test_what_is_asked_for_by_name_is_not_questioned(native_bfloat16, tiny_model, image):
-    model = drowned(tiny_model(precision="bfloat16"))
+    model = tiny_model(change=drowned, precision="bfloat16")
     assert model.is_settled
     model.predict(image)
     assert model.dtypes == ("torch.bfloat16",)
 
 
 def test_each_network_of_several_is_judged_by_itself(native_bfloat16, tiny_model, image):
-    good, bad = (tiny_model(precision="auto", seed=k, name=f"net{k}") for k in range(2))
-    model = type(good).joined([loud(good), drowned(bad)])
+    good, bad = (
+        tiny_model(change=change, precision="auto", name=change.__name__)
+        for change in (loud, drowned)
+    )
+    model = type(good).joined([good, bad])
     assert len(model.settle_precision(image)) == 1
     assert model.dtypes == ("torch.bfloat16", "torch.float32")
 
@@ -84,7 +120,7 @@ def test_an_image_that_cannot_be_read_or_shows_nothing_leaves_it_to_the_next(
     if first == "blank":
         tifffile.imwrite(broken, np.zeros_like(image))
     tifffile.imwrite(whole, image)
-    model, said = drowned(tiny_model(precision="auto")), []
+    model, said = tiny_model(change=drowned, precision="auto"), []
     settle_precision(model, [broken], said.append)
     assert not model.is_settled
     settle_precision(model, [broken, whole], said.append)

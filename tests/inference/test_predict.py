@@ -84,7 +84,8 @@ def test_out_of_memory_halves_the_batch(rng, monkeypatch):
     model = Model.from_network(random_network(), config, diameter=17.0, device=CPU)
     image = rng.integers(0, 255, (150, 150), np.uint8)
     expected = model.flow_field(image)
-    forward, sizes = model.network.forward, []
+    runner, sizes = model.members[0].runner, []
+    forward = runner._plain
 
     def small_memory(batch):
         sizes.append(len(batch))
@@ -92,7 +93,7 @@ def test_out_of_memory_halves_the_batch(rng, monkeypatch):
             raise torch.OutOfMemoryError
         return forward(batch)
 
-    monkeypatch.setattr(model.network, "forward", small_memory)
+    monkeypatch.setattr(runner, "_plain", small_memory)
     assert model.flow_field(image).flows == pytest.approx(expected.flows, abs=1e-5)
     assert min(sizes) <= 2 < max(sizes)
 
@@ -101,7 +102,7 @@ def test_a_tile_that_never_fits_is_one_sentence(model, rng, monkeypatch):
     def no_memory(batch):
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(model.network, "forward", no_memory)
+    monkeypatch.setattr(model.members[0].runner, "_plain", no_memory)
     with pytest.raises(ModelError, match="does not fit into the memory of cpu"):
         model.flow_field(rng.integers(0, 255, (50, 50), np.uint8))
 

@@ -30,6 +30,11 @@ def image(rng):
     return torch.from_numpy(rng.random((2, 150, 140), np.float32))
 
 
+def replace_forward(monkeypatch, forward):
+    """Let networks of runners made from now on compute `forward`."""
+    monkeypatch.setattr(tile_runner, "plain_forward", lambda *_: forward)
+
+
 @pytest.mark.parametrize("batch_size", [1, 5, 100])
 def test_the_batch_changes_nothing(network, image, batch_size):
     expected, style = runner(network, batch_size=4).run(image)
@@ -41,7 +46,7 @@ def test_the_batch_changes_nothing(network, image, batch_size):
 
 def test_out_of_memory_halves_the_batch_for_good(network, image, monkeypatch):
     expected, _ = runner(network).run(image)
-    forward, sizes = network.forward, []
+    forward, sizes = plain_forward(network, CPU, torch.float32), []
 
     def small_memory(batch):
         sizes.append(len(batch))
@@ -49,7 +54,7 @@ def test_out_of_memory_halves_the_batch_for_good(network, image, monkeypatch):
             raise torch.OutOfMemoryError
         return forward(batch)
 
-    monkeypatch.setattr(network, "forward", small_memory)
+    replace_forward(monkeypatch, small_memory)
     small = runner(network, batch_size=8)
     assert torch.allclose(small.run(image)[0], expected, atol=1e-5)
     assert sizes[:3] == [8, 4, 2]
@@ -65,7 +70,7 @@ def test_memory_may_run_out_while_a_batch_is_timed(network, monkeypatch):
 
     grid = plan_tiles((150, 150), 64, 0.1)
     assert runner(network).seconds_per_tile(grid) > 0
-    monkeypatch.setattr(network, "forward", no_memory)
+    replace_forward(monkeypatch, no_memory)
     with pytest.raises(ModelError, match="does not fit into the memory"):
         runner(network).seconds_per_tile(grid)
 
@@ -74,7 +79,7 @@ def test_a_tile_that_never_fits_is_one_sentence(network, image, monkeypatch):
     def no_memory(batch):
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(network, "forward", no_memory)
+    replace_forward(monkeypatch, no_memory)
     with pytest.raises(ModelError, match="a single tile of 64 px does not fit into the memory"):
         runner(network).run(image)
 
@@ -83,7 +88,7 @@ def test_another_error_is_not_taken_for_lack_of_memory(network, image, monkeypat
     def broken(batch):
         raise RuntimeError("expected scalar type Float")
 
-    monkeypatch.setattr(network, "forward", broken)
+    replace_forward(monkeypatch, broken)
     with pytest.raises(RuntimeError, match="scalar type"):
         runner(network).run(image)
 

@@ -5,23 +5,9 @@ import copy
 import pytest
 import torch
 from torch import nn
+from used_network import used_network
 
-from cellflow.config import NetworkConfig
-from cellflow.network.cpnet import build_network
 from cellflow.network.norms import absorb_norms
-
-
-def used_network(channels, generator):
-    """A network whose normalisations have seen something."""
-    network = build_network(NetworkConfig(channels_per_level=channels), generator).eval()
-    with torch.no_grad():
-        for norm in network.modules():
-            if isinstance(norm, nn.BatchNorm2d):
-                for tensor in (norm.running_mean, norm.bias):
-                    tensor.normal_(0, 0.3, generator=generator)
-                for tensor in (norm.running_var, norm.weight):
-                    tensor.uniform_(0.3, 2, generator=generator)
-    return network
 
 
 def count_norms(network):

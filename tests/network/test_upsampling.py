@@ -77,6 +77,14 @@ def test_weights_keep_their_names_and_copies_their_kind():
     assert kinds.count(DoublingConvolution) == 3
 
 
+def test_doing_it_twice_changes_nothing_more():
+    plain, delayed = a_pair((4, 8, 16))
+    images = normal(2, 2, 32, 48)
+    expected = plain.eval()(images)[0]
+    twice = delay_upsampling(delayed.eval(), CPU)
+    torch.testing.assert_close(twice(images)[0], expected)
+
+
 def test_autocast_takes_the_transposed_convolution_too():
     convolution = nn.Conv2d(4, 5, 3, padding=1)
     convolution.__class__ = DoublingConvolution
