@@ -1,12 +1,13 @@
-"""What each lever of prediction gives, on the same images, paired: diameter, views, scales, tiles.
+"""What each lever of prediction gives, paired by image: diameter, views, scales, tiles, ensembles.
 
     python benchmarks/prediction_levers.py DATA --model RUN [--model RUN ...] [--folds FILE]
-        [--levers diameter policy views scales tiles] [--images 32] [--curve CURVE.png]
+        [--levers diameter policy views scales tiles ensemble] [--images 32] [--curve CURVE.png]
 
 DATA is an annotated folder. With a folds file the k-th model predicts the images that fold k holds
-out, so that no image is scored by a model that saw it; folds without a model are left out. With one
-model and no folds all images are predicted, which is honest only when the model never saw them.
-Every row is compared with the prediction as it is by default: difference of the score, paired by
+out, so that no image is scored by a model that saw it; folds without a model are left out. Of more
+models than folds those of a second round of the folds are ensembles with the first, and so on. With
+one model and no folds all images are predicted, which is honest only when it never saw them. Every
+row is compared with the prediction as it is by default: difference of the score, paired by
 image, with its 95 % interval.
 """
 
@@ -38,7 +39,7 @@ VIEWS = (2, 4, 8)
 SCALES = ((0.9, 1.1), (0.8, 1.0, 1.25))
 TILE_SIZES = (320, 448, 768)
 """Side in pixels; at the last one an image of the competition is a single tile."""
-LEVERS = ("diameter", "policy", "views", "scales", "tiles")
+LEVERS = ("diameter", "policy", "views", "scales", "tiles", "ensemble")
 TYPES = ("cort", "shsy5y", "astro")
 HEADER = ("lever", "mAP", "difference to the default", "seconds an image", *TYPES)
 
@@ -49,7 +50,7 @@ def main() -> None:
     """Print a row a setting; draw the score against the diameter."""
     options = parse()
     jobs = jobs_of(options)
-    variants = variants_of(options.levers)
+    variants = variants_of(options.levers, len(jobs[0][0].members))
     scores: dict[str, list[float]] = {name: [] for name in variants}
     seconds = dict.fromkeys(variants, 0.0)
     for number, (model, entry) in enumerate(jobs, 1):
@@ -94,21 +95,21 @@ def jobs_of(options: argparse.Namespace) -> list[tuple[Model, Entry]]:
     entries = [entry for entry in dataset.entries if entry.read_masks is not None]
     owner = dict.fromkeys((entry.name for entry in entries), models[0])
     if options.folds is not None:
-        folds = read_folds(options.folds, dataset)
-        if len(models) > len(folds.folds):
-            sys.exit(
-                f"{options.folds} has {len(folds.folds)} folds, {len(models)} models are given"
-            )
-        pairs = zip(models, folds.folds, strict=False)
+        folds = read_folds(options.folds, dataset).folds
+        if len(models) > len(folds) and len(models) % len(folds):
+            sys.exit(f"{options.folds} has {len(folds)} folds, {len(models)} models are given")
+        rounds = [models[k :: len(folds)] for k in range(min(len(models), len(folds)))]
+        pairs = zip(map(Model.joined, rounds), folds, strict=False)
         owner = {name: model for model, fold in pairs for name in fold.validation}
         entries = [entry for entry in entries if entry.name in owner]
     step = max(1, len(entries) // (options.images or len(entries)))
     return [(owner[entry.name], entry) for entry in entries[::step][: options.images]]
 
 
-def variants_of(levers: tuple[str, ...]) -> dict[str, Change]:
-    """Give the settings to measure by name; the first one is the default."""
-    found: dict[str, Change] = {"default": lambda model: model}
+def variants_of(levers: tuple[str, ...], n_models: int) -> dict[str, Change]:
+    """Give the settings to measure by name; the first one is the default, of the first model."""
+    first: Change = cache(partial(Model.with_passes, n_models=1))
+    found: dict[str, Change] = {}
     if "diameter" in levers:
         found |= {f"diameter × {factor}": partial(with_factor, factor) for factor in FACTORS}
     if "policy" in levers:
@@ -122,7 +123,19 @@ def variants_of(levers: tuple[str, ...]) -> dict[str, Change]:
         found |= {f"scales {scales}": partial(changed, scales=scales) for scales in SCALES}
     if "tiles" in levers:
         found |= {f"tiles of {size} px": cache(partial(with_tiles, size)) for size in TILE_SIZES}
-    return found
+    alone = {name: partial(in_turn, first, change) for name, change in found.items()}
+    if "ensemble" in levers:
+        alone |= {
+            f"{n} models": partial(Model.with_passes, n_models=n) for n in range(2, n_models + 1)
+        }
+        if n_models > 1:
+            alone[f"{n_models} models, 8 views"] = partial(changed, views=8)
+    return {"default": first, **alone}
+
+
+def in_turn(first: Change, second: Change, model: Model) -> Model:
+    """Give the model with both changes."""
+    return second(first(model))
 
 
 def changed(model: Model, **settings: object) -> Model:

@@ -44,9 +44,21 @@ def command() -> None:
     metavar="random|PATH",
     help="Weights to start from: a file of torchvision (ImageNet or COCO) or a baseline's folder.",
 )
-@click.option("--iterations", "training__iterations", type=int)
-@click.option("--batch-size", "--batch_size", "training__batch_size", type=int)
-@click.option("--learning-rate", "--learning_rate", "training__learning_rate", type=float)
+@click.option("--iterations", "training__iterations", type=int, help="How long.  [default: 10000]")
+@click.option(
+    "--batch-size",
+    "--batch_size",
+    "training__batch_size",
+    type=int,
+    help="Crops an iteration.  [default: 4]",
+)
+@click.option(
+    "--learning-rate",
+    "--learning_rate",
+    "training__learning_rate",
+    type=float,
+    help="Its peak.  [default: 0.005]",
+)
 @click.option("--seed", "training__seed", type=SEED, help="Of weights, order and crops.")
 @click.option("--folds", "folds_file", type=EXISTING, help="Folds file of `cellflow folds`.")
 @click.option("--fold", type=click.IntRange(min=0), help="Which one is held out.  [default: 0]")

@@ -27,6 +27,8 @@ SETTINGS = (
 )
 """Options that stand for a setting: its section and its key."""
 
+ADVICE = "is the diameter right (--diameter), and was the model made for such images?"
+
 
 @click.command()
 @click.argument("images", type=EXISTING, nargs=-1, required=True)
@@ -55,10 +57,30 @@ SETTINGS = (
 @click.option(
     "--shard", metavar="3/40", help="Do one share of the images; cellflow merge joins the parts."
 )
-@click.option("--cellprob-threshold", "--cellprob_threshold", type=float)
-@click.option("--flow-threshold", "--flow_threshold", type=float)
-@click.option("--min-size", "--min_size", type=int, help="Smallest cell, pixels.")
-@click.option("--batch-size", "--batch_size", type=int, help="Tiles at once.")
+@click.option(
+    "--cellprob-threshold",
+    "--cellprob_threshold",
+    type=float,
+    help="Pixels above it are of cells; default: the model's, or 0.",
+)
+@click.option(
+    "--flow-threshold",
+    "--flow_threshold",
+    type=float,
+    help="Largest flow error of a cell, 0 = any; default: the model's, or 0.4.",
+)
+@click.option(
+    "--min-size",
+    "--min_size",
+    type=int,
+    help="Smallest cell, pixels; default: the model's, or 15.",
+)
+@click.option(
+    "--batch-size",
+    "--batch_size",
+    type=int,
+    help="Tiles at once; default: by the device.",
+)
 @click.option("--restart", is_flag=True, help="Discard what an interrupted run has found.")
 @device_option
 @config_options
@@ -112,6 +134,10 @@ def command(images: tuple[Path, ...], outputs: tuple[Path, ...], **options: Any)
     where = ", ".join(str(path) for path in result.outputs)
     found = f"{counted(result.n_cells, 'cell')} in {counted(result.n_images, 'image')}"
     click.echo(f"{found}: {where}")
+    if result.n_images and not result.n_cells:
+        click.echo(f"no cell in any image: {ADVICE}", err=True)
+    if result.n_images and not result.n_cells:
+        click.echo(f"no cell in any image: {ADVICE}", err=True)
     if result.failures:
         tried = counted(result.n_images + len(result.failures), "image")
         raise DataError(f"{len(result.failures)} of {tried} could not be done")

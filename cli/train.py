@@ -34,10 +34,27 @@ SETTING = "training__"
     help="Weights to start from.  [default: cyto3]",
 )
 @click.option(
-    "--epochs", "--n-epochs", "--n_epochs", "training__n_epochs", type=int, help="At most so many."
+    "--epochs",
+    "--n-epochs",
+    "--n_epochs",
+    "training__n_epochs",
+    type=int,
+    help="At most so many.  [default: 200]",
 )
-@click.option("--batch-size", "--batch_size", "training__batch_size", type=int)
-@click.option("--learning-rate", "--learning_rate", "training__learning_rate", type=float)
+@click.option(
+    "--batch-size",
+    "--batch_size",
+    "training__batch_size",
+    type=int,
+    help="Crops a step.  [default: 8]",
+)
+@click.option(
+    "--learning-rate",
+    "--learning_rate",
+    "training__learning_rate",
+    type=float,
+    help="Its peak.  [default: 0.005 from scratch, 0.001 from trained weights]",
+)
 @click.option("--seed", "training__seed", type=SEED, help="Of weights, order and crops.")
 @click.option(
     "--max-minutes",

@@ -79,14 +79,15 @@ def inspect_data(path: Path, layout: str | None = None, report: Report | None = 
         except DataError:
             # Already among the problems.
             continue
-    costs = policy_ceilings(truth for truth in truths if truth is not None)
+    known = [truth for truth in truths if truth is not None]
+    costs = policy_ceilings(known) if known else {}
     lines = [f"  {policy:<15} {score:.4f}" for policy, score in costs.items()]
     title = "score of a perfect model after flattening the overlaps (1 = nothing lost):"
     return Inspection(
         headline=describe(dataset),
         problems=found.problems,
         remarks=found.remarks,
-        table="\n".join([found.table(), "", title, *lines]),
+        table="\n".join([found.table(), "", title, *lines]) if known else "",
         facts={**found.to_dict(), "ceilings": costs},
     )
 

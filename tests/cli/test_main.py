@@ -49,6 +49,44 @@ def test_every_command_has_help_without_importing_torch():
         assert "Usage: cellflow" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("command", "option", "said"),
+    [
+        ("train", "training__n_epochs", "[default: {train.n_epochs}]"),
+        ("train", "training__batch_size", "[default: {train.batch_size}]"),
+        ("train", "training__learning_rate", "[default: {scratch} from scratch, {trained} from"),
+        ("predict", "cellprob_threshold", "or {dynamics.cellprob_threshold:g}."),
+        ("predict", "flow_threshold", "or {dynamics.flow_threshold:g}."),
+        ("predict", "min_size", "or {dynamics.min_size}."),
+        ("baseline", "training__iterations", "[default: {fit.iterations}]"),
+        ("baseline", "training__batch_size", "[default: {fit.batch_size}]"),
+        ("baseline", "training__learning_rate", "[default: {fit.learning_rate:g}]"),
+    ],
+)
+def test_defaults_in_help_texts_are_those_of_the_settings(command, option, said):
+    from cellflow.baselines.settings import FitSettings
+    from cellflow.config import DynamicsConfig, TrainingConfig
+    from cellflow.training.schedule import SCRATCH_RATE, TRAINED_RATE
+
+    texts = {one.name: one.help for one in options_of(command)}
+    expected = said.format(
+        train=TrainingConfig(), dynamics=DynamicsConfig(), fit=FitSettings(),
+        scratch=SCRATCH_RATE, trained=TRAINED_RATE,
+    )  # fmt: skip
+    assert expected in texts[option]
+
+
+def options_of(name):
+    """Give the options of a command, and of those below it."""
+    from cellflow_cli import cellflow
+
+    command = cellflow.get_command(click.Context(cellflow), name)
+    below = getattr(command, "commands", {}).values()
+    return [
+        one for each in (command, *below) for one in each.params if isinstance(one, click.Option)
+    ]
+
+
 def test_wrong_usage_is_exit_code_2_and_names_the_option():
     done = run("score", "--no-such-option")
     assert done.returncode == 2

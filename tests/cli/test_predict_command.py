@@ -44,6 +44,16 @@ def images(competition):
     return competition / "train"
 
 
+def test_that_no_image_has_a_cell_is_said_with_what_may_be_wrong(cellflow, model, images, tmp_path):
+    out = tmp_path / "o.csv"
+    done = cellflow("predict", images, "--model", model, "--out", out, "--diameter", 100_000)
+    assert done.code == 0
+    assert done.out.startswith("0 cells in 4 images")
+    assert "no cell in any image: is the diameter right (--diameter)" in done.err
+    done = cellflow("predict", images, "--model", model, "--out", tmp_path / "p.csv")
+    assert "no cell in any image" not in done.err
+
+
 def test_a_submission_has_a_row_for_every_image_and_passes_the_check(
     cellflow, model, images, tmp_path
 ):

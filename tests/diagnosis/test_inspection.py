@@ -34,6 +34,14 @@ def test_a_folder_is_reported_with_its_ceilings(competition):
     assert again["per_cell_type"]["cort"]["overlapping"] == 2
 
 
+def test_images_without_truth_have_no_ceilings(tmp_path, rng):
+    write_png(tmp_path / "a.png", rng.integers(0, 255, (20, 30), np.uint8))
+    found = inspect_data(tmp_path)
+    assert found.problems == (f"{tmp_path}: no image has truth",)
+    assert found.text() == f"{found.headline}\nproblem: {found.problems[0]}"
+    assert found.to_dict()["ceilings"] == {}
+
+
 def test_ids_without_an_image_and_images_without_an_id_are_told(competition):
     image = (competition / "train/a.png").read_bytes()
     (competition / "train/b.png").write_bytes(image)
