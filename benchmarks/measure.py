@@ -1,7 +1,7 @@
 """Functions timed in turns, so that a busy machine slows all of them.
 
-Import this first: it keeps torch's threads, which Cellpose uses for small operations, from spinning
-while another program holds a core. That favours Cellpose.
+Import this first: it lets torch's threads wait as cellflow's command line does, on both sides. That
+favours Cellpose, which sets nothing.
 """
 
 import gc
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+for name, value in {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}.items():
+    os.environ.setdefault(name, value)
 
 
 @dataclass(frozen=True)

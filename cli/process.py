@@ -10,17 +10,22 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 TOP_PAD = 64 * 2**20
 """Bytes that are asked of the system at once."""
 
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
+"""How threads wait. The second is for GNU's OpenMP, which is PyTorch's on Linux, and says there for
+how many rounds a thread looks before it sleeps, some ten microseconds."""
+
 
 def prepare() -> None:
     """Settle threads and memory; to be called before torch and Numba load.
 
     Notes
     -----
-    As many threads as the process may use processors, which wait without spinning; freed memory
-    is kept. What the user has set in the environment stands. The reasons, measured:
-    ``docs/decisions/0001-openmp-waits-passively.md`` and ``0002-freed-memory-is-kept.md``.
+    As many threads as the process may use processors, which hardly spin when they wait; freed
+    memory is kept. What the user has set in the environment stands. The reasons, measured:
+    ``docs/decisions/0001-openmp-hardly-spins.md`` and ``0002-freed-memory-is-kept.md``.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if not WAITING.keys() & os.environ.keys():
+        os.environ.update(WAITING)
     n_threads = n_processors_each()
     if n_threads < (os.cpu_count() or 1):
         # Both count processors by themselves, but not what a control group allows.

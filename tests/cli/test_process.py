@@ -28,7 +28,8 @@ print(pages() - before)
 
 
 def run(code, **environment):
-    own = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "OMP_", "GLIBC"))}
+    ours = ("MALLOC_", "OMP_", "GOMP_", "GLIBC")
+    own = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**own, **environment}, capture_output=True, text=True, check=True,
@@ -46,10 +47,17 @@ def test_the_users_own_settings_of_memory_stand():
     assert int(run(PAGES_CLEARED, MALLOC_ARENA_MAX="4")) > 10_000
 
 
-@pytest.mark.parametrize(("given", "found"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "x"}, "x")])
-def test_threads_wait_passively_unless_the_user_says_otherwise(given, found):
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({}, "PASSIVE 10000"),
+        ({"OMP_WAIT_POLICY": "active"}, "active None"),
+        ({"GOMP_SPINCOUNT": "7"}, "None 7"),
+    ],
+)
+def test_threads_hardly_spin_unless_the_user_says_otherwise(given, found):
     code = (
         "import os; from cellflow_cli.process import prepare; prepare();"
-        "print(os.environ['OMP_WAIT_POLICY'])"
+        "print(os.environ.get('OMP_WAIT_POLICY'), os.environ.get('GOMP_SPINCOUNT'))"
     )
     assert run(code, **given) == found
