@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cellflow.atomic import refuse_overwriting
 from cellflow.data.dataset import Entry
 from cellflow.data.entrance import open_dataset
 from cellflow.data.images import read_image
@@ -75,14 +76,19 @@ def show_images(
     Raises
     ------
     DataError
-        No image, two images of one name, masks that fit none of the images, two mask sources
-        for one side, or `out` is where the images lie.
+        No image, two images of one name, masks that fit none of the images, or two mask sources
+        for one side.
+    ConfigError
+        A picture would take the place of an image.
 
     Notes
     -----
     A sheet shows the prediction where there is one, else the truth. Images are read one by one.
     """
-    entries = _find_entries(sources, out)
+    entries = _find_entries(sources)
+    refuse_overwriting(
+        [entry.image_path for entry in entries.values()], [out / f"{name}.png" for name in entries]
+    )
     result = ShowResult()
     sides = _open_sides(masks, entries, result.remarks)
     sheets: dict[str, list[NDArray[np.uint8]]] = {}
@@ -108,7 +114,7 @@ def show_images(
     return result
 
 
-def _find_entries(sources: Iterable[Path], out: Path) -> dict[str, Entry]:
+def _find_entries(sources: Iterable[Path]) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     for source in sources:
         if source.is_dir() or source.suffix == ".json":
@@ -123,8 +129,6 @@ def _find_entries(sources: Iterable[Path], out: Path) -> dict[str, Entry]:
                     f"two images are named {entry.name}: {entries[entry.name].image_path} and "
                     f"{entry.image_path}; show them one after the other"
                 )
-            if entry.image_path.resolve() == (out / f"{entry.name}.png").resolve():
-                raise DataError(f"{out} holds the images themselves; choose another folder")
             entries[entry.name] = entry
     if not entries:
         raise DataError("no images to show")
@@ -200,11 +204,12 @@ def _draw(
 def _write_sheet(
     out: Path, kind: str, sheets: dict[str, list[NDArray[np.uint8]]], n_sheets: dict[str, int]
 ) -> None:
-    n_sheets[kind] = n_sheets.get(kind, 0) + 1
-    # A cell type comes from a table, and may hold signs that no file name can.
+    # A cell type comes from a table, and may hold signs that no file name can; two may then have
+    # one name, and go on counting together.
     file_name = re.sub(r"[^\w.-]+", "_", kind)
-    path = out / "gallery" / f"{file_name}_{n_sheets[kind]}.png"
-    gallery(path, f"{kind}, sheet {n_sheets[kind]}", sheets[kind])
+    number = n_sheets[file_name] = n_sheets.get(file_name, 0) + 1
+    path = out / "gallery" / f"{file_name}_{number}.png"
+    gallery(path, f"{kind}, sheet {number}", sheets[kind])
     sheets[kind] = []
 
 

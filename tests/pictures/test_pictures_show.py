@@ -5,7 +5,7 @@ from cellflow.data.images import read_image, write_label_tiff, write_png
 from cellflow.data.kaggle import KaggleImage, write_train_csv
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.submission import write_submission
-from cellflow.errors import DataError
+from cellflow.errors import ConfigError, DataError
 from cellflow.pictures.gallery import PER_SHEET
 from cellflow.pictures.show import show_images
 
@@ -67,6 +67,21 @@ def test_truth_and_prediction_stand_side_by_side_with_a_sheet_per_cell_type(imag
     show_images([images], tmp_path / "out", masks=[predicted, truth], colouring="matches", zoom=2)
     assert _panels(tmp_path / "out" / "a.png") == 3
     assert _drawn(tmp_path / "out" / "gallery") == [".._astro_1.png", "cort_1.png"]
+
+
+def test_cell_types_that_are_alike_as_file_names_keep_their_sheets(images, tmp_path):
+    kinds = {"a": "x/y", "b": "x_y", "é": "x/y"}
+    truth = tmp_path / "train.csv"
+    write_train_csv(
+        truth,
+        [
+            KaggleImage(name=name, masks=MASKS, metadata={"cell_type": kind})
+            for name, kind in kinds.items()
+        ],
+    )
+    shown = show_images([images], tmp_path / "out", masks=[truth])
+    assert _drawn(tmp_path / "out" / "gallery") == ["x_y_1.png", "x_y_2.png"]
+    assert shown.n_sheets == 2
 
 
 @pytest.mark.parametrize("ending", ["", "_masks", "_cp_masks"])
@@ -142,7 +157,9 @@ def test_wrong_images_are_refused_with_a_reason(images, tmp_path):
         show_images([tmp_path / "nowhere"], tmp_path / "out")
     with pytest.raises(DataError, match="two images are named a"):
         show_images([images, images / "a.png"], tmp_path / "out")
-    with pytest.raises(DataError, match="holds the images themselves"):
+    before = (images / "a.png").read_bytes()
+    with pytest.raises(ConfigError, match=r"a\.png: is read by this very command"):
         show_images([images], images)
+    assert (images / "a.png").read_bytes() == before
     with pytest.raises(DataError, match="no images to show"):
         show_images([], tmp_path / "out")
