@@ -1,10 +1,10 @@
-"""Run every benchmark and write `benchmarks/RESULTS.md`: machine, versions, commit, tables.
+"""Run the benchmarks and write `benchmarks/RESULTS.md`: machine, versions, commit, tables.
 
     make bench
-    python benchmarks/everything.py benchmarks/RESULTS-avx2.md
+    python benchmarks/everything.py benchmarks/RESULTS-amx.md network training
 
-Takes about twenty minutes on two processor cores; nothing else should run meanwhile. The network's
-part needs the model that `make demo` leaves in `runs/demo`.
+All of them take about twenty minutes on two processor cores; nothing else should run meanwhile. The
+network's part needs the model that `make demo` leaves in `runs/demo`.
 """
 
 import datetime
@@ -23,7 +23,10 @@ SCRIPTS = ("targets", "dynamics", "rle", "read_kaggle", "score", "network", "lar
 def main() -> None:
     """Run the scripts one after the other, each in a fresh process."""
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "RESULTS.md"
-    if not DEMO_MODEL.exists():
+    scripts = sys.argv[2:] or SCRIPTS
+    if unknown := set(scripts) - set(SCRIPTS):
+        sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(SCRIPTS)}")
+    if "network" in scripts and not DEMO_MODEL.exists():
         sys.exit(f"{DEMO_MODEL} is missing; run `make demo` first")
     report = machine_report()
     facts = {key: report[key] for key in report if not key.startswith(("weights", "kernel"))}
@@ -44,7 +47,7 @@ def main() -> None:
         "|---|---|",
         *(f"| {name} | {value} |" for name, value in facts.items()),
     ]
-    for name in SCRIPTS:
+    for name in scripts:
         print(name, file=sys.stderr)
         done = subprocess.run(
             [sys.executable, HERE / f"{name}.py"], capture_output=True, text=True, check=False

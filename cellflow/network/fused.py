@@ -7,6 +7,7 @@ it normalise, when that is a convolution too: of 1×1 pixels, each feature map b
 """
 
 import copy
+import platform
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +21,14 @@ from cellflow.network.upsampling import doubling_kernel
 
 
 def can_fuse(device: torch.device) -> bool:
-    """Tell whether oneDNN computes the convolutions of a device."""
-    return device.type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    """Tell whether oneDNN computes the convolutions of a device, with kernels of its own.
+
+    Notes
+    -----
+    Those are for x86. On ARM it hands convolutions on, and what it fuses there was not measured.
+    """
+    is_x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return device.type == "cpu" and is_x86 and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 
 
 class FusedNetwork:

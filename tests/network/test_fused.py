@@ -8,11 +8,13 @@ from used_network import used_network
 
 from cellflow.inference import compilation
 from cellflow.inference.compilation import plain_forward
+from cellflow.network import fused
 from cellflow.network.cpnet import silence_style
 from cellflow.network.fused import FusedNetwork, can_fuse
 from cellflow.network.upsampling import delay_upsampling
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.skipif(not can_fuse(CPU), reason="no oneDNN of x86")
 CHANNELS = {"two levels": (4, 8), "four levels": (4, 8, 16, 24)}
 
 
@@ -93,4 +95,18 @@ def test_where_nothing_is_fused_the_layers_give_the_same(monkeypatch, dtype):
     limit = 1e-5 if dtype is torch.float32 else 0.02
     for found, wanted in zip(fused(images), layers(images), strict=True):
         assert relative_error(found, wanted) < limit
-    assert not can_fuse(torch.device("cuda"))
+
+
+@pytest.mark.parametrize(
+    ("machine", "device", "expected"),
+    [
+        ("x86_64", "cpu", True),
+        ("AMD64", "cpu", True),
+        ("arm64", "cpu", False),
+        ("x86_64", "cuda", False),
+    ],
+)
+def test_only_a_cpu_of_x86_fuses(monkeypatch, machine, device, expected):
+    monkeypatch.setattr(fused.platform, "machine", lambda: machine)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    assert can_fuse(torch.device(device)) is expected
