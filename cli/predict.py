@@ -136,8 +136,6 @@ def command(images: tuple[Path, ...], outputs: tuple[Path, ...], **options: Any)
     click.echo(f"{found}: {where}")
     if result.n_images and not result.n_cells:
         click.echo(f"no cell in any image: {ADVICE}", err=True)
-    if result.n_images and not result.n_cells:
-        click.echo(f"no cell in any image: {ADVICE}", err=True)
     if result.failures:
         tried = counted(result.n_images + len(result.failures), "image")
         raise DataError(f"{len(result.failures)} of {tried} could not be done")

@@ -29,8 +29,8 @@ class InferenceConfig:
     tile_overlap: float = 0.1
     """Smallest share of a tile that its neighbour covers too; Cellpose's own."""
     batch_size: int | None = None
-    """Tiles per forward pass; bounds the memory. None = 8; on a CPU 4, whose feature maps need
-    less new memory (docs/decisions/0002-freed-memory-is-kept.md)."""
+    """Tiles per forward pass; bounds the memory. None = 16 on CUDA, 8 on MPS; on a CPU 4, or one
+    for each thread where there are more."""
     precision: Precision = "auto"
     """auto = bfloat16 where the device computes it natively, and a tile of the first image shows
     that the network says the same in it (cellflow/inference/precision_gate.py); else float32."""

@@ -48,13 +48,15 @@ def plain_forward(network: CPnet, device: torch.device, dtype: torch.dtype) -> F
     dtype : torch.dtype
         Of the convolutions.
     """
-    if can_fuse(device):
+    if can_fuse(device, dtype):
         return FusedNetwork(network, dtype)
     return _layer_by_layer(_lean(network, device), device, dtype)
 
 
 def _lean(network: CPnet, device: torch.device) -> CPnet:
-    return delay_upsampling(absorb_norms(copy.deepcopy(network)), device)
+    # Absorbed on the processor, in float64, which Apple's GPUs do not have.
+    absorbed = absorb_norms(copy.deepcopy(network).cpu())
+    return delay_upsampling(absorbed, device).to(device, memory_format=torch.channels_last)
 
 
 def _layer_by_layer(

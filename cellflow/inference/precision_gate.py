@@ -1,10 +1,8 @@
-"""Whether a network shall run in bfloat16: measured on one of the user's own tiles.
+"""Whether a network may run in bfloat16: measured on one of the user's own tiles.
 
 A well-trained network says the same in both types; one that has learnt little has small outputs,
 of which rounding is a larger part (docs/log.md).
 """
-
-import time
 
 import torch
 
@@ -38,22 +36,6 @@ def least_correlation(exact: Forward, rounded: Forward, tile: torch.Tensor) -> f
     a, b = (_centred(output[0].double().flatten(1)) for output in (one, other))
     correlations = (a * b).sum(dim=1) / (a.norm(dim=1) * b.norm(dim=1))
     return float(torch.nan_to_num(correlations, nan=0.0).min())
-
-
-def time_ratio(exact: Forward, rounded: Forward, tile: torch.Tensor) -> float:
-    """Give how many times as long the second takes for a tile on a CPU; both have run before.
-
-    Notes
-    -----
-    The quicker of two passes each, in turns, since other programs only make one slower.
-    """
-    seconds: dict[Forward, float] = {}
-    for forward in (exact, rounded, exact, rounded):
-        started = time.perf_counter()
-        forward(tile)
-        spent = time.perf_counter() - started
-        seconds[forward] = min(spent, seconds.get(forward, spent))
-    return seconds[rounded] / seconds[exact]
 
 
 def _centred(rows: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,6 @@ from cellflow.inference.precision_gate import (
     LEAST_CORRELATION,
     least_correlation,
     richest_tile,
-    time_ratio,
 )
 from cellflow.inference.tiles import (
     TileAverage,
@@ -30,11 +29,7 @@ from cellflow.inference.tiles import (
 )
 from cellflow.network.cpnet import N_INPUTS, N_OUTPUTS, CPnet
 from cellflow.network.devices import is_out_of_memory
-from cellflow.network.precision import (
-    PrecisionChoice,
-    choose_precision,
-    has_bfloat16_matrices,
-)
+from cellflow.network.precision import PrecisionChoice, choose_precision
 from cellflow.records import Shape
 
 Result = TypeVar("Result")
@@ -64,8 +59,9 @@ class TileRunner:
 
     Notes
     -----
-    Memory holds one batch of feature maps, and the image and its output at the network's
-    resolution. On a GPU nothing waits: what is returned is still being computed.
+    Memory holds the feature maps of one batch, on a CPU of one tile for each thread (100 MB each in
+    float32), and the image and its output at the network's resolution. On a GPU nothing waits: what
+    is returned is still being computed.
 
     When the memory of the device runs out, the batch is halved, and stays so.
 
@@ -101,7 +97,7 @@ class TileRunner:
         return longest_side(n_tiles, self._settings.tile_size, self._settings.tile_overlap)
 
     def settle_precision(self, image: torch.Tensor) -> str:
-        """Keep bfloat16 only if it gives the same as float32 on a tile of this image, and sooner.
+        """Keep bfloat16 only if it gives the same as float32 on a tile of this image.
 
         Parameters
         ----------
@@ -118,19 +114,15 @@ class TileRunner:
             return ""
         padded, grid = self._padded(image)
         tile = richest_tile(cut_tiles(padded, grid)).contiguous(memory_format=torch.channels_last)
-        exact, rounded = plain_forward(self.network, self.device, torch.float32), self._plain
-        correlation = self._within_memory(grid, lambda: least_correlation(exact, rounded, tile))
+        exact = plain_forward(self.network, self.device, torch.float32)
+        found = self._within_memory(grid, lambda: least_correlation(exact, self._plain, tile))
         self.is_settled = True
-        if correlation < LEAST_CORRELATION:
-            reason = f"bfloat16 correlates at {correlation:.4f} with it, below {LEAST_CORRELATION}"
-        elif has_bfloat16_matrices(self.device):
+        if found >= LEAST_CORRELATION:
             return ""
-        else:
-            ratio = self._within_memory(grid, lambda: time_ratio(exact, rounded, tile))
-            if ratio <= 1:
-                return ""
-            reason = f"bfloat16 takes {ratio:.1f} times as long on this {self.device.type}"
-        self.precision = PrecisionChoice(dtype=torch.float32, reason=reason)
+        self.precision = PrecisionChoice(
+            dtype=torch.float32,
+            reason=f"bfloat16 correlates at {found:.4f} with it, below {LEAST_CORRELATION}",
+        )
         self._plain = exact
         return f"precision: {self.precision}"
 

@@ -20,13 +20,16 @@ from cellflow.network.side_by_side import side_by_side
 from cellflow.network.upsampling import doubling_kernel
 
 
-def can_fuse(device: torch.device) -> bool:
-    """Tell whether oneDNN computes the convolutions of a device, with kernels of its own.
+def can_fuse(device: torch.device, dtype: torch.dtype) -> bool:
+    """Tell whether oneDNN computes convolutions of this type on a device, with its own kernels.
 
     Notes
     -----
     Those are for x86. On ARM it hands convolutions on, and what it fuses there was not measured.
+    For bfloat16 they need AVX-512.
     """
+    if dtype is torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return False
     is_x86 = platform.machine().lower() in ("x86_64", "amd64")
     return device.type == "cpu" and is_x86 and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 

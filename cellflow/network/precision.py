@@ -45,32 +45,22 @@ def choose_precision(requested: Precision, device: torch.device) -> PrecisionCho
 
 
 def has_native_bfloat16(device: torch.device) -> bool:
-    """Tell whether the device reports matrix or vector instructions for bfloat16.
+    """Tell whether the device reports instructions for bfloat16 that are quicker than float32's.
 
     Notes
     -----
-    CUDA: compute capability 8.0 (Ampere) or above. CPU: AVX512-BF16 or AMX, as torch 2.13 and
-    later report them; with an older torch the answer is no.
+    CUDA: compute capability 8.0 (Ampere) or above. CPU: AMX, or AVX512-BF16, which takes half of
+    float32's time on AMD's processors and 1.4 times as much on an Intel one (docs/log.md); as torch
+    2.13 and later report them, with an older torch the answer is no. It is not timed: parts of a
+    run, or a run that is continued, must not choose differently.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
-        capabilities = torch.cpu.get_capabilities()
-        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+        found = torch.cpu.get_capabilities()
+        is_intel = "intel" in str(found.get("cpu_name", "")).lower()
+        return bool(found.get("amx_bf16") or (found.get("avx512_bf16") and not is_intel))
     return False
-
-
-def has_bfloat16_matrices(device: torch.device) -> bool:
-    """Tell whether bfloat16 has units of its own, so that it is quicker than float32 for sure.
-
-    Notes
-    -----
-    On a CPU: AMX. AVX512-BF16 alone computes in the vector units of float32; there processors
-    differ, and bfloat16 may take longer (docs/log.md).
-    """
-    if device.type != "cpu":
-        return has_native_bfloat16(device)
-    return has_native_bfloat16(device) and bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 @contextmanager

@@ -1,16 +1,11 @@
 """bfloat16 is kept only where it says the same as float32."""
 
-import re
-import time
-
 import numpy as np
 import pytest
 import torch
 
-from cellflow.inference import tile_runner
-from cellflow.inference.compilation import plain_forward
 from cellflow.inference.plan import settle_precision
-from cellflow.inference.precision_gate import least_correlation, richest_tile, time_ratio
+from cellflow.inference.precision_gate import least_correlation, richest_tile
 from cellflow.network import precision
 
 BIAS = 300.0
@@ -21,7 +16,6 @@ BIAS = 300.0
 def native_bfloat16(monkeypatch):
     """Every device says that it computes bfloat16; a processor without it emulates it."""
     monkeypatch.setattr(precision, "has_native_bfloat16", lambda device: True)
-    monkeypatch.setattr(tile_runner, "has_bfloat16_matrices", lambda device: True)
 
 
 @pytest.fixture
@@ -54,35 +48,6 @@ def test_a_network_that_bfloat16_would_spoil_runs_in_float32(native_bfloat16, ti
     assert "float32 (bfloat16 correlates at 0." in said
     assert model.dtypes == ("torch.float32",)
     np.testing.assert_array_equal(model.flow_field(image).flows, expected.flows)
-
-
-@pytest.mark.parametrize(("slower", "dtype"), [(0.02, "torch.float32"), (0.0, "torch.bfloat16")])
-def test_bfloat16_without_units_of_its_own_must_be_quicker(
-    native_bfloat16, tiny_model, image, monkeypatch, slower, dtype
-):
-    monkeypatch.setattr(tile_runner, "has_bfloat16_matrices", lambda device: False)
-    model = tiny_model(change=loud, precision="auto")
-    runner = model.members[0].runner
-    rounded = runner._plain
-    runner._plain = lambda tile: (time.sleep(slower), rounded(tile))[1]
-    exact = plain_forward(runner.network, runner.device, torch.float32)
-    monkeypatch.setattr(
-        tile_runner, "plain_forward", lambda *_: lambda tile: (time.sleep(0.01), exact(tile))[1]
-    )
-    said = model.settle_precision(image)
-    assert model.dtypes == (dtype,)
-    if slower:
-        assert re.fullmatch(
-            r"precision: float32 \(bfloat16 takes \d\.\d times as long .*\)", said[0]
-        )
-    else:
-        assert said == []
-
-
-def test_the_quicker_of_two_passes_counts():
-    waits = {"exact": [0.03, 0.01], "rounded": [0.02, 0.05]}
-    exact, rounded = ((lambda tile, name=name: time.sleep(waits[name].pop())) for name in waits)
-    assert time_ratio(exact, rounded, torch.zeros(1)) == pytest.approx(2, rel=0.3)
 
 
 def test_the_first_image_decides_when_nothing_did_before(native_bfloat16, tiny_model, image):

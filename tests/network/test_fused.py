@@ -14,7 +14,8 @@ from cellflow.network.fused import FusedNetwork, can_fuse
 from cellflow.network.upsampling import delay_upsampling
 
 CPU = torch.device("cpu")
-pytestmark = pytest.mark.skipif(not can_fuse(CPU), reason="no oneDNN of x86")
+float32 = pytest.mark.skipif(not can_fuse(CPU, torch.float32), reason="no oneDNN of x86")
+bfloat16 = pytest.mark.skipif(not can_fuse(CPU, torch.bfloat16), reason="no oneDNN with AVX-512")
 CHANNELS = {"two levels": (4, 8), "four levels": (4, 8, 16, 24)}
 
 
@@ -31,6 +32,7 @@ def relative_error(found, expected):
     return ((found - expected).norm() / expected.norm()).item()
 
 
+@float32
 @pytest.mark.parametrize("channels", CHANNELS.values(), ids=CHANNELS)
 @pytest.mark.parametrize("size", [(32, 32), (40, 56), (8, 104)])
 def test_outputs_and_styles_are_those_of_cellposes_layers(channels, size):
@@ -42,17 +44,19 @@ def test_outputs_and_styles_are_those_of_cellposes_layers(channels, size):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
+@bfloat16
 def test_bfloat16_is_no_further_from_float32_than_layer_by_layer(monkeypatch):
     network, images = a_network((8, 16, 32)), some_images(2, 2, 64, 64)
     exact = FusedNetwork(network, torch.float32)(images)
     fused = FusedNetwork(network, torch.bfloat16)(images)
-    monkeypatch.setattr(compilation, "can_fuse", lambda _: False)
+    monkeypatch.setattr(compilation, "can_fuse", lambda *_: False)
     layers = plain_forward(network, CPU, torch.bfloat16)(images)
     for found, other, wanted in zip(fused, layers, exact, strict=True):
         assert 0 < relative_error(found, wanted) <= 1.1 * relative_error(other, wanted)
         assert relative_error(found, wanted) < 0.02
 
 
+@float32
 def test_each_image_has_its_own_style():
     network, images = a_network(), some_images(2, 2, 32, 32)
     together = FusedNetwork(network, torch.float32)(images)
@@ -63,6 +67,7 @@ def test_each_image_has_its_own_style():
     assert relative_error(together[1][:1], together[1][1:]) > 0.01
 
 
+@float32
 def test_a_network_without_style_and_one_that_doubles_late_are_the_same_too():
     network, images = a_network((4, 8, 16, 24)), some_images(1, 2, 32, 48)
     silence_style(network)
@@ -74,6 +79,7 @@ def test_a_network_without_style_and_one_that_doubles_late_are_the_same_too():
         )
 
 
+@float32
 def test_the_weights_are_a_copy_and_the_network_stays_as_it_is():
     network, images = a_network(), some_images(1, 2, 32, 32)
     before = copy.deepcopy(network.state_dict())
@@ -85,12 +91,15 @@ def test_the_weights_are_a_copy_and_the_network_stays_as_it_is():
     assert torch.equal(fused(images)[0], expected)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "dtype",
+    [pytest.param(torch.float32, marks=float32), pytest.param(torch.bfloat16, marks=bfloat16)],
+)
 def test_where_nothing_is_fused_the_layers_give_the_same(monkeypatch, dtype):
     network, images = a_network(), some_images(2, 2, 32, 32)
     fused = plain_forward(network, CPU, dtype)
     assert isinstance(fused, FusedNetwork)
-    monkeypatch.setattr(compilation, "can_fuse", lambda _: False)
+    monkeypatch.setattr(compilation, "can_fuse", lambda *_: False)
     layers = plain_forward(network, CPU, dtype)
     limit = 1e-5 if dtype is torch.float32 else 0.02
     for found, wanted in zip(fused(images), layers(images), strict=True):
@@ -109,4 +118,12 @@ def test_where_nothing_is_fused_the_layers_give_the_same(monkeypatch, dtype):
 def test_only_a_cpu_of_x86_fuses(monkeypatch, machine, device, expected):
     monkeypatch.setattr(fused.platform, "machine", lambda: machine)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
-    assert can_fuse(torch.device(device)) is expected
+    assert can_fuse(torch.device(device), torch.float32) is expected
+
+
+def test_bfloat16_is_computed_layer_by_layer_where_onednn_has_it_not(monkeypatch):
+    monkeypatch.setattr(fused.torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    network, images = a_network(), some_images(1, 2, 32, 32)
+    assert not can_fuse(CPU, torch.bfloat16)
+    found = plain_forward(network, CPU, torch.bfloat16)(images)[0]
+    assert relative_error(found, plain_forward(network, CPU, torch.float32)(images)[0]) < 0.02

@@ -47,16 +47,31 @@ def test_too_few_items_have_all_threads_one_after_the_other(threads, n_threads, 
     assert side_by_side(who, range(n_items)) == [(here, n_threads)] * n_items
 
 
-def test_an_error_reaches_the_caller(threads):
+def test_threads_that_begin_later_have_all_threads(threads):
+    threads(4)
+    side_by_side(who, range(4))
+    later = []
+    other = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    other.start()
+    other.join()
+    assert later == [4]
+
+
+def test_after_an_error_nothing_goes_on(threads):
     threads(2)
+    begun, done = [], []
 
     def fail(item):
-        if item == 1:
+        begun.append(item)
+        if item == 0:
             raise torch.OutOfMemoryError("no more")
-        return item
+        time.sleep(0.1)
+        done.append(item)
 
     with pytest.raises(torch.OutOfMemoryError, match="no more"):
-        side_by_side(fail, range(3))
+        side_by_side(fail, range(8))
+    assert sorted(done) == sorted(begun)[1:]
+    assert len(begun) < 8
     assert side_by_side(str, range(3)) == ["0", "1", "2"]
 
 

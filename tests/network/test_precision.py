@@ -1,0 +1,31 @@
+"""Which devices compute bfloat16, by what they report."""
+
+import pytest
+import torch
+
+from cellflow.network.precision import choose_precision, has_native_bfloat16
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("reported", "expected"),
+    [
+        ({"amx_bf16": True, "avx512_bf16": True, "cpu_name": "Intel Xeon"}, True),
+        ({"amx_bf16": False, "avx512_bf16": True, "cpu_name": "AMD EPYC 9R45"}, True),
+        ({"amx_bf16": False, "avx512_bf16": True, "cpu_name": "Intel Xeon"}, False),
+        ({"avx512_bf16": False, "cpu_name": "AMD EPYC 7R13"}, False),
+        ({}, False),
+    ],
+)
+def test_a_cpu_has_bfloat16_where_it_is_quicker(monkeypatch, reported, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: reported)
+    assert has_native_bfloat16(CPU) is expected
+    chosen = choose_precision("auto", CPU)
+    assert (chosen.dtype is torch.bfloat16) is expected
+    assert choose_precision("bfloat16", CPU).dtype is torch.bfloat16
+
+
+def test_an_older_torch_reports_nothing(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert not has_native_bfloat16(CPU)
