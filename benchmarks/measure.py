@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-for name, value in {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}.items():
-    os.environ.setdefault(name, value)
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
+if not WAITING.keys() & os.environ.keys():
+    os.environ.update(WAITING)
 
 
 @dataclass(frozen=True)

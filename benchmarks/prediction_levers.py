@@ -102,6 +102,8 @@ def jobs_of(options: argparse.Namespace) -> list[tuple[Model, Entry]]:
         pairs = zip(map(Model.joined, rounds), folds, strict=False)
         owner = {name: model for model, fold in pairs for name in fold.validation}
         entries = [entry for entry in entries if entry.name in owner]
+    if not entries:
+        sys.exit(f"{options.data}: no annotated image that a model may be shown")
     step = max(1, len(entries) // (options.images or len(entries)))
     return [(owner[entry.name], entry) for entry in entries[::step][: options.images]]
 

@@ -5,14 +5,14 @@ import sys
 
 from cellflow.processors import n_processors_each
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
 """glibc's numbers for `mallopt` (malloc.h)."""
 TOP_PAD = 64 * 2**20
 """Bytes that are asked of the system at once."""
 
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
 """How threads wait. The second is for GNU's OpenMP, which is PyTorch's on Linux, and says there for
-how many rounds a thread looks before it sleeps, some ten microseconds."""
+how many rounds a thread looks before it sleeps, a tenth of a millisecond."""
 
 
 def prepare() -> None:
@@ -54,5 +54,5 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
-    settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_TOP_PAD, TOP_PAD))
+    settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_TOP_PAD, TOP_PAD), (M_ARENA_MAX, 1))
     return all(mallopt(*setting) == 1 for setting in settings)

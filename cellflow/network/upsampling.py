@@ -34,9 +34,9 @@ def delay_upsampling(network: CPnet, device: torch.device) -> CPnet:
 
     Notes
     -----
-    Done on a CPU, where it takes an eighth off a tile and a tenth to a seventh off a training step
-    (docs/log.md). On a GPU it was not measured, and the network stays as it is. So does one for
-    which it was done before.
+    Done on a CPU, where it takes a tenth to a seventh off a training step and an eighth off a tile
+    (docs/log.md); `FusedNetwork` does the same by itself. On a GPU it was not measured, and the
+    network stays as it is. So does one for which it was done before.
     """
     doubling = network.upsample.upsampling
     if device.type != "cpu" or isinstance(doubling, nn.Identity):
