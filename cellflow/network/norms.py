@@ -25,8 +25,8 @@ def absorb_norms(network: CPnet) -> CPnet:
     -----
     Of the 41 normalisations of Cellpose's network 16 go: those before a projection (1×1, so that
     padding does not matter), and those behind the first convolution of each pair in a downwards
-    block. The others stand between a sum or a pooling and a ReLU. Saved 4 % of the network's time on a
-    CPU, where `FusedNetwork` now goes further; on a GPU it was not measured.
+    block. The others stand between a sum or a pooling and a ReLU. Saved 4 % of the network's time
+    on a CPU, where `FusedNetwork` now goes further; on a GPU it was not measured.
     """
     network.eval()
     for block in network.modules():
