@@ -130,8 +130,6 @@ def variants_of(levers: tuple[str, ...], n_models: int) -> dict[str, Change]:
         alone |= {
             f"{n} models": partial(Model.with_passes, n_models=n) for n in range(2, n_models + 1)
         }
-        if n_models > 1:
-            alone[f"{n_models} models, 8 views"] = partial(changed, views=8)
     return {"default": first, **alone}
 
 
