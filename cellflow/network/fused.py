@@ -13,11 +13,15 @@ from typing import Any
 
 import torch
 from torch.nn import functional
+from torch.torch_version import TorchVersion
 
 from cellflow.network.cpnet import CPnet, resdown, resup
 from cellflow.network.norms import norm_before, norm_behind, slope_and_shift
 from cellflow.network.side_by_side import side_by_side
 from cellflow.network.upsampling import doubling_kernel
+
+FIRST_TORCH = "2.13"
+"""Release of PyTorch from which on layers are fused."""
 
 
 def can_fuse(device: torch.device, dtype: torch.dtype) -> bool:
@@ -26,12 +30,14 @@ def can_fuse(device: torch.device, dtype: torch.dtype) -> bool:
     Notes
     -----
     Those are for x86. On ARM it hands convolutions on, and what it fuses there was not measured.
-    For bfloat16 they need AVX-512.
+    For bfloat16 they need AVX-512. The functions are not public; with an older PyTorch they were
+    not tried.
     """
-    if dtype is torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return False
     is_x86 = platform.machine().lower() in ("x86_64", "amd64")
-    return device.type == "cpu" and is_x86 and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    is_new = TorchVersion(torch.__version__) >= FIRST_TORCH
+    if device.type != "cpu" or not (is_x86 and is_new and torch.backends.mkldnn.is_available()):  # type: ignore[no-untyped-call]
+        return False
+    return dtype is torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class FusedNetwork:

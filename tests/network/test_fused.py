@@ -121,6 +121,11 @@ def test_only_a_cpu_of_x86_fuses(monkeypatch, machine, device, expected):
     assert can_fuse(torch.device(device), torch.float32) is expected
 
 
+def test_an_older_torch_keeps_the_layers(monkeypatch):
+    monkeypatch.setattr(fused.torch, "__version__", torch.torch_version.TorchVersion("2.12.1+cpu"))
+    assert not can_fuse(CPU, torch.float32)
+
+
 def test_bfloat16_is_computed_layer_by_layer_where_onednn_has_it_not(monkeypatch):
     monkeypatch.setattr(fused.torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
     network, images = a_network(), some_images(1, 2, 32, 32)
