@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
+from cellflow_cli.process import WAITING
+
 if not WAITING.keys() & os.environ.keys():
     os.environ.update(WAITING)
 
