@@ -84,7 +84,7 @@ def compared_images(
         fate = "counted as without prediction" if all_truth else "left out"
         remarks.append(
             f"{counted(len(uncovered), 'image')} of the truth in no entry, {fate}: "
-            f"{some(uncovered)}"
+            f"{some(uncovered)}" + (_EMPTY_HINT if without_empty and not all_truth else "")
         )
     return [image for image in truth if all_truth or image in common], remarks
 

@@ -151,7 +151,11 @@ def _without_truth(
 
 def _of_one(output: MethodOutput, truth: Truth, settings: ComparisonConfig, seed: int) -> Subject:
     """Score a single method as a comparison would."""
-    names, remarks = compared_images(list(truth), {output.name: output.detections.keys()})
+    names, remarks = compared_images(
+        list(truth),
+        {output.name: output.detections.keys()},
+        without_empty=() if output.lists_empty else [output.name],
+    )
     covered = {name: truth[name] for name in names}
     folds = image_folds(covered, settings.n_folds, np.random.default_rng(seed))
     prepared = prepare(output, covered, folds, settings)

@@ -48,3 +48,10 @@ def test_a_file_that_cannot_list_empty_images_is_given_a_hint():
         compared_images(TRUTH, covered, without_empty=["y"])
     with pytest.raises(SubmissionError, match=r"images that all have$"):
         compared_images(TRUTH, covered, without_empty=["x"])
+
+
+def test_images_that_no_list_of_results_has_may_be_empty_ones():
+    _, remarks = compared_images(TRUTH, {"x": ["a", "b"]}, without_empty=["x"])
+    assert remarks[0].startswith("2 images of the truth in no entry, left out: c, d; if nothing")
+    _, remarks = compared_images(TRUTH, {"x": ["a", "b"]}, all_truth=True, without_empty=["x"])
+    assert remarks[0].endswith("counted as without prediction: c, d")

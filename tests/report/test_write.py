@@ -202,6 +202,15 @@ def test_a_single_method_of_any_kind_is_scored_with_truth(folder, tmp_path):
     one = Page(tmp_path / "r.html")
     assert "labels</bdi> scores 1.000 on 2 images" in one.html
     assert "2 images of the truth in no entry, left out" in one.shown
+    assert "if nothing was found there" not in one.shown
+
+
+def test_a_list_of_results_scored_alone_says_that_images_may_be_empty_ones(folder, tmp_path):
+    box = [[5, 5, 15, 5, 15, 15, 5, 15]]
+    result = {"image_id": "b", "category_id": 1, "segmentation": box, "score": 0.9}
+    (tmp_path / "found.json").write_text(json.dumps([result]))
+    report_predictions(tmp_path / "r.html", [tmp_path / "found.json"], truth=folder / "train.csv")
+    assert "if nothing was found there, --image-names tells so" in Page(tmp_path / "r.html").shown
 
 
 def test_equal_input_gives_equal_bytes(folder, submissions, tmp_path):
