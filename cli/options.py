@@ -111,7 +111,7 @@ def config_from(
 
 
 def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--out``, ``--as`` and ``--cells``: where found cells go, and in which format."""
+    """Add where found cells go, and in which format: ``--out``, ``--as`` and the two tables."""
     out = click.option(
         "--out",
         "outputs",
@@ -132,7 +132,12 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--cells",
         type=PATH,
         callback=must_end(".csv"),
-        help="Also write a CSV with area, diameter, score of each cell; an image without cells has "
-        "no row.",
+        help="Also write a CSV with area, diameter, score of each cell.",
     )
-    return out(folder_format(cells(function)))
+    counts = click.option(
+        "--counts",
+        type=PATH,
+        callback=must_end(".csv"),
+        help="Also write a CSV with count, confluence, sizes of each image, also of empty ones.",
+    )
+    return out(folder_format(cells(counts(function))))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cellflow._version import __version__
+from cellflow.atomic import refuse_overwriting
 from cellflow.baselines.baseline_model import Baseline
 from cellflow.data.exports import FolderFormat, check_target
 from cellflow.data.images import read_image
@@ -26,6 +27,7 @@ def predict_images(
     *,
     folder_format: FolderFormat = "tif",
     cells: Path | None = None,
+    counts: Path | None = None,
     overlays: Path | None = None,
     restart: bool = False,
     report: Report = lambda step, numbers: None,
@@ -35,7 +37,7 @@ def predict_images(
     Parameters
     ----------
     baseline : Baseline
-    images, outputs, folder_format, cells, overlays, restart, report
+    images, outputs, folder_format, cells, counts, overlays, restart, report
         As for `predict_folder`.
 
     Raises
@@ -45,11 +47,14 @@ def predict_images(
     ModelError
         An interrupted run was with another model or other settings; or memory ran out.
     ConfigError
-        An output cannot be written.
+        An output cannot be written or is an image.
     """
     check_names(images)
     for output in outputs:
         check_target(output, folder_format, len(images))
+    refuse_overwriting(images, [*outputs, *(path for path in (cells, counts) if path is not None)])
+    if overlays is not None:
+        refuse_overwriting(images, [overlays / f"{path.stem}.png" for path in images])
     store = Store(partial_folder(outputs[0]))
     if restart:
         store.remove()
@@ -67,6 +72,7 @@ def predict_images(
         outputs,
         folder_format=folder_format,
         cells=cells,
+        counts=counts,
         n_resumed=len(images) - len(left),
         failures=failures,
     )

@@ -10,7 +10,6 @@ folder, ``roi``  one ImageJ zip an image
 ===============  ==========================================================
 """
 
-import csv
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,16 +30,6 @@ from cellflow.records import Prediction
 
 FolderFormat = Literal["tif", "seg", "roi"]
 SUFFIXES = (".csv", ".json", ".zip")
-CELL_COLUMNS = (
-    "image",
-    "cell",
-    "area_px",
-    "equivalent_diameter_px",
-    "center_y_px",
-    "center_x_px",
-    "score",
-    "image_confluence",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,21 +129,6 @@ def write_rois(path: Path, labels: NDArray[np.int32]) -> None:
                 archive.writestr(f"cell-{label:04d}.roi", region.tobytes())
 
 
-def write_cells(path: Path, found: Iterable[Found]) -> None:
-    """Write one row a cell: where it is, how large, how sure.
-
-    Notes
-    -----
-    The equivalent diameter is that of a disc of the cell's area, ``2 sqrt(area / pi)``;
-    confluence is the share of the image that cells cover, the same in all rows of an image.
-    """
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(CELL_COLUMNS)
-        for one in found:
-            writer.writerows(_cell_rows(one.prediction))
-
-
 def inner_border(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Tell which pixels of cells touch, by a side, another label or the background."""
     border = np.zeros(labels.shape, bool)
@@ -242,26 +216,3 @@ def _write_coco_results(path: Path, found: Iterable[Found]) -> None:
                 file.write(separator + to_json(entry, indent=None))
                 separator = ",\n"
         file.write("\n]\n")
-
-
-def _cell_rows(prediction: Prediction) -> list[tuple[object, ...]]:
-    labels = prediction.labels
-    flat = labels.ravel()
-    areas = np.bincount(flat, minlength=1)
-    rows, columns = np.indices(labels.shape)
-    centers_y = np.bincount(flat, rows.ravel()) / np.maximum(areas, 1)
-    centers_x = np.bincount(flat, columns.ravel()) / np.maximum(areas, 1)
-    confluence = round(float((labels > 0).mean()), 5)
-    return [
-        (
-            prediction.name,
-            label,
-            int(areas[label]),
-            round(2 * float(np.sqrt(areas[label] / np.pi)), 3),
-            round(float(centers_y[label]), 2),
-            round(float(centers_x[label]), 2),
-            round(float(prediction.scores[label - 1]), 4),
-            confluence,
-        )
-        for label in range(1, len(areas))
-    ]

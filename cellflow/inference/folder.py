@@ -33,6 +33,7 @@ def predict_folder(
     *,
     folder_format: FolderFormat = "tif",
     cells: Path | None = None,
+    counts: Path | None = None,
     restart: bool = False,
     overlays: Path | None = None,
     budget: float | None = None,
@@ -51,8 +52,8 @@ def predict_folder(
         Files and folders as `export` knows them; at least one.
     folder_format : {"tif", "seg", "roi"}
         For the outputs that are folders.
-    cells : path, optional
-        A CSV with one row a cell.
+    cells, counts : path, optional
+        CSV tables: `write_cells` with one row a cell, `write_counts` with one row an image.
     restart : bool
         Forget what an interrupted run has found, instead of going on from it.
     overlays : path, optional
@@ -86,11 +87,12 @@ def predict_folder(
     check_names(images)
     for output in outputs:
         check_target(output, folder_format, len(images))
-    refuse_overwriting(images, [*outputs, *([cells] if cells else [])])
+    tables = [path for path in (cells, counts) if path is not None]
+    refuse_overwriting(images, [*outputs, *tables])
     if overlays is not None:
         refuse_overwriting(images, [overlays / f"{path.stem}.png" for path in images])
     if shard is not None:
-        _check_shard(outputs, cells, budget)
+        _check_shard([*outputs, *tables], budget)
     store = Store(partial_folder(outputs[0]) if shard is None else shard.folder(outputs[0]))
     if restart:
         store.remove()
@@ -111,6 +113,7 @@ def predict_folder(
         outputs,
         folder_format=folder_format,
         cells=cells,
+        counts=counts,
         n_resumed=n_resumed,
         failures=failures,
     )
@@ -170,10 +173,11 @@ def check_names(images: Sequence[Path]) -> None:
         seen[path.stem] = path
 
 
-def _check_shard(outputs: Sequence[Path], cells: Path | None, budget: float | None) -> None:
-    if len(outputs) > 1 or cells is not None:
+def _check_shard(outputs: Sequence[Path], budget: float | None) -> None:
+    if len(outputs) > 1:
         raise ConfigError(
-            "--shard leaves a part of one --out; further outputs and --cells are for cellflow merge"
+            "--shard leaves a part of one --out; further outputs, --cells and --counts are for "
+            "cellflow merge"
         )
     if budget is not None:
         raise ConfigError(

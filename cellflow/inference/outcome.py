@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cellflow.data.exports import FolderFormat, Found, export, write_cells
+from cellflow.data.cell_tables import write_cells, write_counts
+from cellflow.data.exports import FolderFormat, Found, export
 from cellflow.errors import DataError
 from cellflow.inference.store import Store
 
@@ -52,8 +53,9 @@ def write_outputs(
     outputs: Sequence[Path],
     folder_format: FolderFormat,
     cells: Path | None,
+    counts: Path | None,
 ) -> int:
-    """Write predictions to every output, and to the CSV of cells; give the number of cells.
+    """Write predictions to every output, and to the tables; give the number of cells.
 
     Parameters
     ----------
@@ -62,12 +64,15 @@ def write_outputs(
     outputs : sequence of path
         Files and folders as `export` knows them.
     folder_format : {"tif", "seg", "roi"}
-    cells : path or None
+    cells, counts : path or None
+        Tables with one row a cell, and one row an image.
     """
     for output in outputs:
         export(output, load(), folder_format)
     if cells is not None:
-        write_cells(cells, load())
+        write_cells(cells, (one.prediction for one in load()))
+    if counts is not None:
+        write_counts(counts, (one.prediction for one in load()))
     return sum(len(one.prediction.scores) for one in load())
 
 
@@ -78,6 +83,7 @@ def conclude(
     *,
     folder_format: FolderFormat,
     cells: Path | None,
+    counts: Path | None,
     n_resumed: int,
     failures: Sequence[str],
 ) -> FolderResult:
@@ -91,7 +97,7 @@ def conclude(
         An output cannot be written.
     """
     done = finished_images(store, images, failures)
-    n_cells = write_outputs(lambda: store.load(done), outputs, folder_format, cells)
+    n_cells = write_outputs(lambda: store.load(done), outputs, folder_format, cells, counts)
     if not failures:
         store.remove()
     return FolderResult(

@@ -127,6 +127,7 @@ def merge_parts(
     *,
     folder_format: FolderFormat = "tif",
     cells: Path | None = None,
+    counts: Path | None = None,
 ) -> MergeResult:
     """Join the parts of a prediction and write them as one.
 
@@ -138,8 +139,8 @@ def merge_parts(
         Files and folders as `export` knows them; at least one.
     folder_format : {"tif", "seg", "roi"}
         For the outputs that are folders.
-    cells : path, optional
-        A CSV with one row a cell.
+    cells, counts : path, optional
+        CSV tables: `write_cells` with one row a cell, `write_counts` with one row an image.
 
     Raises
     ------
@@ -168,7 +169,7 @@ def merge_parts(
         check_target(output, folder_format, len(kept))
     return MergeResult(
         n_images=len(kept),
-        n_cells=write_outputs(load, outputs, folder_format, cells),
+        n_cells=write_outputs(load, outputs, folder_format, cells, counts),
         failures=tuple(text for part in parts for text in part.content["failures"]),
     )
 

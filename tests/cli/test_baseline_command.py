@@ -32,7 +32,7 @@ def test_train_then_predict_into_every_format(train, cellflow, competition, tmp_
     found = cellflow(
         "baseline", "predict", competition / "train", "--model", tmp_path / "run", "--device",
         "cpu", *(word for path in outputs for word in ("--out", path)), "--cells",
-        tmp_path / "cells.csv", "--overlays", tmp_path / "pictures",
+        tmp_path / "cells.csv", "--counts", tmp_path / "n.csv", "--overlays", tmp_path / "pictures",
     )  # fmt: skip
     assert (found.code, found.errors) == (0, [])
     assert "in 4 images" in found.out
@@ -41,10 +41,18 @@ def test_train_then_predict_into_every_format(train, cellflow, competition, tmp_
     assert results
     assert all(0 <= each["score"] <= 1 for each in results)
     assert len(list((tmp_path / "labels").iterdir())) == 4
+    assert len((tmp_path / "n.csv").read_text().splitlines()) == 1 + 4
     assert len(list((tmp_path / "pictures").iterdir())) == 4
     assert not list(tmp_path.glob("*.partial"))
     checked = cellflow("check", tmp_path / "found.csv")
     assert checked.code == 0
+    image = next((competition / "train").glob("*.png"))
+    refused = cellflow(
+        "baseline", "predict", image, "--model", tmp_path / "run", "--out", tmp_path / "more.csv",
+        "--overlays", image.parent,
+    )  # fmt: skip
+    assert refused.code == 1
+    assert "is read by this very command" in refused.err
 
 
 def test_compare_predicts_with_a_baseline_folder_as_predict_does(

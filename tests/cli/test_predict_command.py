@@ -91,7 +91,7 @@ def test_all_outputs_tell_of_the_same_cells(cellflow, model, images, tmp_path):
     done = cellflow(
         "predict", images, "--model", model, "--out", tmp_path / "s.csv",
         "--out", tmp_path / "r.json", "--out", tmp_path / "labels", "--cells", tmp_path / "c.csv",
-        "--overlays", tmp_path / "drawn",
+        "--counts", tmp_path / "n.csv", "--overlays", tmp_path / "drawn",
     )  # fmt: skip
     assert done.code == 0, done.err
     found = read_submission(tmp_path / "s.csv", (40, 120))
@@ -99,6 +99,9 @@ def test_all_outputs_tell_of_the_same_cells(cellflow, model, images, tmp_path):
     results = json.loads((tmp_path / "r.json").read_text())
     with (tmp_path / "c.csv").open() as file:
         rows = list(csv.DictReader(file))
+    with (tmp_path / "n.csv").open() as file:
+        counted = {row["image"]: int(row["cells"]) for row in csv.DictReader(file)}
+    assert counted == n_cells
     for name, count in n_cells.items():
         labels = tifffile.imread(tmp_path / "labels" / f"{name}_masks.tif")
         assert labels.max() == count

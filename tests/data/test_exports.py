@@ -1,6 +1,5 @@
 """What other programs read: each format is opened again by its own reader."""
 
-import csv
 import json
 
 import numpy as np
@@ -15,7 +14,6 @@ from cellflow.data.exports import (
     export,
     inner_border,
     trace_outline,
-    write_cells,
     write_seg,
 )
 from cellflow.data.rle import masks_to_dense
@@ -101,14 +99,6 @@ def test_imagej_regions_lie_where_the_cells_do(tmp_path, found):
     assert [(r.top, r.left, r.bottom, r.right) for r in regions] == [(0, 0, 3, 3), (1, 4, 4, 6)]
     export(tmp_path / "rois", found, "roi")
     assert len(list((tmp_path / "rois").iterdir())) == 2
-
-
-def test_every_cell_has_its_row(tmp_path, found):
-    write_cells(tmp_path / "c.csv", found)
-    rows = list(csv.DictReader((tmp_path / "c.csv").open()))
-    assert [row["area_px"] for row in rows] == ["7", "5"]
-    assert float(rows[1]["center_x_px"]) == pytest.approx(4.6)
-    assert float(rows[0]["image_confluence"]) == pytest.approx(0.5)
 
 
 def test_targets_that_cannot_be_written_are_refused_first(tmp_path):

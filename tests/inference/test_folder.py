@@ -290,6 +290,8 @@ def test_no_output_takes_the_place_of_an_image_or_of_another_output(tmp_path, mo
         {"overlays": images[0].parent},
         {"cells": images[1]},
         {"cells": tmp_path / "." / "o.csv"},
+        {"counts": images[1]},
+        {"counts": tmp_path / "n.csv", "cells": tmp_path / "n.csv"},
     ):
         with pytest.raises(ConfigError, match=r"is read by this very command|two outputs"):
             predict_folder(model, images, [out], **refused)

@@ -1,0 +1,105 @@
+"""`Prediction` to tables that a spreadsheet opens: one row a cell, or one row an image."""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.atomic import atomic_path
+from cellflow.records import Prediction
+
+CELL_COLUMNS = (
+    "image",
+    "cell",
+    "area_px",
+    "equivalent_diameter_px",
+    "center_y_px",
+    "center_x_px",
+    "score",
+    "image_confluence",
+)
+COUNT_COLUMNS = (
+    "image",
+    "cells",
+    "confluence",
+    "mean_area_px",
+    "median_area_px",
+    "median_equivalent_diameter_px",
+    "mean_score",
+    "cell_type",
+)
+
+
+def write_cells(path: Path, predictions: Iterable[Prediction]) -> None:
+    """Write one row a cell: where it is, how large, how sure.
+
+    Notes
+    -----
+    The equivalent diameter is that of a disc of the cell's area, ``2 sqrt(area / pi)``;
+    confluence is the share of the image that cells cover, the same in all rows of an image. An
+    image without cells has no row.
+    """
+    _write(path, CELL_COLUMNS, (row for one in predictions for row in _cell_rows(one)))
+
+
+def write_counts(path: Path, predictions: Iterable[Prediction]) -> None:
+    """Write one row an image: how many cells, how much of it they cover, how large they are.
+
+    Notes
+    -----
+    An image without cells has its row, with 0 cells and empty sizes. The cell type is the one that
+    the model told, empty where it did not.
+    """
+    _write(path, COUNT_COLUMNS, map(_count_row, predictions))
+
+
+def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def _cell_rows(prediction: Prediction) -> Iterator[tuple[object, ...]]:
+    flat = prediction.labels.ravel()
+    areas = np.bincount(flat, minlength=1)
+    rows, columns = np.indices(prediction.labels.shape)
+    centers_y = np.bincount(flat, rows.ravel()) / np.maximum(areas, 1)
+    centers_x = np.bincount(flat, columns.ravel()) / np.maximum(areas, 1)
+    confluence = _confluence(prediction)
+    for label in range(1, len(areas)):
+        yield (
+            prediction.name,
+            label,
+            int(areas[label]),
+            round(_equivalent_diameter(areas[label]), 3),
+            round(float(centers_y[label]), 2),
+            round(float(centers_x[label]), 2),
+            round(float(prediction.scores[label - 1]), 4),
+            confluence,
+        )
+
+
+def _count_row(prediction: Prediction) -> tuple[object, ...]:
+    areas: NDArray[np.int64] = np.bincount(prediction.labels.ravel(), minlength=1)[1:]
+    sizes: tuple[object, ...] = ("",) * 4
+    if len(areas):
+        median = float(np.median(areas))
+        sizes = (
+            round(float(areas.mean()), 2),
+            median,
+            round(_equivalent_diameter(median), 3),
+            round(float(prediction.scores.mean()), 4),
+        )
+    kind = prediction.cell_type or ""
+    return (prediction.name, len(areas), _confluence(prediction), *sizes, kind)
+
+
+def _equivalent_diameter(area: float) -> float:
+    return 2 * float(np.sqrt(area / np.pi))
+
+
+def _confluence(prediction: Prediction) -> float:
+    return round(float((prediction.labels > 0).mean()), 5)

@@ -1,0 +1,54 @@
+"""Tables of cells and of images, read again as a spreadsheet would."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from cellflow.data.cell_tables import write_cells, write_counts
+from cellflow.records import Prediction
+
+LABELS = np.array(
+    [
+        [1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 0, 2, 2],
+        [0, 1, 1, 0, 2, 2],
+        [0, 0, 0, 0, 0, 2],
+    ],
+    np.int32,
+)
+
+
+@pytest.fixture
+def found():
+    return [
+        Prediction(
+            name="a, b", labels=LABELS, scores=np.array([0.9, 0.5], np.float32), cell_type="cort"
+        ),
+        Prediction(name="none", labels=0 * LABELS, scores=np.zeros(0, np.float32)),
+    ]
+
+
+def rows_of(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_cell_has_its_row(tmp_path, found):
+    write_cells(tmp_path / "c.csv", found)
+    rows = rows_of(tmp_path / "c.csv")
+    assert [row["image"] for row in rows] == ["a, b", "a, b"]
+    assert [row["area_px"] for row in rows] == ["7", "5"]
+    assert float(rows[1]["center_x_px"]) == pytest.approx(4.6)
+    assert float(rows[0]["image_confluence"]) == pytest.approx(0.5)
+
+
+def test_every_image_has_its_row_also_without_a_cell(tmp_path, found):
+    write_counts(tmp_path / "c.csv", found)
+    some, none = rows_of(tmp_path / "c.csv")
+    assert (some["image"], some["cells"], some["cell_type"]) == ("a, b", "2", "cort")
+    assert float(some["confluence"]) == 0.5
+    assert float(some["mean_area_px"]) == float(some["median_area_px"]) == 6
+    assert float(some["median_equivalent_diameter_px"]) == pytest.approx(2.764)
+    assert float(some["mean_score"]) == pytest.approx(0.7)
+    assert list(none.values()) == ["none", "0", "0.0", "", "", "", "", ""]
