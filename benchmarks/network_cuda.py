@@ -107,11 +107,14 @@ def folder_side(model: Model, paths: list[Path], out: Path):
 
 
 def network_side(model: Model, image):
-    """Give the flow fields of as many images, without cells."""
+    """Give the network's pass over as many images, already on the device at its resolution."""
+    (member,) = model.members
+    seen = member.resized(member.prepare(image), model.diameter_of(member))
 
     def run():
-        fields = [model.start_field(image) for _ in range(N_IMAGES)]
-        fields[-1].result()
+        for _ in range(N_IMAGES):
+            output, _ = member.runner.run(seen)
+        output.cpu()
 
     return run
 

@@ -126,13 +126,16 @@ def _warm_baselines() -> None:
 def _torch_report() -> dict[str, str]:
     import torch
 
-    from cellflow.network.devices import choose_device
+    from cellflow.network.devices import choose_device, cuda_fault
     from cellflow.network.precision import choose_precision
 
     device = choose_device("auto")
     report = {"torch threads": str(torch.get_num_threads())}
     report["cpu capability"] = torch.backends.cpu.get_cpu_capability()
     for index in range(torch.cuda.device_count()):
+        if fault := cuda_fault(index):
+            report[f"cuda:{index}"] = f"does not work: {fault}"
+            continue
         memory = torch.cuda.get_device_properties(index).total_memory / 2**30
         report[f"cuda:{index}"] = f"{torch.cuda.get_device_name(index)}, {memory:.0f} GiB"
     report["device auto"] = str(device)

@@ -27,7 +27,7 @@ from cellflow.configfile import config_to_dict
 from cellflow.errors import ModelError
 from cellflow.hashing import hash_file
 from cellflow.metrics.score import Score, score_images
-from cellflow.network.devices import choose_device
+from cellflow.network.devices import choose_device, image_layout
 from cellflow.network.model_folder import versions
 from cellflow.network.precision import choose_precision
 from cellflow.records import CellMasks
@@ -145,6 +145,8 @@ class FitSession:
         learner = build_learner(self.model, self.config, len(self.data.classes))
         self.say(start_from(learner, self.init, self.config))
         learner.network.to(device.device)
+        if device.device.type == "mps":  # Detectors keep PyTorch's own layout everywhere.
+            learner.network.to(memory_format=image_layout(device.device))
         self._run = Fit(
             learner=learner,
             optimizer=make_optimizer(learner.network, self.config.training.as_training_config()),

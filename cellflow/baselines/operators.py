@@ -31,6 +31,8 @@ _SCHEMAS = (
 )
 """torchvision's own; qnms only so that its import succeeds."""
 
+_NO_CUDA = -1
+"""What torchvision's library gives as its version of CUDA when it has none."""
 _REFUSED = r"Failed to load image Python extension"
 """What it warns of beside; we read pictures ourselves."""
 
@@ -106,9 +108,20 @@ def _load() -> Operators:
             "the pair that belongs together: pip install 'cellflow[rcnn]'"
         ) from error
     if refusal is None:
+        _require_cuda(number)
         return Operators(kind=NATIVE, reason="its library loads", torchvision=number)
     _announce_operators(extension)
     return Operators(kind=FALLBACK, reason=refusal, torchvision=number)
+
+
+def _require_cuda(number: str) -> None:
+    """Refuse a library without CUDA's operators beside a GPU, where the first step would fail."""
+    if torch.cuda.is_available() and torch.ops.torchvision._cuda_version() == _NO_CUDA:
+        raise ModelError(
+            f"torchvision {number} is built for the CPU alone, torch {torch.__version__} for CUDA; "
+            "install the pair that belongs together (pip install 'cellflow[rcnn]'), or hide the "
+            "GPU: CUDA_VISIBLE_DEVICES="
+        )
 
 
 def _refusal(package: Path) -> str | None:

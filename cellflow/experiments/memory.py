@@ -13,8 +13,9 @@ def reset_peak() -> None:
     """Forget the peaks so far, where the system can."""
     import torch
 
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        for index in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(index)
     with suppress(OSError):
         _CLEAR.write_text(_RESET_PEAK)
 
@@ -25,12 +26,13 @@ def peak_megabytes(device: str) -> float | None:
     Parameters
     ----------
     device : str
-        On ``cuda`` it is the GPU's memory, else the process's.
+        On ``cuda:1`` it is that GPU's memory, else the process's. What follows a space is left
+        aside.
     """
     import torch
 
     if device.startswith("cuda"):
-        return torch.cuda.max_memory_allocated() / 2**20
+        return torch.cuda.max_memory_allocated(device.split()[0]) / 2**20
     try:
         found = re.search(r"VmHWM:\s+(\d+) kB", _STATUS.read_text())
     except OSError:

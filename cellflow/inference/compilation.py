@@ -14,7 +14,8 @@ compiled is compared with the plain network before it is used.
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ import torch
 from cellflow.config import Compilation
 from cellflow.errors import ConfigError
 from cellflow.network.cpnet import CPnet
+from cellflow.network.devices import image_layout
 from cellflow.network.fused import FusedNetwork, can_fuse
 from cellflow.network.norms import absorb_norms
 from cellflow.network.precision import autocast
@@ -50,13 +52,17 @@ def plain_forward(network: CPnet, device: torch.device, dtype: torch.dtype) -> F
     """
     if can_fuse(device, dtype):
         return FusedNetwork(network, dtype)
-    return _layer_by_layer(_lean(network, device), device, dtype)
+    return _layer_by_layer(_lean(network, device, dtype), device, dtype)
 
 
-def _lean(network: CPnet, device: torch.device) -> CPnet:
+def _lean(network: CPnet, device: torch.device, dtype: torch.dtype) -> CPnet:
     # Absorbed on the processor, in float64, which Apple's GPUs do not have.
     absorbed = absorb_norms(copy.deepcopy(network).cpu())
-    return delay_upsampling(absorbed, device).to(device, memory_format=torch.channels_last)
+    for layer in absorbed.modules():
+        # Else autocast would round them anew in every pass.
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+            layer.to(dtype)
+    return delay_upsampling(absorbed, device).to(device, memory_format=image_layout(device))
 
 
 def _layer_by_layer(
@@ -116,7 +122,9 @@ def compiled_forward(
     plain = plain_forward(network, device, dtype)
     try:
         compiled = _record(plain, device) if kind == "graphs" else _fuse(network, dtype, device)
-        error = max(_error(plain(batch), compiled(batch)) for batch in batches)
+        # The largest first: the recordings of the others then fit into its memory.
+        largest_first = sorted(batches, key=len, reverse=True)
+        error = max(_error(plain(batch), compiled(batch)) for batch in largest_first)
     # A missing compiler, driver or Triton shows as any kind of error, out of memory as well.
     except Exception as failure:
         reason = str(failure).strip().splitlines() or [type(failure).__name__]
@@ -156,16 +164,31 @@ def _record_one(
             plain(given)
     torch.cuda.current_stream(batch.device).wait_stream(beside)
     graph = torch.cuda.CUDAGraph()
-    # Threads of this process may meanwhile wait for a copy, which is no part of the recording.
-    with torch.cuda.graph(graph, pool=pool, stream=beside, capture_error_mode="thread_local"):
+    with (
+        _stream_restored(batch.device),
+        # Threads of this process may meanwhile wait for a copy, which is no part of the recording.
+        torch.cuda.graph(graph, pool=pool, stream=beside, capture_error_mode="thread_local"),
+    ):
         output, style = plain(given)
     return graph, given, output, style
+
+
+@contextmanager
+def _stream_restored(device: torch.device) -> Iterator[None]:
+    """Leave the stream of a recording also when it fails, which PyTorch does not."""
+    before = torch.cuda.current_stream(device)
+    try:
+        yield
+    except BaseException:
+        with torch.cuda.device(device):
+            torch.cuda.set_stream(before)
+        raise
 
 
 def _fuse(network: CPnet, dtype: torch.dtype, device: torch.device) -> Forward:
     on_cuda = device.type == "cuda"
     mode = "reduce-overhead" if on_cuda else "default"
-    fused = torch.compile(_lean(network, device), dynamic=False, mode=mode)
+    fused = torch.compile(_lean(network, device, dtype), dynamic=False, mode=mode)
     plain = _layer_by_layer(fused, device, dtype)
 
     def forward(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

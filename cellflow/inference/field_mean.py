@@ -81,7 +81,7 @@ class PendingField:
         self._done: torch.cuda.Event | None = None
         if mean.device.type == "cuda":
             self._parts = [_copy_pinned(part) for part in parts]
-            self._done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
             self._done.record(torch.cuda.current_stream(mean.device))
         else:
             self._parts = [part.cpu() for part in parts]

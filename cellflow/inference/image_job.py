@@ -58,7 +58,7 @@ class ImageJob:
         """
         path, picture = item
         if isinstance(picture, ImageError):
-            return partial(str, picture)
+            return partial(str, str(picture))
         try:
             with _named(path, picture), self._telling_of_memory():
                 diameter = self.model.find_diameter(picture)
@@ -67,7 +67,8 @@ class ImageJob:
                     self.say(f"{path.name}: {how} diameter {diameter:.1f} px")
                 pending = self.model.start(picture, path.stem, diameter)
         except ImageError as error:
-            return partial(str, error)
+            # Not the error itself, whose traceback would keep the image on the device.
+            return partial(str, str(error))
         return partial(self._finish, path, picture, pending)
 
     def _finish(self, path: Path, picture: Picture, pending: PendingPrediction) -> str | None:

@@ -9,6 +9,7 @@ from cellflow.data.images import read_image
 from cellflow.errors import ImageError
 from cellflow.inference.cost import Cost, fit_to_budget, measure_cost
 from cellflow.inference.model import Model
+from cellflow.network.devices import is_out_of_memory
 from cellflow.records import Shape
 from cellflow.wording import counted, duration_text
 
@@ -71,7 +72,7 @@ def plan_prediction(
 
 
 def settle_precision(model: Model, images: Sequence[Path], say: Say = lambda text: None) -> None:
-    """Decide between bfloat16 and float32 by the first image that can be read and shows something.
+    """Decide between bfloat16 and float32 by the first image that can be used and shows something.
 
     Parameters
     ----------
@@ -91,6 +92,10 @@ def settle_precision(model: Model, images: Sequence[Path], say: Say = lambda tex
                 continue
             said = model.settle_precision(picture)
         except ImageError:
+            continue
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
             continue
         for sentence in said:
             say(sentence)

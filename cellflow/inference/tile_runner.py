@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 
 from cellflow.config import InferenceConfig
-from cellflow.errors import ModelError
+from cellflow.errors import ImageError, ModelError
 from cellflow.inference.compilation import (
     Forward,
     choose_compilation,
@@ -28,7 +28,7 @@ from cellflow.inference.tiles import (
     plan_tiles,
 )
 from cellflow.network.cpnet import N_INPUTS, N_OUTPUTS, CPnet
-from cellflow.network.devices import is_out_of_memory
+from cellflow.network.devices import image_layout, is_out_of_memory
 from cellflow.network.precision import PrecisionChoice, choose_precision
 from cellflow.records import Shape
 
@@ -38,8 +38,8 @@ TILES_AT_ONCE = {"cpu": 4, "cuda": 16, "mps": 8}
 """By kind of device, at least, where the settings do not say. A GPU has more to do with more tiles,
 but one image of the competition has only 12 at a network diameter of 17 px and 35 at 30."""
 
-N_PART_SIZES = 3
-"""Compiled sizes of a batch: the whole one, its half and its quarter, for what is left over."""
+N_PART_SIZES = 4
+"""Compiled sizes of a batch: whole, three quarters, half and a quarter, for what is left over."""
 
 
 class TileRunner:
@@ -72,7 +72,7 @@ class TileRunner:
     def __init__(self, network: CPnet, settings: InferenceConfig, device: torch.device) -> None:
         # A number that is read from a GPU waits for all that it still has to do.
         self.diam_mean = float(network.diam_mean)
-        self.network = network.to(device, memory_format=torch.channels_last).eval()
+        self.network = network.to(device, memory_format=image_layout(device)).eval()
         self.device = device
         self.precision = choose_precision(settings.precision, device)
         self.is_settled = settings.precision != "auto" or self.precision.dtype is torch.float32
@@ -113,7 +113,7 @@ class TileRunner:
         if self.is_settled:
             return ""
         padded, grid = self._padded(image)
-        tile = richest_tile(cut_tiles(padded, grid)).contiguous(memory_format=torch.channels_last)
+        tile = self._laid_out(richest_tile(cut_tiles(padded, grid)))
         exact = plain_forward(self.network, self.device, torch.float32)
         found = self._within_memory(grid, lambda: least_correlation(exact, self._plain, tile))
         self.is_settled = True
@@ -123,7 +123,7 @@ class TileRunner:
             dtype=torch.float32,
             reason=f"bfloat16 correlates at {found:.4f} with it, below {LEAST_CORRELATION}",
         )
-        self._plain = exact
+        self._plain, self._compiled = exact, None
         return f"precision: {self.precision}"
 
     def run(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -143,14 +143,26 @@ class TileRunner:
 
         Raises
         ------
-        ModelError
-            A single tile does not fit into the memory.
+        ImageError
+            Beside the image a single tile does not fit into the memory.
+        torch.OutOfMemoryError
+            The image itself does not.
         """
         self.settle_precision(image)
         height, width = image.shape[-2:]
         top, left = padding(height)[0], padding(width)[0]
         padded, grid = self._padded(image)
-        output, style = self._within_memory(grid, lambda: self._run_tiles(padded, grid))
+        # Not among what is done again: it is as large, however few the tiles.
+        average = TileAverage(grid, N_OUTPUTS, self.device)
+        before = self.batch_size, self._compiled
+        try:
+            output, style = self._within_memory(
+                grid, lambda: self._run_tiles(padded, grid, average)
+            )
+        except ModelError as error:
+            # The next image may be smaller.
+            self.batch_size, self._compiled = before
+            raise ImageError(str(error)) from error
         return output[:, top : top + height, left : left + width], style
 
     def compile_network(self) -> str:
@@ -160,15 +172,13 @@ class TileRunner:
         -------
         str
             What was done and how long it took, or why it was not, for the user; empty when
-            nothing was asked for.
+            nothing was asked for, and when it was done before.
         """
-        if self._compilation == "none":
+        if self._compilation == "none" or self._compiled is not None:
             return ""
         side = self._settings.tile_size
         batches = [
-            torch.rand(size, N_INPUTS, side, side, device=self.device).contiguous(
-                memory_format=torch.channels_last
-            )
+            self._laid_out(torch.rand(size, N_INPUTS, side, side, device=self.device))
             for size in _part_sizes(self.batch_size)
         ]
         self._compiled, said = compiled_forward(
@@ -190,14 +200,16 @@ class TileRunner:
         most = torch.get_num_threads() if self.device.type == "cpu" else self.batch_size
         n_tiles = min(len(grid.corners), self.batch_size, most)
         batch = torch.zeros(n_tiles, N_INPUTS, *grid.tile, device=self.device)
-        self._forward(batch)
+        # The copies to the processor wait for a GPU to be done.
+        self._forward(batch)[0].cpu()
         started = time.perf_counter()
-        # The copy to the processor waits for a GPU to be done.
         self._forward(batch)[0].cpu()
         return (time.perf_counter() - started) / n_tiles
 
-    def _run_tiles(self, padded: torch.Tensor, grid: TileGrid) -> tuple[torch.Tensor, torch.Tensor]:
-        average = TileAverage(grid, N_OUTPUTS, self.device)
+    def _run_tiles(
+        self, padded: torch.Tensor, grid: TileGrid, average: TileAverage
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        average.restart()
         styles = []
         for first in range(0, len(grid.corners), self.batch_size):
             tiles = cut_tiles(padded, grid, first, first + self.batch_size)
@@ -216,13 +228,16 @@ class TileRunner:
         """
         side = self._settings.tile_size
         if self._compiled is None or tiles.shape[-2:] != (side, side):
-            return self._plain(tiles.contiguous(memory_format=torch.channels_last))
+            return self._plain(self._laid_out(tiles))
         n_tiles = len(tiles)
         size = next(size for size in _part_sizes(self.batch_size) if size >= n_tiles)
         padded = tiles.new_zeros(size, *tiles.shape[1:])
         padded[:n_tiles] = tiles
-        output, style = self._compiled(padded.contiguous(memory_format=torch.channels_last))
+        output, style = self._compiled(self._laid_out(padded))
         return output[:n_tiles], style[:n_tiles]
+
+    def _laid_out(self, tiles: torch.Tensor) -> torch.Tensor:
+        return tiles.contiguous(memory_format=image_layout(self.device))
 
     def _within_memory(self, grid: TileGrid, work: Callable[[], Result]) -> Result:
         """Do `work`, with smaller batches until the memory holds them."""
@@ -260,6 +275,7 @@ def _part_sizes(batch_size: int) -> list[int]:
     Examples
     --------
     >>> _part_sizes(16), _part_sizes(1)
-    ([4, 8, 16], [1])
+    ([4, 8, 12, 16], [1])
     """
-    return sorted({-(-batch_size // 2**halvings) for halvings in range(N_PART_SIZES)})
+    parts = range(1, N_PART_SIZES + 1)
+    return sorted({-(-batch_size * part // N_PART_SIZES) for part in parts})

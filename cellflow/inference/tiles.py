@@ -92,6 +92,10 @@ class TileAverage:
         self._taper = send(np.outer(rows, columns).astype(np.float32), device)
         self._total = torch.zeros((n_channels, *grid.shape), device=device)
 
+    def restart(self) -> None:
+        """Forget the tiles so far."""
+        self._total.zero_()
+
     def add(self, tiles: torch.Tensor, first: int) -> None:
         """Add (T, C, h, w) tiles, of which the first has the number `first` in the grid."""
         height, width = self._grid.tile

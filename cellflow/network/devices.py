@@ -8,6 +8,17 @@ from numpy.typing import NDArray
 
 from cellflow.errors import ConfigError
 
+OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "alloc_failed",
+    "unable to find an engine",
+    "unable to find a valid cudnn",
+)
+"""What errors say, in small letters, when memory runs out; the last three are of CUDA's libraries,
+which have no room for what they need beside the tensors."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceChoice:
@@ -37,12 +48,7 @@ def choose_device(text: str = "auto") -> DeviceChoice:
         The device is unknown, or this machine or this torch does not have it.
     """
     if text == "auto":
-        if torch.cuda.is_available():
-            return DeviceChoice(device=torch.device("cuda:0"), reason=_cuda_name(0))
-        if torch.backends.mps.is_available():
-            return DeviceChoice(device=torch.device("mps"), reason="Apple GPU")
-        threads = torch.get_num_threads()
-        return DeviceChoice(device=torch.device("cpu"), reason=f"no GPU found, {threads} threads")
+        return _choose_auto()
     try:
         device = torch.device(text)
     except RuntimeError as error:
@@ -66,7 +72,37 @@ def send(array: NDArray[Any], device: torch.device) -> torch.Tensor:
     tensor = torch.from_numpy(array)
     if device.type == "cuda":
         tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
+    return tensor.to(device, non_blocking=may_send_ahead(device))
+
+
+def may_send_ahead(device: torch.device) -> bool:
+    """Tell whether a copy to the device may be left under way.
+
+    Notes
+    -----
+    Not to Apple's GPUs: they would read memory that may be another's by then (PyTorch issue
+    189690).
+    """
+    return device.type != "mps"
+
+
+def image_layout(device: torch.device) -> torch.memory_format:
+    """Give how a network's weights and images lie in memory: as convolutions take them fastest.
+
+    Notes
+    -----
+    Not on Apple's GPUs, where the gradients of batch normalisation are wrong in channels-last
+    (PyTorch issue 175189).
+    """
+    return torch.contiguous_format if device.type == "mps" else torch.channels_last
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until a GPU has done all that it was sent."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -74,7 +110,36 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error).lower()
-    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+    return any(words in text for words in OUT_OF_MEMORY)
+
+
+def cuda_fault(index: int) -> str:
+    """Say why a CUDA device that is there does not compute; empty when it does.
+
+    Notes
+    -----
+    The driver may be too old for this torch, or this torch have nothing for so old a device.
+    """
+    if not torch.cuda.is_available():
+        return f"its driver does not serve torch {torch.__version__}"
+    try:
+        torch.ones(1, device=f"cuda:{index}").add_(1).item()
+    except RuntimeError as error:
+        return str(error).strip().splitlines()[0]
+    return ""
+
+
+def _choose_auto() -> DeviceChoice:
+    found = "no GPU found"
+    if torch.cuda.is_available():
+        fault = cuda_fault(0)
+        if not fault:
+            return DeviceChoice(device=torch.device("cuda:0"), reason=_cuda_name(0))
+        found = f"cuda:0 does not work: {fault}"
+    if torch.backends.mps.is_available():
+        return DeviceChoice(device=torch.device("mps"), reason="Apple GPU")
+    reason = f"{found}, {torch.get_num_threads()} threads"
+    return DeviceChoice(device=torch.device("cpu"), reason=reason)
 
 
 def _choose_cuda(device: torch.device) -> DeviceChoice:
@@ -85,6 +150,8 @@ def _choose_cuda(device: torch.device) -> DeviceChoice:
             f"device cuda:{index}: this machine shows {count} CUDA devices to torch "
             f"{torch.__version__} (built for {built}); --device cpu always works"
         )
+    if fault := cuda_fault(index):
+        raise ConfigError(f"device cuda:{index} does not work: {fault}; --device cpu always works")
     return DeviceChoice(device=torch.device("cuda", index), reason=_cuda_name(index))
 
 

@@ -66,5 +66,8 @@ def has_native_bfloat16(device: torch.device) -> bool:
 @contextmanager
 def autocast(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
     """Run the block's convolutions in `dtype`; nothing changes for float32."""
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
+    if dtype is torch.float32:  # Of which some devices have no autocast at all.
+        yield
+        return
+    with torch.autocast(device.type, dtype=dtype):
         yield

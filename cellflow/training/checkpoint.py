@@ -138,10 +138,18 @@ def load_checkpoint(
             "restore them to continue it, or start a new run with another --out"
         )
     network.load_state_dict(content["network"])
+    _keep_kernels(optimizer, content["optimizer"])
     optimizer.load_state_dict(content["optimizer"])
     if average is not None:
         average.load_state_dict(content["average"])
     return kind(**content["position"])
+
+
+def _keep_kernels(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Let the optimiser go on with the kernels of this device, whichever the run began on."""
+    for group, old in zip(optimizer.param_groups, saved["param_groups"], strict=True):
+        if "fused" in group:
+            old["fused"] = group["fused"]
 
 
 def _read(path: Path) -> dict[str, Any]:

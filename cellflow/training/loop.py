@@ -16,7 +16,12 @@ import torch
 
 from cellflow.config import TrainingConfig
 from cellflow.errors import CellflowError, ModelError, TrainingDiverged
-from cellflow.network.devices import is_out_of_memory
+from cellflow.network.devices import (
+    image_layout,
+    is_out_of_memory,
+    may_send_ahead,
+    synchronize,
+)
 from cellflow.network.precision import autocast
 from cellflow.training.batches import Batch, CropSource, loader_threads, stream_batches
 from cellflow.training.budget import Pace
@@ -130,13 +135,15 @@ def train(run: Run, *, after_step: Callable[[], None], end_epoch: Callable[[floa
     Losses are summed on the device and read about once a second, so that a GPU hardly waits.
     """
     position, n_steps = run.position, run.source.steps_per_epoch
-    with closing(_batches(run)) as batches, _tuned_convolutions(run.device):
+    with closing(_batches(run)) as batches:
         while position.epoch < position.n_epochs:
             run.network.train()
             run.throughput = Throughput()
             while position.step < n_steps:
                 rate = _set_rate(run)
-                _timed_step(run, batches)
+                # Not around the validation, whose images may all have shapes of their own.
+                with _tuned_convolutions(run.device):
+                    _timed_step(run, batches)
                 _report(run, rate)
                 run.interrupt.check()
                 if _is_over(run):
@@ -183,10 +190,12 @@ def _step_in_parts(run: Run, batch: Batch) -> torch.Tensor:
     losses = torch.zeros(2, device=run.device)
     n_parts = min(run.position.n_parts, len(batch.image))
     for part in zip(*(tensor.tensor_split(n_parts) for tensor in batch), strict=True):
-        image, *target = (tensor.to(run.device, non_blocking=True) for tensor in part)
+        image, *target = (
+            tensor.to(run.device, non_blocking=may_send_ahead(run.device)) for tensor in part
+        )
         with autocast(run.device, run.dtype):
             network = run.network if run.wrapped is None else run.wrapped
-            output = network(image.contiguous(memory_format=torch.channels_last))[0]
+            output = network(image.contiguous(memory_format=image_layout(run.device)))[0]
         flow_loss, cell_loss = flow_and_cell_loss(output, *target)
         part_losses = torch.stack([flow_loss, cell_loss])
         share = len(image) / len(batch.image)
@@ -216,14 +225,26 @@ def _timed_step(run: Run, batches: Iterator[Batch]) -> None:
     loaded = run.clock()
     run.losses += training_step(run, batch)
     run.position.step += 1
-    if run.pace.is_timing and _is_cuda(run.device):
-        # Later steps need not be waited for: the queue of a GPU is short, so that on average they
-        # are sent as fast as they are done.
-        torch.cuda.synchronize(run.device)
+    if run.pace.is_timing:
+        synchronize(run.device)
+    _read_loss(run, before)
     run.position.seconds = done = run.clock()
     run.throughput.add_step(run.ranks.size * len(batch.image), done - before, loaded - before)
     if run.pace.is_limited:
         run.pace.add_step(done - before)
+
+
+def _read_loss(run: Run, now: float) -> None:
+    """Read the loss, from a GPU only about once a second, since that waits for it.
+
+    Notes
+    -----
+    Within what is timed: a GPU is sent steps faster than it does them, so that the wait is a part
+    of how long they take.
+    """
+    if run.device.type == "cpu" or now - run.last_read > 1 or run.position.step == 1:
+        run.last_read = now
+        run.shown_loss = float(run.losses.sum()) / run.position.step
 
 
 def _batches(run: Run) -> Generator[Batch, None, None]:
@@ -249,11 +270,7 @@ def _next_batch(run: Run, batches: Iterator[Batch]) -> Batch:
 
 
 def _report(run: Run, rate: float) -> None:
-    """Tell the step; the loss is read from a GPU only about once a second."""
-    position, now = run.position, run.position.seconds
-    if run.device.type == "cpu" or now - run.last_read > 1 or position.step == 1:
-        run.last_read, run.shown_loss = now, float(run.losses.sum()) / position.step
-    n_steps = run.source.steps_per_epoch
+    position, n_steps = run.position, run.source.steps_per_epoch
     numbers = {
         "epoch": position.epoch + 1,
         "loss": run.shown_loss,

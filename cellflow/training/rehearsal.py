@@ -5,9 +5,10 @@ import time
 import torch
 
 from cellflow.config import Config
+from cellflow.errors import ModelError
 from cellflow.network.convolutions import quicken_gradients
 from cellflow.network.cpnet import build_network
-from cellflow.network.devices import choose_device
+from cellflow.network.devices import choose_device, image_layout, is_out_of_memory, synchronize
 from cellflow.network.precision import autocast, choose_precision
 from cellflow.network.upsampling import delay_upsampling
 from cellflow.training.losses import flow_and_cell_loss
@@ -26,37 +27,55 @@ def measure_step(config: Config, device: str = "auto") -> float:
     device : str
         As for `choose_device`.
 
+    Raises
+    ------
+    ModelError
+        Memory runs out for a single crop.
+
     Notes
     -----
     Measured on noise: crops are not read or augmented. On a CPU one crop is measured, as the time
-    is in proportion there; a GPU gets the whole batch.
+    is in proportion there; a GPU gets the whole batch, or as much of it as its memory holds.
     """
     training, chosen = config.training, choose_device(device).device
-    dtype = choose_precision(training.precision, chosen).dtype
-    generator = torch.Generator().manual_seed(training.seed)
-    network = build_network(config.network, generator).to(chosen).train()
-    delay_upsampling(network, chosen)
-    quicken_gradients(network, chosen, dtype)
-    optimizer = make_optimizer(network, training)
     n_crops = 1 if chosen.type == "cpu" else training.batch_size
+    while True:
+        try:
+            return _measure(config, chosen, n_crops) * training.batch_size / n_crops
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Outside the except block, whose traceback would keep the tensors alive.
+        if n_crops == 1:
+            raise ModelError(
+                f"{chosen}: not enough memory for one crop of {training.crop_size} px; "
+                "lower training.crop_size"
+            )
+        n_crops //= 2
+
+
+def _measure(config: Config, device: torch.device, n_crops: int) -> float:
+    training = config.training
+    dtype = choose_precision(training.precision, device).dtype
+    generator = torch.Generator().manual_seed(training.seed)
+    layout = image_layout(device)
+    network = build_network(config.network, generator).to(device, memory_format=layout).train()
+    delay_upsampling(network, device)
+    quicken_gradients(network, device, dtype)
+    optimizer = make_optimizer(network, training)
     shape = (n_crops, training.crop_size, training.crop_size)
-    image = torch.rand((shape[0], 2, *shape[1:]), generator=generator).to(chosen)
-    image = image.contiguous(memory_format=torch.channels_last)
-    cells = torch.ones(shape, device=chosen)
+    image = torch.rand((shape[0], 2, *shape[1:]), generator=generator).to(device)
+    image = image.contiguous(memory_format=layout)
+    cells = torch.ones(shape, device=device)
     started = 0.0
     for _ in range(N_STEPS):
-        _synchronize(chosen)
+        synchronize(device)
         started = time.monotonic()
         optimizer.zero_grad(set_to_none=True)
-        with autocast(chosen, dtype):
+        with autocast(device, dtype):
             output = network(image)[0]
         losses = flow_and_cell_loss(output, torch.zeros_like(output[:, :2]), cells, cells)
-        sum(losses, start=torch.zeros((), device=chosen)).backward()  # type: ignore[no-untyped-call]
+        sum(losses, start=torch.zeros((), device=device)).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    _synchronize(chosen)
-    return (time.monotonic() - started) * training.batch_size / n_crops
-
-
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    synchronize(device)
+    return time.monotonic() - started

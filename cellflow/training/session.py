@@ -9,7 +9,7 @@ from cellflow.metrics.score import Score
 from cellflow.network.cell_type_head import write_cell_type_head
 from cellflow.network.convolutions import quicken_gradients
 from cellflow.network.cpnet import CPnet, load_weights, save_cellpose_file, silence_style
-from cellflow.network.devices import DeviceChoice
+from cellflow.network.devices import DeviceChoice, image_layout
 from cellflow.network.model_folder import versions, write_model_folder
 from cellflow.network.precision import PrecisionChoice, choose_precision
 from cellflow.network.upsampling import delay_upsampling
@@ -75,7 +75,9 @@ class Session:
         self.weights, self.materials, self.config = start.weights, start.materials, start.config
         training = self.config.training
         self.precision: PrecisionChoice = choose_precision(training.precision, device.device)
-        network: CPnet = self.weights.network.to(device.device)
+        network: CPnet = self.weights.network.to(
+            device.device, memory_format=image_layout(device.device)
+        )
         if not training.style:
             silence_style(network)
         delay_upsampling(network, device.device)

@@ -4,6 +4,7 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -145,6 +146,17 @@ def test_native_operators_are_ours(crowd, pooled_scene, ratio):
         (pooled * torch.linspace(-1, 1, pooled.numel()).reshape(pooled.shape)).sum().backward()
         gradients.append(own.grad)
     torch.testing.assert_close(*gradients, atol=1e-4, rtol=0)
+
+
+def test_a_library_for_the_processor_alone_is_refused_beside_a_gpu(monkeypatch):
+    library = SimpleNamespace(_cuda_version=lambda: -1)
+    monkeypatch.setattr(torch.ops, "torchvision", library, raising=False)
+    operators._require_cuda("0.28.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(ModelError, match=r"torchvision 0\.28\.0 is built for the CPU alone"):
+        operators._require_cuda("0.28.0")
+    library._cuda_version = lambda: 13000
+    operators._require_cuda("0.28.0")
 
 
 def test_without_the_extra_one_line_says_what_to_install(monkeypatch):

@@ -50,6 +50,36 @@ def test_a_network_that_bfloat16_would_spoil_runs_in_float32(native_bfloat16, ti
     np.testing.assert_array_equal(model.flow_field(image).flows, expected.flows)
 
 
+def test_what_was_compiled_in_bfloat16_goes_with_it(native_bfloat16, tiny_model, image):
+    model = tiny_model(change=drowned, precision="auto")
+    expected = tiny_model(change=drowned, precision="float32").flow_field(image)
+    runner = model.members[0].runner
+    runner._compiled = runner._plain
+    model.predict(image)
+    np.testing.assert_array_equal(model.flow_field(image).flows, expected.flows)
+
+
+def test_an_image_too_large_for_memory_leaves_it_to_the_next(
+    native_bfloat16, tiny_model, image, tmp_path, monkeypatch
+):
+    import tifffile
+
+    paths = [tmp_path / "a.tif", tmp_path / "b.tif"]
+    tifffile.imwrite(paths[0], np.pad(image, 8))
+    tifffile.imwrite(paths[1], image)
+    model = tiny_model(change=drowned, precision="auto")
+    settle = type(model).settle_precision
+
+    def little_memory(self, picture):
+        if picture.shape != image.shape:
+            raise MemoryError
+        return settle(self, picture)
+
+    monkeypatch.setattr(type(model), "settle_precision", little_memory)
+    settle_precision(model, paths)
+    assert model.dtypes == ("torch.float32",)
+
+
 def test_the_first_image_decides_when_nothing_did_before(native_bfloat16, tiny_model, image):
     model = tiny_model(change=drowned, precision="auto")
     model.predict(image)

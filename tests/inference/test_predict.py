@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cellflow.config import Config, DynamicsConfig, InferenceConfig, NetworkConfig
-from cellflow.errors import ModelError
+from cellflow.errors import ImageError, ModelError
 from cellflow.inference import cells
 from cellflow.inference.predict import Model, default_model, load_model, load_models
 from cellflow.network.cpnet import FLOW_SCALE, PRETRAINED, build_network, save_cellpose_file
@@ -103,7 +103,7 @@ def test_a_tile_that_never_fits_is_one_sentence(model, rng, monkeypatch):
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(model.members[0].runner, "_plain", no_memory)
-    with pytest.raises(ModelError, match="does not fit into the memory of cpu"):
+    with pytest.raises(ImageError, match="does not fit into the memory of cpu"):
         model.flow_field(rng.integers(0, 255, (50, 50), np.uint8))
 
 

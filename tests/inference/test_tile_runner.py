@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cellflow.config import InferenceConfig
-from cellflow.errors import ConfigError, ModelError
+from cellflow.errors import ConfigError, ImageError, ModelError
 from cellflow.inference import compilation, tile_runner
 from cellflow.inference.compilation import compiled_forward, plain_forward
 from cellflow.inference.tile_runner import TileRunner
@@ -80,8 +80,56 @@ def test_a_tile_that_never_fits_is_one_sentence(network, image, monkeypatch):
         raise torch.OutOfMemoryError
 
     replace_forward(monkeypatch, no_memory)
-    with pytest.raises(ModelError, match="a single tile of 64 px does not fit into the memory"):
+    with pytest.raises(ImageError, match="a single tile of 64 px does not fit into the memory"):
         runner(network).run(image)
+
+
+def test_an_image_beside_which_nothing_fits_slows_no_other_one(network, image, monkeypatch):
+    forward = plain_forward(network, CPU, torch.float32)
+    is_full = True
+
+    def memory_of_the_moment(batch):
+        if is_full:
+            raise torch.OutOfMemoryError
+        return forward(batch)
+
+    expected, _ = runner(network).run(image)
+    replace_forward(monkeypatch, memory_of_the_moment)
+    one = runner(network, batch_size=8)
+    one._compiled = memory_of_the_moment
+    with pytest.raises(ImageError):
+        one.run(image)
+    assert (one.batch_size, one._compiled) == (8, memory_of_the_moment)
+    is_full = False
+    assert torch.allclose(one.run(image)[0], expected, atol=1e-5)
+
+
+def test_tiles_that_are_done_again_count_once(network, image, monkeypatch):
+    expected, expected_style = runner(network, batch_size=2).run(image)
+    forward, n_calls = plain_forward(network, CPU, torch.float32), []
+
+    def full_at_the_second_batch(batch):
+        n_calls.append(len(batch))
+        if len(n_calls) == 2:
+            raise torch.OutOfMemoryError
+        return forward(batch)
+
+    replace_forward(monkeypatch, full_at_the_second_batch)
+    output, style = runner(network, batch_size=4).run(image)
+    assert n_calls[:3] == [4, 4, 2]
+    assert torch.allclose(output, expected, atol=1e-5)
+    assert torch.allclose(style, expected_style, atol=1e-5)
+
+
+def test_an_image_that_memory_does_not_hold_at_all_halves_nothing(network, image, monkeypatch):
+    def no_memory(*_):
+        raise torch.OutOfMemoryError
+
+    one = runner(network, batch_size=8)
+    monkeypatch.setattr(tile_runner, "TileAverage", no_memory)
+    with pytest.raises(torch.OutOfMemoryError):
+        one.run(image)
+    assert one.batch_size == 8
 
 
 def test_another_error_is_not_taken_for_lack_of_memory(network, image, monkeypatch):
@@ -116,7 +164,8 @@ def test_compiled_batches_have_few_sizes_and_small_images_stay_as_they_are(
     monkeypatch.setattr(tile_runner, "compiled_forward", pretend)
     compiled = runner(network, compilation="inductor", batch_size=8)
     assert compiled.compile_network() == "pretended"
-    assert sizes == [2, 4, 8]
+    assert sizes == [2, 4, 6, 8]
+    assert compiled.compile_network() == ""  # Once is enough.
     output, style = compiled.run(image)
     assert torch.allclose(output, expected, atol=1e-5)
     assert torch.allclose(style, expected_style, atol=1e-5)

@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from cellflow.errors import ConfigError
-from cellflow.network.devices import choose_device
+from cellflow.network import devices
+from cellflow.network.devices import (
+    choose_device,
+    cuda_fault,
+    image_layout,
+    is_out_of_memory,
+    may_send_ahead,
+)
 from cellflow.network.precision import autocast, choose_precision, has_native_bfloat16
 
 CPU = torch.device("cpu")
@@ -17,6 +24,48 @@ def test_the_processor_always_works():
 
 def test_auto_says_why():
     assert choose_device("auto").reason
+
+
+def test_a_gpu_that_does_not_compute_is_left_for_the_processor_or_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(devices, "cuda_fault", lambda index: "no kernel image is available")
+    assert choose_device("auto").device == CPU
+    assert "cuda:0 does not work: no kernel image is available" in choose_device("auto").reason
+    with pytest.raises(ConfigError, match="cuda:0 does not work: no kernel image"):
+        choose_device("cuda")
+
+
+def test_what_a_gpu_lacks_is_the_first_line_of_its_error(monkeypatch):
+    def no_kernel(*_, **__):
+        raise RuntimeError("CUDA error: no kernel image is available\nCompile with …")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert "its driver does not serve torch" in cuda_fault(0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "ones", no_kernel)
+    assert cuda_fault(0) == "CUDA error: no kernel image is available"
+
+
+def test_apples_gpus_get_no_channels_last_and_no_copy_on_its_way():
+    kinds = ("cpu", "cuda", "mps")
+    assert [may_send_ahead(torch.device(kind)) for kind in kinds] == [True, True, False]
+    layouts = [image_layout(torch.device(kind)) for kind in kinds]
+    assert layouts == [torch.channels_last, torch.channels_last, torch.contiguous_format]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MPS backend out of memory (MPS allocated: 5 GB)",
+        "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "GET was unable to find an engine to execute this computation",
+    ],
+)
+def test_each_librarys_words_for_too_little_memory_are_known(text):
+    assert is_out_of_memory(RuntimeError(text))
+    assert not is_out_of_memory(RuntimeError("expected scalar type Float"))
 
 
 @pytest.mark.parametrize("text", ["gpu", "cuda:99", "tpu"])

@@ -65,6 +65,16 @@ def test_training_goes_on_bit_by_bit_with_every_optimiser_and_the_average(tmp_pa
         assert all(torch.equal(value, tensors[key]) for key, value in first.state_dict().items())
 
 
+def test_the_optimiser_goes_on_with_the_kernels_of_its_own_device(tmp_path):
+    network, _ = a_network()
+    on_a_gpu = torch.optim.AdamW(network.parameters(), fused=True)
+    save_checkpoint(tmp_path / "last.pt", network, on_a_gpu, POSITION, "key")
+    for fused in (None, True):
+        optimizer = torch.optim.AdamW(network.parameters(), fused=fused)
+        load_checkpoint(tmp_path / "last.pt", network, optimizer, "key")
+        assert optimizer.param_groups[0]["fused"] is fused
+
+
 def test_another_run_is_refused_with_a_reason(tmp_path):
     network, optimizer = a_network()
     save_checkpoint(tmp_path / "last.pt", network, optimizer, POSITION, "key")

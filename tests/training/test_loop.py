@@ -10,6 +10,7 @@ import torch
 from cellflow.config import DataConfig, NetworkConfig, TrainingConfig
 from cellflow.errors import ModelError
 from cellflow.network.cpnet import build_network
+from cellflow.training import loop
 from cellflow.training.batches import CropSource
 from cellflow.training.budget import N_TIMED_STEPS, N_WARMUP_STEPS, Pace, Plan
 from cellflow.training.checkpoint import Position
@@ -179,6 +180,28 @@ def test_the_loop_counts_its_images_and_how_long_it_waits_for_them(disc_entries)
     assert 0.3 < seen.waiting < seen.seconds
     assert told[-1]["images/s"] > 0
     assert 0 < told[-1]["waiting"] <= 1
+
+
+def test_waiting_for_the_device_is_a_part_of_the_step(disc_entries, monkeypatch):
+    run = make_run(disc_entries(1), n_epochs=1, images_per_epoch=8, max_seconds=1e12)
+    now, waits = [0.0], []
+    run.clock = lambda: now[0]
+    read = loop._read_loss
+
+    def wait(device):
+        waits.append(device)
+        now[0] += 1.0
+
+    def read_later(run, before):
+        now[0] += 10.0
+        read(run, before)
+
+    monkeypatch.setattr(loop, "synchronize", wait)
+    monkeypatch.setattr(loop, "_read_loss", read_later)
+    train_and_watch(run)
+    assert len(waits) == 2
+    assert run.pace.step_seconds == 11
+    assert run.throughput.seconds == run.position.seconds == 22
 
 
 @pytest.mark.slow
