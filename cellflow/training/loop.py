@@ -94,7 +94,7 @@ class Run:
         if self.ranks.size > 1:
             self.wrapped = self.ranks.spread(self.network)
         if self.config.compile:
-            self.wrapped = torch.compile(self.network if self.wrapped is None else self.wrapped)
+            self.wrapped = _compiled(self.network if self.wrapped is None else self.wrapped)
         self.continue_from(self.position)
 
     def continue_from(self, position: Position) -> None:
@@ -106,6 +106,22 @@ class Run:
         """Give the position with the losses read from the device."""
         self.position.flow_loss, self.position.cell_loss = self.losses.tolist()
         return self.position
+
+
+def _compiled(network: Callable[[torch.Tensor], Any]) -> Callable[[torch.Tensor], Any]:
+    """Compile a network; what keeps it from that shows only at its first call."""
+    from torch._dynamo.exc import TorchDynamoException
+
+    compiled = torch.compile(network)
+
+    def forward(image: torch.Tensor) -> Any:
+        try:
+            return compiled(image)
+        except TorchDynamoException as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(f"training.compile does not work here: {reason}") from error
+
+    return forward
 
 
 def train(run: Run, *, after_step: Callable[[], None], end_epoch: Callable[[float], None]) -> None:

@@ -204,6 +204,20 @@ def test_waiting_for_the_device_is_a_part_of_the_step(disc_entries, monkeypatch)
     assert run.throughput.seconds == run.position.seconds == 22
 
 
+def test_a_missing_compiler_is_one_sentence(disc_entries, monkeypatch):
+    from torch._dynamo.exc import TorchDynamoException
+
+    def no_compiler(image):
+        raise TorchDynamoException("no C++ compiler\n\nSet TORCHDYNAMO_VERBOSE=1 for …")
+
+    monkeypatch.setattr(torch, "compile", lambda network: no_compiler)
+    run = make_run(disc_entries(1), n_epochs=1, compile=True)
+    with pytest.raises(
+        ModelError, match=r"^training\.compile does not work here: no C..? *compiler$"
+    ):
+        train_and_watch(run)
+
+
 @pytest.mark.slow
 def test_a_compiled_network_learns_the_same(disc_entries):
     entries = disc_entries(2)
