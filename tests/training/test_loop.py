@@ -212,9 +212,7 @@ def test_a_missing_compiler_is_one_sentence(disc_entries, monkeypatch):
 
     monkeypatch.setattr(torch, "compile", lambda network: no_compiler)
     run = make_run(disc_entries(1), n_epochs=1, compile=True)
-    with pytest.raises(
-        ModelError, match=r"^training\.compile does not work here: no C..? *compiler$"
-    ):
+    with pytest.raises(ModelError, match=r"compile does not work here: no C\+\+ compiler$"):
         train_and_watch(run)
 
 
