@@ -14,13 +14,19 @@ PARTIAL = ".partial-"
 """How the names of files begin that are being written."""
 
 
-def refuse_overwriting(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
-    """See that no output is an input of the same command, or another output of it.
+def check_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
+    """See that all outputs can be written, and take the place of nothing that is needed.
+
+    Parameters
+    ----------
+    inputs, outputs : paths
+        Of one command.
 
     Raises
     ------
     ConfigError
-        One is; says which.
+        An output is an input, or another output; or no file can be made where it will be. Says
+        which.
     """
     read = {path.resolve() for path in inputs}
     written: set[Path] = set()
@@ -31,6 +37,18 @@ def refuse_overwriting(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
         if place in written:
             raise ConfigError(f"{path}: two outputs would be written there; choose another name")
         written.add(place)
+    for folder in {path if path.is_dir() else path.parent for path in written}:
+        _try_folder(folder)
+
+
+def _try_folder(folder: Path) -> None:
+    """See that a folder, or the nearest one above that is there, takes files; none is left."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise ConfigError(f"cannot write into {folder}: {error.strerror or error}") from error
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def command(
     cellflow compare ours.csv mask_rcnn.csv --truth train.csv
     cellflow compare runs/first coco_instances_results.json --images train/ --truth train.csv
     """
-    from cellflow.atomic import refuse_overwriting
+    from cellflow.atomic import check_outputs
     from cellflow.comparison.compare import compare
     from cellflow.comparison.importers import require_models
     from cellflow.jsontext import to_json
@@ -39,10 +39,11 @@ def command(
     if report_file is None:
         require_models(entries, options["images"])
     else:
-        refuse_overwriting([*entries, options["truth"]], [report_file])
+        check_outputs([*entries, options["truth"]], [report_file])
     settings = comparison_settings(options, coco=not options.pop("no_coco"))
     with comparison_sources(options) as sources:
         comparison = compare(entries, settings=settings, sources=sources, **options)
+    click.echo(to_json(comparison.to_dict()) if as_json else comparison.table())
     if report_file is not None:
         from cellflow.report.write import report_comparison
 
@@ -55,4 +56,3 @@ def command(
                 report=progress,
             )
         click.echo(written.summary, err=True)
-    click.echo(to_json(comparison.to_dict()) if as_json else comparison.table())

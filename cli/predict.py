@@ -92,7 +92,7 @@ def command(images: tuple[Path, ...], outputs: tuple[Path, ...], **options: Any)
     """
     from cellflow.data.images import find_images, left_out_text
     from cellflow.errors import DataError
-    from cellflow.inference.folder import predict_folder
+    from cellflow.inference.folder import partial_folder, predict_folder
     from cellflow.inference.parts import Shard
     from cellflow.inference.predict import load_models
     from cellflow.training.interruption import InterruptFlag
@@ -138,4 +138,7 @@ def command(images: tuple[Path, ...], outputs: tuple[Path, ...], **options: Any)
         click.echo(f"no cell in any image: {ADVICE}", err=True)
     if result.failures:
         tried = counted(result.n_images + len(result.failures), "image")
-        raise DataError(f"{len(result.failures)} of {tried} could not be done")
+        kept = partial_folder(outputs[0])
+        again = f"; {kept} keeps the others for another try, and may be deleted"
+        rest = again if kept.exists() else ""
+        raise DataError(f"{len(result.failures)} of {tried} could not be done{rest}")

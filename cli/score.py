@@ -41,12 +41,12 @@ def command(
     \b
     cellflow score submission.csv --truth train.csv --report report.html
     """
-    from cellflow.atomic import refuse_overwriting
+    from cellflow.atomic import check_outputs
     from cellflow.jsontext import to_json
     from cellflow.metrics.score import score_submission
 
     if report_file is not None:
-        refuse_overwriting([submission, truth], [report_file])
+        check_outputs([submission, truth], [report_file])
     score = score_submission(
         truth,
         submission,
@@ -54,6 +54,7 @@ def command(
         covered_only=covered_only,
         seed=seed,
     )
+    click.echo(to_json(score.to_dict()) if as_json else score.table())
     if report_file is not None:
         from cellflow.report.write import report_score
 
@@ -64,4 +65,3 @@ def command(
                 report_file, score, submission, truth, images=images, report=progress
             )
         click.echo(written.summary, err=True)
-    click.echo(to_json(score.to_dict()) if as_json else score.table())

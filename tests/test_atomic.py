@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from unprivileged import needs_permissions, without_root_powers
 
-from cellflow.atomic import atomic_path, refuse_overwriting, write_json, write_text
+from cellflow.atomic import atomic_path, check_outputs, write_json, write_text
 from cellflow.errors import ConfigError, DataError
 
 
@@ -74,8 +74,22 @@ def test_written_files_follow_the_umask(tmp_path):
 def test_an_output_that_is_read_or_written_already_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     source, other = tmp_path / "a.csv", tmp_path / "b.csv"
-    refuse_overwriting([source], [other, tmp_path / "c.csv"])
+    check_outputs([source], [other, tmp_path / "c.csv"])
     with pytest.raises(ConfigError, match=r"a\.csv: is read by this very command"):
-        refuse_overwriting([source], [Path("a.csv")])
+        check_outputs([source], [Path("a.csv")])
     with pytest.raises(ConfigError, match=r"b\.csv: two outputs would be written there"):
-        refuse_overwriting([source], [other, Path("b.csv")])
+        check_outputs([source], [other, Path("b.csv")])
+
+
+def test_outputs_that_cannot_be_written_are_told_before_the_work(tmp_path):
+    check_outputs([], [tmp_path / "new" / "deep" / "a.csv", tmp_path])
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"cannot write into .*file"):
+        check_outputs([], [tmp_path / "file" / "a.csv"])
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(ConfigError, match="cannot write into"), without_root_powers():
+            check_outputs([], [tmp_path / "new" / "a.csv"])
+    finally:
+        tmp_path.chmod(0o700)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cellflow._version import __version__
-from cellflow.atomic import refuse_overwriting
+from cellflow.atomic import check_outputs
 from cellflow.baselines.baseline_model import Baseline
 from cellflow.data.exports import FolderFormat, check_target
 from cellflow.data.images import read_image
@@ -52,9 +52,9 @@ def predict_images(
     check_names(images)
     for output in outputs:
         check_target(output, folder_format, len(images))
-    refuse_overwriting(images, [*outputs, *(path for path in (cells, counts) if path is not None)])
+    check_outputs(images, [*outputs, *(path for path in (cells, counts) if path is not None)])
     if overlays is not None:
-        refuse_overwriting(images, [overlays / f"{path.stem}.png" for path in images])
+        check_outputs(images, [overlays / f"{path.stem}.png" for path in images])
     store = Store(partial_folder(outputs[0]))
     if restart:
         store.remove()

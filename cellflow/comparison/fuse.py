@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellflow.atomic import refuse_overwriting
+from cellflow.atomic import check_outputs
 from cellflow.comparison.coverage import compared_images
 from cellflow.comparison.fusion_rules import FusionRule, all_rules, fuse_cells
 from cellflow.comparison.fusion_table import fusion_table
@@ -129,7 +129,7 @@ def fuse(
     """
     if Path(out).suffix.lower() != ".csv":
         raise ConfigError(f"--out {out}: expected a submission .csv")
-    refuse_overwriting(map(Path, [*entries, truth]), [Path(out)])
+    check_outputs(map(Path, [*entries, truth]), [Path(out)])
     if len(entries) < 2:
         raise SubmissionError("there is nothing to fuse in fewer than two entries")
     true_images = read_truth(truth)

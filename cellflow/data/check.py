@@ -136,7 +136,10 @@ def check_dataset(
                 oddities += _examine(sample, sample.masks, facts[entry.cell_type or UNKNOWN])
         report(step, {"total": len(dataset)})
     if not dataset.annotated:
-        problems.append(f"{dataset.root}: no image has truth")
+        problems.append(
+            f"{dataset.root}: no image has truth, so that there is nothing to train on; "
+            "prediction needs none"
+        )
     remarks = [*dataset.remarks, *oddities, *_size_remarks(sizes), *_same_pixels(dataset.entries)]
     return DataReport(
         problems=tuple(problems), remarks=tuple(remarks), per_cell_type=dict(sorted(facts.items()))

@@ -75,10 +75,14 @@ class Dataset:
     remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        names = [entry.name for entry in self.entries]
-        for first, second in itertools.pairwise(names):
-            if first >= second:
-                raise DataError(f"{self.root}: image names must be sorted and unique: {second!r}")
+        for first, second in itertools.pairwise(self.entries):
+            if first.name == second.name:
+                raise DataError(
+                    f"{first.image_path} and {second.image_path} have the same id {first.name!r}; "
+                    "rename one"
+                )
+            if first.name > second.name:
+                raise DataError(f"{self.root}: image names must be sorted: {second.name!r}")
 
     def __len__(self) -> int:
         """Give the number of images."""

@@ -29,8 +29,9 @@ IMAGE_ENDING = "_img"
 """What Cellpose's own data sets add to a picture's name."""
 
 _MOST_CHANNELS = 4
-_UNNAMED = "QI"
-"""How tifffile calls an axis of which the file does not say what it is."""
+_UNNAMED = "Q"
+"""How tifffile calls an axis of an array of which the file does not say what it is; of a stack of
+pages it is I."""
 _BROKEN = (
     ValueError,
     RuntimeError,
@@ -69,8 +70,9 @@ def read_image(path: Path | str) -> NDArray[Any]:
 
     Notes
     -----
-    A TIFF says whether its planes are channels or a stack. Where it does not, up to four planes
-    are taken as channels. Of several pictures of different size the first is read.
+    A TIFF says whether its planes are channels or a stack, and several pages are a stack. Where
+    tifffile wrote an array without a name for its first axis, up to four planes are channels. Of
+    several pictures of different size the first is read.
     """
     path = Path(path)
     suffix = path.suffix.lower()

@@ -63,7 +63,8 @@ def open_table(path: Path, required: tuple[str, ...]) -> Iterator[Table]:
     csv.field_size_limit(2**31 - 1)
     line = 0
     if path.is_dir():
-        raise DataError(f"{path}: is a folder; expected a table, .csv")
+        hint = f", such as {path / 'train.csv'}" if (path / "train.csv").exists() else ""
+        raise DataError(f"{path}: is a folder; expected a table, .csv" + hint)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             table = Table(file)

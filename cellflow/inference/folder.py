@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from cellflow.atomic import refuse_overwriting
+from cellflow.atomic import check_outputs
 from cellflow.data.exports import FolderFormat, check_target
 from cellflow.errors import ConfigError, DataError
 from cellflow.inference.image_job import ImageJob
@@ -88,9 +88,9 @@ def predict_folder(
     for output in outputs:
         check_target(output, folder_format, len(images))
     tables = [path for path in (cells, counts) if path is not None]
-    refuse_overwriting(images, [*outputs, *tables])
+    check_outputs(images, [*outputs, *tables])
     if overlays is not None:
-        refuse_overwriting(images, [overlays / f"{path.stem}.png" for path in images])
+        check_outputs(images, [overlays / f"{path.stem}.png" for path in images])
     if shard is not None:
         _check_shard([*outputs, *tables], budget)
     store = Store(partial_folder(outputs[0]) if shard is None else shard.folder(outputs[0]))

@@ -1,7 +1,7 @@
 """The score of a whole submission: per image, cell type and threshold, with its interval."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -135,20 +135,13 @@ def score_submission(
             f"{next(iter(predictions))}"
         )
     remarks = []
-    uncovered = [name for name in truth if name not in predictions]
-    if uncovered:
-        fate = "left out" if covered_only else "counted as without prediction"
-        remarks.append(
-            f"{counted(len(uncovered), 'truth image')} without a row, {fate}: "
-            + ", ".join(uncovered)
-        )
     unknown = [name for name in predictions if name not in truth]
     if unknown:
         remarks.append(
             f"{counted(len(unknown), 'image')} not in the truth, left out: {', '.join(unknown)}"
         )
     names = [name for name in truth if name in predictions or not covered_only]
-    return score_images(
+    score = score_images(
         {name: truth[name].masks for name in names},
         predictions,
         cell_types={name: truth[name].cell_type for name in names},
@@ -156,7 +149,28 @@ def score_submission(
         variant=variant,
         n_draws=n_draws,
         rng=np.random.default_rng(seed),
-        remarks=remarks,
+    )
+    uncovered = [name for name in truth if name not in predictions]
+    if uncovered:
+        remarks.insert(0, _uncovered_remark(uncovered, score, covered_only))
+    return replace(score, remarks=tuple(remarks))
+
+
+def _uncovered_remark(uncovered: Sequence[str], score: Score, covered_only: bool) -> str:
+    """Say what became of images that a submission lacks, and what the other choice would give."""
+    fate = "left out"
+    if not covered_only:
+        fate = "counted as without prediction"
+        left_out = set(uncovered)
+        rest = [
+            image.mean
+            for name, image in zip(score.names, score.images, strict=True)
+            if name not in left_out
+        ]
+        if score.variant != "pooled":
+            fate += f" (--covered-only leaves them out, as compare does: {np.mean(rest):.3f})"
+    return f"{counted(len(uncovered), 'truth image')} without a row, {fate}: " + ", ".join(
+        uncovered
     )
 
 

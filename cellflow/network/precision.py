@@ -38,7 +38,9 @@ def choose_precision(requested: Precision, device: torch.device) -> PrecisionCho
     """
     if requested != "auto":
         dtype = torch.bfloat16 if requested == "bfloat16" else torch.float32
-        return PrecisionChoice(dtype=dtype, reason="as set")
+        could = requested == "float32" and has_native_bfloat16(device)
+        hint = f"; bfloat16 is native on this {device.type}" if could else ""
+        return PrecisionChoice(dtype=dtype, reason=f"by the settings{hint}")
     if has_native_bfloat16(device):
         return PrecisionChoice(dtype=torch.bfloat16, reason=f"native on this {device.type}")
     return PrecisionChoice(dtype=torch.float32, reason=f"no native bfloat16 on this {device.type}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cellflow.atomic import refuse_overwriting
+from cellflow.atomic import check_outputs
 from cellflow.data.dataset import Entry
 from cellflow.data.entrance import open_dataset
 from cellflow.data.images import read_image
@@ -86,7 +86,7 @@ def show_images(
     A sheet shows the prediction where there is one, else the truth. Images are read one by one.
     """
     entries = _find_entries(sources)
-    refuse_overwriting(
+    check_outputs(
         [entry.image_path for entry in entries.values()], [out / f"{name}.png" for name in entries]
     )
     result = ShowResult()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cellflow.atomic import refuse_overwriting
+from cellflow.atomic import check_outputs
 from cellflow.comparison.compare import compare_outputs
 from cellflow.comparison.count_limits import count_limit_remarks
 from cellflow.comparison.coverage import compared_images
@@ -123,7 +123,7 @@ def report_predictions(
         raise ConfigError("a report needs at least one file or folder of predictions")
     if truth is None and not sources.images:
         raise ConfigError("a report needs the images (--images) or the truth (--truth)")
-    refuse_overwriting([*predictions, *([truth] if truth else [])], [Path(path)])
+    check_outputs([*predictions, *([truth] if truth else [])], [Path(path)])
     pictures = find_pictures(sources.images or (beside_truth(truth) if truth else ()))
     if truth is None:
         subject = _without_truth(predictions, pictures, sources)

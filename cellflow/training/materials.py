@@ -17,6 +17,7 @@ from cellflow.errors import ConfigError, DataError, ModelError
 from cellflow.training.prepared import prepared_folder
 from cellflow.training.split import Split, left_out_text, split_dataset, without_held_out
 from cellflow.training.survey import ImageFacts, fingerprint, median_diameter, survey_images
+from cellflow.wording import counted
 
 HARMLESS = ("max_minutes", "n_workers", "cache_megabytes", "store_prepared")
 """Training settings that may differ between the sittings of one run."""
@@ -111,7 +112,7 @@ class Materials:
         lines = [
             f"{self.dataset.root}: {self.dataset.layout} layout, {len(self.train)} images with "
             f"{n_cells} cells to train on" + (f" ({types})" if types else ""),
-            f"held out: {len(self.validation)} images, {self.split.reason}",
+            f"held out: {counted(len(self.validation), 'image')}, {self.split.reason}",
         ]
         if self.left_out:
             few = config.training.min_cells

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cellflow.metrics.score import EMPTY_CASES, Score
+from cellflow.wording import counted
 
 SELECTED = (
     "These weights are of the epoch with the best score **on these very images**, so the score is "
@@ -56,7 +57,7 @@ def _training(record: Mapping[str, Any], diameter: float) -> str:
         f"- **Data**: {data['n_train']} images with {data['n_cells']} cells "
         f"(folder `{Path(data['folder']).name}`, layout {data['layout']}), "
         f"SHA-256 `{data['sha256']}`",
-        f"- **Held out**: {data['n_validation']} images, {data['split']}",
+        f"- **Held out**: {counted(data['n_validation'], 'image')}, {data['split']}",
         f"- **Cell diameter**: {diameter:.1f} px; images are resized by it, in training and "
         "prediction",
         f"- **Initial weights**: {weights['name']}",

@@ -25,6 +25,7 @@ from cellflow.errors import ConfigError, DataError, ImageError
 from cellflow.hashing import hash_file
 from cellflow.inference.model import Model
 from cellflow.metrics.overlap import find_overlap
+from cellflow.wording import counted
 
 SAME = 0.5
 """IoU above which two cells are one; no other cell of either side can then be."""
@@ -169,7 +170,7 @@ def write_pseudo_labels(
     if twice:
         raise ConfigError(f"{twice[0]}: two images have this name")
     _claim(out, together)
-    found = []
+    found, best = [], 0.0
     for number, path in enumerate(images, 1):
         try:
             vote = _kept_vote(_vote_file(out, path), path, together, single)
@@ -177,13 +178,17 @@ def write_pseudo_labels(
             named = str(error) if str(path) in str(error) else f"{path}: {error}"
             say(f"left out: {named}")
             continue
+        if vote.labels.any():
+            best = max(best, vote.image_agreement)
         if vote.image_agreement >= gates.image_agreement and vote.labels.any():
             found.append((vote.image_agreement, path))
         report(number, {"total": len(images)})
     chosen = _best_of_each_type(found, gates.most_per_type)
     if not chosen:
         raise DataError(
-            f"none of {len(images)} images has an agreement of {gates.image_agreement:g}; lower it"
+            f"none of {counted(len(images), 'image')} has cells and an agreement of "
+            f"{gates.image_agreement:g}; the best is {best:.2f}. A lower --image-agreement goes on "
+            f"from the votes, which stay in {out / 'votes'}"
         )
     return _write(out, chosen, gates, together.name)
 

@@ -29,6 +29,8 @@ from cellflow.training.recipe import describe_recipe, role_of_held_out
 from cellflow.training.run_folder import RunFolder
 from cellflow.training.validation import Validator
 
+FEWEST_STEPS = 100
+"""From random weights; a plan with fewer is told to be too short to be of use (docs/log.md)."""
 NEWS = 0.1
 """A plan that changes by less is followed without a word."""
 
@@ -291,6 +293,13 @@ class Session:
                 f"({run.pace.step_seconds:.2g} s a step), validated every "
                 f"{min(plan.n_epochs, plan.validate_every)} epochs"
             )
+            n_steps = plan.n_epochs * run.source.steps_per_epoch
+            if n_steps < FEWEST_STEPS and not self.weights.is_trained:
+                self.say(
+                    f"these are {n_steps} steps: from random weights hardly a cell is found before "
+                    f"some {FEWEST_STEPS}; give more time, a smaller training.crop_size or smaller "
+                    "network.channels_per_level"
+                )
 
     def _restore(self) -> None:
         run = self._run

@@ -1,9 +1,11 @@
 """The whole of ``cellflow tune``: model folders and their held-out images to thresholds."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from cellflow.atomic import write_json
@@ -78,7 +80,7 @@ def tune(
         Folder for the network's output, 4.4 MB an image of 520x704; by default ``flow-cache`` in
         the first model folder. It may be deleted at any time.
     dry_run : bool
-        Only tell; the models stay as they are.
+        Only tell; the models stay as they are, and without `cache` nothing is kept.
     report, say : callable
         ``report(step, numbers)`` with the images looked at, then the folds; ``say(text)`` with
         what the user should know.
@@ -100,6 +102,24 @@ def tune(
     the cells of every image, and one flow field.
     """
     _require_different(folders)
+    with ExitStack() as stack:
+        if cache is None and dry_run:
+            cache = Path(stack.enter_context(TemporaryDirectory(prefix="cellflow-")))
+        store = FlowCache(folder=cache or folders[0] / CACHE)
+        return _tune(folders, train_dir, change, device, layout, store, dry_run, report, say)
+
+
+def _tune(
+    folders: Sequence[Path],
+    train_dir: Path,
+    change: Callable[[Config], Config],
+    device: str,
+    layout: str | None,
+    store: FlowCache,
+    dry_run: bool,
+    report: Report,
+    say: Say,
+) -> TuneResult:
     subjects = [_Subject.open(path, device, change) for path in folders]
     dataset = open_dataset(train_dir, layout)
     held_out = find_held_out([subject.folder for subject in subjects], dataset)
@@ -110,7 +130,6 @@ def tune(
     if any(subject.settings_in_use != in_use for subject in subjects):
         raise ModelError("the models have different settings in use; tune them one by one")
     grid = Grid.of(config.tuning, [CellSettings(), in_use])
-    store = FlowCache(folder=cache or folders[0] / CACHE)
     say(
         f"{counted(len(held_out.pairs), 'held-out image')}, {grid.size} combinations of settings; "
         f"network output is kept in {store.folder}"

@@ -156,7 +156,8 @@ def test_one_unreadable_image_is_named_and_the_rest_is_written(cellflow, model, 
     done = cellflow("predict", images, "--model", model, "--out", tmp_path / "s.csv")
     assert done.code == 1
     assert any("c.png" in line for line in done.errors)
-    assert done.errors[-1] == "error: 1 of 4 images could not be done"
+    assert "error: 1 of 4 images could not be done; " in done.errors[-1]
+    assert "partial keeps the others for another try, and may be deleted" in done.errors[-1]
     assert list(read_submission(tmp_path / "s.csv", (40, 120))) == ["a", "d", "ä b"]
 
 
@@ -207,5 +208,5 @@ def test_ten_thousand_images_are_listed_and_the_first_is_found(cellflow, model, 
     for number in range(1, 10_000):
         (folder / f"i{number}.png").touch()
     done = cellflow("predict", folder, "--model", model, "--out", tmp_path / "s.csv")
-    assert done.errors[-1] == "error: 9999 of 10000 images could not be done"
+    assert done.errors[-1].startswith("error: 9999 of 10000 images could not be done; ")
     assert list(read_submission(tmp_path / "s.csv", (20, 20))) == ["i0"]

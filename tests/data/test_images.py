@@ -59,6 +59,21 @@ def test_a_stack_of_planes_is_refused(tmp_path):
         read_image(tmp_path / "z.tif")
 
 
+@pytest.mark.parametrize("n_pages", [2, 3, 4])
+def test_pages_are_a_stack_however_few_and_an_array_of_planes_is_not(tmp_path, rng, n_pages):
+    planes = rng.integers(0, 255, (n_pages, 20, 30), np.uint8)
+    pages = [Image.fromarray(plane) for plane in planes]
+    pages[0].save(tmp_path / "pillow.tif", save_all=True, append_images=pages[1:])
+    with tifffile.TiffWriter(tmp_path / "pages.tif") as file:
+        for plane in planes:
+            file.write(plane, photometric="minisblack", metadata=None)
+    for name in ("pillow.tif", "pages.tif"):
+        with pytest.raises(ImageError, match=rf"{name}: expected one picture, found a stack"):
+            read_image(tmp_path / name)
+    tifffile.imwrite(tmp_path / "array.tif", planes, photometric="minisblack")
+    np.testing.assert_array_equal(read_image(tmp_path / "array.tif"), planes)
+
+
 @pytest.mark.parametrize("suffix", ["png", "tif", "jpg"])
 def test_truncated_missing_and_foreign_files_are_named(tmp_path, rng, suffix):
     pixels = rng.integers(0, 255, (64, 64), np.uint8)

@@ -48,7 +48,10 @@ def test_a_missing_image_counts_as_without_prediction_and_is_named(tmp_path):
     truth = {"a": ("cort", cells("1 5")), "b": ("astro", cells("1 5"))}
     score = score_submission(*files(tmp_path, truth, {"a": cells("1 5")}))
     assert score.mean.estimate == 0.5
-    assert score.remarks == ("1 truth image without a row, counted as without prediction: b",)
+    assert score.remarks == (
+        "1 truth image without a row, counted as without prediction (--covered-only leaves them "
+        "out, as compare does: 1.000): b",
+    )
     covered = score_submission(*files(tmp_path, truth, {"a": cells("1 5")}), covered_only=True)
     assert covered.mean.estimate == 1
     assert covered.remarks == ("1 truth image without a row, left out: b",)

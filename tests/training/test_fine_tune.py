@@ -84,7 +84,7 @@ def test_the_model_folder_is_complete_and_predicts(disc_folder, tune):
     prediction = model.predict(np.zeros((40, 50), np.uint8))
     assert prediction.labels.shape == (40, 50)
     text = "\n".join(said)
-    for fact in ("kaggle layout", "held out: 1 images", "cell diameter 10.", "scratch", "cpu",
+    for fact in ("kaggle layout", "held out: 1 image, ", "cell diameter 10.", "scratch", "cpu",
                  "2 epochs of 2 steps", "writing to"):  # fmt: skip
         assert fact in text, fact
 
@@ -561,7 +561,8 @@ def test_a_folder_without_truth_is_refused(tune, tmp_path, disc_folder):
         tune(data / "train")
 
 
-def test_a_time_budget_plans_fewer_epochs_and_ends_in_time(disc_folder, tune):
+def test_a_time_budget_plans_fewer_epochs_and_ends_in_time(disc_folder, tune, monkeypatch):
+    monkeypatch.setattr("cellflow.training.session.FEWEST_STEPS", 10**9)
     said = []
     out = tune(
         disc_folder(4),
@@ -570,5 +571,6 @@ def test_a_time_budget_plans_fewer_epochs_and_ends_in_time(disc_folder, tune):
     )
     record = json.loads((out / "config.json").read_text(encoding="utf-8"))
     assert any(line.startswith("plan: ") for line in said)
+    assert any("from random weights hardly a cell is found before" in line for line in said)
     assert 1 <= record["run"]["n_epochs"] < 100_000
     assert record["run"]["seconds"] < 9

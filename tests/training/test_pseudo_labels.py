@@ -144,7 +144,10 @@ def test_nothing_agreed_on_and_impossible_gates_are_said(vote, monkeypatch):
     most = [1, 2, 3, 4, 5]
     voter = Voter(a=[*most, 6], b=most, c=most, d=most)
     monkeypatch.setattr(pseudo_labels, "_voters", lambda models: (Voter(), [voter]))
-    with pytest.raises(DataError, match="none of 8 images has an agreement"):
+    with pytest.raises(
+        DataError,
+        match=r"none of 8 images has cells .* the best is 0\.\d\d\. A lower --image-agree",
+    ):
         vote()
     with pytest.raises(ConfigError, match="weight: expected above 0"):
         Gates(weight=0)

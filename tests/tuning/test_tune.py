@@ -110,6 +110,8 @@ def test_a_dry_run_leaves_the_model_as_it_is(data, played, tmp_path):
     result = tune([path], data, cache=tmp_path / "cache", dry_run=True)
     assert result.types["astro"].gain.low > 0.1
     assert {file.name: file.read_bytes() for file in path.iterdir()} == before
+    tune([path], data, dry_run=True)  # Nor does it keep what the network gave there.
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == before
 
 
 def test_a_good_model_keeps_its_defaults(data, played):
