@@ -15,7 +15,7 @@ PARTIAL = ".partial-"
 
 
 def check_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
-    """See that all outputs can be written, and take the place of nothing that is needed.
+    """See that outputs take the place of nothing that is needed, and that their folders take files.
 
     Parameters
     ----------
@@ -25,9 +25,11 @@ def check_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
     Raises
     ------
     ConfigError
-        An output is an input, or another output; or no file can be made where it will be. Says
-        which.
+        An output is an input, or another output; says which.
+    DataError
+        No file can be made where it will be.
     """
+    outputs = list(outputs)
     read = {path.resolve() for path in inputs}
     written: set[Path] = set()
     for path in outputs:
@@ -37,18 +39,20 @@ def check_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
         if place in written:
             raise ConfigError(f"{path}: two outputs would be written there; choose another name")
         written.add(place)
-    for folder in {path if path.is_dir() else path.parent for path in written}:
-        _try_folder(folder)
+    # As they are given: a link is replaced, not what it leads to.
+    folders = {path if path.is_dir() else path.absolute().parent: path for path in outputs}
+    for folder, path in folders.items():
+        _try_folder(folder, path)
 
 
-def _try_folder(folder: Path) -> None:
+def _try_folder(folder: Path, path: Path) -> None:
     """See that a folder, or the nearest one above that is there, takes files; none is left."""
-    there = next(place for place in (folder, *folder.parents) if place.exists())
     try:
+        there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        raise ConfigError(f"cannot write into {folder}: {error.strerror or error}") from error
+        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 @contextmanager

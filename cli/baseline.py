@@ -154,4 +154,4 @@ def predict(
     found = f"{counted(result.n_cells, 'cell')} in {counted(result.n_images, 'image')}"
     click.echo(f"{found}: {where}")
     if result.failures:
-        raise DataError(f"{len(result.failures)} images could not be done")
+        raise DataError(f"{counted(len(result.failures), 'image')} could not be done")

@@ -132,12 +132,12 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--cells",
         type=PATH,
         callback=must_end(".csv"),
-        help="Also write a CSV with area, diameter, score of each cell.",
+        help="Also write a CSV with area, diameter, score of each cell; none for empty images.",
     )
     counts = click.option(
         "--counts",
         type=PATH,
         callback=must_end(".csv"),
-        help="Also write a CSV with count, confluence, sizes of each image, also of empty ones.",
+        help="Also write a CSV with count, confluence, sizes of each image, empty ones too.",
     )
     return out(folder_format(cells(counts(function))))

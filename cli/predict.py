@@ -140,5 +140,5 @@ def command(images: tuple[Path, ...], outputs: tuple[Path, ...], **options: Any)
         tried = counted(result.n_images + len(result.failures), "image")
         kept = partial_folder(outputs[0])
         again = f"; {kept} keeps the others for another try, and may be deleted"
-        rest = again if kept.exists() else ""
+        rest = again if shard is None and kept.exists() else ""
         raise DataError(f"{len(result.failures)} of {tried} could not be done{rest}")

@@ -19,7 +19,11 @@ from .progress import Progress
 )
 @click.option("--n-folds", type=int, help="Of the cross-validation that tells the honest score.")
 @click.option("--cache", type=PATH, help="Folder for the network's output; safe to delete.")
-@click.option("--dry-run", is_flag=True, help="Only tell; leave the models as they are.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only tell; leave the models as they are. Without --cache nothing is kept.",
+)
 @click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
 @device_option
 @config_options

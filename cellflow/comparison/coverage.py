@@ -82,9 +82,10 @@ def compared_images(
     uncovered = [image for image in truth if image not in by_any]
     if uncovered:
         fate = "counted as without prediction" if all_truth else "left out"
+        may_be_empty = set(covered) <= set(without_empty) and not all_truth
         remarks.append(
             f"{counted(len(uncovered), 'image')} of the truth in no entry, {fate}: "
-            f"{some(uncovered)}" + (_EMPTY_HINT if without_empty and not all_truth else "")
+            f"{some(uncovered)}" + (_EMPTY_HINT if may_be_empty else "")
         )
     return [image for image in truth if all_truth or image in common], remarks
 

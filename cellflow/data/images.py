@@ -72,7 +72,7 @@ def read_image(path: Path | str) -> NDArray[Any]:
     -----
     A TIFF says whether its planes are channels or a stack, and several pages are a stack. Where
     tifffile wrote an array without a name for its first axis, up to four planes are channels. Of
-    several pictures of different size the first is read.
+    pictures of several sizes, as a pyramid has them, the first is read.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -250,6 +250,11 @@ def _read_tiff(path: Path) -> NDArray[Any]:
         if not file.series:
             raise ValueError("it holds no picture; the file may be truncated")
         series = file.series[0]
+        alike = [
+            one for one in file.series if (one.shape, one.dtype) == (series.shape, series.dtype)
+        ]
+        if len(alike) > 1:
+            raise _stack(path, (len(alike), *series.shape), "I" + series.axes)
         if series.dtype is None or series.dtype.kind not in "buif":
             raise ImageError(f"{path}: expected grey levels, found numbers of type {series.dtype}")
         photometric = file.pages.first.photometric
@@ -269,10 +274,7 @@ def _read_tiff(path: Path) -> NDArray[Any]:
         axes = ["C", "Y", "X"]
     kind = {axis for axis in axes if axis not in "YX"}
     if pixels.ndim != 3 or kind not in ({"C"}, {"S"}):
-        raise ImageError(
-            f"{path}: expected one picture, found a stack of shape {pixels.shape} "
-            f"(axes {''.join(axes)}); save its planes as single files"
-        )
+        raise _stack(path, pixels.shape, "".join(axes))
     pixels = np.moveaxis(pixels, axes.index(kind.pop()), 0)
     if len(pixels) > _MOST_CHANNELS:
         raise ImageError(
@@ -280,6 +282,13 @@ def _read_tiff(path: Path) -> NDArray[Any]:
             "a stack has to be saved as single files"
         )
     return np.ascontiguousarray(pixels[:3] if has_alpha else pixels)
+
+
+def _stack(path: Path, shape: tuple[int, ...], axes: str) -> ImageError:
+    return ImageError(
+        f"{path}: expected one picture, found a stack of shape {shape} (axes {axes}); save its "
+        "planes as single files or, where they are channels, as ImageJ or OME TIFF with axes CYX"
+    )
 
 
 def _in_inks(path: Path) -> ImageError:

@@ -58,7 +58,7 @@ def plain_forward(network: CPnet, device: torch.device, dtype: torch.dtype) -> F
 def _lean(network: CPnet, device: torch.device, dtype: torch.dtype) -> CPnet:
     # Absorbed on the processor, in float64, which Apple's GPUs do not have.
     absorbed = absorb_norms(copy.deepcopy(network).cpu())
-    for layer in absorbed.modules():
+    for layer in absorbed.modules() if device.type != "cpu" else ():
         # Else autocast would round them anew in every pass.
         if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
             layer.to(dtype)
@@ -176,12 +176,12 @@ def _record_one(
 @contextmanager
 def _stream_restored(device: torch.device) -> Iterator[None]:
     """Leave the stream of a recording also when it fails, which PyTorch does not."""
-    before = torch.cuda.current_stream(device)
+    stream, current = torch.cuda.current_stream(device), torch.cuda.current_device()
     try:
         yield
     except BaseException:
-        with torch.cuda.device(device):
-            torch.cuda.set_stream(before)
+        torch.cuda.set_stream(stream)
+        torch.cuda.set_device(current)
         raise
 
 

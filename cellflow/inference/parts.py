@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from cellflow.atomic import write_json
+from cellflow.atomic import check_outputs, write_json
 from cellflow.data.exports import FolderFormat, Found, check_target
 from cellflow.errors import ConfigError, DataError
 from cellflow.inference.outcome import write_outputs
@@ -167,6 +167,7 @@ def merge_parts(
 
     for output in outputs:
         check_target(output, folder_format, len(kept))
+    check_outputs([], [*outputs, *(path for path in (cells, counts) if path is not None)])
     return MergeResult(
         n_images=len(kept),
         n_cells=write_outputs(load, outputs, folder_format, cells, counts),

@@ -127,8 +127,13 @@ def _sample(images: Sequence[Path]) -> dict[Path, Shape]:
 def _with_cells(cost: Cost, model: Model, images: Iterable[Path]) -> Cost:
     """Add the way to the cells, by the first image that the networks can take."""
     for path in images:
-        with suppress(ImageError):
+        try:
             return cost.with_cells(model, read_image(path))
+        except ImageError:
+            continue
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
     return cost
 
 

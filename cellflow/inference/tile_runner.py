@@ -109,13 +109,19 @@ class TileRunner:
         str
             Why it is float32, for the user; empty where bfloat16 stays, and when it was asked for
             by name or decided before.
+
+        Raises
+        ------
+        torch.OutOfMemoryError
+            Beside the image a single tile does not fit into the memory; nothing is decided.
         """
         if self.is_settled:
             return ""
         padded, grid = self._padded(image)
         tile = self._laid_out(richest_tile(cut_tiles(padded, grid)))
         exact = plain_forward(self.network, self.device, torch.float32)
-        found = self._within_memory(grid, lambda: least_correlation(exact, self._plain, tile))
+        # Of a single tile: where memory runs out, a smaller batch would not help.
+        found = least_correlation(exact, self._plain, tile)
         self.is_settled = True
         if found >= LEAST_CORRELATION:
             return ""
@@ -146,7 +152,7 @@ class TileRunner:
         ImageError
             Beside the image a single tile does not fit into the memory.
         torch.OutOfMemoryError
-            The image itself does not.
+            The image itself does not, or not even a tile beside it while the precision is open.
         """
         self.settle_precision(image)
         height, width = image.shape[-2:]
@@ -154,14 +160,14 @@ class TileRunner:
         padded, grid = self._padded(image)
         # Not among what is done again: it is as large, however few the tiles.
         average = TileAverage(grid, N_OUTPUTS, self.device)
-        before = self.batch_size, self._compiled
+        before = self.batch_size
         try:
             output, style = self._within_memory(
                 grid, lambda: self._run_tiles(padded, grid, average)
             )
         except ModelError as error:
-            # The next image may be smaller.
-            self.batch_size, self._compiled = before
+            # The next image may be smaller. What was compiled is gone, and its memory with it.
+            self.batch_size = before
             raise ImageError(str(error)) from error
         return output[:, top : top + height, left : left + width], style
 
@@ -247,15 +253,16 @@ class TileRunner:
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
+                cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
             # Outside the except block, whose traceback would keep the tensors alive.
-            self._halve(grid)
+            self._halve(grid, cause)
 
-    def _halve(self, grid: TileGrid) -> None:
+    def _halve(self, grid: TileGrid, cause: str) -> None:
         tried = min(self.batch_size, len(grid.corners))
         if tried == 1:
             raise ModelError(
                 f"a single tile of {max(grid.tile)} px does not fit into the memory of "
-                f"{self.device}; lower inference.tile_size"
+                f"{self.device} ({cause}); lower inference.tile_size"
             )
         self.batch_size = (tried + 1) // 2
         self._compiled = None

@@ -158,20 +158,16 @@ def score_submission(
 
 def _uncovered_remark(uncovered: Sequence[str], score: Score, covered_only: bool) -> str:
     """Say what became of images that a submission lacks, and what the other choice would give."""
-    fate = "left out"
-    if not covered_only:
-        fate = "counted as without prediction"
-        left_out = set(uncovered)
-        rest = [
-            image.mean
-            for name, image in zip(score.names, score.images, strict=True)
-            if name not in left_out
-        ]
-        if score.variant != "pooled":
-            fate += f" (--covered-only leaves them out, as compare does: {np.mean(rest):.3f})"
-    return f"{counted(len(uncovered), 'truth image')} without a row, {fate}: " + ", ".join(
-        uncovered
-    )
+    lacking = f"{counted(len(uncovered), 'truth image')} without a row"
+    names = ", ".join(uncovered)
+    if covered_only:
+        return f"{lacking}, left out: {names}"
+    other = "--covered-only leaves them out, as compare does"
+    if score.variant != "pooled":
+        images = zip(score.names, score.images, strict=True)
+        rest = [image.mean for name, image in images if name not in set(uncovered)]
+        other += f": {np.mean(rest):.3f}"
+    return f"{lacking}, counted as without prediction ({other}): {names}"
 
 
 def score_images(

@@ -17,7 +17,7 @@ OUT_OF_MEMORY = (
     "unable to find a valid cudnn",
 )
 """What errors say, in small letters, when memory runs out; the last three are of CUDA's libraries,
-which have no room for what they need beside the tensors."""
+which have no room for what they need beside the tensors, though they may say so of other lacks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,17 +125,19 @@ def cuda_fault(index: int) -> str:
     try:
         torch.ones(1, device=f"cuda:{index}").add_(1).item()
     except RuntimeError as error:
-        return str(error).strip().splitlines()[0]
+        # A full device works, and whoever wants it must hear that it is full.
+        if not is_out_of_memory(error):
+            return str(error).strip().splitlines()[0]
     return ""
 
 
 def _choose_auto() -> DeviceChoice:
     found = "no GPU found"
-    if torch.cuda.is_available():
-        fault = cuda_fault(0)
+    for index in range(torch.cuda.device_count()):
+        fault = cuda_fault(index)
         if not fault:
-            return DeviceChoice(device=torch.device("cuda:0"), reason=_cuda_name(0))
-        found = f"cuda:0 does not work: {fault}"
+            return DeviceChoice(device=torch.device("cuda", index), reason=_cuda_name(index))
+        found = f"cuda:{index} does not work: {fault}"
     if torch.backends.mps.is_available():
         return DeviceChoice(device=torch.device("mps"), reason="Apple GPU")
     reason = f"{found}, {torch.get_num_threads()} threads"

@@ -118,7 +118,10 @@ def _compiled(network: Callable[[torch.Tensor], Any]) -> Callable[[torch.Tensor]
         try:
             return compiled(image)
         except TorchDynamoException as error:
-            reason = str(error).strip().splitlines()[0]
+            if is_out_of_memory(error):
+                raise
+            inner = getattr(error, "inner_exception", error)
+            reason = (str(inner).strip().splitlines() or [type(inner).__name__])[0]
             raise ModelError(f"training.compile does not work here: {reason}") from error
 
     return forward

@@ -52,6 +52,8 @@ def measure_step(config: Config, device: str = "auto") -> float:
                 "lower training.crop_size"
             )
         n_crops //= 2
+        if chosen.type == "cuda":
+            torch.cuda.empty_cache()
 
 
 def _measure(config: Config, device: torch.device, n_crops: int) -> float:

@@ -287,14 +287,14 @@ class Session:
         plan = self.ranks.in_first(lambda: run.pace.plan(run.clock(), epochs_done, current))
         position.n_epochs, position.validate_every = plan.n_epochs, plan.validate_every
         if abs(plan.n_epochs - self._told_epochs) > NEWS * self._told_epochs:
-            self._told_epochs = plan.n_epochs
+            is_first, self._told_epochs = not self._told_epochs, plan.n_epochs
             self.say(
                 f"plan: {plan.n_epochs} epochs in {self.config.training.max_minutes:g} min "
                 f"({run.pace.step_seconds:.2g} s a step), validated every "
                 f"{min(plan.n_epochs, plan.validate_every)} epochs"
             )
             n_steps = plan.n_epochs * run.source.steps_per_epoch
-            if n_steps < FEWEST_STEPS and not self.weights.is_trained:
+            if is_first and n_steps < FEWEST_STEPS and not self.weights.is_trained:
                 self.say(
                     f"these are {n_steps} steps: from random weights hardly a cell is found before "
                     f"some {FEWEST_STEPS}; give more time, a smaller training.crop_size or smaller "

@@ -1,7 +1,7 @@
 """The whole of ``cellflow tune``: model folders and their held-out images to thresholds."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -80,7 +80,8 @@ def tune(
         Folder for the network's output, 4.4 MB an image of 520x704; by default ``flow-cache`` in
         the first model folder. It may be deleted at any time.
     dry_run : bool
-        Only tell; the models stay as they are, and without `cache` nothing is kept.
+        Only tell; the models stay as they are. Without `cache`, and where the first model has none,
+        the network's output is not kept.
     report, say : callable
         ``report(step, numbers)`` with the images looked at, then the folds; ``say(text)`` with
         what the user should know.
@@ -102,24 +103,6 @@ def tune(
     the cells of every image, and one flow field.
     """
     _require_different(folders)
-    with ExitStack() as stack:
-        if cache is None and dry_run:
-            cache = Path(stack.enter_context(TemporaryDirectory(prefix="cellflow-")))
-        store = FlowCache(folder=cache or folders[0] / CACHE)
-        return _tune(folders, train_dir, change, device, layout, store, dry_run, report, say)
-
-
-def _tune(
-    folders: Sequence[Path],
-    train_dir: Path,
-    change: Callable[[Config], Config],
-    device: str,
-    layout: str | None,
-    store: FlowCache,
-    dry_run: bool,
-    report: Report,
-    say: Say,
-) -> TuneResult:
     subjects = [_Subject.open(path, device, change) for path in folders]
     dataset = open_dataset(train_dir, layout)
     held_out = find_held_out([subject.folder for subject in subjects], dataset)
@@ -130,23 +113,33 @@ def _tune(
     if any(subject.settings_in_use != in_use for subject in subjects):
         raise ModelError("the models have different settings in use; tune them one by one")
     grid = Grid.of(config.tuning, [CellSettings(), in_use])
-    say(
-        f"{counted(len(held_out.pairs), 'held-out image')}, {grid.size} combinations of settings; "
-        f"network output is kept in {store.folder}"
-    )
+    say(f"{counted(len(held_out.pairs), 'held-out image')}, {grid.size} combinations of settings")
     for subject in subjects:
         subject.learn_types(dataset)
-    images = _look(subjects, held_out, grid, store, report)
-    if len({image.group for image in images}) < 2:
-        raise DataError(
-            f"{train_dir}: the held-out images are one group (same well, field or pixels): nothing "
-            "is left to score what they choose"
-        )
-    found = tune_nested(images, grid, config, grid.index_of(in_use), report)
+    with _flow_cache(cache, folders[0] / CACHE, dry_run, say) as store:
+        images = _look(subjects, held_out, grid, store, report)
+        if len({image.group for image in images}) < 2:
+            raise DataError(
+                f"{train_dir}: the held-out images are one group (same well, field or pixels): "
+                "nothing is left to score what they choose"
+            )
+        found = tune_nested(images, grid, config, grid.index_of(in_use), report)
     result = summarize(found, images, grid, held_out.remarks, config.tuning.seed)
     for subject in subjects if not dry_run else ():
         _write(subject, found, result, images, grid, held_out)
     return result
+
+
+@contextmanager
+def _flow_cache(asked: Path | None, own: Path, dry_run: bool, say: Say) -> Iterator[FlowCache]:
+    """Give the cache that is asked for, else the model's own, which a dry run does not begin."""
+    if asked is None and dry_run and not own.exists():
+        with TemporaryDirectory(prefix="cellflow-") as place:
+            yield FlowCache(folder=Path(place))
+        return
+    store = FlowCache(folder=asked or own)
+    say(f"network output is kept in {store.folder}, which may be deleted")
+    yield store
 
 
 def _require_different(folders: Sequence[Path]) -> None:

@@ -55,3 +55,5 @@ def test_images_that_no_list_of_results_has_may_be_empty_ones():
     assert remarks[0].startswith("2 images of the truth in no entry, left out: c, d; if nothing")
     _, remarks = compared_images(TRUTH, {"x": ["a", "b"]}, all_truth=True, without_empty=["x"])
     assert remarks[0].endswith("counted as without prediction: c, d")
+    _, remarks = compared_images(TRUTH, {"x": ["a"], "y": ["a"]}, without_empty=["x"])
+    assert remarks[0].endswith("left out: c, b, d")

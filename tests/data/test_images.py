@@ -67,7 +67,10 @@ def test_pages_are_a_stack_however_few_and_an_array_of_planes_is_not(tmp_path, r
     with tifffile.TiffWriter(tmp_path / "pages.tif") as file:
         for plane in planes:
             file.write(plane, photometric="minisblack", metadata=None)
-    for name in ("pillow.tif", "pages.tif"):
+    with tifffile.TiffWriter(tmp_path / "series.tif") as file:
+        for plane in planes:
+            file.write(plane)
+    for name in ("pillow.tif", "pages.tif", "series.tif"):
         with pytest.raises(ImageError, match=rf"{name}: expected one picture, found a stack"):
             read_image(tmp_path / name)
     tifffile.imwrite(tmp_path / "array.tif", planes, photometric="minisblack")

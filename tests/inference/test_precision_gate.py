@@ -68,16 +68,20 @@ def test_an_image_too_large_for_memory_leaves_it_to_the_next(
     tifffile.imwrite(paths[0], np.pad(image, 8))
     tifffile.imwrite(paths[1], image)
     model = tiny_model(change=drowned, precision="auto")
-    settle = type(model).settle_precision
+    runner = model.members[0].runner
+    forward, calls = runner._plain, []
 
-    def little_memory(self, picture):
-        if picture.shape != image.shape:
-            raise MemoryError
-        return settle(self, picture)
+    def full_at_first(batch):
+        calls.append(len(batch))
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError
+        return forward(batch)
 
-    monkeypatch.setattr(type(model), "settle_precision", little_memory)
+    monkeypatch.setattr(runner, "_plain", full_at_first)
+    before = runner.batch_size
     settle_precision(model, paths)
     assert model.dtypes == ("torch.float32",)
+    assert runner.batch_size == before
 
 
 def test_the_first_image_decides_when_nothing_did_before(native_bfloat16, tiny_model, image):

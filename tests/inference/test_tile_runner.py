@@ -96,10 +96,9 @@ def test_an_image_beside_which_nothing_fits_slows_no_other_one(network, image, m
     expected, _ = runner(network).run(image)
     replace_forward(monkeypatch, memory_of_the_moment)
     one = runner(network, batch_size=8)
-    one._compiled = memory_of_the_moment
     with pytest.raises(ImageError):
         one.run(image)
-    assert (one.batch_size, one._compiled) == (8, memory_of_the_moment)
+    assert one.batch_size == 8
     is_full = False
     assert torch.allclose(one.run(image)[0], expected, atol=1e-5)
 
@@ -229,7 +228,7 @@ def pretended_cuda(monkeypatch):
 
     for name, stand_in in {
         "Stream": Stream, "CUDAGraph": Graph, "graph": record, "graph_pool_handle": object,
-        "current_stream": Stream, "stream": nullcontext,
+        "current_stream": Stream, "current_device": lambda: 0, "stream": nullcontext,
     }.items():  # fmt: skip
         monkeypatch.setattr(compilation.torch.cuda, name, stand_in)
     return recordings
@@ -247,6 +246,18 @@ def test_recordings_are_made_on_one_stream_of_the_networks_device(network, prete
     compiled_forward("graphs", network, torch.float32, batches)
     assert [stream.device for stream in pretended_cuda] == [CPU, CPU]
     assert pretended_cuda[0] is pretended_cuda[1]
+
+
+def test_a_recording_that_fails_leaves_its_stream_and_device(pretended_cuda, monkeypatch):
+    left = []
+    monkeypatch.setattr(compilation.torch.cuda, "set_stream", lambda stream: left.append("stream"))
+    monkeypatch.setattr(compilation.torch.cuda, "set_device", left.append)
+    with compilation._stream_restored(CPU):
+        pass
+    assert left == []
+    with pytest.raises(RuntimeError, match="capture"), compilation._stream_restored(CPU):
+        raise RuntimeError("capture failed")
+    assert left == ["stream", 0]
 
 
 @pytest.mark.slow

@@ -47,6 +47,22 @@ def test_what_a_gpu_lacks_is_the_first_line_of_its_error(monkeypatch):
     assert cuda_fault(0) == "CUDA error: no kernel image is available"
 
 
+def test_a_full_gpu_is_not_taken_for_a_broken_one(monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "ones", full)
+    assert cuda_fault(0) == ""
+
+
+def test_the_first_gpu_that_computes_is_taken(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU {index}")
+    monkeypatch.setattr(devices, "cuda_fault", lambda index: "" if index else "too old")
+    assert str(choose_device("auto")) == "cuda:1 (GPU 1)"
+
+
 def test_apples_gpus_get_no_channels_last_and_no_copy_on_its_way():
     kinds = ("cpu", "cuda", "mps")
     assert [may_send_ahead(torch.device(kind)) for kind in kinds] == [True, True, False]

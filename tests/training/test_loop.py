@@ -204,16 +204,36 @@ def test_waiting_for_the_device_is_a_part_of_the_step(disc_entries, monkeypatch)
     assert run.throughput.seconds == run.position.seconds == 22
 
 
-def test_a_missing_compiler_is_one_sentence(disc_entries, monkeypatch):
+@pytest.mark.parametrize("is_wrapped", [False, True])
+def test_a_missing_compiler_is_one_sentence(disc_entries, monkeypatch, is_wrapped):
     from torch._dynamo.exc import TorchDynamoException
 
     def no_compiler(image):
-        raise TorchDynamoException("no C++ compiler\n\nSet TORCHDYNAMO_VERBOSE=1 for …")
+        text = "no C++ compiler\n\nSet TORCHDYNAMO_VERBOSE=1 for …"
+        error = TorchDynamoException("backend='inductor' raised:" if is_wrapped else text)
+        if is_wrapped:
+            error.inner_exception = RuntimeError(text)
+        raise error
 
     monkeypatch.setattr(torch, "compile", lambda network: no_compiler)
     run = make_run(disc_entries(1), n_epochs=1, compile=True)
     with pytest.raises(ModelError, match=r"compile does not work here: no C\+\+ compiler$"):
         train_and_watch(run)
+
+
+def test_too_little_memory_for_compiling_is_not_taken_for_a_missing_compiler(
+    disc_entries, monkeypatch
+):
+    from torch._dynamo.exc import TorchDynamoException
+
+    def full(image):
+        raise TorchDynamoException("OutOfMemoryError: CUDA out of memory. Tried to allocate")
+
+    monkeypatch.setattr(torch, "compile", lambda network: full)
+    run = make_run(disc_entries(1), n_epochs=1, batch_size=4, compile=True)
+    with pytest.raises(ModelError, match="not enough memory for one crop"):
+        train_and_watch(run)
+    assert run.position.n_parts == 4
 
 
 @pytest.mark.slow
