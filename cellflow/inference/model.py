@@ -158,7 +158,8 @@ class Model:
         Raises
         ------
         ImageError
-            The image lacks a channel that is asked for, or holds NaN.
+            The image lacks a channel that is asked for, or holds NaN; or beside it not even one
+            tile fits into the memory.
         """
         settings = self.config.inference
         mean, styles = FieldMean(), []
