@@ -164,8 +164,9 @@ def _uncovered_remark(uncovered: Sequence[str], score: Score, covered_only: bool
         return f"{lacking}, left out: {names}"
     other = "--covered-only leaves them out, as compare does"
     if score.variant != "pooled":
+        without = set(uncovered)
         images = zip(score.names, score.images, strict=True)
-        rest = [image.mean for name, image in images if name not in set(uncovered)]
+        rest = [image.mean for name, image in images if name not in without]
         other += f": {np.mean(rest):.3f}"
     return f"{lacking}, counted as without prediction ({other}): {names}"
 
