@@ -18,6 +18,7 @@ from measure import markdown
 from torch.utils.flop_counter import FlopCounterMode
 
 from cellflow.data.images import read_image, write_png
+from cellflow.data.outputs import Outputs
 from cellflow.inference.folder import predict_folder
 from cellflow.inference.model import Model
 from cellflow.inference.predict import load_model
@@ -101,7 +102,7 @@ def folder_side(model: Model, paths: list[Path], out: Path):
     """Give our prediction of the files, written."""
 
     def run():
-        predict_folder(model, paths, [out])
+        predict_folder(model, paths, Outputs([out]))
 
     return run
 

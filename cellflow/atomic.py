@@ -14,18 +14,22 @@ PARTIAL = ".partial-"
 """How the names of files begin that are being written."""
 
 
-def check_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
+def check_outputs(
+    inputs: Iterable[Path], outputs: Iterable[Path], *, files: Iterable[Path] = ()
+) -> None:
     """See that outputs take the place of nothing that is needed, and that their folders take files.
 
     Parameters
     ----------
     inputs, outputs : paths
         Of one command.
+    files : paths
+        Those outputs that can be no folder.
 
     Raises
     ------
     ConfigError
-        An output is an input, or another output; says which.
+        An output is an input, or another output, or a folder where a file must go; says which.
     DataError
         No file can be made where it will be.
     """
@@ -39,6 +43,9 @@ def check_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
         if place in written:
             raise ConfigError(f"{path}: two outputs would be written there; choose another name")
         written.add(place)
+    for path in files:
+        if path.is_dir():
+            raise ConfigError(f"{path}: is a folder, expected the name of a file")
     # As they are given: a link is replaced, not what it leads to.
     folders = {path if path.is_dir() else path.absolute().parent: path for path in outputs}
     for folder, path in folders.items():

@@ -16,6 +16,7 @@ from cellflow.config import Config, InferenceConfig, NetworkConfig, TrainingConf
 from cellflow.data.dataset import Dataset
 from cellflow.data.images import list_images, read_image
 from cellflow.data.kaggle import open_kaggle, read_train_csv
+from cellflow.data.outputs import Outputs
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.submission import read_submission, write_submission
 from cellflow.inference.folder import predict_folder
@@ -149,7 +150,7 @@ def run_demo(
     predict_folder(
         load_model(model, device=device),
         list_images(data / "test"),
-        [submission],
+        Outputs([submission]),
         restart=True,
         report=report,
         say=say,

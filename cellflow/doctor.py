@@ -64,6 +64,7 @@ def _run_small_job(folder: Path) -> None:
     from cellflow.data.coco import open_coco, write_coco
     from cellflow.data.images import list_images, read_label_image
     from cellflow.data.kaggle import open_kaggle
+    from cellflow.data.outputs import Outputs
     from cellflow.data.polygons import polygon_to_runs
     from cellflow.diagnosis.inspection import inspect_data
     from cellflow.inference.folder import predict_folder
@@ -86,8 +87,7 @@ def _run_small_job(folder: Path) -> None:
     predict_folder(
         load_model(folder / "model", device="cpu"),
         list_images(folder / "data" / "test"),
-        [found, folder / "labels"],
-        cells=folder / "cells.csv",
+        Outputs([found, folder / "labels"], cells=folder / "cells.csv"),
         overlays=folder / "pictures",
     )
     truth = folder / "data" / "test.csv"

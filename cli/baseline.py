@@ -17,6 +17,8 @@ from .options import (
     device_option,
     duration,
     output_options,
+    outputs_from,
+    tell_found,
 )
 from .progress import Progress
 
@@ -146,12 +148,9 @@ def predict(
     )
     say(f"{baseline.name} on {baseline.device}; operators: {baseline.learner.operators}")
     paths = find_images(images)
+    outputs = outputs_from(options)
     with Progress("predict", total=len(paths), unit="image") as progress:
-        result = predict_images(baseline, paths, report=progress, **options)
-    for failure in result.failures:
-        click.echo(f"error: {failure}", err=True)
-    where = ", ".join(str(path) for path in result.outputs)
-    found = f"{counted(result.n_cells, 'cell')} in {counted(result.n_images, 'image')}"
-    click.echo(f"{found}: {where}")
+        result = predict_images(baseline, paths, outputs, report=progress, say=say, **options)
+    tell_found(result)
     if result.failures:
         raise DataError(f"{counted(len(result.failures), 'image')} could not be done")

@@ -5,13 +5,13 @@ from typing import Any
 
 import click
 
-from .options import EXISTING, output_options
+from .options import EXISTING, output_options, outputs_from, tell_found
 
 
 @click.command()
 @click.argument("parts", type=EXISTING, nargs=-1, required=True)
 @output_options
-def command(parts: tuple[Path, ...], outputs: tuple[Path, ...], **options: Any) -> None:
+def command(parts: tuple[Path, ...], **options: Any) -> None:
     """Join the PARTS that `cellflow predict --shard` left.
 
     \b
@@ -22,11 +22,7 @@ def command(parts: tuple[Path, ...], outputs: tuple[Path, ...], **options: Any) 
     from cellflow.inference.parts import merge_parts
     from cellflow.wording import counted
 
-    result = merge_parts(parts, outputs, **options)
-    for failure in result.failures:
-        click.echo(f"error: {failure}", err=True)
-    where = ", ".join(str(path) for path in outputs)
-    found = f"{counted(result.n_cells, 'cell')} in {counted(result.n_images, 'image')}"
-    click.echo(f"{found}: {where}")
+    result = merge_parts(parts, outputs_from(options))
+    tell_found(result)
     if result.failures:
         raise DataError(f"{counted(len(result.failures), 'image')} could not be done")

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cellflow.configfile import read_config
+
+if TYPE_CHECKING:
+    from cellflow.data.outputs import Outputs
+    from cellflow.inference.outcome import FolderResult
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -141,3 +145,26 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
         help="Also write a CSV with count, confluence, sizes of each image, empty ones too.",
     )
     return out(folder_format(cells(counts(function))))
+
+
+def outputs_from(options: dict[str, Any]) -> "Outputs":
+    """Take what `output_options` read out of a command's options."""
+    from cellflow.data.outputs import Outputs
+
+    return Outputs(
+        options.pop("outputs"),
+        options.pop("folder_format"),
+        cells=options.pop("cells"),
+        counts=options.pop("counts"),
+    )
+
+
+def tell_found(result: "FolderResult") -> None:
+    """Print what was found in how many images, and where it lies, after what could not be done."""
+    from cellflow.wording import counted
+
+    for failure in result.failures:
+        click.echo(f"error: {failure}", err=True)
+    where = ", ".join(str(path) for path in result.outputs)
+    found = f"{counted(result.n_cells, 'cell')} in {counted(result.n_images, 'image')}"
+    click.echo(f"{found}: {where}")

@@ -13,6 +13,8 @@ from .options import (
     device_option,
     duration,
     output_options,
+    outputs_from,
+    tell_found,
 )
 from .progress import Progress
 
@@ -84,7 +86,7 @@ ADVICE = "is the diameter right (--diameter), and was the model made for such im
 @click.option("--restart", is_flag=True, help="Discard what an interrupted run has found.")
 @device_option
 @config_options
-def command(images: tuple[Path, ...], outputs: tuple[Path, ...], **options: Any) -> None:
+def command(images: tuple[Path, ...], **options: Any) -> None:
     """Find the cells in IMAGES: a folder, image files, or the competition's folder.
 
     \b
@@ -102,6 +104,7 @@ def command(images: tuple[Path, ...], outputs: tuple[Path, ...], **options: Any)
     named = {key: options.pop(key.split("__")[1]) for key in SETTINGS}
     sources = (options.pop("config_file"), options.pop("assignments"))
     shard = options.pop("shard")
+    outputs = outputs_from(options)
     model = load_models(
         options.pop("models"),
         device=options.pop("device"),
@@ -129,16 +132,12 @@ def command(images: tuple[Path, ...], outputs: tuple[Path, ...], **options: Any)
     except KeyboardInterrupt:
         click.echo("interrupted; the same command goes on from here", err=True)
         raise
-    for failure in result.failures:
-        click.echo(f"error: {failure}", err=True)
-    where = ", ".join(str(path) for path in result.outputs)
-    found = f"{counted(result.n_cells, 'cell')} in {counted(result.n_images, 'image')}"
-    click.echo(f"{found}: {where}")
+    tell_found(result)
     if result.n_images and not result.n_cells:
         click.echo(f"no cell in any image: {ADVICE}", err=True)
     if result.failures:
         tried = counted(result.n_images + len(result.failures), "image")
-        kept = partial_folder(outputs[0])
+        kept = partial_folder(outputs.paths[0])
         again = f"; {kept} keeps the others for another try, and may be deleted"
         rest = again if shard is None and kept.exists() else ""
         raise DataError(f"{len(result.failures)} of {tried} could not be done{rest}")

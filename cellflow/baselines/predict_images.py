@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from cellflow._version import __version__
-from cellflow.atomic import check_outputs
 from cellflow.baselines.baseline_model import Baseline
-from cellflow.data.exports import FolderFormat, check_target
 from cellflow.data.images import read_image
+from cellflow.data.outputs import Outputs
 from cellflow.errors import ImageError
 from cellflow.inference.folder import check_names, partial_folder
 from cellflow.inference.outcome import FolderResult, conclude
@@ -18,26 +17,25 @@ from cellflow.inference.store import Store
 from cellflow.pictures.overlay import save_overlay
 
 Report = Callable[[int, Mapping[str, float]], None]
+Say = Callable[[str], None]
 
 
 def predict_images(
     baseline: Baseline,
     images: Sequence[Path],
-    outputs: Sequence[Path],
+    outputs: Outputs,
     *,
-    folder_format: FolderFormat = "tif",
-    cells: Path | None = None,
-    counts: Path | None = None,
     overlays: Path | None = None,
     restart: bool = False,
     report: Report = lambda step, numbers: None,
+    say: Say = lambda text: None,
 ) -> FolderResult:
     """Find the cells of many images and write them.
 
     Parameters
     ----------
     baseline : Baseline
-    images, outputs, folder_format, cells, counts, overlays, restart, report
+    images, outputs, overlays, restart, report, say
         As for `predict_folder`.
 
     Raises
@@ -50,12 +48,10 @@ def predict_images(
         An output cannot be written or is an image.
     """
     check_names(images)
-    for output in outputs:
-        check_target(output, folder_format, len(images))
-    check_outputs(images, [*outputs, *(path for path in (cells, counts) if path is not None)])
-    if overlays is not None:
-        check_outputs(images, [overlays / f"{path.stem}.png" for path in images])
-    store = Store(partial_folder(outputs[0]))
+    outputs.check(images, overlays)
+    for text in outputs.describe_foreign(images):
+        say(text)
+    store = Store(partial_folder(outputs.paths[0]))
     if restart:
         store.remove()
     store.open(_state(baseline))
@@ -66,16 +62,8 @@ def predict_images(
         if failure is not None:
             failures.append(failure)
         report(n_done, {"total": len(images)})
-    return conclude(
-        store,
-        images,
-        outputs,
-        folder_format=folder_format,
-        cells=cells,
-        counts=counts,
-        n_resumed=len(images) - len(left),
-        failures=failures,
-    )
+    n_resumed = len(images) - len(left)
+    return conclude(store, images, outputs, n_resumed=n_resumed, failures=failures)
 
 
 def _do(baseline: Baseline, path: Path, store: Store, overlays: Path | None) -> str | None:

@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ from cellflow.jsontext import to_json
 from cellflow.records import Prediction
 
 FolderFormat = Literal["tif", "seg", "roi"]
+ENDINGS: dict[str, str] = {"tif": "_masks.tif", "seg": "_seg.npy", "roi": "_rois.zip"}
+"""What an image's id is followed by in a folder."""
 SUFFIXES = (".csv", ".json", ".zip")
 
 
@@ -54,8 +56,8 @@ def check_target(path: Path, folder_format: str, n_images: int) -> None:
         raise ConfigError(
             f"--out {path}: expected {', '.join(SUFFIXES)} or a folder, found {path.suffix}"
         )
-    if folder_format not in get_args(FolderFormat):
-        raise ConfigError(f"--as {folder_format}: expected one of tif, seg, roi")
+    if folder_format not in ENDINGS:
+        raise ConfigError(f"--as {folder_format}: expected one of {', '.join(ENDINGS)}")
     if path.suffix.lower() == ".zip" and n_images > 1:
         raise ConfigError(
             f"--out {path}: a zip holds the regions of one image, these are {n_images}; "
@@ -89,6 +91,15 @@ def export(path: Path, found: Iterable[Found], folder_format: FolderFormat = "ti
         path.mkdir(parents=True, exist_ok=True)
         for one in found:
             _write_into(path, one, folder_format)
+
+
+def foreign_files(path: Path, folder_format: FolderFormat, names: Iterable[str]) -> list[Path]:
+    """Give what a folder holds in `folder_format` of images that are not among `names`."""
+    if path.suffix.lower() in SUFFIXES or not path.is_dir():
+        return []
+    ending = ENDINGS[folder_format]
+    own = {name + ending for name in names}
+    return sorted(file for file in path.glob(f"*{ending}") if file.name not in own)
 
 
 def write_seg(path: Path, labels: NDArray[np.int32], image_path: Path) -> None:
@@ -189,13 +200,14 @@ def _pixels_ahead(padded: NDArray[np.bool_], y: int, x: int, heading: int) -> tu
 
 
 def _write_into(folder: Path, one: Found, folder_format: FolderFormat) -> None:
-    labels, name = one.prediction.labels, one.prediction.name
+    labels = one.prediction.labels
+    target = folder / (one.prediction.name + ENDINGS[folder_format])
     if folder_format == "tif":
-        write_label_tiff(folder / f"{name}_masks.tif", labels)
+        write_label_tiff(target, labels)
     elif folder_format == "seg":
-        write_seg(folder / f"{name}_seg.npy", labels, one.image_path)
+        write_seg(target, labels, one.image_path)
     else:
-        write_rois(folder / f"{name}_rois.zip", labels)
+        write_rois(target, labels)
 
 
 def _write_coco_results(path: Path, found: Iterable[Found]) -> None:

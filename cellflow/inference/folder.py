@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from cellflow.atomic import check_outputs
-from cellflow.data.exports import FolderFormat, check_target
+from cellflow.data.outputs import Outputs
 from cellflow.errors import ConfigError, DataError
 from cellflow.inference.image_job import ImageJob
 from cellflow.inference.model import Model
@@ -29,11 +28,8 @@ IN_FLIGHT = {"cpu": 1, "cuda": 3, "mps": 3}
 def predict_folder(
     model: Model,
     images: Sequence[Path],
-    outputs: Sequence[Path],
+    outputs: Outputs,
     *,
-    folder_format: FolderFormat = "tif",
-    cells: Path | None = None,
-    counts: Path | None = None,
     restart: bool = False,
     overlays: Path | None = None,
     budget: float | None = None,
@@ -48,12 +44,8 @@ def predict_folder(
     model : Model
     images : sequence of path
         Their stems are the images' ids and must differ.
-    outputs : sequence of path
-        Files and folders as `export` knows them; at least one.
-    folder_format : {"tif", "seg", "roi"}
-        For the outputs that are folders.
-    cells, counts : path, optional
-        CSV tables: `write_cells` with one row a cell, `write_counts` with one row an image.
+    outputs : Outputs
+        What is found is kept beside the first of its paths until all of them are written.
     restart : bool
         Forget what an interrupted run has found, instead of going on from it.
     overlays : path, optional
@@ -85,15 +77,14 @@ def predict_folder(
     that is read. When interrupted, the partial folder stays; call again.
     """
     check_names(images)
-    for output in outputs:
-        check_target(output, folder_format, len(images))
-    tables = [path for path in (cells, counts) if path is not None]
-    check_outputs(images, [*outputs, *tables])
-    if overlays is not None:
-        check_outputs(images, [overlays / f"{path.stem}.png" for path in images])
+    outputs.check(images, overlays)
     if shard is not None:
-        _check_shard([*outputs, *tables], budget)
-    store = Store(partial_folder(outputs[0]) if shard is None else shard.folder(outputs[0]))
+        _check_shard(outputs, budget)
+    else:
+        for text in outputs.describe_foreign(images):
+            say(text)
+    first = outputs.paths[0]
+    store = Store(partial_folder(first) if shard is None else shard.folder(first))
     if restart:
         store.remove()
     own = images if shard is None else shard.of(images)
@@ -107,16 +98,7 @@ def predict_folder(
     n_resumed = len(own) - len(left)
     if shard is not None:
         return _leave_part(store, shard, images, n_resumed, failures)
-    return conclude(
-        store,
-        own,
-        outputs,
-        folder_format=folder_format,
-        cells=cells,
-        counts=counts,
-        n_resumed=n_resumed,
-        failures=failures,
-    )
+    return conclude(store, own, outputs, n_resumed=n_resumed, failures=failures)
 
 
 def _leave_part(
@@ -173,8 +155,8 @@ def check_names(images: Sequence[Path]) -> None:
         seen[path.stem] = path
 
 
-def _check_shard(outputs: Sequence[Path], budget: float | None) -> None:
-    if len(outputs) > 1:
+def _check_shard(outputs: Outputs, budget: float | None) -> None:
+    if len(outputs.paths) > 1 or outputs.tables:
         raise ConfigError(
             "--shard leaves a part of one --out; further outputs, --cells and --counts are for "
             "cellflow merge"

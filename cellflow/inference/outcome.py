@@ -1,11 +1,10 @@
 """The end of a run over many images: from what the store has to the outputs."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cellflow.data.cell_tables import write_cells, write_counts
-from cellflow.data.exports import FolderFormat, Found, export
+from cellflow.data.outputs import Outputs
 from cellflow.errors import DataError
 from cellflow.inference.store import Store
 
@@ -48,42 +47,11 @@ def finished_images(store: Store, images: Sequence[Path], failures: Sequence[str
     return done
 
 
-def write_outputs(
-    load: Callable[[], Iterator[Found]],
-    outputs: Sequence[Path],
-    folder_format: FolderFormat,
-    cells: Path | None,
-    counts: Path | None,
-) -> int:
-    """Write predictions to every output, and to the tables; give the number of cells.
-
-    Parameters
-    ----------
-    load : callable
-        Gives the predictions, one at a time, each time that it is called.
-    outputs : sequence of path
-        Files and folders as `export` knows them.
-    folder_format : {"tif", "seg", "roi"}
-    cells, counts : path or None
-        Tables with one row a cell, and one row an image.
-    """
-    for output in outputs:
-        export(output, load(), folder_format)
-    if cells is not None:
-        write_cells(cells, (one.prediction for one in load()))
-    if counts is not None:
-        write_counts(counts, (one.prediction for one in load()))
-    return sum(len(one.prediction.scores) for one in load())
-
-
 def conclude(
     store: Store,
     images: Sequence[Path],
-    outputs: Sequence[Path],
+    outputs: Outputs,
     *,
-    folder_format: FolderFormat,
-    cells: Path | None,
-    counts: Path | None,
     n_resumed: int,
     failures: Sequence[str],
 ) -> FolderResult:
@@ -97,7 +65,7 @@ def conclude(
         An output cannot be written.
     """
     done = finished_images(store, images, failures)
-    n_cells = write_outputs(lambda: store.load(done), outputs, folder_format, cells, counts)
+    n_cells = outputs.write(lambda: store.load(done))
     if not failures:
         store.remove()
     return FolderResult(
@@ -105,5 +73,5 @@ def conclude(
         n_cells=n_cells,
         n_resumed=n_resumed,
         failures=tuple(failures),
-        outputs=tuple(outputs),
+        outputs=tuple(outputs.paths),
     )

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from cellflow.atomic import check_outputs, write_json
-from cellflow.data.exports import FolderFormat, Found, check_target
+from cellflow.atomic import write_json
+from cellflow.data.exports import Found
+from cellflow.data.outputs import Outputs
 from cellflow.errors import ConfigError, DataError
-from cellflow.inference.outcome import write_outputs
+from cellflow.inference.outcome import FolderResult
 from cellflow.inference.store import (
     STATE,
     Store,
@@ -104,43 +105,14 @@ def write_part(store: Store, shard: Shard, images: Sequence[Path], failures: Seq
     write_json(store.folder / PART, content)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MergeResult:
-    """What `merge_parts` did.
-
-    Parameters
-    ----------
-    n_images, n_cells : int
-        Written to the outputs.
-    failures : tuple of str
-        One sentence for every image that its job could not do.
-    """
-
-    n_images: int
-    n_cells: int
-    failures: tuple[str, ...]
-
-
-def merge_parts(
-    folders: Sequence[Path],
-    outputs: Sequence[Path],
-    *,
-    folder_format: FolderFormat = "tif",
-    cells: Path | None = None,
-    counts: Path | None = None,
-) -> MergeResult:
+def merge_parts(folders: Sequence[Path], outputs: Outputs) -> FolderResult:
     """Join the parts of a prediction and write them as one.
 
     Parameters
     ----------
     folders : sequence of path
         All parts, in any order.
-    outputs : sequence of path
-        Files and folders as `export` knows them; at least one.
-    folder_format : {"tif", "seg", "roi"}
-        For the outputs that are folders.
-    cells, counts : path, optional
-        CSV tables: `write_cells` with one row a cell, `write_counts` with one row an image.
+    outputs : Outputs
 
     Raises
     ------
@@ -165,12 +137,12 @@ def merge_parts(
     def load() -> Iterator[Found]:
         return (load_prediction(file, image) for _, file, image in kept)
 
-    for output in outputs:
-        check_target(output, folder_format, len(kept))
-    check_outputs([], [*outputs, *(path for path in (cells, counts) if path is not None)])
-    return MergeResult(
+    outputs.check([image for _, _, image in kept])
+    return FolderResult(
         n_images=len(kept),
-        n_cells=write_outputs(load, outputs, folder_format, cells, counts),
+        n_cells=outputs.write(load),
+        n_resumed=0,
+        outputs=tuple(outputs.paths),
         failures=tuple(text for part in parts for text in part.content["failures"]),
     )
 

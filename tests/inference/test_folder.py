@@ -9,6 +9,7 @@ import torch
 
 from cellflow.config import Config, DynamicsConfig, InferenceConfig, NetworkConfig
 from cellflow.data.images import write_png
+from cellflow.data.outputs import Outputs
 from cellflow.data.submission import read_submission
 from cellflow.errors import ConfigError, DataError, ImageError, ModelError
 from cellflow.inference import folder
@@ -42,7 +43,7 @@ def interrupt(model, images, out):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        predict_folder(model, images, [out], report=stop)
+        predict_folder(model, images, Outputs([out]), report=stop)
 
 
 @pytest.fixture
@@ -60,7 +61,9 @@ def images(tmp_path, rng):
 
 def test_every_image_has_its_row_and_nothing_is_left_over(tmp_path, model, images):
     out = tmp_path / "out é.csv"
-    result = predict_folder(model, images, [out, tmp_path / "lab"], cells=tmp_path / "c.csv")
+    result = predict_folder(
+        model, images, Outputs([out, tmp_path / "lab"], cells=tmp_path / "c.csv")
+    )
     assert (result.n_images, result.failures) == (4, ())
     found = read_submission(out, (40, 50))
     assert list(found) == ["i0", "i1", "i2", "i3"]
@@ -70,7 +73,7 @@ def test_every_image_has_its_row_and_nothing_is_left_over(tmp_path, model, image
 
 
 def test_an_interrupted_run_goes_on_and_ends_the_same(tmp_path, model, images):
-    predict_folder(model, images, [tmp_path / "whole.csv"])
+    predict_folder(model, images, Outputs([tmp_path / "whole.csv"]))
     seen = []
 
     def stop(step, numbers):
@@ -78,10 +81,10 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(tmp_path, model, images):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        predict_folder(model, images, [tmp_path / "s.csv"], report=stop)
+        predict_folder(model, images, Outputs([tmp_path / "s.csv"]), report=stop)
     assert not (tmp_path / "s.csv").exists()
     result = predict_folder(
-        model, images, [tmp_path / "s.csv"], report=lambda step, numbers: seen.append(step)
+        model, images, Outputs([tmp_path / "s.csv"]), report=lambda step, numbers: seen.append(step)
     )
     assert result.n_resumed == 3
     assert seen == [3, 4]
@@ -93,10 +96,10 @@ def test_another_model_is_not_mixed_in_unless_restarted(tmp_path, model, images)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        predict_folder(model, images, [tmp_path / "s.csv"], report=stop)
+        predict_folder(model, images, Outputs([tmp_path / "s.csv"]), report=stop)
     with pytest.raises(ModelError, match=r"diameters: \[17.0\], not \[25.0\]\); --restart"):
-        predict_folder(make_model(25.0), images, [tmp_path / "s.csv"])
-    result = predict_folder(make_model(25.0), images, [tmp_path / "s.csv"], restart=True)
+        predict_folder(make_model(25.0), images, Outputs([tmp_path / "s.csv"]))
+    result = predict_folder(make_model(25.0), images, Outputs([tmp_path / "s.csv"]), restart=True)
     assert result.n_resumed == 0
 
 
@@ -106,9 +109,9 @@ def test_an_image_that_changed_since_is_predicted_again(tmp_path, model, images,
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        predict_folder(model, images, [tmp_path / "s.csv"], report=stop)
+        predict_folder(model, images, Outputs([tmp_path / "s.csv"]), report=stop)
     write_png(images[0], rng.integers(0, 255, (30, 20), np.uint8))
-    result = predict_folder(model, images, [tmp_path / "s.csv"])
+    result = predict_folder(model, images, Outputs([tmp_path / "s.csv"]))
     assert result.n_resumed == 1
     assert next(iter(read_submission(tmp_path / "s.csv").values())).shape is not None
 
@@ -119,8 +122,8 @@ def test_a_broken_state_is_named_and_restart_helps(tmp_path, model, images, cont
     state.parent.mkdir()
     state.write_text(content)
     with pytest.raises(ModelError, match=r"state\.json: broken .* --restart discards"):
-        predict_folder(model, images, [tmp_path / "s.csv"])
-    predict_folder(model, images, [tmp_path / "s.csv"], restart=True)
+        predict_folder(model, images, Outputs([tmp_path / "s.csv"]))
+    predict_folder(model, images, Outputs([tmp_path / "s.csv"]), restart=True)
 
 
 def test_an_image_too_large_for_the_memory_is_named_and_the_rest_is_written(
@@ -135,14 +138,14 @@ def test_an_image_too_large_for_the_memory_is_named_and_the_rest_is_written(
         return start(self, image, *arguments)
 
     monkeypatch.setattr(Model, "start", small_memory)
-    (failure,) = predict_folder(model, images, [tmp_path / "s.csv"]).failures
+    (failure,) = predict_folder(model, images, Outputs([tmp_path / "s.csv"])).failures
     assert failure == f"{images[2]}: 41 x 50 pixels need more memory than there is"
 
 
 def test_outputs_go_into_the_working_folder(tmp_path, model, images, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    predict_folder(model, images[:1], [Path()])
+    predict_folder(model, images[:1], Outputs([Path()]))
     assert [path.name for path in Path().iterdir()] == ["i0_masks.tif"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "in ä"]
 
@@ -150,15 +153,15 @@ def test_outputs_go_into_the_working_folder(tmp_path, model, images, monkeypatch
 def test_an_existing_file_is_no_folder_for_outputs(tmp_path, model, images):
     (tmp_path / "masks").write_text("mine")
     with pytest.raises(ConfigError, match=r"masks: is a file, expected a folder"):
-        predict_folder(model, images, [tmp_path / "masks"])
+        predict_folder(model, images, Outputs([tmp_path / "masks"]))
     (tmp_path / "v1.0").mkdir()
-    predict_folder(model, images[:1], [tmp_path / "v1.0"])
+    predict_folder(model, images[:1], Outputs([tmp_path / "v1.0"]))
     assert (tmp_path / "v1.0" / "i0_masks.tif").exists()
 
 
 def test_a_broken_image_is_named_and_the_rest_is_written(tmp_path, model, images):
     images[1].write_bytes(images[1].read_bytes()[:50])
-    result = predict_folder(model, images, [tmp_path / "s.csv"])
+    result = predict_folder(model, images, Outputs([tmp_path / "s.csv"]))
     assert len(result.failures) == 1
     assert "i1.png" in result.failures[0]
     assert list(read_submission(tmp_path / "s.csv", (40, 50))) == ["i0", "i2", "i3"]
@@ -168,28 +171,28 @@ def test_when_every_image_is_broken_nothing_is_written(tmp_path, model, images):
     for path in images:
         path.write_bytes(b"")
     with pytest.raises(DataError, match=r"no image could be done: .*i0\.png"):
-        predict_folder(model, images, [tmp_path / "s.csv"])
+        predict_folder(model, images, Outputs([tmp_path / "s.csv"]))
     assert not list(tmp_path.glob("s.csv*"))
 
 
 def test_what_an_earlier_run_found_survives_a_run_that_finds_nothing(tmp_path, model, images):
     images[1].write_bytes(b"")
-    predict_folder(model, images[:2], [tmp_path / "s.csv"])
+    predict_folder(model, images[:2], Outputs([tmp_path / "s.csv"]))
     with pytest.raises(DataError, match="no image could be done"):
-        predict_folder(model, images[1:2], [tmp_path / "s.csv"])
-    assert predict_folder(model, images[::2], [tmp_path / "s.csv"]).n_resumed == 1
+        predict_folder(model, images[1:2], Outputs([tmp_path / "s.csv"]))
+    assert predict_folder(model, images[::2], Outputs([tmp_path / "s.csv"])).n_resumed == 1
 
 
 def test_no_images_and_equal_names_are_refused(tmp_path, model, images):
     with pytest.raises(DataError, match="no images to predict"):
-        predict_folder(model, [], [tmp_path / "s.csv"])
+        predict_folder(model, [], Outputs([tmp_path / "s.csv"]))
     with pytest.raises(DataError, match="have the same id 'i0'"):
-        predict_folder(model, [images[0], tmp_path / "i0.tif"], [tmp_path / "s.csv"])
+        predict_folder(model, [images[0], tmp_path / "i0.tif"], Outputs([tmp_path / "s.csv"]))
 
 
 def test_an_unwritable_output_is_refused_before_any_work(tmp_path, model, images):
     with pytest.raises(ConfigError, match="a zip holds the regions of one image"):
-        predict_folder(model, images, [tmp_path / "r.zip"])
+        predict_folder(model, images, Outputs([tmp_path / "r.zip"]))
 
 
 def test_the_first_image_begins_when_all_is_told(tmp_path, model, images, monkeypatch):
@@ -202,18 +205,21 @@ def test_the_first_image_begins_when_all_is_told(tmp_path, model, images, monkey
     monkeypatch.setattr(Cost, "seconds", property(lambda self: 100))
     monkeypatch.setattr(Model, "start", refuse)
     with pytest.raises(DataError, match="no cells today"):
-        predict_folder(model, images, [tmp_path / "s.csv"], say=events.append)
+        predict_folder(model, images, Outputs([tmp_path / "s.csv"]), say=events.append)
     assert events == ["4 images, about 7 min"] + ["start"] * 4
 
 
 @pytest.mark.parametrize("in_flight", [2, 3, 9])
 def test_images_in_flight_change_nothing_but_the_time(tmp_path, model, images, in_flight):
     images[2].write_bytes(b"")
-    predict_folder(model, images, [tmp_path / "one.csv"])
+    predict_folder(model, images, Outputs([tmp_path / "one.csv"]))
     several = change(model, images_in_flight=in_flight)
     steps = []
     result = predict_folder(
-        several, images, [tmp_path / "s.csv"], report=lambda step, numbers: steps.append(step)
+        several,
+        images,
+        Outputs([tmp_path / "s.csv"]),
+        report=lambda step, numbers: steps.append(step),
     )
     assert (tmp_path / "s.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
     assert "i2.png" in result.failures[0]
@@ -227,17 +233,17 @@ def test_an_interrupted_run_goes_on_with_images_in_flight(tmp_path, model, image
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        predict_folder(several, images, [tmp_path / "s.csv"], report=stop)
-    result = predict_folder(several, images, [tmp_path / "s.csv"])
+        predict_folder(several, images, Outputs([tmp_path / "s.csv"]), report=stop)
+    result = predict_folder(several, images, Outputs([tmp_path / "s.csv"]))
     assert result.n_resumed >= 1
-    predict_folder(model, images, [tmp_path / "one.csv"])
+    predict_folder(model, images, Outputs([tmp_path / "one.csv"]))
     assert (tmp_path / "s.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
 
 
 def test_what_only_changes_the_speed_may_change_between_two_runs(tmp_path, model, images):
     interrupt(model, images, tmp_path / "s.csv")
     other = change(model, batch_size=1, images_in_flight=2, compilation="none")
-    assert predict_folder(other, images, [tmp_path / "s.csv"]).n_resumed == 1
+    assert predict_folder(other, images, Outputs([tmp_path / "s.csv"])).n_resumed == 1
 
 
 @pytest.mark.parametrize(
@@ -251,7 +257,7 @@ def test_what_only_changes_the_speed_may_change_between_two_runs(tmp_path, model
 def test_a_run_with_other_passes_is_not_mixed_in(tmp_path, model, images, settings, said):
     interrupt(model, images, tmp_path / "s.csv")
     with pytest.raises(ModelError, match=said):
-        predict_folder(change(model, **settings), images, [tmp_path / "s.csv"])
+        predict_folder(change(model, **settings), images, Outputs([tmp_path / "s.csv"]))
 
 
 def test_a_smaller_batch_after_running_out_of_memory_is_said(
@@ -270,7 +276,9 @@ def test_a_smaller_batch_after_running_out_of_memory_is_said(
     # Telling the cost already meets it.
     monkeypatch.setattr(folder, "plan_prediction", lambda model, *_, **__: model)
     monkeypatch.setattr(runner, "_plain", small_memory)
-    assert not predict_folder(model, images, [tmp_path / "s.csv"], say=said.append).failures
+    assert not predict_folder(
+        model, images, Outputs([tmp_path / "s.csv"]), say=said.append
+    ).failures
     assert said == ["out of memory with 4 tiles at once; from here on 2"]
 
 
@@ -278,7 +286,7 @@ def test_an_image_that_changes_on_the_way_keeps_its_cells_to_the_end(tmp_path, m
     def write_on(step, numbers):
         write_png(images[step - 1], rng.integers(0, 255, (40, 50), np.uint8))
 
-    result = predict_folder(model, images, [tmp_path / "o.csv"], report=write_on)
+    result = predict_folder(model, images, Outputs([tmp_path / "o.csv"]), report=write_on)
     assert (result.n_images, result.failures) == (4, ())
     assert len(read_submission(tmp_path / "o.csv", (40, 50))) == 4
 
@@ -286,25 +294,50 @@ def test_an_image_that_changes_on_the_way_keeps_its_cells_to_the_end(tmp_path, m
 def test_no_output_takes_the_place_of_an_image_or_of_another_output(tmp_path, model, images):
     before = [path.read_bytes() for path in images]
     out = tmp_path / "o.csv"
-    for refused in (
-        {"overlays": images[0].parent},
+    with pytest.raises(ConfigError, match="is read by this very command"):
+        predict_folder(model, images, Outputs([out]), overlays=images[0].parent)
+    for tables in (
         {"cells": images[1]},
         {"cells": tmp_path / "." / "o.csv"},
         {"counts": images[1]},
         {"counts": tmp_path / "n.csv", "cells": tmp_path / "n.csv"},
     ):
         with pytest.raises(ConfigError, match=r"is read by this very command|two outputs"):
-            predict_folder(model, images, [out], **refused)
+            predict_folder(model, images, Outputs([out], **tables))
     assert [path.read_bytes() for path in images] == before
     assert list(tmp_path.iterdir()) == [images[0].parent]
 
 
+def test_a_table_can_be_no_folder(tmp_path, model, images):
+    (tmp_path / "t.csv").mkdir()
+    for table in ("cells", "counts"):
+        with pytest.raises(ConfigError, match=r"t\.csv: is a folder, expected the name of a file"):
+            predict_folder(model, images, Outputs([tmp_path / "o"], **{table: tmp_path / "t.csv"}))
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(("format_", "ending"), [("tif", "_masks.tif"), ("seg", "_seg.npy")])
+def test_masks_of_other_images_in_the_folder_are_told_and_kept(
+    tmp_path, model, images, format_, ending
+):
+    out, said = tmp_path / "o", []
+    out.mkdir()
+    for name in ("old", images[0].stem):
+        (out / (name + ending)).write_bytes(b"")
+    (out / "notes.txt").write_text("")
+    predict_folder(model, images, Outputs([out], format_), say=said.append)
+    (told,) = [text for text in said if "other images" in text]
+    assert told == f"{out}: holds 1 file of other images, such as old{ending}; kept"
+    assert (out / f"old{ending}").read_bytes() == b""
+    assert (out / (images[0].stem + ending)).stat().st_size
+
+
 def test_overlays_are_drawn_as_it_goes(tmp_path, model, images):
-    predict_folder(model, images, [tmp_path / "s.csv"], overlays=tmp_path / "pictures")
+    predict_folder(model, images, Outputs([tmp_path / "s.csv"]), overlays=tmp_path / "pictures")
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 4
 
 
 def test_an_estimated_diameter_is_said_for_each_image(tmp_path, images):
     said = []
-    predict_folder(make_model(None), images[:1], [tmp_path / "s.csv"], say=said.append)
+    predict_folder(make_model(None), images[:1], Outputs([tmp_path / "s.csv"]), say=said.append)
     assert said[0].startswith("i0.png: estimated diameter ")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cellflow.data.images import write_png
+from cellflow.data.outputs import Outputs
 from cellflow.errors import ConfigError, DataError
 from cellflow.inference.folder import predict_folder
 from cellflow.inference.parts import Shard, merge_parts
@@ -28,7 +29,7 @@ def share(tmp_path, tiny_model, images):
         model = model or tiny_model()
         return [
             predict_folder(
-                model, paths, [tmp_path / "s.csv"], shard=Shard(number, n_shards)
+                model, paths, Outputs([tmp_path / "s.csv"]), shard=Shard(number, n_shards)
             ).outputs[0]
             for number in numbers
         ]
@@ -39,12 +40,14 @@ def share(tmp_path, tiny_model, images):
 @pytest.mark.parametrize("n_shards", [1, 2, 5, 7])
 def test_joined_parts_are_what_one_job_writes(tmp_path, tiny_model, images, share, n_shards):
     whole = predict_folder(
-        tiny_model(), images, [tmp_path / "one.csv", tmp_path / "one"], cells=tmp_path / "one_c.csv"
+        tiny_model(),
+        images,
+        Outputs([tmp_path / "one.csv", tmp_path / "one"], cells=tmp_path / "one_c.csv"),
     )
     parts = share(n_shards)
     assert not (tmp_path / "s.csv").exists()
     result = merge_parts(
-        parts[::-1], [tmp_path / "s.csv", tmp_path / "s"], cells=tmp_path / "s_c.csv"
+        parts[::-1], Outputs([tmp_path / "s.csv", tmp_path / "s"], cells=tmp_path / "s_c.csv")
     )
     assert (result.n_images, result.n_cells) == (5, whole.n_cells)
     assert whole.n_cells > 0
@@ -78,7 +81,7 @@ def test_an_interrupted_job_goes_on_and_a_finished_one_has_nothing_to_do(
     def stop(step, numbers):
         raise KeyboardInterrupt
 
-    shard, out = Shard(1, 2), [tmp_path / "s.csv"]
+    shard, out = Shard(1, 2), Outputs([tmp_path / "s.csv"])
     with pytest.raises(KeyboardInterrupt):
         predict_folder(tiny_model(), images, out, shard=shard, report=stop)
     (part,) = tmp_path.glob("*.part-*")
@@ -98,53 +101,55 @@ def test_a_part_whose_job_runs_again_is_complete_only_when_that_is_done(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        predict_folder(tiny_model(), images, [tmp_path / "s.csv"], shard=Shard(1, 2), report=stop)
+        predict_folder(
+            tiny_model(), images, Outputs([tmp_path / "s.csv"]), shard=Shard(1, 2), report=stop
+        )
     with pytest.raises(DataError, match="part-1-of-2: not complete; run its job again"):
-        merge_parts([part], [tmp_path / "s.csv"])
+        merge_parts([part], Outputs([tmp_path / "s.csv"]))
 
 
 def test_missing_and_repeated_parts_are_named(tmp_path, share):
     parts = share(5)
     with pytest.raises(DataError, match=r"^2 of 5 parts missing: shard 2, 4$"):
-        merge_parts([parts[0], parts[2], parts[4]], [tmp_path / "s.csv"])
+        merge_parts([parts[0], parts[2], parts[4]], Outputs([tmp_path / "s.csv"]))
     with pytest.raises(DataError, match="part-1-of-5 are both shard 1/5"):
-        merge_parts([*parts, parts[0]], [tmp_path / "s.csv"])
+        merge_parts([*parts, parts[0]], Outputs([tmp_path / "s.csv"]))
     assert not (tmp_path / "s.csv").exists()
 
 
 def test_parts_made_differently_are_not_joined(tmp_path, tiny_model, share):
     parts = [*share(2, numbers=[1]), *share(2, tiny_model(views=4), numbers=[2])]
     with pytest.raises(DataError, match=r"made differently: inference\.views: 4, not 1$"):
-        merge_parts(parts, [tmp_path / "s.csv"])
+        merge_parts(parts, Outputs([tmp_path / "s.csv"]))
     assert not (tmp_path / "s.csv").exists()
 
 
 def test_parts_of_other_images_or_another_division_are_not_joined(tmp_path, images, share):
     first = share(2, numbers=[1])
     with pytest.raises(DataError, match=r"is shard 2/3 of 5 images, .* is 1/2 of 5: not the same"):
-        merge_parts([*first, *share(3, numbers=[2])], [tmp_path / "s.csv"])
+        merge_parts([*first, *share(3, numbers=[2])], Outputs([tmp_path / "s.csv"]))
     fewer = share(2, paths=images[:4], numbers=[2])
     with pytest.raises(DataError, match=r"is shard 2/2 of 4 images, .* is 1/2 of 5: not the same"):
-        merge_parts([*first, *fewer], [tmp_path / "s.csv"])
+        merge_parts([*first, *fewer], Outputs([tmp_path / "s.csv"]))
 
 
 def test_an_image_that_failed_is_said_again_and_the_rest_is_written(tmp_path, images, share):
     images[1].write_bytes(b"")
-    result = merge_parts(share(2), [tmp_path / "s.csv"])
+    result = merge_parts(share(2), Outputs([tmp_path / "s.csv"]))
     assert result.n_images == 4
     assert "i1.png" in result.failures[0]
 
 
 def test_what_is_no_part_is_refused(tmp_path, images, share):
     with pytest.raises(DataError, match="in: no part of a prediction"):
-        merge_parts([images[0].parent], [tmp_path / "s.csv"])
+        merge_parts([images[0].parent], Outputs([tmp_path / "s.csv"]))
     parts = share(2)
     (parts[0] / "part.json").write_text("{")
     with pytest.raises(Exception, match=r"part\.json: broken .*; run its job again"):
-        merge_parts(parts, [tmp_path / "s.csv"])
+        merge_parts(parts, Outputs([tmp_path / "s.csv"]))
     (parts[0] / "part.json").write_text(json.dumps({"shard": 1}))
     with pytest.raises(DataError, match=r"part\.json: broken"):
-        merge_parts(parts, [tmp_path / "s.csv"])
+        merge_parts(parts, Outputs([tmp_path / "s.csv"]))
 
 
 def test_a_lost_file_of_a_part_is_named(tmp_path, share):
@@ -152,14 +157,14 @@ def test_a_lost_file_of_a_part_is_named(tmp_path, share):
     lost = next(parts[1].glob("*.npz"))
     lost.unlink()
     with pytest.raises(DataError, match=f"{lost.name}.*run its job again"):
-        merge_parts(parts, [tmp_path / "s.csv"])
+        merge_parts(parts, Outputs([tmp_path / "s.csv"]))
 
 
 def test_options_that_a_share_cannot_follow_are_refused(tmp_path, tiny_model, images):
     both = [tmp_path / "s.csv", tmp_path / "masks"]
     with pytest.raises(ConfigError, match="are for cellflow merge"):
-        predict_folder(tiny_model(), images, both, shard=Shard(1, 2))
+        predict_folder(tiny_model(), images, Outputs(both), shard=Shard(1, 2))
     with pytest.raises(ConfigError, match="are for cellflow merge"):
-        predict_folder(tiny_model(), images, both[:1], cells=both[1], shard=Shard(1, 2))
+        predict_folder(tiny_model(), images, Outputs(both[:1], cells=both[1]), shard=Shard(1, 2))
     with pytest.raises(ConfigError, match="each job would leave out other views"):
-        predict_folder(tiny_model(), images, both[:1], budget=9.0, shard=Shard(1, 2))
+        predict_folder(tiny_model(), images, Outputs(both[:1]), budget=9.0, shard=Shard(1, 2))

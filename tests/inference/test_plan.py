@@ -7,6 +7,7 @@ import pytest
 import tifffile
 
 from cellflow.data.images import write_png
+from cellflow.data.outputs import Outputs
 from cellflow.errors import ConfigError
 from cellflow.inference.cost import Cost
 from cellflow.inference.folder import predict_folder
@@ -72,7 +73,7 @@ def test_a_budget_that_is_too_small_is_refused_before_anything_is_written(
 ):
     pass_takes(100)
     with pytest.raises(ConfigError, match="a single pass over 4 images takes about 7 min"):
-        predict_folder(tiny_model(), images, [tmp_path / "s.csv"], budget=60)
+        predict_folder(tiny_model(), images, Outputs([tmp_path / "s.csv"]), budget=60)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
@@ -85,16 +86,16 @@ def test_an_interrupted_run_with_a_budget_goes_on_with_what_it_began_with(
     pass_takes(100)
     model, out, said = tiny_model(views=8), tmp_path / "s.csv", []
     with pytest.raises(KeyboardInterrupt):
-        predict_folder(model, images, [out], budget=1000, report=stop)
+        predict_folder(model, images, Outputs([out]), budget=1000, report=stop)
     # The machine is faster now, but four views would be another prediction.
     pass_takes(50)
-    result = predict_folder(model, images, [out], budget=1000, say=said.append)
+    result = predict_folder(model, images, Outputs([out]), budget=1000, say=said.append)
     assert result.n_resumed == 1
     assert said == [
         "going on as begun, with 2 passes (2 views)",
         "3 images, 2 passes (2 views) each, about 5 min",
     ]
-    predict_folder(tiny_model(views=2), images, [tmp_path / "two.csv"])
+    predict_folder(tiny_model(views=2), images, Outputs([tmp_path / "two.csv"]))
     assert out.read_bytes() == (tmp_path / "two.csv").read_bytes()
 
 
@@ -103,7 +104,9 @@ def test_an_image_that_no_network_takes_does_not_stop_the_plan_of_a_budget(
 ):
     broken = tmp_path / "in" / "a.tif"
     tifffile.imwrite(broken, np.full((40, 50), np.nan, np.float32))
-    result = predict_folder(tiny_model(), [broken, *images], [tmp_path / "s.csv"], budget=1e6)
+    result = predict_folder(
+        tiny_model(), [broken, *images], Outputs([tmp_path / "s.csv"]), budget=1e6
+    )
     assert result.n_images == 4
     assert "NaN" in result.failures[0]
 

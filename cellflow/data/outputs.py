@@ -1,0 +1,87 @@
+"""Where a prediction goes: files, folders and tables, checked before the work, written after it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cellflow.atomic import check_outputs
+from cellflow.data.cell_tables import write_cells, write_counts
+from cellflow.data.exports import FolderFormat, Found, check_target, export, foreign_files
+from cellflow.wording import counted
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What the cells of many images are written to.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Files and folders as `export` knows them; at least one.
+    folder_format : {"tif", "seg", "roi"}
+        For those that are folders.
+    cells, counts : path, optional
+        CSV tables: `write_cells` with one row a cell, `write_counts` with one row an image.
+    """
+
+    paths: Sequence[Path]
+    folder_format: FolderFormat = "tif"
+    cells: Path | None = None
+    counts: Path | None = None
+
+    @property
+    def tables(self) -> list[Path]:
+        """The tables that are asked for."""
+        return [path for path in (self.cells, self.counts) if path is not None]
+
+    def check(self, images: Sequence[Path], overlays: Path | None = None) -> None:
+        """See, before any long work, that all of it can be written and none of it is an image.
+
+        Parameters
+        ----------
+        images : sequence of path
+            Those that will be written, and are read meanwhile.
+        overlays : path, optional
+            Folder that gets a picture of each.
+
+        Raises
+        ------
+        ConfigError
+            An unknown suffix or format, a folder where a file must go, an output that is an image
+            or another output.
+        DataError
+            No file can be made where one will be.
+        """
+        for path in self.paths:
+            check_target(path, self.folder_format, len(images))
+        check_outputs(images, [*self.paths, *self.tables], files=self.tables)
+        if overlays is not None:
+            check_outputs(images, [overlays / f"{path.stem}.png" for path in images])
+
+    def describe_foreign(self, images: Sequence[Path]) -> list[str]:
+        """Say of each folder how many masks of other images it holds, since they will stay."""
+        told = []
+        for path in self.paths:
+            foreign = foreign_files(path, self.folder_format, [image.stem for image in images])
+            if foreign:
+                others = counted(len(foreign), "file")
+                told.append(
+                    f"{path}: holds {others} of other images, such as {foreign[0].name}; kept"
+                )
+        return told
+
+    def write(self, load: Callable[[], Iterator[Found]]) -> int:
+        """Write everything; give the number of cells.
+
+        Parameters
+        ----------
+        load : callable
+            Gives the predictions, one at a time, each time that it is called.
+        """
+        for path in self.paths:
+            export(path, load(), self.folder_format)
+        if self.cells is not None:
+            write_cells(self.cells, (one.prediction for one in load()))
+        if self.counts is not None:
+            write_counts(self.counts, (one.prediction for one in load()))
+        return sum(len(one.prediction.scores) for one in load())
