@@ -3,6 +3,7 @@
 Other dataclasses whose fields are sections are read and written in the same way.
 """
 
+import copy
 import dataclasses
 import tomllib
 import types
@@ -63,19 +64,26 @@ def read_config(
     ------
     ConfigError
         Unknown section or key (the known ones are listed), a value of the wrong type or outside
-        its range, or a file that is not TOML.
+        its range, or a file that is not TOML. It names the file where the file is what is wrong.
     """
     tree = config_to_dict(base) if base is not None else {}
     if path is not None:
         for section, values in _read_toml(Path(path)).items():
             _merge(tree, section, values)
+    of_file = copy.deepcopy(tree)
     for text in assignments:
         key, value = _parse_assignment(text)
         _put(tree, key, value)
     for key, value in (options or {}).items():
         if value is not None:
             _put(tree, key, value)
-    return config_from_dict(tree, Config if base is None else type(base))
+    kind = Config if base is None else type(base)
+    try:
+        return config_from_dict(tree, kind)
+    except ConfigError as error:
+        if path is not None and str(error) == _refusal(of_file, kind):
+            raise ConfigError(f"{path}: {error}") from error
+        raise
 
 
 @overload
@@ -181,6 +189,15 @@ def _read_toml(path: Path) -> dict[str, dict[str, Any]]:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def _refusal(tree: Mapping[str, Mapping[str, Any]], kind: type[Any]) -> str:
+    """Give what `config_from_dict` says against settings, "" where it takes them."""
+    try:
+        config_from_dict(tree, kind)
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def _parse_assignment(text: str) -> tuple[str, Any]:

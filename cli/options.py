@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cellflow.configfile import read_config
+from cellflow.errors import ConfigError
 
 if TYPE_CHECKING:
     from cellflow.data.outputs import Outputs
@@ -111,7 +112,21 @@ def config_from(
         ``training__seed=3`` sets ``training.seed``; None leaves it alone.
     """
     options = {key.replace("__", "."): value for key, value in named.items()}
-    return read_config(config_file, assignments, options, base)
+    try:
+        return read_config(config_file, assignments, options, base)
+    except ConfigError as error:
+        setting, _, rest = str(error).partition(": ")
+        if options.get(setting) is None:
+            raise
+        raise ConfigError(f"{_typed(setting)}: {rest}") from error
+
+
+def _typed(setting: str) -> str:
+    """Give the option of this command that stands for a setting, as it is typed."""
+    section, _, key = setting.partition(".")
+    names = {f"{section}__{key}", key}
+    parameters = click.get_current_context().command.params
+    return next((one.opts[0] for one in parameters if one.name in names), setting)
 
 
 def output_options(function: Callable[..., Any]) -> Callable[..., Any]:

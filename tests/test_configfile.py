@@ -87,6 +87,21 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
         read_config(broken)
 
 
+def test_the_file_is_named_where_it_is_what_is_wrong(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text("[training]\nbatch_sizes = 3\n")
+    with pytest.raises(
+        ConfigError, match=r"mine\.toml: unknown setting training\.batch_sizes; known"
+    ):
+        read_config(file)
+    file.write_text("[training]\nbatch_size = 0\n")
+    with pytest.raises(ConfigError, match=r"mine\.toml: training\.batch_size: expected"):
+        read_config(file, ["training.seed=1"])
+    with pytest.raises(ConfigError, match=r"^training\.seed: expected"):
+        read_config(file, ["training.batch_size=1", "training.seed=x"])
+    assert read_config(file, ["training.batch_size=1"]).training.batch_size == 1
+
+
 def test_every_setting_has_its_default_and_is_immutable():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().training = TrainingConfig()

@@ -107,7 +107,7 @@ def _scores_picture(subject: Subject) -> str:
         + interval_row(scale, index, mean)
         for index, (model, mean) in enumerate(zip(subject.models, means, strict=True))
     ]
-    rows.append(tag("div") + axis_row(scale, ""))
+    rows.append(tag("div") + axis_row(scale, "", narrow=True))
     caption = "Mean average precision (mAP) with its 95 % interval."
     return tag("figure", tag("div", *rows, class_="rows"), tag("figcaption", caption))
 

@@ -68,7 +68,7 @@ def test_a_failed_image_of_a_part_is_an_error_of_the_merge(cellflow, competition
     ("option", "said"),
     [
         (("--shard", "4/3"), "--shard 4/3: expected K/N with K from 1 to N"),
-        (("--views", 3), "inference.views: expected 1, 2, 4 or 8, found 3"),
+        (("--views", 3), "--views: expected 1, 2, 4 or 8, found 3"),
         (("--diameter-policy", "fixed"), "fixed, but inference.diameter is not given"),
         (("--set", "inference.scales=[1.0, 9.0]"), "expected one or more factors from 0.25 to 4"),
         (("--set", "inference.compilation=graphs"), "graphs needs a CUDA device, this is cpu"),
