@@ -35,6 +35,7 @@ class Progress:
         self._title, self._unit, self.total = title, unit, total
         self._started = self._last_line = time.monotonic()
         self._first: int | None = None
+        self._first_at = 0.0
         self._last = 0
 
     def __call__(self, step: int, numbers: Mapping[str, float]) -> None:
@@ -57,20 +58,21 @@ class Progress:
 
     def _begin(self, step: int) -> None:
         """Start counting: at the first step, or anew at that of a next stage, which goes back."""
-        if self._first is None:
-            # A continued run does not begin at 0; what was done before took none of this time.
-            self._first = step - 1
-        else:
-            # When the stage began is not known, so its first step is not timed.
-            self._first, self._started = step, time.monotonic()
+        # The first step is not timed: it also compiles, and when a next stage began is not known.
+        self._first_at = time.monotonic()
+        if self._first is not None:
+            self._started = self._first_at
             self._bar.reset()
-        self._bar.initial = self._bar.n = self._first
+        self._first = step
+        # A continued run does not begin at 0; what was done before took none of this time.
+        self._bar.initial = self._bar.n = step - 1
 
     def _line(self, step: int, total: int | None, now: float, text: str) -> str:
         elapsed = now - self._started
         of = f"/{total}" if total else ""
         done = step - (self._first or 0)
-        left = f", {elapsed / done * (total - step):.0f} s left" if total and done > 0 else ""
+        each = (now - self._first_at) / done if done else 0.0
+        left = f", {each * (total - step):.0f} s left" if total and done else ""
         return f"{self._title}: {self._unit} {step}{of}, {elapsed:.0f} s{left}  {text}".rstrip()
 
     def __enter__(self) -> Self:

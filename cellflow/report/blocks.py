@@ -3,7 +3,8 @@
 import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,13 @@ class Blocks:
         One an image, in the order given; None = left out for want of room.
     quality : int or None
         Of the pictures, WebP; None when there are none.
+    unread : mapping of str to str
+        Image name to a sentence, for every picture that cannot be read; its cells stand alone.
     """
 
     texts: tuple[str | None, ...]
     quality: int | None
+    unread: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n_left_out(self) -> int:
@@ -70,36 +74,68 @@ def image_blocks(
     Raises
     ------
     ImageError
-        A picture cannot be read, or differs in size from its cells.
+        No picture can be read, or has the size of its cells; says what is wrong with the first.
     """
     names = [subject.images[index] for index in order]
     say = report or (lambda step, numbers: None)
     cells = [_cells_of(subject, name) for name in names]
-    pictured = [name for name in names if name in subject.pictures]
+    pictures = _Pictures(subject)
     left = room - sum(len(script_json({**one, "picture": None})) for one in cells)
-    if not pictured:
-        return Blocks(texts=tuple(_pack(subject, names, cells, room, None, say)), quality=None)
-    first = QUALITIES.index(_choose_quality(subject, pictured, left))
+    if not subject.pictures:
+        pack = _pack(names, cells, lambda name: None, room, say)
+        return Blocks(texts=tuple(pack), quality=None)
+    pictured = [name for name in names if name in subject.pictures]
+    first = QUALITIES.index(_choose_quality(pictures, pictured, left))
     for quality in QUALITIES[first:]:
         # Those tried may be smaller than the others, so that not all fit.
-        texts = _pack(subject, names, cells, room, quality, say)
+        texts = _pack(names, cells, partial(pictures.encode, quality=quality), room, say)
         if None not in texts:
             break
-    return Blocks(texts=tuple(texts), quality=quality)
+    if len(pictures.unread) == len(pictured):
+        raise ImageError(pictures.unread[pictured[0]])
+    return Blocks(texts=tuple(texts), quality=quality, unread=pictures.unread)
+
+
+class _Pictures:
+    """The pictures of a subject, read when they are asked for.
+
+    Parameters
+    ----------
+    subject : Subject
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self.unread: dict[str, str] = {}
+
+    def read(self, name: str) -> NDArray[np.uint8] | None:
+        """Give a picture to look at; None where there is none, and note why it cannot be read."""
+        path = self._subject.pictures.get(name)
+        if path is None or name in self.unread:
+            return None
+        try:
+            return _read_picture(path, self._subject.shapes[name])
+        except ImageError as error:
+            self.unread[name] = str(error)
+            return None
+
+    def encode(self, name: str, quality: int) -> str | None:
+        """Give it as text; None where there is none."""
+        picture = self.read(name)
+        return None if picture is None else _encode(picture, quality)
 
 
 def _pack(
-    subject: Subject,
     names: Sequence[str],
     cells: Sequence[dict[str, Any]],
+    encode: Callable[[str], str | None],
     room: int,
-    quality: int | None,
     say: Report,
 ) -> list[str | None]:
     """Give the JSON of each image, None from the first on that does not fit."""
     texts: list[str | None] = []
     for done, (name, one) in enumerate(zip(names, cells, strict=True), start=1):
-        content = script_json({**one, "picture": _picture(subject, name, quality)})
+        content = script_json({**one, "picture": encode(name)})
         room -= len(content)
         if room < 0:
             break
@@ -165,23 +201,15 @@ def _thousandths(shares: NDArray[np.floating[Any]]) -> list[int]:
     return rounded
 
 
-def _choose_quality(subject: Subject, names: Sequence[str], room: int) -> int:
+def _choose_quality(pictures: _Pictures, names: Sequence[str], room: int) -> int:
     """Give the best quality at which all pictures should fit, going by some of them."""
     step = max(1, len(names) // N_SAMPLES)
-    pictures = [
-        _read_picture(subject.pictures[name], subject.shapes[name]) for name in names[::step]
-    ]
+    tried = [one for name in names[::step] if (one := pictures.read(name)) is not None]
     for quality in QUALITIES:
-        sizes = [len(_encode(picture, quality)) for picture in pictures]
-        if len(names) * float(np.mean(sizes)) <= room:
+        sizes = [len(_encode(picture, quality)) for picture in tried]
+        if len(names) * float(np.mean(sizes or [0])) <= room:
             return quality
     return QUALITIES[-1]
-
-
-def _picture(subject: Subject, name: str, quality: int | None) -> str | None:
-    if quality is None or name not in subject.pictures:
-        return None
-    return _encode(_read_picture(subject.pictures[name], subject.shapes[name]), quality)
 
 
 def _read_picture(path: Path, shape: Shape) -> NDArray[np.uint8]:

@@ -22,6 +22,8 @@ from cellflow.wording import counted
 
 MEGABYTES = 12.0
 """Largest file, in millions of bytes: what 120 images of 704x520 and two models fit into."""
+N_REASONS = 3
+"""Pictures that cannot be read of which the page says why."""
 SENTENCES = 2000
 """Bytes kept free for what is said about the pictures."""
 
@@ -41,6 +43,8 @@ class ReportResult:
         Of them, those that the viewer can show.
     n_pictures : int
         Of these, those with their picture.
+    n_unread : int
+        Pictures that cannot be read.
     n_bytes : int
         Size of the file.
     remarks : tuple of str
@@ -51,6 +55,7 @@ class ReportResult:
     n_images: int
     n_shown: int
     n_pictures: int
+    n_unread: int
     n_bytes: int
     remarks: tuple[str, ...]
 
@@ -59,6 +64,8 @@ class ReportResult:
         """One line: what is in the file."""
         shown = f"{self.n_shown} of them" if self.n_shown < self.n_images else "all"
         pictures = "" if self.n_pictures else ", without pictures"
+        if self.n_unread:
+            pictures = f", without {counted(self.n_unread, 'picture')} that cannot be read"
         return (
             f"{self.path}: {counted(self.n_images, 'image')}, {shown} in the viewer{pictures}, "
             f"{self.n_bytes / 1e6:.1f} MB"
@@ -100,13 +107,15 @@ def write_report(
     content = page(blocks)
     write_text(path, content)
     shown = [one.index for one, text in zip(ranking, blocks.texts, strict=True) if text]
+    pictured = {subject.images[index] for index in shown} & subject.pictures.keys()
     return ReportResult(
         path=Path(path),
         n_images=len(subject.images),
         n_shown=len(shown),
-        n_pictures=sum(subject.images[index] in subject.pictures for index in shown),
+        n_pictures=len(pictured - blocks.unread.keys()),
+        n_unread=len(blocks.unread),
         n_bytes=len(content.encode()),
-        remarks=subject.remarks,
+        remarks=(*subject.remarks, *blocks.unread.values()),
     )
 
 
@@ -124,6 +133,10 @@ def _about_pictures(subject: Subject, blocks: Blocks) -> str:
         sentences.append(
             "The images themselves were not given (--images), so that cells are shown alone."
         )
+    if blocks.unread:
+        pictures = counted(len(blocks.unread), "picture")
+        reasons = "; ".join(list(blocks.unread.values())[:N_REASONS])
+        sentences.append(f"{pictures} cannot be read, so that the cells stand alone: {reasons}.")
     if blocks.n_left_out:
         n_images = len(subject.images)
         sentences.append(

@@ -37,10 +37,21 @@ def test_a_next_stage_counts_its_own_time(clock, capsys):
         clock[0] += 30
         report(step, {"total": total})
     assert capsys.readouterr().err.splitlines() == [
-        "demo: step 1/2, 30 s, 30 s left",
+        "demo: step 1/2, 30 s",
         "demo: step 2/2, 60 s, 0 s left",
         "demo: step 1/3, 0 s",
         "demo: step 2/3, 30 s, 30 s left",
+    ]
+
+
+def test_a_first_step_that_compiles_is_not_taken_for_the_others(clock, capsys):
+    report = Progress("job", total=11)
+    for step, seconds in ((1, 60), (2, 5), (3, 5)):
+        clock[0] += seconds
+        report(step, {})
+    assert capsys.readouterr().err.splitlines() == [
+        "job: step 1/11, 60 s",
+        "job: step 3/11, 70 s, 40 s left",
     ]
 
 

@@ -119,7 +119,19 @@ def test_without_truth_cells_are_held_against_the_other_model(subject):
     assert json.loads(image_blocks(alone, [1], 10**6).texts[0])["found"][0].keys() == {"cells"}
 
 
-def test_a_picture_of_another_size_is_refused_by_name(subject, tmp_path):
+def test_a_picture_that_cannot_be_read_leaves_its_cells_alone(subject, tmp_path):
+    (tmp_path / "i1.png").write_bytes(b"no picture")
+    blocks = image_blocks(subject, range(len(subject.images)), 10**7)
+    assert list(blocks.unread) == ["i1"]
+    assert "i1.png" in blocks.unread["i1"]
+    for name, block in zip(subject.images, blocks.texts, strict=True):
+        content = json.loads(block)
+        assert (content["picture"] is None) == (name == "i1")
+        assert content["truth"]
+
+
+def test_pictures_of_another_size_are_refused_by_name(subject, tmp_path):
     write_png(tmp_path / "i1.png", np.zeros((60, 81), np.uint8))
+    alone = replace(subject, pictures={"i1": tmp_path / "i1.png"})
     with pytest.raises(ImageError, match=r"i1.png: the picture is 60x81, the masks are for 60x80"):
-        image_blocks(subject, range(5), 10**6)
+        image_blocks(alone, range(5), 10**6)

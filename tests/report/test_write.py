@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -300,6 +301,17 @@ def test_an_error_leaves_the_old_file_and_nothing_else(folder, submissions, tmp_
         )
     assert path.read_text() == "old"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["images", "r.html"]
+
+
+def test_one_broken_picture_is_told_and_does_not_stop_the_report(folder, submissions, tmp_path):
+    shutil.copytree(folder / "train", tmp_path / "train")
+    (tmp_path / "train" / "b.png").write_bytes(b"no picture")
+    path, sources = tmp_path / "r.html", Sources(images=(tmp_path / "train",))
+    result = report_predictions(path, submissions, truth=folder / "train.csv", sources=sources)
+    assert (result.n_pictures, result.n_unread) == (1, 1)
+    assert "without 1 picture that cannot be read" in result.summary
+    assert any("b.png: broken image" in remark for remark in result.remarks)
+    assert "1 picture cannot be read, so that the cells stand alone" in Page(path).shown
 
 
 def test_a_file_that_cannot_be_written_is_one_error(folder, submissions, tmp_path):
