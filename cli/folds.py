@@ -44,7 +44,7 @@ def command(
         else room.make_holdout(dataset, share, seed)
     )
     room.write_folds(out, made)
-    leaks = room.leak_report(dataset, made) or [room.NO_LEAK]
+    leaks = room.leak_report(dataset, made) or [room.no_leak(dataset)]
     for line in [*room.describe_folds(dataset, made), *leaks]:
         click.echo(line)
     if export_format == "coco":

@@ -23,7 +23,8 @@ from cellflow.comparison.truth import Truth, read_truth, shapes_of
 from cellflow.config import ComparisonConfig
 from cellflow.errors import ConfigError, SubmissionError
 from cellflow.metrics.average_precision import Variant
-from cellflow.metrics.bootstrap import N_DRAWS, simulated_coverage
+from cellflow.metrics.bootstrap import N_DRAWS
+from cellflow.metrics.few_groups import coverage_remark
 from cellflow.metrics.found_cells import find_cells
 from cellflow.metrics.score import Score, score_images
 from cellflow.records import CellMasks
@@ -118,7 +119,7 @@ def compare_outputs(
     prepared = [prepare(output, truth, folds, settings) for output in outputs]
     for output, one in zip(outputs, prepared, strict=True):
         remarks += [*output.remarks, *one.remarks, *_count_limits(one, truth)]
-    remarks += _few_groups([image.group for image in truth.values()])
+    remarks += coverage_remark(len(truth), [image.group for image in truth.values()])
     if settings.coco:
         prepared, remark = _with_coco(prepared, truth)
         remarks += remark
@@ -143,18 +144,6 @@ def _count_limits(prepared: Prepared, truth: Truth) -> list[str]:
     counts = {name: len(one.masks) for name, one in prepared.detections.items()}
     kinds = {name: image.cell_type for name, image in truth.items()}
     return count_limit_remarks(prepared.method.name, counts, kinds)
-
-
-def _few_groups(groups: Sequence[str | None]) -> list[str]:
-    """Say how much the intervals can be trusted when they rest on few independent groups."""
-    simulated = simulated_coverage(len(groups), groups)
-    if simulated is None:
-        return []
-    n_groups, coverage = simulated
-    return [
-        f"with {n_groups} independent groups of images, 95 % intervals held the truth in "
-        f"{coverage:.1%} of simulated data sets"
-    ]
 
 
 def _with_coco(prepared: list[Prepared], truth: Truth) -> tuple[list[Prepared], list[str]]:

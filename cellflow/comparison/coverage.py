@@ -63,7 +63,8 @@ def compared_images(
                 f"{name}: {counted(len(unknown), 'image')} left out that the truth does not have: "
                 f"{some(unknown)}"
             )
-        missing = [image for image in truth if image in by_any - covered_truth[name]]
+        lacking = by_any - covered_truth[name]
+        missing = [image for image in truth if image in lacking]
         if missing and not common_only:
             raise SubmissionError(
                 f"{name} lacks {counted(len(missing), 'image')} that others have "

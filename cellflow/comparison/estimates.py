@@ -83,8 +83,10 @@ def paired_estimates(
     difference_draws[np.abs(difference_draws) < _ROUNDING] = 0
     freedom = _freedom(residuals[first] - residuals[second], strata, clusters)
     return PairedEstimates(
-        scores=_intervals(estimates, draws, _freedom(residuals, strata, clusters)),
-        differences=_intervals(estimates[first] - estimates[second], difference_draws, freedom),
+        scores=_intervals(estimates, draws, _freedom(residuals, strata, clusters), (0, 1)),
+        differences=_intervals(
+            estimates[first] - estimates[second], difference_draws, freedom, (-1, 1)
+        ),
         difference_draws=difference_draws,
         freedom=freedom,
     )
@@ -111,9 +113,12 @@ def _freedom(residuals: NDArray[np.float64], strata: Labels, clusters: Labels) -
 
 
 def _intervals(
-    estimates: NDArray[np.float64], draws: NDArray[np.float64], freedom: Sequence[float]
+    estimates: NDArray[np.float64],
+    draws: NDArray[np.float64],
+    freedom: Sequence[float],
+    within: tuple[float, float],
 ) -> tuple[Interval, ...]:
     return tuple(
-        interval_of(float(estimate), row, one)
+        interval_of(float(estimate), row, one, within=within)
         for estimate, row, one in zip(estimates, draws, freedom, strict=True)
     )

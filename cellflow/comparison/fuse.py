@@ -13,6 +13,7 @@ from cellflow.comparison.coverage import compared_images
 from cellflow.comparison.fusion_rules import FusionRule, all_rules, fuse_cells
 from cellflow.comparison.fusion_table import fusion_table
 from cellflow.comparison.importers import Sources, names_from_truth, read_outputs
+from cellflow.comparison.power import paired_p_value
 from cellflow.comparison.preparation import Prepared, image_folds, prepare
 from cellflow.comparison.truth import Truth, read_truth, shapes_of
 from cellflow.config import ComparisonConfig
@@ -49,6 +50,8 @@ class Fusion:
         The method that is best alone, on the same images.
     gain : Interval
         Nested score less that of `best_alone`, paired by image.
+    p_value : float
+        Of the gain, by sign flips.
     n_folds : int
     cells : dict of image name to CellMasks
         The fused cells of all images, without overlap.
@@ -62,6 +65,7 @@ class Fusion:
     same_images_score: float
     best_alone: str
     gain: Interval
+    p_value: float
     n_folds: int
     cells: dict[str, CellMasks]
     remarks: tuple[str, ...]
@@ -81,6 +85,7 @@ class Fusion:
             "same_images_score": self.same_images_score,
             "best_alone": self.best_alone,
             "gain": {"estimate": gain.estimate, "low": gain.low, "high": gain.high},
+            "p_value": self.p_value,
             "n_folds": self.n_folds,
             "images": len(self.cells),
             "cells": sum(map(len, self.cells.values())),
@@ -210,12 +215,13 @@ def _choose(
             clusters=score.groups,
             n_draws=n_draws,
         ),
+        p_value=paired_p_value(score.image_scores - best_score.image_scores, score.groups, seed)[0],
         n_folds=len(set(folds.values())),
         cells={
             name: fuse_cells(rules[number], final[name])
             for name, number in zip(images, chosen.tolist(), strict=True)
         },
-        remarks=tuple(remarks),
+        remarks=(*remarks, *score.remarks),
     )
 
 

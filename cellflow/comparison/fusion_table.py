@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from cellflow.comparison.formatting import estimate, signed, wrapped
+from cellflow.comparison.formatting import estimate, p_value, signed, wrapped
+from cellflow.comparison.power import is_beyond_chance
 
 if TYPE_CHECKING:
     from cellflow.comparison.fuse import Fusion
@@ -11,9 +12,9 @@ if TYPE_CHECKING:
 def fusion_table(fusion: "Fusion") -> str:
     """Give what was fused how, and what it is worth."""
     gain, nested = fusion.gain, fusion.nested
-    verdict = "not to be told apart from" if gain.low <= 0 <= gain.high else "better than"
-    if gain.high < 0:
-        verdict = "worse than"
+    verdict = "not to be told apart from"
+    if is_beyond_chance(gain, fusion.p_value):
+        verdict = "better than" if gain.estimate > 0 else "worse than"
     best = max(fusion.rule_scores[""].values())
     width = max(len(rule) for rule in fusion.rule_scores[""])
     kinds = [*sorted(kind for kind in fusion.rule_scores if kind), ""]
@@ -21,7 +22,7 @@ def fusion_table(fusion: "Fusion") -> str:
     sentences = [
         f"Fused: mAP {estimate(nested.mean)} on {nested.overall.n_images} images, each fold by "
         f"what {fusion.n_folds - 1} others chose; {verdict} {fusion.best_alone} alone, by "
-        f"{signed(gain)} paired.",
+        f"{signed(gain)} paired, p {p_value(fusion.p_value)}.",
         f"By what was chosen on the same images it is {fusion.same_images_score:.3f}, too high by "
         "selection; the file is fused so.",
         *(

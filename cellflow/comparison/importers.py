@@ -232,19 +232,42 @@ def _pictures(sources: Sequence[Path], shapes: Shapes) -> dict[str, Path]:
 
 
 def _learnt_remarks(folder: Path, name: str, images: Sequence[str]) -> list[str]:
-    """Warn of images that a model's record says it was trained on."""
+    """Warn of images that a model's record says it was trained on, or chosen by."""
     from cellflow.baselines.baseline_folder import BASELINE, is_baseline_folder
-    from cellflow.network.model_folder import CONFIG, learnt_images
+    from cellflow.network.model_folder import CONFIG, held_out_images, learnt_images
 
     file = folder / (BASELINE if is_baseline_folder(folder) else CONFIG)
-    trained = learnt_images(read_object(file, ModelError))
-    learnt = [image for image in images if image in trained]
-    if not learnt:
-        return []
-    return [
-        f"{name} was trained on {len(learnt)} of the {counted(len(images), 'image')} that it "
-        f"predicts here, such as {learnt[0]}: what it finds there says nothing of new images"
-    ]
+    record = read_object(file, ModelError)
+    trained = learnt_images(record)
+    remarks = []
+    if learnt := [image for image in images if image in trained]:
+        remarks.append(
+            f"{name} was trained on {len(learnt)} of the {counted(len(images), 'image')} that it "
+            f"predicts here, such as {learnt[0]}: what it finds there says nothing of new images"
+        )
+    held_out = held_out_images(record) - trained
+    chosen_by = [image for image in images if image in held_out]
+    if chosen_by and (what := _what_held_out_chose(folder, record)):
+        remarks.append(
+            f"{len(chosen_by)} of the {counted(len(images), 'image')} that {name} predicts here, "
+            f"such as {chosen_by[0]}, chose {what}: its score on them is too high"
+        )
+    return remarks
+
+
+def _what_held_out_chose(folder: Path, record: Mapping[str, Any]) -> str:
+    """Say what of a model its held-out images decided; "" where nothing."""
+    from cellflow.network.thresholds import THRESHOLDS, read_thresholds
+
+    is_tuned = (folder / THRESHOLDS).is_file() and read_thresholds(folder).tuned
+    run = record.get("run")
+    run = run if isinstance(run, Mapping) else {}
+    parts = {
+        "its thresholds": is_tuned,
+        "its weights among those of all validations": run.get("kept") == "best",
+        "when its training ended": run.get("patience") is not None,
+    }
+    return " and ".join(part for part, is_so in parts.items() if is_so)
 
 
 def _limit_remarks(name: str, full: Sequence[str]) -> list[str]:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cellflow.comparison.agreement import count_found, oracle
 from cellflow.comparison.breakdowns import Evidence
@@ -14,7 +13,7 @@ from cellflow.comparison.power import (
     IMAGE_COUNTS,
     flip_chance,
     holm,
-    sign_flip_p_value,
+    paired_p_value,
     smallest_visible,
 )
 from cellflow.comparison.result import PairedDifference, Ranking
@@ -75,8 +74,9 @@ def _pair(
     error = standard_error(draws, estimates.freedom[row])
     n_images = len(score.names)
     difference = score.image_scores - other_score.image_scores
-    p_value, p_is_exact = sign_flip_p_value(
-        _by_cluster(difference, score.groups), np.random.default_rng(evidence.seed)
+    p_value, p_is_exact = paired_p_value(difference, score.groups, evidence.seed)
+    visible = smallest_visible(
+        error, n_images, [n_images, *IMAGE_COUNTS], freedom=estimates.freedom[row]
     )
     return PairedDifference(
         first=names[sides[0]],
@@ -86,8 +86,8 @@ def _pair(
         p_value=p_value,
         p_corrected=p_value,
         p_is_exact=p_is_exact,
-        smallest_visible=smallest_visible(error, n_images, [n_images])[n_images],
-        smallest_visible_with=smallest_visible(error, n_images, IMAGE_COUNTS),
+        smallest_visible=visible[n_images],
+        smallest_visible_with={count: visible[count] for count in IMAGE_COUNTS},
         flip_chance=flip_chance(
             float(difference.mean()),
             error,
@@ -102,11 +102,3 @@ def _pair(
 
 def _order(names: Sequence[str], scores: Sequence[float]) -> tuple[str, ...]:
     return tuple(names[i] for i in np.argsort(-np.array(scores), kind="stable"))
-
-
-def _by_cluster(values: NDArray[np.float64], clusters: Sequence[str | None]) -> NDArray[np.float64]:
-    sums: dict[object, float] = {}
-    for index, (value, cluster) in enumerate(zip(values, clusters, strict=True)):
-        key = index if cluster is None else cluster
-        sums[key] = sums.get(key, 0.0) + float(value)
-    return np.array(list(sums.values()))

@@ -6,9 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-POWER_FACTOR = 2.8
-"""Standard errors that a difference must measure to be seen with 80 % power at the 5 % level:
-1.96 + 0.84."""
+from cellflow.records import Interval
 
 IMAGE_COUNTS = (30, 119, 240, 606)
 """Numbers of images for which the smallest visible difference is told: the images at hand, a fifth
@@ -23,7 +21,11 @@ EXACT_UP_TO = 14
 
 
 def smallest_visible(
-    standard_error: float, n_images: int, counts: Sequence[int] = IMAGE_COUNTS
+    standard_error: float,
+    n_images: int,
+    counts: Sequence[int] = IMAGE_COUNTS,
+    *,
+    freedom: float = np.inf,
 ) -> dict[int, float]:
     """Give the difference that so many images would show with 80 % power at the 5 % level.
 
@@ -35,14 +37,25 @@ def smallest_visible(
     counts : sequence of int
         Numbers of images of the same kind, with the same shares of cell types and as many images
         a cluster.
+    freedom : float
+        Degrees of freedom that the standard error rests on, in proportion to the images; with
+        many the difference is 2.8 standard errors, 1.96 + 0.84.
 
     Examples
     --------
-    >>> smallest_visible(0.125, 100, [100, 400])
+    >>> found = smallest_visible(0.125, 100, [100, 400])
+    >>> {count: round(size, 3) for count, size in found.items()}
     {100: 0.35, 400: 0.175}
     """
+    if not freedom > 0:
+        return dict.fromkeys(counts, float("nan"))
     return {
-        count: float(POWER_FACTOR * standard_error * np.sqrt(n_images / count)) for count in counts
+        count: float(
+            stats.t.ppf([0.975, 0.8], freedom * count / n_images).sum()
+            * standard_error
+            * np.sqrt(n_images / count)
+        )
+        for count in counts
     }
 
 
@@ -97,6 +110,37 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, (len(p_values) - rank) * p_values[index])
         corrected[index] = min(1.0, largest)
     return corrected
+
+
+def paired_p_value(
+    differences: NDArray[np.float64], clusters: Sequence[str | None], seed: int
+) -> tuple[float, bool]:
+    """Give the two-sided p that images differ so by chance, and whether it is exact.
+
+    Parameters
+    ----------
+    differences : (N,) float64
+        Of two methods, one an image.
+    clusters : sequence of N str or None
+        Images of one cluster change sides together; None is the image alone.
+    seed : int
+        Of the flips; see `sign_flip_p_value`.
+    """
+    sums: dict[object, float] = {}
+    for index, (value, cluster) in enumerate(zip(differences, clusters, strict=True)):
+        key = index if cluster is None else cluster
+        sums[key] = sums.get(key, 0.0) + float(value)
+    return sign_flip_p_value(np.array(list(sums.values())), np.random.default_rng(seed))
+
+
+def is_beyond_chance(difference: Interval, p_value: float) -> bool:
+    """Tell whether interval and p both speak against chance, at the 5 % level.
+
+    Notes
+    -----
+    Either alone may say so of a handful of images: five have no p below 0.0625.
+    """
+    return (difference.low > 0 or difference.high < 0) and p_value < SIGNIFICANCE
 
 
 def sign_flip_p_value(

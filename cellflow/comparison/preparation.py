@@ -139,7 +139,8 @@ def _cost(
         reached = passes(found.prediction.scores, cells.areas, cutoff)
         after = cells.select(reached)
         n_pixels = int(found.areas_before[reached].sum()), int(after.areas.sum())
-        counts += [len(before), count_overlapping(before), len(before) - len(after), *n_pixels]
+        n_kept = int(passes(given[found.kept], found.areas_before, cutoff).sum())
+        counts += [len(before), count_overlapping(before), len(before) - n_kept, *n_pixels]
         sides = (find_cells(truth[name].masks, masks) for masks in (before, after))
         scores.append([side.precision.mean() for side in sides])
     score_before, score_after = np.mean(scores, axis=0).tolist()

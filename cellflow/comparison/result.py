@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cellflow.comparison.power import SIGNIFICANCE
+from cellflow.comparison.power import is_beyond_chance
 from cellflow.comparison.tables import answer, comparison_table
 from cellflow.metrics.score import Score
 from cellflow.records import CellMasks, Interval
@@ -193,13 +193,8 @@ class PairedDifference:
 
     @property
     def is_beyond_chance(self) -> bool:
-        """Whether interval and corrected p both speak against chance, at the 5 % level.
-
-        Notes
-        -----
-        Of a handful of images the interval alone is too narrow: five have no p below 0.0625.
-        """
-        return self.excludes_zero and self.p_corrected < SIGNIFICANCE
+        """Whether interval and corrected p both speak against chance, at the 5 % level."""
+        return is_beyond_chance(self.difference, self.p_corrected)
 
     @property
     def excludes_zero(self) -> bool:

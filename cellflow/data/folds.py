@@ -21,6 +21,10 @@ from cellflow.wording import counted
 
 FORMAT = 1
 NO_LEAK = "no leak: training and validation share no pixels, no field, and no plate + well if known"
+FIELDS_NOT_SOUGHT = (
+    "no leak found: training and validation share no pixels, and no plate + well if known; whether "
+    f"they share a field was not looked for among more than {MOST_IMAGES} images"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +179,12 @@ def read_folds(path: Path | str, dataset: Dataset | None = None) -> Folds:
         if known is not None and (unknown := sorted({*fold.train, *fold.validation} - known)):
             raise DataError(f"{path}: fold {number} has {unknown[0]}, which is no annotated image")
     return folds
+
+
+def no_leak(dataset: Dataset) -> str:
+    """Say what an empty `leak_report` means."""
+    is_sought = len(_ungrouped(dataset.annotated)) <= MOST_IMAGES
+    return NO_LEAK if is_sought else FIELDS_NOT_SOUGHT
 
 
 def leak_report(dataset: Dataset, folds: Folds) -> list[str]:

@@ -218,7 +218,9 @@ def _curve(rows: Sequence[Row], members: Sequence[Variant]) -> LearningCurve | N
         name=names[-1],
         sizes=np.array([sizes[name] for name in names]),
         scores=tuple(
-            mean_interval(row, rng=np.random.default_rng(0), strata=strata, clusters=clusters)
+            mean_interval(
+                row, rng=np.random.default_rng(0), strata=strata, clusters=clusters, within=(0, 1)
+            )
             for row in table
         ),
         images=table,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cellflow.comparison.power import paired_p_value
 from cellflow.config import TrainingConfig
 from cellflow.errors import DataError
 from cellflow.experiments.flow_families import begins_trained
@@ -34,12 +35,18 @@ class Difference:
     interval : Interval
     standard_error : float
         NaN with a single independent group of images.
+    freedom : float
+        Degrees of freedom that it rests on.
+    p_value : float
+        By sign flips, of this pair by itself.
     n_images : int
         That both have.
     """
 
     interval: Interval
     standard_error: float
+    freedom: float
+    p_value: float
     n_images: int
 
 
@@ -175,8 +182,10 @@ def paired(
     draws, mean = sums[0] / sums[1], float(values.mean())
     freedom = degrees_of_freedom(values - mean, kinds, groups)
     return Difference(
-        interval=interval_of(mean, draws, freedom),
+        interval=interval_of(mean, draws, freedom, within=(-1, 1)),
         standard_error=standard_error(draws, freedom),
+        freedom=freedom,
+        p_value=paired_p_value(values, groups, seed)[0],
         n_images=len(names),
     )
 
@@ -193,6 +202,7 @@ def _summarize(
     mean = float(np.mean(list(scores.values())))
     ended = [row for row in rows if not row.facts.get("diverged")] or list(rows)
     kinds = {image: facts[image]["cell_type"] for image in names}
+    peaks = [row.facts["peak_megabytes"] for row in rows]
 
     def interval(chosen: Sequence[str]) -> Interval:
         return mean_interval(
@@ -200,6 +210,7 @@ def _summarize(
             rng=np.random.default_rng(seed),
             strata=[kinds[image] for image in chosen],
             clusters=[facts[image]["group"] for image in chosen],
+            within=(0, 1),
         )
 
     return VariantResult(
@@ -218,7 +229,7 @@ def _summarize(
         rows=tuple(rows),
         minutes=float(np.mean([row.facts["seconds"] for row in ended])) / 60,
         predict_seconds=_seconds_an_image(ended),
-        peak_megabytes=max(row.facts["peak_megabytes"] or math.nan for row in rows),
+        peak_megabytes=max(filter(None, peaks), default=math.nan),
         flows_kept=any(row.facts.get("flows_kept") for row in rows),
         n_steps=ended[0].facts["n_steps"],
         n_parameters=ended[0].facts["n_parameters"],

@@ -103,7 +103,11 @@ def _search(
         name=name,
         n_candidates=len(members),
         score=mean_interval(
-            choice.scores, rng=np.random.default_rng(seed), strata=kinds, clusters=groups
+            choice.scores,
+            rng=np.random.default_rng(seed),
+            strata=kinds,
+            clusters=groups,
+            within=(0, 1),
         ),
         same_images_score=choice.same_images_score,
         chosen=tuple(sorted(set(chosen), key=lambda one: (-chosen.count(one), one))),

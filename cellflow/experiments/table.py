@@ -7,10 +7,11 @@ from cellflow.experiments.fairness import fairness
 from cellflow.experiments.learning_curve import describe_curve, learning_curves
 from cellflow.experiments.plan import Experiment, RankBy
 from cellflow.experiments.ranking import MEANING, N_LAST, fewest_validations, in_order
-from cellflow.experiments.results import Difference, VariantResult, summarize
+from cellflow.experiments.results import Difference, VariantResult, image_facts, summarize
 from cellflow.experiments.search import Search, searches
 from cellflow.experiments.store import Row
 from cellflow.experiments.visible import visibility
+from cellflow.metrics.few_groups import coverage_remark
 from cellflow.records import Interval
 from cellflow.wording import counted
 
@@ -41,7 +42,10 @@ def experiment_page(experiment: Experiment, rows: Sequence[Row]) -> str:
         *([experiment.question] if experiment.question else []),
         experiment_table(results, experiment.rank_by),
         *([search_table(found)] if found else _unfinished(experiment)),
-        _listed("What these images can tell", visibility(compared, experiment.reported)),
+        _listed(
+            "What these images can tell",
+            [*_few_images(rows), *visibility(compared, experiment.reported)],
+        ),
         *(
             _listed("Learning curve", describe_curve(curve))
             for curve in learning_curves(rows, experiment.variants)
@@ -49,6 +53,12 @@ def experiment_page(experiment: Experiment, rows: Sequence[Row]) -> str:
         _listed("Fairness", fairness(results, experiment.variants, found)),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _few_images(rows: Sequence[Row]) -> list[str]:
+    facts = image_facts(rows)
+    groups = [image["group"] for image in facts.values()]
+    return [f"{text.capitalize()}." for text in coverage_remark(len(facts), groups)]
 
 
 def experiment_table(results: Sequence[VariantResult], rank_by: RankBy) -> str:

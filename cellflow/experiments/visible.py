@@ -1,9 +1,13 @@
 """What the data can tell apart, and the numbers of others beside it."""
 
-import math
 from collections.abc import Sequence
 
-from cellflow.comparison.power import IMAGE_COUNTS, smallest_visible
+from cellflow.comparison.power import (
+    IMAGE_COUNTS,
+    holm,
+    is_beyond_chance,
+    smallest_visible,
+)
 from cellflow.experiments.plan import Reported
 from cellflow.experiments.results import Difference
 
@@ -21,21 +25,19 @@ def visibility(
 
     Notes
     -----
-    The smallest visible difference is that of the most precise pair to that of the least precise
-    one; a reported difference counts as visible only if the least precise pair would show it.
+    Beyond chance is what interval and p, by Holm's rule, both call so. The smallest visible
+    difference is that of the most precise pair to that of the least precise one; a reported
+    difference counts as visible only if the least precise pair would show it.
     """
     lines = []
     usable = [each for _, each in differences if each.standard_error > 0]
-    for name, each in differences:
-        if not math.isnan(each.interval.low) and not each.interval.low <= 0 <= each.interval.high:
+    corrected = holm([each.p_value for _, each in differences])
+    for (name, each), p_value in zip(differences, corrected, strict=True):
+        if is_beyond_chance(each.interval, p_value):
             side = "above" if each.interval.estimate > 0 else "below"
             lines.append(f"{name!r} is {side} the first variant beyond chance on these images.")
     if differences and not lines:
         lines.append("No variant can be told from the first one on these images.")
-    if len(differences) > 1 and lines:
-        lines[-1] += (
-            f" With {len(differences)} comparisons one in twenty may seem so without being it."
-        )
     if usable:
         lines.append(_smallest(usable))
     return [*lines, *_beside(usable, reported)]
@@ -46,13 +48,18 @@ def _smallest(usable: Sequence[Difference]) -> str:
     counts = sorted({n_images, *(count for count in IMAGE_COUNTS if count > n_images)})
     told = []
     for count in counts:
-        sizes = [smallest_visible(e.standard_error, e.n_images, [count])[count] for e in usable]
+        sizes = [_visible(each, count) for each in usable]
         low, high = f"{min(sizes):.3f}", f"{max(sizes):.3f}"
         told.append(f"{low if low == high else f'{low} to {high}'} with {count}")
     return (
         f"Smallest paired difference that is seen with 80 % power: {', '.join(told)} images of "
         "this kind."
     )
+
+
+def _visible(one: Difference, count: int) -> float:
+    found = smallest_visible(one.standard_error, one.n_images, [count], freedom=one.freedom)
+    return found[count]
 
 
 def _beside(usable: Sequence[Difference], reported: Sequence[Reported]) -> list[str]:
@@ -63,9 +70,7 @@ def _beside(usable: Sequence[Difference], reported: Sequence[Reported]) -> list[
     if not usable or len(reported) < 2:
         return lines
     n_images = usable[0].n_images
-    visible = max(
-        smallest_visible(e.standard_error, e.n_images, [n_images])[n_images] for e in usable
-    )
+    visible = max(_visible(each, n_images) for each in usable)
     first = reported[0]
     for one in reported[1:]:
         gap = one.score - first.score

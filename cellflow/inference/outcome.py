@@ -65,7 +65,12 @@ def conclude(
         An output cannot be written.
     """
     done = finished_images(store, images, failures)
-    n_cells = outputs.write(lambda: store.load(done))
+    try:
+        n_cells = outputs.write(lambda: store.load(done))
+    except DataError as error:
+        raise DataError(
+            f"{error}; {store.folder} keeps what was found: the same command goes on from there"
+        ) from error
     if not failures:
         store.remove()
     return FolderResult(

@@ -20,6 +20,20 @@ from cellflow.records import ImagePrecision, MatchCounts
 Variant = Literal["competition", "report", "pooled", "at-least-one", "exactly-one", "hungarian-ge"]
 VARIANTS: tuple[str, ...] = get_args(Variant)
 
+_PAIRED = "A prediction hits a true cell when their intersection over union is {} the threshold, "
+_PAIRED += "one prediction a cell"
+_LOOSE = "A prediction and a true cell are partners when their intersection over union is greater "
+_LOOSE += "than the threshold"
+HITS: dict[Variant, str] = {
+    "competition": _PAIRED.format("greater than"),
+    "pooled": _PAIRED.format("greater than"),
+    "report": f"{_LOOSE}; TP are predictions with a partner, FN true cells without",
+    "at-least-one": f"{_LOOSE}; TP are true cells with a partner, FP predictions without",
+    "exactly-one": f"{_LOOSE}; TP are predictions with exactly one partner, FP those without any",
+    "hungarian-ge": _PAIRED.format("at least") + "; masks that overlap are flattened before",
+}
+"""What counts as a hit, for readers of a score."""
+
 
 def average_precision(
     truth: Cells, predicted: Cells, *, variant: Variant = "competition"

@@ -5,8 +5,9 @@ rows of one call share the resamples, so that differences of their sums are pair
 
 How it works: of the n clusters of a stratum n - 1 are drawn with replacement and weighted by
 n / (n - 1), so that the draws spread as far as the truth does, however few clusters there are;
-percentiles are taken further out, as Student's distribution is wider than the normal one.
-`benchmarks/interval_coverage.py` simulates how often such an interval holds what it is to hold.
+percentiles are taken further out, as Student's distribution is wider than the normal one. A
+handful of clusters has too few different draws for that: there the interval is at least Student's
+own. `benchmarks/interval_coverage.py` simulates how often it holds what it is to hold.
 
 References
 ----------
@@ -28,13 +29,11 @@ from scipy import stats
 from cellflow.errors import DataError
 from cellflow.records import Interval
 
+FEW = 10.0
+"""Degrees of freedom below which an interval is at least Student's."""
+
 N_DRAWS = 10_000
 """Resamples; the bounds then move by less than 0.001 between seeds."""
-
-SIMULATED_COVERAGE = {4: 0.999, 6: 0.988, 8: 0.910, 10: 0.938, 12: 0.939, 20: 0.944, 30: 0.942}
-"""How often the 95 % interval holds the truth with so many independent clusters, in 5,000 simulated
-data sets each (± 0.6 %, `benchmarks/interval_coverage.py`); the mean where there are two designs.
-With more clusters it is 94.5 to 95.2 %."""
 
 _MOST_COUNTS = 2**22
 """Counts of drawn clusters held in memory at once, 8 bytes each."""
@@ -91,6 +90,7 @@ def mean_interval(
     clusters: Labels = None,
     n_draws: int = N_DRAWS,
     level: float = 0.95,
+    within: tuple[float, float] = (-np.inf, np.inf),
 ) -> Interval:
     """Give the mean over images with its bootstrap interval.
 
@@ -102,6 +102,8 @@ def mean_interval(
         As for `resampled_sums`.
     level : float
         Confidence level.
+    within : (float, float)
+        What the mean can be at least and at most; bounds beyond say nothing.
 
     Returns
     -------
@@ -123,7 +125,7 @@ def mean_interval(
     rows = np.stack([values, np.ones(len(values))])
     sums = resampled_sums(rows, rng=rng, strata=strata, clusters=clusters, n_draws=n_draws)
     freedom = degrees_of_freedom(values - values.mean(), strata, clusters)
-    return interval_of(float(np.mean(values)), sums[0] / sums[1], freedom, level)
+    return interval_of(float(np.mean(values)), sums[0] / sums[1], freedom, level, within=within)
 
 
 def paired_difference(
@@ -138,11 +140,17 @@ def paired_difference(
 ) -> Interval:
     """Give the mean of ``first - second`` over the same images, with its interval.
 
-    Parameters and notes are those of `mean_interval`.
+    Parameters and notes are those of `mean_interval`; scores are shares, so that the difference is
+    from -1 to 1.
     """
-    difference = np.asarray(first) - np.asarray(second)
     return mean_interval(
-        difference, rng=rng, strata=strata, clusters=clusters, n_draws=n_draws, level=level
+        np.asarray(first) - np.asarray(second),
+        rng=rng,
+        strata=strata,
+        clusters=clusters,
+        n_draws=n_draws,
+        level=level,
+        within=(-1, 1),
     )
 
 
@@ -182,7 +190,12 @@ def degrees_of_freedom(
 
 
 def interval_of(
-    estimate: float, draws: NDArray[np.float64], freedom: float, level: float = 0.95
+    estimate: float,
+    draws: NDArray[np.float64],
+    freedom: float,
+    level: float = 0.95,
+    *,
+    within: tuple[float, float] = (-np.inf, np.inf),
 ) -> Interval:
     """Turn bootstrap draws into an interval.
 
@@ -194,43 +207,26 @@ def interval_of(
     freedom : float
         From `degrees_of_freedom`.
     level : float
+    within : (float, float)
+        As for `mean_interval`.
 
     Notes
     -----
     Student's percentiles in the place of the normal ones ("expanded percentiles"): with 9 degrees
-    of freedom the 95 % interval goes from the 1.2th to the 98.8th percentile.
+    of freedom the 95 % interval goes from the 1.2th to the 98.8th percentile. With fewer than `FEW`
+    it reaches at least as far as Student's interval, estimate ± t · standard error: draws of three
+    clusters lie between the least and the largest of them, where the mean is in 75 % of cases.
     """
     valid = draws[~np.isnan(draws)]
     if freedom <= 0 or len(valid) == 0:
         return Interval(estimate=estimate, low=float("nan"), high=float("nan"), level=level)
     tail = float(stats.norm.cdf(-stats.t.ppf((1 + level) / 2, freedom)))
     low, high = np.quantile(valid, [tail, 1 - tail])
+    if freedom < FEW:
+        reach = float(stats.t.ppf((1 + level) / 2, freedom)) * valid.std()
+        low, high = min(low, estimate - reach), max(high, estimate + reach)
+    low, high = np.clip([low, high], *within)
     return Interval(estimate=estimate, low=float(low), high=float(high), level=level)
-
-
-def simulated_coverage(n_images: int, clusters: Labels = None) -> tuple[int, float] | None:
-    """Give how often a 95 % interval on so few independent clusters holds the truth.
-
-    Parameters
-    ----------
-    n_images : int
-    clusters : sequence of n_images, optional
-        As for `resampled_sums`.
-
-    Returns
-    -------
-    (int, float) or None
-        Number of clusters, and the coverage simulated for the next smaller number of
-        `SIMULATED_COVERAGE`. None when it is within one percent of 95 %, and with fewer clusters
-        than were simulated.
-    """
-    names = clusters if clusters is not None else [None] * n_images
-    n_clusters = len({name for name in names if name is not None}) + names.count(None)
-    simulated = [number for number in SIMULATED_COVERAGE if number <= n_clusters]
-    if not simulated or n_clusters >= 2 * max(SIMULATED_COVERAGE):
-        return None
-    coverage = SIMULATED_COVERAGE[max(simulated)]
-    return None if abs(coverage - 0.95) < 0.01 else (n_clusters, coverage)
 
 
 def standard_error(draws: NDArray[np.float64], freedom: float) -> float:

@@ -173,7 +173,7 @@ def summarize_errors(
             n_truths=int((truth_kinds == kind).sum()),
             n_predicted=int((predicted_kinds == kind).sum()),
             cured=float(cured.mean()),
-            gain=mean_interval(cured - scores, rng=rng, **how),
+            gain=mean_interval(cured - scores, rng=rng, within=(0, 1), **how),
         )
     return ErrorBudget(
         n_images=len(images),
@@ -181,7 +181,7 @@ def summarize_errors(
         n_predicted=len(predicted_kinds),
         n_found=len(found),
         found_iou=float(found.mean()) if len(found) else float("nan"),
-        score=mean_interval(scores, rng=rng, **how),
+        score=mean_interval(scores, rng=rng, within=(0, 1), **how),
         kinds=kinds,
     )
 

@@ -13,6 +13,7 @@ from cellflow.data.submission import read_submission
 from cellflow.errors import DataError, SubmissionError
 from cellflow.metrics.average_precision import Variant, average_precision
 from cellflow.metrics.bootstrap import N_DRAWS, degrees_of_freedom, interval_of, resampled_sums
+from cellflow.metrics.few_groups import coverage_remark
 from cellflow.metrics.matching import THRESHOLDS
 from cellflow.metrics.overlap import Cells
 from cellflow.metrics.tables import score_table
@@ -20,6 +21,11 @@ from cellflow.records import CellMasks, ImagePrecision, Interval
 from cellflow.wording import counted
 
 EMPTY_CASES = "An image with neither truth nor prediction counts 1, with only one of them 0."
+
+
+def empty_cases(variant: Variant) -> str:
+    """Say what an image without cells counts in a variant."""
+    return "An image without cells counts nothing." if variant == "pooled" else EMPTY_CASES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +65,7 @@ class Score:
         What the reader of the score must know.
     """
 
-    variant: str
+    variant: Variant
     names: tuple[str, ...]
     cell_types: tuple[str | None, ...]
     groups: tuple[str | None, ...]
@@ -93,7 +99,7 @@ class Score:
                 name: {"cell_type": kind, "score": image.mean, "precision": list(image.precision)}
                 for name, kind, image in zip(self.names, self.cell_types, self.images, strict=True)
             },
-            "remarks": [EMPTY_CASES, *self.remarks],
+            "remarks": [empty_cases(self.variant), *self.remarks],
         }
 
 
@@ -153,7 +159,7 @@ def score_submission(
     uncovered = [name for name in truth if name not in predictions]
     if uncovered:
         remarks.insert(0, _uncovered_remark(uncovered, score, covered_only))
-    return replace(score, remarks=tuple(remarks))
+    return replace(score, remarks=(*remarks, *score.remarks))
 
 
 def _uncovered_remark(uncovered: Sequence[str], score: Score, covered_only: bool) -> str:
@@ -237,7 +243,7 @@ def score_images(
             kind: over([i for i, other in enumerate(kinds) if other == kind])
             for kind in sorted({kind for kind in kinds if kind is not None})
         },
-        remarks=tuple(remarks),
+        remarks=(*remarks, *coverage_remark(len(names), wells)),
     )
 
 
@@ -274,7 +280,7 @@ def _summarize(
         n_images=len(images),
         n_truths=sum(image.n_truths for image in images),
         n_predicted=sum(image.n_predicted for image in images),
-        mean=interval_of(float(per_threshold.mean()), draws, freedom),
+        mean=interval_of(float(per_threshold.mean()), draws, freedom, within=(0, 1)),
         per_threshold=per_threshold,
     )
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def score_table(score: "Score") -> str:
     """Give the score per cell type and threshold, its interval, and what must be known of it."""
-    from cellflow.metrics.score import EMPTY_CASES
+    from cellflow.metrics.score import empty_cases
 
     rows = {"all": score.overall, **score.per_cell_type}
     width = max(9, *map(len, rows))
@@ -24,7 +24,7 @@ def score_table(score: "Score") -> str:
         f"{'IoU >':<{width}}  " + "  ".join(f"{t:.2f}" for t in THRESHOLDS),
         *(f"{name:<{width}}  {_precisions(one.per_threshold)}" for name, one in rows.items()),
         "",
-        f"Variant {score.variant}. {EMPTY_CASES}",
+        f"Variant {score.variant}. {empty_cases(score.variant)}",
         *(f"{remark}." for remark in score.remarks),
     ]
     return "\n".join(lines)

@@ -194,6 +194,12 @@ def learnt_images(record: Mapping[str, Any]) -> set[str]:
     return {*(trained or ()), *(again or ())}
 
 
+def held_out_images(record: Mapping[str, Any]) -> set[str]:
+    """Give the names of the images that a model was validated on; `record` as `learnt_images`."""
+    data = record.get("data")
+    return set(data.get("validation") or ()) if isinstance(data, Mapping) else set()
+
+
 def versions() -> dict[str, str]:
     """Give the versions that a result depends on, and the commit where there is one."""
     found = {"cellflow": __version__, "python": platform.python_version()}

@@ -88,8 +88,9 @@ class Provenance:
         Hash of the images and their truth that the thresholds were tuned on.
     n_images : int
     scores : mapping of str to Interval
-        ``default`` (untuned), ``tuned_on_itself``, ``nested`` (the honest one) and ``gain``
-        (nested minus default, paired by image).
+        ``default`` (untuned), ``itself`` (tuned on the images it scores), ``nested`` (the honest
+        one), and paired by image ``gain`` (nested minus default) and ``optimism`` (itself minus
+        nested).
     versions : mapping of str to str
     """
 

@@ -106,6 +106,10 @@ def write_report(
     blocks = image_blocks(subject, [one.index for one in ranking], room, report)
     content = page(blocks)
     write_text(path, content)
+    n_bytes = len(content.encode())
+    too_large = []
+    if n_bytes > 1e6 * megabytes:
+        too_large = [f"without pictures it takes {n_bytes / 1e6:.1f} MB, more than was asked for"]
     shown = [one.index for one, text in zip(ranking, blocks.texts, strict=True) if text]
     pictured = {subject.images[index] for index in shown} & subject.pictures.keys()
     return ReportResult(
@@ -114,8 +118,8 @@ def write_report(
         n_shown=len(shown),
         n_pictures=len(pictured - blocks.unread.keys()),
         n_unread=len(blocks.unread),
-        n_bytes=len(content.encode()),
-        remarks=(*subject.remarks, *blocks.unread.values()),
+        n_bytes=n_bytes,
+        remarks=(*subject.remarks, *blocks.unread.values(), *too_large),
     )
 
 

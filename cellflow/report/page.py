@@ -8,8 +8,9 @@ from string import Template
 from typing import Any
 
 from cellflow._version import __version__
+from cellflow.metrics.average_precision import HITS, Variant
 from cellflow.metrics.matching import THRESHOLDS
-from cellflow.metrics.score import EMPTY_CASES
+from cellflow.metrics.score import empty_cases
 from cellflow.report.headline import title_of
 from cellflow.report.markup import Section, plain, script_json, tag, text
 from cellflow.report.subject import Subject
@@ -62,12 +63,8 @@ def method_section(subject: Subject, pictures: str) -> Section:
     """
     lines = []
     if subject.scores:
-        score = subject.scores[0]
         lines += [
-            "A prediction hits a true cell when their intersection over union is greater than the "
-            "threshold, one prediction a cell. Average precision (AP) at a threshold is "
-            "TP / (TP + FP + FN); mAP is its mean over the thresholds 0.50, 0.55 … 0.95, then over "
-            f"images (variant {score.variant}). {EMPTY_CASES}",
+            _how_scored(subject.scores[0].variant),
             "Intervals are 95 % bootstrap intervals over images, drawn within cell types, images "
             "of one plate and well together, widened for few images. They tell how much the "
             "number would move with other images like these.",
@@ -91,6 +88,25 @@ def method_section(subject: Subject, pictures: str) -> Section:
         lines.append(pictures)
     content = "".join(tag("p", text(line)) for line in lines)
     return Section(anchor="method", title="How these numbers came about", content=content)
+
+
+def _how_scored(variant: Variant) -> str:
+    """Say what the numbers of a variant are."""
+    of = "TP / (TP + FP + FN)"
+    if variant == "pooled":
+        of += ", each summed over all images; mAP is its mean over the thresholds 0.50, 0.55 … 0.95"
+    else:
+        of += "; mAP is its mean over the thresholds 0.50, 0.55 … 0.95, then over images"
+    told = (
+        f"{HITS[variant]}. Average precision (AP) at a threshold is {of} (variant {variant}). "
+        f"{empty_cases(variant)}"
+    )
+    if variant == "competition":
+        return told
+    return (
+        f"{told} The error budget, hits and misses in the pictures, and what cutoffs and overlaps "
+        "cost go by the competition's own score all the same."
+    )
 
 
 def _facts(subject: Subject) -> Mapping[str, Any]:

@@ -141,6 +141,7 @@ def _band(score: Score, kind: str | None) -> Bands | None:
             strata=[score.cell_types[i] for i in chosen],
             clusters=[score.groups[i] for i in chosen],
             n_draws=N_DRAWS,
+            within=(0, 1),
         )
         for threshold in range(len(THRESHOLDS))
     ]

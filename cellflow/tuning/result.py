@@ -8,6 +8,7 @@ import numpy as np
 
 from cellflow.diagnosis.boundary_bias import BoundaryBias, summarize_offsets
 from cellflow.metrics.bootstrap import mean_interval, paired_difference
+from cellflow.metrics.few_groups import coverage_remark
 from cellflow.metrics.reliability import Reliability, measure_reliability
 from cellflow.network.thresholds import CellSettings
 from cellflow.records import Interval
@@ -148,14 +149,14 @@ def _of_images(
         outcome.scores[own] for outcome in (found.default, found.itself, found.nested)
     )
     return TypeResult(
-        n_images=len(own),
+        n_images=len({images[i].name for i in own}),
         settings=grid.settings_at(place, None),
         diameter_factor=grid.diameter_factor[place[0]],
         is_tuned=place != found.in_use,
         verdict=found.choice.verdicts.get(key),
-        default=mean_interval(default, **how),
-        itself=mean_interval(itself, **how),
-        nested=mean_interval(nested, **how),
+        default=mean_interval(default, within=(0, 1), **how),
+        itself=mean_interval(itself, within=(0, 1), **how),
+        nested=mean_interval(nested, within=(0, 1), **how),
         gain=paired_difference(nested, default, **how),
         optimism=paired_difference(itself, nested, **how),
         bias_before=summarize_offsets([found.default.offsets[i] for i in own], **how),
@@ -171,8 +172,12 @@ def _told(images: Sequence[TunedImage]) -> dict[str, float]:
 
 
 def _remarks(images: Sequence[TunedImage]) -> list[str]:
-    n_groups = len({image.group for image in images})
+    n_images, n_groups = (len({getattr(i, key) for i in images}) for key in ("name", "group"))
+    each = ""
+    if len(images) > n_images:
+        each = f", seen {len(images)} times by several models"
     return [
-        f"{counted(len(images), 'held-out image')} in {counted(n_groups, 'independent group')}; "
-        "intervals resample the groups within each cell type"
+        f"{counted(n_images, 'held-out image')} in {counted(n_groups, 'independent group')}{each}; "
+        "intervals resample the groups within each cell type",
+        *coverage_remark(len(images), [image.group for image in images]),
     ]

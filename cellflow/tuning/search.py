@@ -109,14 +109,14 @@ def choose_settings(
 
     Notes
     -----
-    A type with fewer than `FEWEST_IMAGES` images gets what all have.
+    A type with fewer than `FEWEST_IMAGES` independent groups of images gets what all have.
     """
     numbers = np.unique(np.array(groups, object).astype(str), return_inverse=True)[1]
     common, verdicts = climb(scores, numbers, folds, default)
     places, told = {ALL_TYPES: common}, {ALL_TYPES: verdicts}
     for kind in sorted({kind for kind in cell_types if kind}):
         own = np.array([i for i, other in enumerate(cell_types) if other == kind])
-        if len(own) >= FEWEST_IMAGES:
+        if len(np.unique(numbers[own])) >= FEWEST_IMAGES:
             place, told[kind] = climb(scores[own], numbers[own], folds[own], common)
             if place != common:
                 places[kind] = place

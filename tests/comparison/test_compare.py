@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from cellflow.comparison.compare import compare
 from cellflow.data.kaggle import KaggleImage, write_train_csv
@@ -107,10 +108,10 @@ def test_the_smallest_visible_difference_is_that_of_students_standard_error(tmp_
     poor = submit(tmp_path, "poor.csv", {f"i{k}": cells("1 9") for k in range(8)})
     (pair,) = compare([some, poor], truth).pairs
     standard_error = np.std([n / 2 for n in hits], ddof=1) / np.sqrt(8)
-    assert pair.smallest_visible == pytest.approx(2.8 * standard_error, rel=0.02)
-    assert pair.smallest_visible_with[606] == pytest.approx(
-        pair.smallest_visible * np.sqrt(8 / 606)
-    )
+    factor = stats.t.ppf(0.975, 7) + stats.t.ppf(0.8, 7)
+    assert pair.smallest_visible == pytest.approx(factor * standard_error, rel=0.02)
+    with_more = 2.8 * standard_error * np.sqrt(8 / 606)
+    assert pair.smallest_visible_with[606] == pytest.approx(with_more, rel=0.02)
 
 
 def test_equal_submissions_cannot_be_told_apart(tmp_path, truth):

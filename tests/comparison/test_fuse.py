@@ -56,10 +56,21 @@ def test_what_each_misses_the_other_fills_in(tmp_path):
     fusion = fuse(halves(tmp_path), truth, out)
     assert fusion.nested.mean.estimate == fusion.same_images_score == 1
     assert fusion.gain.estimate == pytest.approx(0.5)
+    assert fusion.p_value == pytest.approx(2 / 2**12)
+    assert "better than first alone" in " ".join(fusion.table().split())
     assert fusion.rules["cort"] == "first, filled in by the others"
     assert fusion.rule_scores["cort"]["first alone"] == 0.5
     written = read_submission(out, SHAPE)
     assert masks_to_rle(written["i0"]) == BOTH
+
+
+def test_of_a_few_wells_a_fusion_is_not_called_better(tmp_path):
+    truth = write_truth(tmp_path, ["cort"] * 12, [f"A{1 + k // 4}" for k in range(12)])
+    fusion = fuse(halves(tmp_path), truth, tmp_path / "fused.csv")
+    assert fusion.gain.low == pytest.approx(0.5)
+    assert fusion.p_value == pytest.approx(2 / 2**3)
+    assert "not to be told apart from first alone, by +0.500" in " ".join(fusion.table().split())
+    assert "Note: of 3 independent groups of images" in fusion.table()
 
 
 def test_each_cell_type_gets_its_own_rule(tmp_path):

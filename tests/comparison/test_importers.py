@@ -11,6 +11,7 @@ from cellflow.data.image_names import read_image_names
 from cellflow.data.images import write_label_tiff, write_png
 from cellflow.data.rle import masks_to_dense
 from cellflow.errors import DataError, LabelError, SubmissionError
+from cellflow.network.thresholds import Provenance, Thresholds, write_thresholds
 from cellflow.records import Prediction
 
 SHAPE = (6, 9)
@@ -175,6 +176,39 @@ def test_images_that_a_model_has_learnt_are_told(tmp_path, model):
     (model / "config.json").write_text(json.dumps({**record, "refit": {"trained_on": ["b"]}}))
     (remark,) = read_output(model, shapes("b", shape=(40, 50)), "x", sources).remarks
     assert remark.startswith("x was trained on 1 of the 1 image that it predicts here, such as b")
+
+
+@pytest.mark.parametrize(
+    ("run", "what"),
+    [
+        ({"kept": "best"}, "its weights among those of all validations"),
+        ({"kept": "last", "patience": 5}, "when its training ended"),
+    ],
+)
+def test_images_that_chose_something_of_a_model_are_told(tmp_path, model, run, what):
+    sources = Sources(images=(tmp_path / "in",), device="cpu")
+    record = json.loads((model / "config.json").read_text())
+    record |= {"data": {"train": ["c"], "validation": ["b"]}, "run": run}
+    (model / "config.json").write_text(json.dumps(record))
+    (remark,) = read_output(model, shapes("a", "b", shape=(40, 50)), "x", sources).remarks
+    assert remark == (
+        f"1 of the 2 images that x predicts here, such as b, chose {what}: its score on them is "
+        "too high"
+    )
+    assert read_output(model, shapes("a", shape=(40, 50)), "x", sources).remarks == ()
+
+
+def test_images_that_thresholds_were_tuned_on_are_told(tmp_path, model):
+    sources = Sources(images=(tmp_path / "in",), device="cpu")
+    record = json.loads((model / "config.json").read_text())
+    record["data"] = {"train": ["c"], "validation": ["b"]}
+    (model / "config.json").write_text(json.dumps(record))
+    wanted = shapes("a", "b", shape=(40, 50))
+    assert read_output(model, wanted, "x", sources).remarks == ()
+    provenance = Provenance(how="a search", images_sha256="0", n_images=1)
+    write_thresholds(model, Thresholds(tuned=True, provenance=provenance))
+    (remark,) = read_output(model, wanted, "x", sources).remarks
+    assert "such as b, chose its thresholds" in remark
 
 
 def test_two_pictures_of_one_image_are_refused(tmp_path, model):

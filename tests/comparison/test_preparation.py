@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from cellflow.comparison.importers import MethodOutput
-from cellflow.comparison.preparation import image_folds, prepare
+from cellflow.comparison.preparation import _cost, image_folds, prepare
 from cellflow.comparison.truth import TrueImage
 from cellflow.config import ComparisonConfig
 from cellflow.data.rle import masks_to_rle, rle_to_masks
+from cellflow.inference.overlap_rules import resolve_overlap
 from cellflow.records import Detections
 
 SHAPE = (1, 60)
@@ -74,6 +75,15 @@ def test_the_cost_of_overlap_is_that_of_what_reaches_the_cutoffs():
     found = output(["1 9", "21 9", "40 9", "41 9"], [0.9, 0.8, 0.2, 0.1])
     cost = prepared(found).method.overlap
     assert (cost.n_detections, cost.n_overlapping) == (12, 0)
+
+
+def test_what_a_cutoff_drops_is_not_what_the_rule_drops():
+    # The rule takes pixels of the second cell, which then misses the cutoff of the area.
+    cutoff = (0.0, 6)
+    found = output(["1 9", "6 9"], None).detections
+    resolved = {name: resolve_overlap(one) for name, one in found.items()}
+    cost = _cost("higher_score", resolved, found, TRUTH, dict.fromkeys(TRUTH, cutoff))
+    assert (cost.n_detections, cost.n_overlapping, cost.n_dropped) == (12, 12, 0)
 
 
 def test_images_of_one_group_are_left_uncut_with_a_remark():

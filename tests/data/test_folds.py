@@ -21,6 +21,7 @@ from cellflow.data.folds import (
     leak_report,
     make_folds,
     make_holdout,
+    no_leak,
     read_folds,
     write_folds,
 )
@@ -245,3 +246,11 @@ def test_the_description_counts_types(tmp_path):
         "identical images kept together, seed 5"
     )
     assert lines[1] == "fold 0: 2 training, 2 validation (1 astro, 1 cort)"
+
+
+def test_that_fields_were_not_looked_for_is_said(tmp_path, monkeypatch):
+    entries = tuple(Entry(name=f"i{k}", image_path=tmp_path, read_masks=list) for k in range(4))
+    data = Dataset(root=tmp_path, layout="folder", entries=entries)
+    assert no_leak(data).startswith("no leak: training and validation share no pixels, no field")
+    monkeypatch.setattr(folds_room, "MOST_IMAGES", 3)
+    assert "whether they share a field was not looked for" in no_leak(data)

@@ -2,29 +2,36 @@
 
 import math
 
-from cellflow.comparison.power import POWER_FACTOR
 from cellflow.experiments.plan import Reported
 from cellflow.experiments.results import Difference
 from cellflow.experiments.visible import visibility
 from cellflow.records import Interval
 
 
-def difference(estimate, error, n_images=32):
+def difference(estimate, error, n_images=32, p_value=0.01):
     interval = Interval(estimate=estimate, low=estimate - 2 * error, high=estimate + 2 * error)
-    return Difference(interval=interval, standard_error=error, n_images=n_images)
+    return Difference(
+        interval=interval,
+        standard_error=error,
+        freedom=math.inf,
+        p_value=p_value,
+        n_images=n_images,
+    )
 
 
 def test_the_smallest_visible_difference_shrinks_with_the_root_of_the_images():
     (line,) = [one for one in visibility([("b", difference(0.0, 0.01))], []) if "80 %" in one]
-    sizes = {n: POWER_FACTOR * 0.01 * math.sqrt(32 / n) for n in (32, 119, 240, 606)}
+    sizes = {n: 2.8016 * 0.01 * math.sqrt(32 / n) for n in (32, 119, 240, 606)}
     told = ", ".join(f"{size:.3f} with {n}" for n, size in sizes.items())
     assert told in line
 
 
-def test_who_is_beyond_chance_is_said_and_many_comparisons_warn():
+def test_who_is_beyond_chance_is_said_by_interval_and_p_for_all_comparisons():
     lines = visibility([("b", difference(0.05, 0.01)), ("c", difference(0.0, 0.01))], [])
-    assert lines[0].startswith("'b' is above the first variant beyond chance")
-    assert "With 2 comparisons one in twenty may seem so" in lines[0]
+    assert lines[0] == "'b' is above the first variant beyond chance on these images."
+    three = [(name, difference(0.05, 0.01, p_value=0.02)) for name in "bcd"]
+    assert visibility(three, [])[0] == "No variant can be told from the first one on these images."
+    assert visibility(three[:2], [])[1].startswith("'c' is above the first variant beyond chance")
     assert not any("'c'" in line for line in lines)
     (alone,) = [one for one in visibility([("c", difference(0, 0.01))], []) if "told from" in one]
     assert alone == "No variant can be told from the first one on these images."
@@ -45,7 +52,11 @@ def test_the_numbers_of_others_stand_beside_with_whether_these_images_could_show
 def test_a_single_group_of_images_tells_nothing():
     nan = math.nan
     blind = Difference(
-        interval=Interval(estimate=0.1, low=nan, high=nan), standard_error=nan, n_images=3
+        interval=Interval(estimate=0.1, low=nan, high=nan),
+        standard_error=nan,
+        freedom=0.0,
+        p_value=0.25,
+        n_images=3,
     )
     assert visibility([("b", blind)], []) == [
         "No variant can be told from the first one on these images."

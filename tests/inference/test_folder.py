@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from cellflow.config import Config, DynamicsConfig, InferenceConfig, NetworkConfig
+from cellflow.data import outputs
 from cellflow.data.images import write_png
 from cellflow.data.outputs import Outputs
 from cellflow.data.submission import read_submission
@@ -306,6 +307,22 @@ def test_no_output_takes_the_place_of_an_image_or_of_another_output(tmp_path, mo
             predict_folder(model, images, Outputs([out], **tables))
     assert [path.read_bytes() for path in images] == before
     assert list(tmp_path.iterdir()) == [images[0].parent]
+
+
+def test_when_an_output_cannot_be_written_what_was_found_is_kept_and_told(
+    tmp_path, model, images, monkeypatch
+):
+    def refuse(path, found, folder_format):
+        raise DataError(f"cannot write {path}: No space left on device")
+
+    out = Outputs([tmp_path / "s.csv"])
+    with monkeypatch.context() as patch:
+        patch.setattr(outputs, "export", refuse)
+        with pytest.raises(
+            DataError, match=r"No space left on device; .*s\.csv\.partial keeps what"
+        ):
+            predict_folder(model, images, out)
+    assert predict_folder(model, images, out).n_resumed == len(images)
 
 
 def test_a_table_can_be_no_folder(tmp_path, model, images):

@@ -1,7 +1,5 @@
 """Error bars: what they mean, and what they refuse."""
 
-import time
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -13,7 +11,6 @@ from cellflow.metrics.bootstrap import (
     mean_interval,
     paired_difference,
     resampled_sums,
-    simulated_coverage,
     standard_error,
 )
 
@@ -131,47 +128,27 @@ def test_memory_of_many_images_is_bounded_and_the_draws_the_same_kind(rng, monke
     assert found.high - found.low == pytest.approx(2 * reach, rel=0.1)
 
 
-def test_what_was_simulated_is_told_for_few_groups_only():
-    assert simulated_coverage(30) is None
-    assert simulated_coverage(606) is None
-    assert simulated_coverage(3) is None
-    assert simulated_coverage(9) == (9, 0.910)
-    assert simulated_coverage(30, [f"w{k // 3}" for k in range(30)]) == (10, 0.938)
-    assert simulated_coverage(12, [None] * 10 + ["w", "w"]) == (11, 0.938)
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_a_handful_of_clusters_gets_students_interval(rng, n):
+    values = rng.random(n)
+    found = mean_interval(values, rng=rng)
+    reach = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)
+    assert found.low == pytest.approx(values.mean() - reach, abs=0.03 * reach)
+    assert found.high == pytest.approx(values.mean() + reach, abs=0.03 * reach)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("n_images", "per_well"), [(30, 1), (119, 1), (30, 3), (120, 3)])
-def test_stratified_intervals_cover_with_and_without_wells(n_images, per_well):
-    rng = np.random.default_rng(0)
-    n_wells = n_images // per_well
-    kinds = np.repeat(["a", "b"], [n_wells // 2, n_wells - n_wells // 2]).repeat(per_well).tolist()
-    wells = np.repeat([f"w{k}" for k in range(n_wells)], per_well).tolist()
-    noise = rng.gamma(2, 1, (2000, n_wells, 1)) + rng.gamma(2, 1, (2000, n_wells, per_well))
-    values = noise.reshape(2000, -1)
-    draws = resampled_sums(values, rng=rng, strata=kinds, clusters=wells, n_draws=1000) / n_images
-    hits = 0
-    for row, drawn in zip(values, draws, strict=True):
-        freedom = degrees_of_freedom(row - row.mean(), kinds, wells)
-        found = interval_of(float(row.mean()), drawn, freedom)
-        hits += found.low <= 4 <= found.high
-    assert hits / 2000 == pytest.approx(0.95, abs=0.025)
+@pytest.mark.parametrize("n", [2, 3, 4, 6, 8])
+def test_of_few_clusters_the_interval_holds_the_truth_as_often_as_it_says(rng, n):
+    held = 0
+    for _ in range(400):
+        found = mean_interval(rng.normal(0, 1, n), rng=rng, n_draws=400)
+        held += found.low <= 0 <= found.high
+    # Of 400, four standard errors below 0.95; the draws alone hold it in 48 to 93 %.
+    assert held / 400 > 0.906
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("n_images", [30, 119])
-def test_the_interval_covers_as_often_as_it_says(n_images):
-    rng = np.random.default_rng(0)
-    hits = 0
-    for _ in range(2000):
-        values = rng.beta(2, 3, n_images)
-        found = mean_interval(values, rng=rng, n_draws=1000)
-        hits += found.low <= 0.4 <= found.high
-    assert hits / 2000 == pytest.approx(0.95, abs=0.015)
-
-
-def test_ten_thousand_draws_over_the_whole_training_set_are_quick(rng):
-    started = time.perf_counter()
-    mean_interval(rng.random(606), rng=rng, strata=["a", "b", "c"] * 202)
-    # A hundred times what it takes; a loop over draws would not make it.
-    assert time.perf_counter() - started < 20
+def test_an_interval_does_not_say_what_cannot_be(rng):
+    found = mean_interval(np.array([0.4, 0.6]), rng=rng, within=(0, 1))
+    assert (found.low, found.high) == (0, 1)
+    found = paired_difference(np.array([0.4, 0.6]), np.array([0.9, 0.2]), rng=rng)
+    assert (found.low, found.high) == (-1, 1)

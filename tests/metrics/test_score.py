@@ -48,9 +48,9 @@ def test_a_missing_image_counts_as_without_prediction_and_is_named(tmp_path):
     truth = {"a": ("cort", cells("1 5")), "b": ("astro", cells("1 5"))}
     score = score_submission(*files(tmp_path, truth, {"a": cells("1 5")}))
     assert score.mean.estimate == 0.5
-    assert score.remarks == (
+    assert score.remarks[0] == (
         "1 truth image without a row, counted as without prediction (--covered-only leaves them "
-        "out, as compare does: 1.000): b",
+        "out, as compare does: 1.000): b"
     )
     covered = score_submission(*files(tmp_path, truth, {"a": cells("1 5")}), covered_only=True)
     assert covered.mean.estimate == 1
@@ -78,6 +78,19 @@ def test_cell_types_have_their_own_scores(rng):
     assert score.per_cell_type["x"].mean.estimate == 1
     assert score.overall.per_threshold == pytest.approx(np.full(10, 2 / 3))
     assert (score.overall.n_truths, score.overall.n_predicted) == (3, 2)
+
+
+def test_a_score_of_few_groups_says_how_far_its_interval_can_be_trusted(rng):
+    truths = {f"i{k}": cells("1 5") for k in range(6)}
+    wells = {name: f"w{k // 2}" for k, name in enumerate(truths)}
+    score = score_images(truths, truths, rng=rng, groups=wells)
+    assert score.remarks[-1].startswith("of 3 independent groups of images, 95 % intervals held")
+    assert score.remarks[-1] in score.table()
+
+
+def test_what_an_image_without_cells_counts_depends_on_the_variant(rng):
+    score = score_images({"a": cells("1 5")}, {}, rng=rng, variant="pooled")
+    assert "An image without cells counts nothing." in score.table()
 
 
 def test_the_table_states_both_empty_cases_and_json_is_plain(rng):

@@ -138,8 +138,9 @@ def test_identifiers_are_unique_and_every_plot_has_its_numbers(page, alone):
 
 def test_the_first_screen_answers_which_is_better_by_how_much_and_what_to_know(page):
     top = page.html.split("<nav")[0]
-    assert "<bdi>good</bdi> may be better than <bdi>a &lt;i&gt;&amp;</bdi>." in top
-    assert re.search(r"<strong>\+0\.\d{3}</strong> mAP, 95 % interval \+0\.\d{3} to \+0", top)
+    assert "<bdi>a &lt;i&gt;&amp;</bdi> and <bdi>good</bdi> cannot be told apart." in top
+    assert re.search(r"<strong>\+0\.\d{3}</strong> mAP, 95 % interval −0\.\d{3} to \+1\.000", top)
+    assert "of 4 independent groups of images, 95 % intervals held the truth in" in top.lower()
     assert "paired over 4 images" in top
 
 
@@ -220,12 +221,23 @@ def test_equal_input_gives_equal_bytes(folder, submissions, tmp_path):
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
-@pytest.mark.parametrize("pooled", ["pooled", "hungarian-ge"])
-def test_other_variants_are_named(folder, submissions, tmp_path, pooled):
+@pytest.mark.parametrize(
+    ("variant", "how"),
+    [
+        ("competition", "greater than the threshold, one prediction a cell"),
+        ("pooled", "each summed over all images"),
+        ("report", "TP are predictions with a partner"),
+        ("hungarian-ge", "at least the threshold, one prediction a cell"),
+    ],
+)
+def test_the_report_says_how_its_variant_counts(folder, submissions, tmp_path, variant, how):
     truth = folder / "train.csv"
-    score = score_submission(truth, submissions[0], variant=pooled)
+    score = score_submission(truth, submissions[0], variant=variant)
     report_score(tmp_path / "r.html", score, submissions[0], truth)
-    assert f"(variant {pooled})" in (tmp_path / "r.html").read_text()
+    shown = Page(tmp_path / "r.html").shown
+    assert f"(variant {variant})" in shown
+    assert how in shown
+    assert ("go by the competition's own score" in shown) == (variant != "competition")
 
 
 def test_one_image_gives_a_report_without_intervals(folder, tmp_path):
@@ -237,6 +249,16 @@ def test_one_image_gives_a_report_without_intervals(folder, tmp_path):
     assert "one</bdi> scores 1.000 on 1 image." in one.html
     assert "no interval" in one.shown
     assert not re.search(r"\bnan\b", one.shown.lower())
+
+
+def test_a_page_that_is_larger_than_asked_for_without_pictures_says_so(
+    folder, submissions, tmp_path
+):
+    truth = folder / "train.csv"
+    result = report_predictions(tmp_path / "r.html", submissions, truth=truth, megabytes=0.1)
+    assert result.n_shown == 0
+    assert result.n_bytes > 100_000
+    assert f"it takes {result.n_bytes / 1e6:.1f} MB, more than was asked for" in result.remarks[-1]
 
 
 def test_what_does_not_fit_is_left_out_of_the_viewer_and_said(folder, submissions, tmp_path):

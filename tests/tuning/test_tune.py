@@ -88,6 +88,17 @@ def test_models_of_several_folds_are_looked_at_on_their_own_images(data, played)
     assert [model.n_looks for model in played.models.values()] == [32, 32]
 
 
+def test_an_image_that_two_models_see_counts_once(data, played):
+    first, second = played("m0", range(16)), played("m1", range(16))
+    result = tune([first, second], data)
+    assert result.types["all"].n_images == 16
+    assert any(
+        "16 held-out images in 16 independent groups, seen 32 times by several models" in remark
+        for remark in result.remarks
+    )
+    assert read_thresholds(first).provenance.n_images == 16
+
+
 def test_one_model_twice_is_refused(data, played):
     path = played("m", range(16))
     with pytest.raises(ModelError, match="is given twice; its held-out images would count"):
