@@ -9,6 +9,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -116,6 +117,17 @@ def config_from_dict(tree: Mapping[str, Mapping[str, Any]], kind: type[Any] = Co
     return kind(**{name: _section(hints[name], name, tree[name]) for name in tree})
 
 
+def normal(config: Sections) -> Sections:
+    """Give settings with every value of its field's type, such as 0.0 for 0, as a file would.
+
+    Raises
+    ------
+    ConfigError
+        A value of another type.
+    """
+    return config_from_dict(config_to_dict(config), type(config))
+
+
 def config_to_dict(config: "DataclassInstance") -> dict[str, dict[str, Any]]:
     """Give `config` as plain dictionaries, for JSON."""
     return dataclasses.asdict(config)
@@ -174,8 +186,10 @@ def _convert(key: str, value: Any, hint: Any) -> Any:
     elif typing.get_origin(hint) is typing.Literal:
         if isinstance(value, str):
             return value
-    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+    elif hint is float and isinstance(value, Real) and not isinstance(value, bool):
         return float(value)
+    elif hint is int and isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
     elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
     wanted = getattr(hint, "__name__", str(hint))

@@ -3,10 +3,11 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from cellflow.config import Config, TrainingConfig
-from cellflow.configfile import config_from_dict, config_to_dict, read_config
+from cellflow.configfile import config_from_dict, config_to_dict, normal, read_config
 from cellflow.errors import ConfigError
 
 
@@ -85,6 +86,16 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
     broken.write_text("[training\n")
     with pytest.raises(ConfigError, match=r"broken\.toml is not valid TOML"):
         read_config(broken)
+
+
+def test_settings_made_in_python_become_those_of_a_file():
+    odd = Config(training=TrainingConfig(validation_share=0, n_epochs=np.int64(3)))
+    share, epochs = normal(odd).training.validation_share, normal(odd).training.n_epochs
+    assert (type(share), share, type(epochs), epochs) == (float, 0.0, int, 3)
+    odd = Config(training=TrainingConfig(learning_rate=np.float32(0.5)))
+    assert type(normal(odd).training.learning_rate) is float
+    with pytest.raises(ConfigError, match=r"training\.n_epochs: expected int, found 2\.5"):
+        normal(Config(training=TrainingConfig(n_epochs=2.5)))
 
 
 def test_the_file_is_named_where_it_is_what_is_wrong(tmp_path):

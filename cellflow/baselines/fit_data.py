@@ -4,13 +4,16 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cellflow.baselines.choose_cells import ANY_KIND
 from cellflow.baselines.settings import BaselineConfig
+from cellflow.config import DataConfig
 from cellflow.configfile import config_to_dict
 from cellflow.data.dataset import Entry
 from cellflow.errors import DataError
+from cellflow.network.preprocess import check_image
 from cellflow.training.survey import fingerprint, survey_images
 
 HARMLESS = ("cache_megabytes",)
@@ -54,7 +57,8 @@ class FitData:
         """
         if not train:
             raise DataError("no annotated image to train on")
-        facts, others = survey_images(train), survey_images(held_out)
+        check = partial(check_image, config=DataConfig())
+        facts, others = survey_images(train, check), survey_images(held_out, check)
         names = [entry.cell_type for entry in train]
         known = sorted({name for name in names if name is not None})
         classes = (ANY_KIND,) if None in names else tuple(known)
@@ -89,5 +93,7 @@ class FitData:
         settings = config_to_dict(config)
         for name in HARMLESS:
             settings["training"].pop(name)
-        content = [model, start, self.sha256, self.held_out_sha256, settings]
+        content: list[Any] = [model, start, self.sha256, self.held_out_sha256, settings]
+        if len(self.classes) > 1:
+            content.append([self.classes, self.kinds])
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()

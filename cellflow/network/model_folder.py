@@ -181,7 +181,7 @@ def read_model_folder(folder: Path | str) -> ModelFolder:
 
 
 def learnt_images(record: Mapping[str, Any]) -> set[str]:
-    """Give the names of the images that a model was trained on, in its refit too.
+    """Give the names of the images that a model was trained on, also in other stages and its refit.
 
     Parameters
     ----------
@@ -189,9 +189,18 @@ def learnt_images(record: Mapping[str, Any]) -> set[str]:
         Of a model folder or a baseline's; an old one may say nothing.
     """
     data, refit = record.get("data"), record.get("refit")
-    trained = data.get("train") if isinstance(data, Mapping) else None
-    again = refit.get("trained_on") if isinstance(refit, Mapping) else None
-    return {*(trained or ()), *(again or ())}
+    start = record.get("initial_weights")
+    lists = [
+        of.get(key)
+        for of, key in (
+            (data, "train"),
+            (data, "extra"),
+            (start, "learnt"),
+            (refit, "trained_on"),
+        )
+        if isinstance(of, Mapping)
+    ]
+    return {name for one in lists for name in one or ()}
 
 
 def held_out_images(record: Mapping[str, Any]) -> set[str]:

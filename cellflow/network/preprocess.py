@@ -42,12 +42,8 @@ def prepare_image(image: NDArray[Any], config: DataConfig) -> NDArray[np.float32
     Grey of a coloured picture is the mean of its channels. Percentiles are of the whole picture,
     interpolated as by `numpy.percentile`.
     """
+    check_image(image, config)
     planes = image[None] if image.ndim == 2 else image
-    if planes.ndim != 3 or not 0 < len(planes) <= MOST_CHANNELS or not planes.size:
-        raise ImageError(
-            f"expected (H, W) or (C, H, W) of at most {MOST_CHANNELS} channels, found shape "
-            f"{image.shape}"
-        )
     first, second = config.channels
     prepared = np.zeros((2, *planes.shape[1:]), np.float32)
     prepared[0] = _channel(planes, first)
@@ -58,6 +54,24 @@ def prepare_image(image: NDArray[Any], config: DataConfig) -> NDArray[np.float32
     return prepared
 
 
+def check_image(image: NDArray[Any], config: DataConfig) -> None:
+    """Refuse a picture that `prepare_image` cannot prepare; parameters and errors are the same."""
+    planes = image[None] if image.ndim == 2 else image
+    if planes.ndim != 3 or not 0 < len(planes) <= MOST_CHANNELS or not planes.size:
+        raise ImageError(
+            f"expected (H, W) or (C, H, W) of at most {MOST_CHANNELS} channels, found shape "
+            f"{image.shape}"
+        )
+    first, second = config.channels
+    for number in (first, second) if second else (first,):
+        if number > len(planes):
+            raise ImageError(f"channel {number} is asked for, but the image has {len(planes)}")
+        plane = planes if number == 0 else planes[number - 1]
+        # What is too large for float32 would be infinite there; no comparison holds of NaN.
+        if plane.dtype.kind == "f" and not np.abs(plane).max() <= np.finfo(np.float32).max:
+            raise ImageError("the image holds NaN or infinity; expected finite grey levels")
+
+
 def resize_image(image: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
     """Resize (N, C, H, W) bilinearly to `shape`, as OpenCV does: no smoothing when shrinking."""
     if tuple(image.shape[-2:]) == shape:
@@ -66,13 +80,8 @@ def resize_image(image: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
 
 
 def _channel(planes: NDArray[Any], number: int) -> NDArray[np.float32]:
-    if number > len(planes):
-        raise ImageError(f"channel {number} is asked for, but the image has {len(planes)}")
     plane: NDArray[Any] = planes.mean(axis=0) if number == 0 else planes[number - 1]
-    grey: NDArray[np.float32] = plane.astype(np.float32)
-    if not np.isfinite(grey).all():
-        raise ImageError("the image holds NaN or infinity; expected finite grey levels")
-    return grey
+    return plane.astype(np.float32)
 
 
 def _normalize(plane: NDArray[np.float32], low: float, high: float) -> None:

@@ -10,7 +10,7 @@ from cellflow.configfile import config_from_dict, config_to_dict
 from cellflow.errors import ConfigError, ModelError
 from cellflow.training.initial import SCRATCH, InitialWeights, initial_weights
 from cellflow.training.levels import settle_levels
-from cellflow.training.materials import HARMLESS, Materials, gather_materials
+from cellflow.training.materials import MAY_DIFFER, Materials, gather_materials
 from cellflow.training.run_folder import RunFolder
 from cellflow.training.schedule import choose_rate, choose_schedule
 from cellflow.training.split import Split, split_dataset
@@ -48,11 +48,23 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Start:
-    """What a run is made of: the network before training, the data, the settings."""
+    """What a run is made of: the network before training, the data, the settings.
+
+    Parameters
+    ----------
+    weights : InitialWeights
+    materials : Materials
+    config : Config
+        Settled, see `settled`.
+    asked : Config
+        As the caller gave it.
+    extra_dirs : tuple of str
+    """
 
     weights: InitialWeights
     materials: Materials
     config: Config
+    asked: Config
     extra_dirs: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
@@ -64,6 +76,7 @@ class Start:
             "layout": self.materials.dataset.layout,
             "extra_dirs": list(self.extra_dirs),
             "config": config_to_dict(self.config),
+            "asked": config_to_dict(self.asked),
         }
 
 
@@ -115,31 +128,44 @@ def reopen(folder: RunFolder, train_dir: Path, asked: Asked) -> Start:
         raise ModelError(f"{folder.path}: its record is broken ({error}); start anew") from error
     _refuse_change(folder, "--format", layout, asked.layout)
     _refuse_other_weights(folder, name, digest, asked.init)
-    config = _same_or_refuse(folder, _config_of(folder, record), asked.config)
+    config = _same_or_refuse(folder, record, asked.config)
     is_asked = bool(asked.extra_dirs) or asked.same_split
     if is_asked and _places(extra) != _places(asked.extra_dirs):
         _refuse_change(folder, "--extra-dir", ", ".join(extra), ", ".join(asked.extra_dirs))
     materials = gather_materials(train_dir, config, split, layout=layout, extra_dirs=extra)
     if materials.run_key(config) != run_key:
+        beside = " or ".join(map(str, (train_dir, *extra)))
         raise ModelError(
-            f"{folder.path}: images or truth in {train_dir} differ from those that the run began "
-            "with; restore them, or start a new run"
+            f"{folder.path}: images, truth or cell types in {beside} differ from those that the "
+            "run began with; restore them, or start a new run"
         )
-    if asked.same_split or asked.folds_file is not None or asked.fold is not None:
+    is_asked = asked.folds_file is not None or asked.fold is not None or asked.split is not None
+    if asked.same_split or is_asked:
         _refuse_other_folds(folder, materials, config.training.validation_share, asked)
     has_begun = folder.last.is_file()
     weights = initial_weights(SCRATCH if has_begun else name, config.network, config.training.seed)
     if not has_begun and weights.sha256 != digest:
         raise ModelError(f"{folder.path}: the weights of {name} have changed; start a new run")
     weights = InitialWeights(
-        network=weights.network, name=name, terms=had.get("terms"), sha256=digest
+        network=weights.network,
+        name=name,
+        terms=had.get("terms"),
+        sha256=digest,
+        learnt=frozenset(had.get("learnt", ())),
     )
-    return Start(weights=weights, materials=materials, config=config, extra_dirs=extra)
+    return Start(
+        weights=weights,
+        materials=materials,
+        config=config,
+        asked=_config_of(folder, record, "asked"),
+        extra_dirs=extra,
+    )
 
 
-def _config_of(folder: RunFolder, record: dict[str, Any]) -> Config:
+def _config_of(folder: RunFolder, record: dict[str, Any], key: str = "config") -> Config:
+    """Give the settings that a record holds; an old one holds them only as they were settled."""
     try:
-        return config_from_dict(record["config"])
+        return config_from_dict(record.get(key, record["config"]))
     except (KeyError, TypeError, ConfigError) as error:
         raise ModelError(f"{folder.path}: its record is broken ({error}); start anew") from error
 
@@ -175,30 +201,42 @@ def _refuse_other_folds(
         )
 
 
-def _same_or_refuse(folder: RunFolder, recorded: Config, asked: Config | None) -> Config:
+def _same_or_refuse(folder: RunFolder, record: dict[str, Any], asked: Config | None) -> Config:
     """Give the run's settings with the harmless ones that are asked for; refuse other changes."""
+    recorded = _config_of(folder, record)
     if asked is None:
         return recorded
-    asked = replace(asked, augment=settle_levels(asked.augment))
-    had, wanted = config_to_dict(recorded), config_to_dict(asked)
-    # What else the start has settled: the sizes of pretrained weights, and what auto stands for.
+    had = config_to_dict(recorded)
+    before, wanted = (
+        config_to_dict(replace(one, augment=settle_levels(one.augment)))
+        for one in (_config_of(folder, record, "asked"), asked)
+    )
+    if "asked" not in record:
+        _leave_settled(wanted, had, asked)
+    for section, name in MAY_DIFFER:
+        had[section][name] = wanted[section][name]
+    # As it was asked for then, such as "auto", or as what that came to.
+    changed = [
+        f"{section}.{name} = {value!r}, asked for {wanted[section][name]!r}"
+        for section, values in had.items()
+        for name, value in values.items()
+        if wanted[section][name] not in (value, before[section][name])
+    ]
+    if changed:
+        raise ConfigError(f"{folder.path}: the run there has {'; '.join(changed)}; {_way_out()}")
+    return config_from_dict(had)
+
+
+def _leave_settled(
+    wanted: dict[str, dict[str, Any]], had: dict[str, dict[str, Any]], asked: Config
+) -> None:
+    """Take what is left open for what an old record has: it does not say what was asked for."""
     if asked.network == NetworkConfig():
         wanted["network"] = had["network"]
     if asked.training.schedule == "auto":
         wanted["training"]["schedule"] = had["training"]["schedule"]
     if asked.training.learning_rate is None:
         wanted["training"]["learning_rate"] = had["training"]["learning_rate"]
-    for name in HARMLESS:
-        had["training"][name] = wanted["training"][name]
-    changed = [
-        f"{section}.{name} = {value!r}, asked for {wanted[section][name]!r}"
-        for section, values in had.items()
-        for name, value in values.items()
-        if value != wanted[section][name]
-    ]
-    if changed:
-        raise ConfigError(f"{folder.path}: the run there has {'; '.join(changed)}; {_way_out()}")
-    return config_from_dict(had)
 
 
 def _way_out() -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from cellflow.config import Config
+from cellflow.configfile import normal
 from cellflow.errors import ConfigError, DataError
 from cellflow.inference.model import Model
 from cellflow.training.continuation import Asked, Start, config_of, reopen, settled
@@ -17,7 +18,12 @@ from cellflow.training.interruption import InterruptFlag
 from cellflow.training.loop import Report, Say
 from cellflow.training.materials import gather_materials
 from cellflow.training.ranks import Ranks, joined_ranks
-from cellflow.training.run_folder import RunFolder, existing_run_folder, new_run_folder
+from cellflow.training.run_folder import (
+    STAGES,
+    RunFolder,
+    existing_run_folder,
+    new_run_folder,
+)
 from cellflow.training.session import Session
 from cellflow.training.split import Split
 from cellflow.wording import counted
@@ -52,7 +58,7 @@ def fine_tune(
         The run's folder; by default the next free ``runs/train-NNN``. When a run of the same data
         and settings is there, it is continued. With `resume` by default the newest run.
     config : Config, optional
-        With `resume` None, or the same again; only what does not change the result (`HARMLESS`)
+        With `resume` None, or the same again; only what does not change the result (`MAY_DIFFER`)
         may differ from `recorded_config`.
     init : str or path, optional
         ``scratch``, a pretrained name (default ``cyto3``), a Cellpose 3 file or a model folder.
@@ -108,8 +114,11 @@ def fine_tune(
     if resume and overwrite:
         raise ConfigError("--resume continues a run and --overwrite replaces it; give one of them")
     train_dir, out = Path(train_dir), None if out is None else Path(out)
+    if overwrite and out is not None:
+        refuse_own_weights(out, init)
     if not resume:
         config, init = config or Config(), init or DEFAULT_INIT
+    config = None if config is None else normal(config)
     asked = Asked(
         config=config,
         init=None if init is None else str(init),
@@ -117,7 +126,7 @@ def fine_tune(
         folds_file=folds_file,
         fold=fold,
         split=split,
-        extra_dirs=tuple(map(str, extra_dirs)),
+        extra_dirs=tuple(str(Path(one).resolve()) for one in extra_dirs),
         same_split=not resume,
     )
     with joined_ranks(device) as (ranks, chosen), InterruptFlag(stop_after) as interrupt:
@@ -146,6 +155,21 @@ def fine_tune(
     return folder.path
 
 
+def refuse_own_weights(out: Path, init: str | Path | None) -> None:
+    """Refuse to begin with weights that are replaced; those of an earlier stage stay.
+
+    Raises
+    ------
+    ConfigError
+        `init` lies in `out`.
+    """
+    if init is None or not Path(init).exists():
+        return
+    place, folder = Path(init).resolve(), out.resolve()
+    if place.is_relative_to(folder) and not place.is_relative_to(folder / STAGES):
+        raise ConfigError(f"--init {init}: lies in --out {out}, which --overwrite replaces")
+
+
 def recorded_config(out: Path | str | None = None) -> Config:
     """Give the settings of a run that can be continued.
 
@@ -164,10 +188,11 @@ def recorded_config(out: Path | str | None = None) -> Config:
 
 def _begin(train_dir: Path, asked: Asked, ranks: Ranks, device: torch.device) -> Start:
     """Prepare a new run; nothing is written yet."""
-    config = asked.config or Config()
-    _require_even_shares(config, ranks)
-    weights = initial_weights(asked.init or DEFAULT_INIT, config.network, config.training.seed)
-    config = settled(config, weights)
+    as_asked = asked.config or Config()
+    _require_even_shares(as_asked, ranks)
+    training = as_asked.training
+    weights = initial_weights(asked.init or DEFAULT_INIT, as_asked.network, training.seed)
+    config = settled(as_asked, weights)
     materials = gather_materials(
         train_dir,
         config,
@@ -187,7 +212,13 @@ def _begin(train_dir: Path, asked: Asked, ranks: Ranks, device: torch.device) ->
         materials = replace(materials, split=replace(split, reason=reason))
     # Refuses what the first validation would refuse, epochs later.
     Model.from_network(weights.network, config, diameter=materials.diameter, device=device)
-    return Start(weights=weights, materials=materials, config=config, extra_dirs=asked.extra_dirs)
+    return Start(
+        weights=weights,
+        materials=materials,
+        config=config,
+        asked=as_asked,
+        extra_dirs=asked.extra_dirs,
+    )
 
 
 def _require_even_shares(config: Config, ranks: Ranks) -> None:
@@ -223,8 +254,9 @@ def _occupied_folder(
                         f"{found.path}: another process began a run there meanwhile; the same "
                         "command goes on with it"
                     )
+                record = start.record()
                 found.clear()
-                found.write_record(start.record())
+                found.write_record(record)
             return found
 
         yield ranks.in_first(occupy)

@@ -58,7 +58,12 @@ class InitialWeights:
 
     def record(self) -> dict[str, Any]:
         """Give what the run and the model folder keep of them."""
-        return {"name": self.name, "terms": self.terms, "sha256": self.sha256}
+        return {
+            "name": self.name,
+            "terms": self.terms,
+            "sha256": self.sha256,
+            "learnt": sorted(self.learnt),
+        }
 
     def network_config(self, asked: NetworkConfig) -> NetworkConfig:
         """Give the sizes that the network really has.

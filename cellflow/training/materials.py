@@ -4,23 +4,33 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cellflow.config import Config
+from cellflow.config import Config, InferenceConfig, TuningConfig
 from cellflow.configfile import config_to_dict
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.entrance import open_dataset
 from cellflow.errors import ConfigError, DataError, ModelError
+from cellflow.inference.store import ROUNDING_ONLY
+from cellflow.network.preprocess import check_image
 from cellflow.training.prepared import prepared_folder
 from cellflow.training.split import Split, left_out_text, split_dataset, without_held_out
 from cellflow.training.survey import ImageFacts, fingerprint, median_diameter, survey_images
 from cellflow.wording import counted
 
 HARMLESS = ("max_minutes", "n_workers", "cache_megabytes", "store_prepared")
-"""Training settings that may differ between the sittings of one run."""
+"""Training settings that do not change the weights of equally many steps."""
+
+MAY_DIFFER = (
+    *(("training", name) for name in HARMLESS),
+    *(("inference", name) for name in ROUNDING_ONLY),
+    *(("tuning", each.name) for each in fields(TuningConfig)),
+)
+"""Settings that may differ between the sittings of one run: (section, name)."""
 
 LATER = {"flow_weight": 1.0, "style": True}
 """Training settings that runs from before they existed lack, and what those runs did."""
@@ -86,6 +96,7 @@ class Materials:
             "validation": [fact.entry.name for fact in self.validation],
             "left_out": list(self.left_out),
             "n_extra": len(self.extra),
+            "extra": [fact.entry.name for fact in self.extra],
             "extra_sha256": fingerprint(self.extra) if self.extra else None,
             "overlapping": list(self.overlapping),
         }
@@ -93,15 +104,22 @@ class Materials:
     def run_key(self, config: Config) -> str:
         """Give a hash of data, folds and all settings that change the result."""
         settings = config_to_dict(config)
-        for name in HARMLESS:
-            settings["training"].pop(name)
+        for section, name in MAY_DIFFER:
+            if section == "inference":
+                # In the key of earlier versions, which mostly had the default.
+                settings[section][name] = getattr(InferenceConfig(), name)
+            else:
+                settings[section].pop(name)
         for name, as_before in LATER.items():
             if settings["training"][name] == as_before:
                 settings["training"].pop(name)
         settings.pop("tuning")
-        content = [fingerprint(self.train), fingerprint(self.validation), settings]
+        content: list[Any] = [fingerprint(self.train), fingerprint(self.validation), settings]
         if self.extra:
             content.append(fingerprint(self.extra))
+        kinds = [fact.entry.cell_type for fact in (*self.learnt, *self.validation)]
+        if any(kinds):
+            content.append(kinds)
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def describe(self, config: Config) -> list[str]:
@@ -148,6 +166,8 @@ def gather_materials(
     ------
     DataError
         There is no annotated image, or none with enough cells; or a file is broken.
+    ImageError
+        A picture that prediction would refuse, such as one with NaN or without a channel.
     ConfigError
         Training is to stop by the score of held-out images, and there are none; a setting names a
         cell type that does not occur; or nobody says where prepared images are stored.
@@ -174,8 +194,9 @@ def gather_materials(
         )
     if config.training.store_prepared:
         prepared_folder()  # before anything is written
-    facts = survey_images(_named(dataset, split.train))
-    _require_known_types(facts, config)
+    check = partial(check_image, config=config.data)
+    facts = survey_images(_named(dataset, split.train), check)
+    require_known_types((fact.entry for fact in facts), config)
     enough = tuple(fact for fact in facts if fact.n_cells >= config.training.min_cells)
     if not enough:
         raise DataError(
@@ -185,7 +206,7 @@ def gather_materials(
     # Even with training.min_cells = 0 something must say how large cells are.
     diameter = median_diameter(enough, per_image=config.training.rescaling == "image")
     diameter = config.network.diam_mean if math.isnan(diameter) else diameter
-    validation = survey_images(_named(dataset, split.validation))
+    validation = survey_images(_named(dataset, split.validation), check)
     unseen = _named(dataset, [*split.validation, *split.kept_out])
     extra, overlapping = _extra(choices.get("extra_dirs") or (), unseen, config)
     return Materials(
@@ -207,7 +228,7 @@ def _extra(
 ) -> tuple[tuple[ImageFacts, ...], tuple[str, ...]]:
     """Give the images of other folders, and the names of those that show what is held out."""
     kept, overlapping = unseen_images(folders, held_out)
-    facts = survey_images(kept)
+    facts = survey_images(kept, partial(check_image, config=config.data))
     few = config.training.min_cells
     return tuple(fact for fact in facts if fact.n_cells >= few), overlapping
 
@@ -242,8 +263,15 @@ def _named(dataset: Dataset, names: Sequence[str]) -> list[Entry]:
     return [known[name] for name in names]
 
 
-def _require_known_types(facts: Sequence[ImageFacts], config: Config) -> None:
-    known = {str(fact.entry.cell_type) for fact in facts}
+def require_known_types(entries: Iterable[Entry], config: Config) -> None:
+    """Refuse settings for a cell type that none of the images is of.
+
+    Raises
+    ------
+    ConfigError
+        Names the setting, and the types that there are.
+    """
+    known = {str(entry.cell_type) for entry in entries}
     for name in config.augment.scale_range_by_type:
         if name not in known:
             raise ConfigError(

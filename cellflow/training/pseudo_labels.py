@@ -161,7 +161,8 @@ def write_pseudo_labels(
     Raises
     ------
     ConfigError
-        The same name twice, or `out` holds votes of other models.
+        The same name twice, `out` holds votes of other models or anything that is not of an
+        earlier call, or an image lies in it.
     DataError
         No image is agreed on.
     """
@@ -169,7 +170,7 @@ def write_pseudo_labels(
     twice = [name for name, n in Counter(path.stem for path in images).items() if n > 1]
     if twice:
         raise ConfigError(f"{twice[0]}: two images have this name")
-    _claim(out, together)
+    _claim(out, together, images)
     found, best = [], 0.0
     for number, path in enumerate(images, 1):
         try:
@@ -199,7 +200,16 @@ def _voters(models: Sequence[Model]) -> tuple[Model, list[Model]]:
     return models[0].with_passes(views=VIEWS_OF_ONE), [models[0].with_passes(views=1)]
 
 
-def _claim(out: Path, together: Model) -> None:
+def _claim(out: Path, together: Model, images: Sequence[Path]) -> None:
+    """See that all in `out` may be replaced, and mark it as ours."""
+    inside = [path for path in images if path.resolve().is_relative_to(out.resolve())]
+    if inside:
+        raise ConfigError(f"--out {out}: {inside[0]}, which is to be labelled, lies in it")
+    foreign = [path.name for path in sorted(out.iterdir())] if out.is_dir() else []
+    if foreign and not (out / "votes" / "models.txt").is_file():
+        raise ConfigError(
+            f"--out {out}: holds {foreign[0]}, which is not of pseudo-label; choose a new folder"
+        )
     mark, text = out / "votes" / "models.txt", f"{together.fingerprint} {together.n_passes}\n"
     if mark.exists() and mark.read_text(encoding="utf-8") != text:
         raise ConfigError(f"{out}: holds votes of other models; choose another --out")

@@ -119,15 +119,19 @@ class Session:
         if self.folder.is_finished:
             self.say(f"{self.folder.path}: the run is finished already")
             return
+        is_trained = False
         try:
             with self._run.interrupt.finishing_steps():
                 self._take_up()
                 self._announce()
                 train(self._run, after_step=self._after_step, end_epoch=self._end_epoch)
                 self._checkpoints.save()
+                is_trained = True
                 self._finish()
         except StepFinished as stop:
-            self._checkpoints.save()
+            # In the end the network may hold the best weights, which are not to be gone on with.
+            if not is_trained:
+                self._checkpoints.save()
             epoch = self._run.position.epoch + 1
             self.say(f"stopped by {stop} in epoch {epoch}, saved; continue with:\n  {self._go_on}")
             raise
@@ -248,7 +252,7 @@ class Session:
             self.say(f"stopping early: no better score since epoch {position.best_epoch}")
         if score is not None or is_last:
             self._history.draw(self.folder.path)
-        if run.pace.is_limited and not is_last:
+        if run.pace.is_limited and run.pace.is_planned and not is_last:
             self._plan(run.source.steps_per_epoch)
 
     def _validate(self, n_done: int) -> Score:
@@ -372,7 +376,7 @@ class Session:
                 "precision": str(self.precision),
                 "recipe": describe_recipe(self.config),
                 "seed": self.config.training.seed,
-                "kept": self.config.training.keep,
+                "kept": self.config.training.keep if position.best_epoch else "last",
                 "patience": self.config.training.patience,
                 "kept_epoch": epoch,
                 "best_epoch": position.best_epoch,

@@ -16,11 +16,11 @@ from cellflow.config import Config, Refit
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.entrance import open_dataset
 from cellflow.errors import ConfigError, DataError
-from cellflow.training.fine_tune import fine_tune
+from cellflow.training.fine_tune import fine_tune, refuse_own_weights
 from cellflow.training.initial import DEFAULT_INIT, SCRATCH
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.loop import Say
-from cellflow.training.materials import unseen_images
+from cellflow.training.materials import require_known_types, unseen_images
 from cellflow.training.ranks import is_first_process, n_processes
 from cellflow.training.refit import carried_estimate, measured_effect, note_refit
 from cellflow.training.run_folder import STAGES, RunFolder, new_run_folder
@@ -135,6 +135,8 @@ def train_in_stages(
             "--resume continues a single training; to go on with one of several stages give the "
             "same command again, without it"
         )
+    if out is not None and options.get("overwrite"):
+        refuse_own_weights(Path(out), init)
     if out is None and n_processes() > 1:
         raise ConfigError("--out: name the folder, so that all processes mean the same one")
     started, train_dir, config = time.monotonic(), Path(train_dir), config or Config()
@@ -149,15 +151,19 @@ def train_in_stages(
         later = _own_stages(train_dir, dataset, outer, main, refit)
         first = _pretraining(config, pretrain_dirs, _held_out(dataset, outer, later), say)
         stages = [*first, *later]
+        for stage in later:
+            require_known_types(_trained_on(dataset, stage), stage.config)
         folder = new_run_folder(None if out is None else Path(out), train_dir).path
-        for number, stage in enumerate(stages, 1):
+        places = [_place(stage, folder, pretrained_in) for stage in stages]
+        if not options.get("overwrite"):
+            _refuse_other_run(folder, places[-2])
+        for number, (stage, place) in enumerate(zip(stages, places, strict=True), 1):
             say(f"stage {number} of {len(stages)}: {stage.name or 'the last'}")
             left = None if stop_after is None else stop_after - (time.monotonic() - started)
             is_before = stage.name.startswith(PRETRAIN)
-            beside = pretrained_in if is_before and pretrained_in else folder / STAGES
             init = fine_tune(
                 stage.train_dir,
-                beside / stage.name if stage.name else folder,
+                place,
                 stage.config,
                 init=init,
                 layout=None if is_before else layout,
@@ -203,6 +209,35 @@ def earlier_stages(folder: Path, pretrained_in: Path | None = None) -> list[Path
     before.sort(key=lambda path: int(path.name.rpartition("-")[2]))
     before += [folder / STAGES / name for name in (MAIN, REFIT)]
     return [path for path in before if RunFolder(path=path).is_finished]
+
+
+def _place(stage: Stage, folder: Path, pretrained_in: Path | None) -> Path:
+    """Give the folder of a stage."""
+    if not stage.name:
+        return folder
+    is_elsewhere = pretrained_in is not None and stage.name.startswith(PRETRAIN)
+    return (pretrained_in if is_elsewhere and pretrained_in else folder / STAGES) / stage.name
+
+
+def _refuse_other_run(folder: Path, before: Path) -> None:
+    """See, before earlier stages take their time, that the last one may follow there.
+
+    Raises
+    ------
+    ConfigError
+        A run has begun there though the stage before it is not finished.
+    """
+    if RunFolder(path=folder).is_begun and not RunFolder(path=before).is_finished:
+        raise ConfigError(
+            f"--out {folder}: holds a run that did not begin with these stages; choose another "
+            "--out, or replace the run with --overwrite"
+        )
+
+
+def _trained_on(dataset: Dataset, stage: Stage) -> list[Entry]:
+    """Give the images of `dataset` that a stage trains on."""
+    names = set(stage.split.train) if stage.split else set()
+    return [entry for entry in dataset.annotated if entry.name in names]
 
 
 def _held_out(dataset: Dataset, outer: Split, stages: Sequence[Stage]) -> list[Entry]:
@@ -268,7 +303,13 @@ def _own_stages(
     for name, names in passes:
         held_out = () if name else tuple(outer.validation)
         split = Split(train=names, validation=held_out, reason=f"{outer.reason}; a refit")
-        stages.append(Stage(name=name, train_dir=train_dir, config=again, split=split))
+        stage = Stage(name=name, train_dir=train_dir, config=again, split=split)
+        # Few held-out images need not be of all types.
+        kinds = {entry.cell_type for entry in _trained_on(dataset, stage)}
+        ranges = config.augment.scale_range_by_type
+        own = {kind: value for kind, value in ranges.items() if kind in kinds}
+        augment = replace(config.augment, scale_range_by_type=own)
+        stages.append(replace(stage, config=replace(again, augment=augment)))
     return stages
 
 

@@ -6,14 +6,15 @@ so that a broken one is told before a run begins and not hours later.
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cellflow.data.dataset import Entry
-from cellflow.errors import DataError
+from cellflow.errors import DataError, ImageError
 from cellflow.hashing import hash_file
 from cellflow.records import CellMasks
 
@@ -51,19 +52,27 @@ class ImageFacts:
         return max(SMALLEST_DIAMETER, float(np.median(self.cell_diameters)))
 
 
-def survey_images(entries: Iterable[Entry]) -> tuple[ImageFacts, ...]:
+def survey_images(
+    entries: Iterable[Entry], check: Callable[[NDArray[Any]], None] | None = None
+) -> tuple[ImageFacts, ...]:
     """Read picture, truth and hash of every entry.
+
+    Parameters
+    ----------
+    entries : iterable of Entry
+    check : callable, optional
+        Raises an `ImageError` for a picture that cannot be used later.
 
     Raises
     ------
     DataError
         An entry has no truth, or masks and image differ in size.
     ImageError
-        A picture cannot be read.
+        A picture cannot be read, or `check` refuses it.
     RleError, LabelError
         The truth of an image is broken.
     """
-    return tuple(_survey(entry) for entry in entries)
+    return tuple(_survey(entry, check) for entry in entries)
 
 
 def fingerprint(facts: Iterable[ImageFacts]) -> str:
@@ -105,9 +114,18 @@ def median_diameter(facts: Sequence[ImageFacts], *, per_image: bool) -> float:
     return max(SMALLEST_DIAMETER, float(np.median(cells)))
 
 
-def _survey(entry: Entry) -> ImageFacts:
-    if entry.read_masks is None or (masks := entry.load().masks) is None:
+def _survey(entry: Entry, check: Callable[[NDArray[Any]], None] | None) -> ImageFacts:
+    if entry.read_masks is None:
         raise _no_truth(entry)
+    sample = entry.load()
+    masks = sample.masks
+    if masks is None:
+        raise _no_truth(entry)
+    if check is not None:
+        try:
+            check(sample.image)
+        except ImageError as error:
+            raise ImageError(f"{entry.image_path}: {error}") from error
     return ImageFacts(
         entry=entry,
         cell_diameters=2 * np.sqrt(masks.areas / np.pi),

@@ -11,18 +11,22 @@ import pytest
 import tifffile
 import torch
 from compared_runs import metrics_of, same_weights
+from drawn_discs import draw_discs
 from safetensors.torch import load_file
 
-from cellflow.config import AugmentConfig, Config, NetworkConfig
+from cellflow.config import AugmentConfig, Config, DataConfig, NetworkConfig
 from cellflow.data.entrance import open_dataset
 from cellflow.data.folds import make_folds, write_folds
 from cellflow.data.images import read_image
 from cellflow.errors import ConfigError, DataError, ImageError, ModelError
 from cellflow.inference.predict import load_model
+from cellflow.network.model_folder import learnt_images
 from cellflow.training import checkpointing, session
+from cellflow.training.budget import N_TIMED_STEPS, N_WARMUP_STEPS, Pace
 from cellflow.training.fine_tune import fine_tune, recorded_config
-from cellflow.training.interruption import Preempted
+from cellflow.training.interruption import Preempted, StepFinished
 from cellflow.training.levels import LEVELS
+from cellflow.training.split import split_dataset
 from cellflow.training.validation import Validator
 
 fine_tune_module = importlib.import_module("cellflow.training.fine_tune")
@@ -59,6 +63,17 @@ class AskedToStop:
     def __call__(self, step, numbers):
         if step == self.at_step:
             self.flags[-1].ask(self.reason)
+
+
+def write_two_channel_discs(folder, n):
+    """Write a plain folder: a picture of two channels and a label image each."""
+    rng = np.random.default_rng(1)
+    folder.mkdir()
+    for k in range(n):
+        image, labels = draw_discs(rng)
+        tifffile.imwrite(folder / f"disc{k}.tif", np.stack([image, image]))
+        tifffile.imwrite(folder / f"disc{k}_masks.tif", labels.astype(np.uint16))
+    return folder
 
 
 def test_the_model_folder_is_complete_and_predicts(disc_folder, tune):
@@ -335,6 +350,115 @@ def test_changed_data_or_settings_are_refused_with_a_sentence(
     tune(data, config=asked, resume=True)
 
 
+@pytest.mark.parametrize(
+    "training", [{"validation_share": 0}, {"learning_rate": np.float32(0.01)}, {"weight_decay": 0}]
+)
+def test_a_run_begun_from_python_goes_on_whatever_the_types_of_its_numbers(
+    disc_folder, tune, monkeypatch, training
+):
+    data = disc_folder(4)
+    with pytest.raises(KeyboardInterrupt):
+        tune(data, report=AskedToStop(monkeypatch, 1), training=training)
+    assert (tune(data, resume=True, training=training) / "config.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("begun", "message"),
+    [
+        ({"learning_rate": 0.02}, r"training\.learning_rate = 0\.02, asked for None"),
+        ({"schedule": "step"}, r"training\.schedule = 'step', asked for 'auto'"),
+    ],
+)
+def test_what_is_left_open_is_not_whatever_the_run_has(disc_folder, tune, begun, message):
+    data, open_ = disc_folder(4), {"learning_rate": None, "schedule": "auto"}
+    tune(data, training={**open_, **begun})
+    with pytest.raises(ConfigError, match=message):
+        tune(data, training=open_)
+
+
+def test_what_was_left_open_may_be_named_as_it_was_settled(disc_folder, tune):
+    data, said = disc_folder(4), []
+    out = tune(data, training={"learning_rate": None})
+    rate = recorded_config(out).training.learning_rate
+    tune(data, training={"learning_rate": rate}, said=said)
+    tune(data, training={"learning_rate": None}, said=said)
+    assert [line for line in said if "finished already" in line] == said[-1:] * 2
+
+
+def test_settings_that_only_round_may_change_when_a_run_goes_on(
+    disc_folder, tune, small_config, monkeypatch
+):
+    data, config = disc_folder(4), small_config()
+    with pytest.raises(KeyboardInterrupt):
+        tune(data, report=AskedToStop(monkeypatch, 1))
+    other = replace(config, inference=replace(config.inference, batch_size=1, images_in_flight=2))
+    assert (tune(data, config=other) / "config.json").is_file()
+
+
+def test_changed_cell_types_are_refused(disc_folder, tune, monkeypatch):
+    data = disc_folder(4)
+    with pytest.raises(KeyboardInterrupt):
+        tune(data, report=AskedToStop(monkeypatch, 1))
+    table = data / "train.csv"
+    table.write_text(table.read_text().replace("cort", "astro"))
+    with pytest.raises(ModelError, match="images, truth or cell types in"):
+        tune(data, resume=True)
+
+
+def test_images_of_other_folders_count_as_learnt_by_all_that_follow(
+    disc_folder, tune, small_config
+):
+    extra = disc_folder(2, name="more", seed=3)
+    first = tune(disc_folder(4), "first", extra_dirs=[extra], training={"n_epochs": 1})
+    record = json.loads((first / "config.json").read_text(encoding="utf-8"))
+    names = {entry.name for entry in open_dataset(extra)}
+    assert set(record["data"]["extra"]) <= names
+    assert learnt_images(record) == {*record["data"]["train"], *record["data"]["extra"]}
+    config = replace(small_config(n_epochs=1), network=NetworkConfig())
+    second = tune(disc_folder(4, name="new", seed=9), "second", init=first, config=config)
+    later = json.loads((second / "config.json").read_text(encoding="utf-8"))
+    assert learnt_images(record) <= learnt_images(later)
+
+
+def test_weights_that_would_be_replaced_are_no_start(disc_folder, tune, tmp_path):
+    data = disc_folder(4)
+    out = tune(data, training={"n_epochs": 1})
+    before = (out / "weights.safetensors").read_bytes()
+    with pytest.raises(ConfigError, match=r"--init .*run: lies in --out .*run, which --overwrite"):
+        tune(data, init=out, overwrite=True)
+    assert (out / "weights.safetensors").read_bytes() == before
+
+
+def test_keeping_the_best_of_no_validation_is_recorded_as_the_last(disc_folder, tune):
+    out = tune(disc_folder(4), training={"keep": "best", "validation_share": 0.0})
+    record = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    assert record["run"]["kept"] == "last"
+    assert "(best)" not in (out / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_stop_while_the_best_weights_are_scored_does_not_put_them_into_the_checkpoint(
+    disc_folder, tune, tmp_path, monkeypatch
+):
+    data, training = disc_folder(5), {"n_epochs": 3, "validate_every": 1, "keep": "best"}
+
+    class Once(session.Session):
+        def _score_of(self, epoch):
+            with torch.no_grad():  # as if these were the best weights
+                next(self.network.parameters()).zero_()
+            raise StepFinished("Ctrl-C")
+
+    whole = tune(data, "whole", training=training)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(fine_tune_module, "Session", Once)
+        tune(data, training=training)
+    kept, last = (
+        torch.load(tmp_path / name / "checkpoints" / "last.pt", weights_only=False)["network"]
+        for name in ("whole", "run")
+    )
+    assert all(torch.equal(kept[name], last[name]) for name in kept)
+    assert same_weights(whole, tune(data, training=training))
+
+
 def test_a_continued_run_refuses_other_choices(disc_folder, tune, tmp_path, monkeypatch):
     data = disc_folder(4)
     folds = make_folds(open_dataset(data), 2, seed=0)
@@ -554,11 +678,50 @@ def test_a_broken_picture_is_told_before_anything_is_written(disc_folder, tune, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("picture", "channels", "message"),
+    [
+        (np.full((64, 80), np.nan, np.float32), (0, 0), "the image holds NaN or infinity"),
+        (np.zeros((64, 80), np.uint8), (2, 1), "channel 2 is asked for, but the image has 1"),
+    ],
+)
+def test_a_held_out_picture_that_prediction_refuses_is_told_before_anything_is_written(
+    tune, small_config, tmp_path, picture, channels, message
+):
+    data = write_two_channel_discs(tmp_path / "data", 5)
+    config = replace(small_config(), data=DataConfig(channels=channels))
+    held_out = split_dataset(open_dataset(data), config.training.validation_share).validation
+    tifffile.imwrite(data / f"{held_out[0]}.tif", picture)
+    with pytest.raises(ImageError, match=f"{held_out[0]}.tif: {message}"):
+        tune(data, config=config)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_folder_without_truth_is_refused(tune, tmp_path, disc_folder):
     data = disc_folder(2)
     (data / "train.csv").unlink()
     with pytest.raises(DataError, match="none with truth"):
         tune(data / "train")
+
+
+def test_nothing_is_planned_before_steps_were_timed_also_where_epochs_are_short(
+    disc_folder, tune, monkeypatch
+):
+    seen, plan = [], Pace.plan
+
+    def watched(pace, *arguments):
+        seen.append(pace._n_seen)
+        return plan(pace, *arguments)
+
+    monkeypatch.setattr(Pace, "plan", watched)
+    training = {"n_epochs": 6, "max_minutes": 5.0, "validate_every": 100}
+    data = disc_folder(4)
+    with pytest.raises(KeyboardInterrupt):
+        tune(data, training=training, report=AskedToStop(monkeypatch, 4))
+    assert seen == []  # two epochs of two steps
+    tune(data, training=training)
+    assert seen
+    assert min(seen) == N_WARMUP_STEPS + N_TIMED_STEPS
 
 
 def test_a_time_budget_plans_fewer_epochs_and_ends_in_time(disc_folder, tune, monkeypatch):

@@ -106,6 +106,23 @@ def test_other_gates_need_no_network_and_other_models_another_folder(vote, tmp_p
         vote()
 
 
+def test_a_folder_with_files_of_others_is_not_written_to(vote, tmp_path, disc_folder):
+    data = disc_folder(3, name="out")  # where the fixture writes
+    before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError, match=r"out: holds train, which is not of pseudo-label"):
+        vote()
+    assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
+
+
+def test_images_are_not_labelled_into_a_folder_that_holds_them(monkeypatch, tmp_path, rng):
+    monkeypatch.setattr(pseudo_labels, "_voters", lambda models: (Voter(), [Voter()]))
+    image = tmp_path / "train" / "a.png"
+    write_png(image, rng.integers(0, 255, (16, 24), np.uint8))
+    with pytest.raises(ConfigError, match=r"a\.png, which is to be labelled, lies in it"):
+        write_pseudo_labels([], [image], tmp_path, Gates())
+    assert list(tmp_path.iterdir()) == [image.parent]
+
+
 def test_a_broken_image_is_named_and_the_others_are_labelled(vote, tmp_path):
     broken = tmp_path / "images" / "cort[a]_A1-1_Vessel-1_Ph_1.png"
     broken.write_bytes(broken.read_bytes()[:40])

@@ -2,16 +2,19 @@
 
 import json
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from drawn_discs import write_disc_folder
 
+from cellflow.config import AugmentConfig
 from cellflow.data.entrance import open_dataset
 from cellflow.data.folds import make_folds, write_folds
 from cellflow.errors import ConfigError
 from cellflow.training import stages
 from cellflow.training.interruption import Preempted
+from cellflow.training.split import Split
 from cellflow.training.stages import train_in_stages
 
 
@@ -181,6 +184,43 @@ def test_a_model_of_all_images_carries_the_estimate_and_prints_no_score(tmp_path
     for wrong in ([outer[0], outer[0]], [out]):
         with pytest.raises(ConfigError, match="--estimate"):
             train(data, "wrong", refit="all", estimates=wrong)
+
+
+def test_a_run_of_other_stages_is_told_before_any_of_them(tmp_path, train, monkeypatch):
+    data, other = (write_disc_folder(tmp_path / name, 5) for name in ("data", "other"))
+    out = train(data, training={"n_epochs": 1})
+    monkeypatch.setattr(stages, "fine_tune", None)
+    for options in ({"refit": "all"}, {"pretrain_dirs": [other]}):
+        with pytest.raises(ConfigError, match="holds a run that did not begin with these stages"):
+            train(data, training={"n_epochs": 1}, **options)
+    assert not (out / "stages").exists()
+
+
+def test_a_zoom_for_a_type_that_is_not_there_is_told_before_any_stage(
+    tmp_path, small_config, monkeypatch
+):
+    data, other = (write_disc_folder(tmp_path / name, 5) for name in ("data", "other"))
+    config = small_config(n_epochs=1)
+    wrong = replace(config, augment=AugmentConfig(scale_range_by_type={"astro": 0.5}))
+    monkeypatch.setattr(stages, "fine_tune", None)
+    with pytest.raises(ConfigError, match="no training image is of that cell type; there are cort"):
+        train_in_stages(data, tmp_path / "run", wrong, init="scratch", pretrain_dirs=[other])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_refit_on_images_without_a_type_needs_no_zoom_for_it(tmp_path, small_config):
+    dataset = open_dataset(write_disc_folder(tmp_path / "data", 6))
+    names = [entry.name for entry in dataset]
+    # Of a type with one image none is held out.
+    entries = (replace(dataset.entries[0], cell_type="astro"), *dataset.entries[1:])
+    zoom = AugmentConfig(scale_range_by_type={"astro": 0.5})
+    config = replace(small_config(validation_share=0.2), augment=zoom)
+    outer = Split(train=names, validation=(), reason="")
+    _, held_out_again, last = stages._own_stages(
+        dataset.root, replace(dataset, entries=entries), outer, config, "validation_then_train"
+    )
+    assert held_out_again.config.augment.scale_range_by_type == {}
+    assert last.config.augment.scale_range_by_type == {"astro": 0.5}
 
 
 def test_choices_that_do_not_fit_are_refused(tmp_path, train):
