@@ -48,6 +48,13 @@ _OPTIONS = (
         "--seed", "seeds", type=SEED, multiple=True, help="In the place of the file's; repeated."
     ),
     click.option(
+        "--variant",
+        "variants",
+        multiple=True,
+        metavar="NAME",
+        help="Only this one of the file's variants; repeated.",
+    ),
+    click.option(
         "--folder",
         "folders",
         multiple=True,

@@ -159,6 +159,7 @@ def read_experiment(
     assignments: Sequence[str] = (),
     folders: Mapping[str, Path] | None = None,
     seeds: Sequence[int] = (),
+    variants: Sequence[str] = (),
     rank_by: RankBy | None = None,
 ) -> Experiment:
     """Read an experiment file.
@@ -173,6 +174,9 @@ def read_experiment(
         For what the file's ``[folders]`` asks for.
     seeds, rank_by
         Take the place of the file's.
+    variants : sequence of str
+        Only these of the file, in its order; one with a grid is all of its combinations. By
+        default all.
 
     Raises
     ------
@@ -189,9 +193,17 @@ def read_experiment(
         check_families(tree)
         tree |= {"seeds": list(seeds)} if seeds else {}
         tree |= {"rank_by": rank_by} if rank_by else {}
+        tree |= {"variant": _chosen(tree.get("variant", []), variants)} if variants else {}
         return _experiment(tree, path, folders or {})
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _chosen(entries: Sequence[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    known = [str(entry.get("name", "")) for entry in entries]
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(f"--variant {unknown[0]}: no such variant; there are {', '.join(known)}")
+    return [entry for entry, name in zip(entries, known, strict=True) if name in names]
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -143,6 +143,21 @@ def test_a_family_has_a_table_of_its_own(tmp_path):
     assert c.options == {"settings": {"training": {"iterations": 5}}}
 
 
+def test_some_variants_of_a_file_may_be_chosen(tmp_path):
+    path = tmp_path / "e.toml"
+    path.write_text(
+        "[family.unet.settings.training]\niterations = 9\n"
+        '[[variant]]\nname = "a"\n[[variant]]\nname = "b"\nfamily = "unet"\n'
+        '[[variant]]\nname = "c"\n[variant.grid]\n"training.seed" = [1, 2]\n'
+    )
+    whole = read_experiment(path)
+    chosen = read_experiment(path, variants=["c", "a"])
+    assert chosen.variants == (whole.variants[0], *whole.variants[2:])
+    assert read_experiment(path, variants=["b"]).variants == whole.variants[1:2]
+    with pytest.raises(ConfigError, match=r"--variant d: no such variant; there are a, b, c"):
+        read_experiment(path, variants=["d"])
+
+
 def test_a_family_that_the_command_line_leaves_without_variants_is_refused(tmp_path):
     text = "[family.cellflow.training]\nn_epochs = 7\n[[variant]]\nname = 'a'"
     with pytest.raises(ConfigError, match="no variant is of it; there are unet"):
