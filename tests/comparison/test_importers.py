@@ -93,9 +93,11 @@ def test_labels_of_another_size_are_refused_with_both(tmp_path, predictions, tar
             read_output(path / "a_seg.npy", shapes("a", shape=(9, 6)), "x")
 
 
-def test_two_label_files_of_one_image_are_refused(tmp_path, labels):
+def test_two_label_files_of_one_image_are_refused_unless_they_agree(tmp_path, labels):
     for name in ("a_masks.tif", "a_cp_masks.tif"):
         write_label_tiff(tmp_path / "m" / name, labels)
+    assert list(read_output(tmp_path / "m", shapes("a"), "x").detections) == ["a"]
+    np.save(tmp_path / "m/a_seg.npy", {"masks": labels * (labels == 1)}, allow_pickle=True)
     with pytest.raises(LabelError, match="are both labels of image a"):
         read_output(tmp_path / "m", shapes("a"), "x")
 
