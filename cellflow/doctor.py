@@ -61,7 +61,8 @@ def _run_small_job(folder: Path) -> None:
     # Imported here: a report must not wait for compiled kernels to load.
     from cellflow.comparison.compare import compare
     from cellflow.config import Config, DynamicsConfig, NetworkConfig, TrainingConfig
-    from cellflow.data.coco import open_coco, write_coco
+    from cellflow.data.coco import open_coco
+    from cellflow.data.coco_export import write_coco
     from cellflow.data.images import list_images, read_label_image
     from cellflow.data.kaggle import open_kaggle
     from cellflow.data.outputs import Outputs

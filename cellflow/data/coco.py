@@ -1,25 +1,19 @@
-"""COCO and LIVECell JSON: polygons and run lengths to `CellMasks`, and data sets to COCO."""
+"""COCO and LIVECell JSON: polygons and run lengths to `CellMasks`."""
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from cellflow.atomic import write_text
-from cellflow.data.coco_rle import Runs, masks_to_counts, runs_to_masks
+from cellflow.data.coco_rle import Runs, runs_to_masks
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.images import SUFFIXES
 from cellflow.data.segmentations import segmentation_to_runs
 from cellflow.errors import DataError, LabelError, RleError
-from cellflow.records import CellMasks, Sample, Shape
+from cellflow.records import CellMasks, Shape
 from cellflow.wording import counted
-
-CELL_TYPES = ("shsy5y", "astro", "cort")
-"""The competition's three, in the order of their COCO category numbers 1, 2, 3."""
 
 _LIVECELL_NAME = re.compile(r"(?P<type>\w+?)_Phase_(?P<well>[A-Z]\d+)_")
 
@@ -160,55 +154,6 @@ def read_annotations(
     return {image: runs_to_masks(runs, shapes[image]) for image, runs in cells.items()}, remarks
 
 
-def write_coco(path: Path | str, samples: Iterable[tuple[str, Sample]]) -> None:
-    """Write annotated images as COCO, for Detectron2, mmdet and others.
-
-    Parameters
-    ----------
-    path : path
-    samples : iterable of (file name, Sample)
-        Gone through once, one image in memory. The masks keep their overlaps. Images without a
-        cell type get the category ``cell``.
-
-    Notes
-    -----
-    Categories 1 shsy5y, 2 astro, 3 cort; others follow in alphabetical order. Run lengths are
-    compressed and column-major; boxes are x, y, width, height.
-    """
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    kinds: set[str] = set()
-    for file_name, sample in samples:
-        kinds.add(sample.cell_type or "cell")
-        masks = sample.masks
-        if masks is None:
-            raise DataError(f"image {sample.name} is not annotated")
-        height, width = masks.shape
-        images.append({"id": sample.name, "file_name": file_name, "height": height, "width": width})
-        areas, boxes = masks.areas.tolist(), _boxes(masks)
-        for counts, area, box in zip(masks_to_counts(masks), areas, boxes, strict=True):
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": sample.name,
-                    "category_id": sample.cell_type or "cell",
-                    "segmentation": {"size": [height, width], "counts": counts},
-                    "area": area,
-                    "bbox": box,
-                    "iscrowd": 0,
-                }
-            )
-    numbers = _category_numbers(kinds)
-    for annotation in annotations:
-        annotation["category_id"] = numbers[annotation["category_id"]]
-    content = {
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": number, "name": name} for name, number in numbers.items()],
-    }
-    write_text(path, json.dumps(content, ensure_ascii=False))
-
-
 def read_coco(file: Path) -> dict[str, Any] | None:
     """Give the content of a COCO file, or None for other JSON, even if that is broken."""
     try:
@@ -237,13 +182,6 @@ def _find_picture(
             "file_name, or remove the other one"
         )
     return found[0] if found else None
-
-
-def _category_numbers(names: Set[str]) -> dict[str, int]:
-    """Give numbers: the competition's three types first when one is there, then the others."""
-    known = CELL_TYPES if names & set(CELL_TYPES) else ()
-    ordered = [*known, *sorted(names - set(CELL_TYPES))]
-    return {name: number for number, name in enumerate(ordered, start=1)}
 
 
 def _annotations(content: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
@@ -293,23 +231,6 @@ def well_in_name(name: str) -> str | None:
     """Read cell type and well, which LIVECell filmed for days, off a file name."""
     match = _LIVECELL_NAME.match(name)
     return f"{match['type']}_{match['well']}" if match else None
-
-
-def _boxes(masks: CellMasks) -> list[list[int]]:
-    """Give x, y, width, height of each cell."""
-    width = masks.shape[1]
-    if len(masks) == 0:
-        return []
-    first = masks.offsets[:-1]
-    last_pixels = masks.starts + masks.lengths - 1
-    top = masks.starts[first] // width
-    bottom = np.maximum.reduceat(last_pixels, first) // width
-    # A run that goes on into the next row reaches both edges of the image.
-    wraps = masks.starts // width != last_pixels // width
-    left = np.minimum.reduceat(np.where(wraps, 0, masks.starts % width), first)
-    right = np.maximum.reduceat(np.where(wraps, width - 1, last_pixels % width), first)
-    boxes = np.stack([left, top, right - left + 1, bottom - top + 1], axis=1)
-    return [[int(number) for number in box] for box in boxes]
 
 
 def _known(masks: CellMasks) -> CellMasks:

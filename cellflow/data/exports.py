@@ -2,7 +2,8 @@
 
 ===============  ==========================================================
 ``*.csv``        the competition's submission
-``*.json``       COCO results, one entry a cell with its score
+``*.json``       COCO results, one entry a cell with its score; the
+                 ``image_id`` is the image's name, or what a file of ids says
 ``*.zip``        ImageJ regions of one image
 folder, ``tif``  one label TIFF an image
 folder, ``seg``  one ``_seg.npy`` an image, as the Cellpose GUI opens it
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from cellflow.atomic import atomic_path
 from cellflow.data.coco_rle import masks_to_counts
+from cellflow.data.image_names import ImageNames
 from cellflow.data.images import write_label_tiff
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.submission import write_submission
@@ -65,7 +67,12 @@ def check_target(path: Path, folder_format: str, n_images: int) -> None:
         )
 
 
-def export(path: Path, found: Iterable[Found], folder_format: FolderFormat = "tif") -> None:
+def export(
+    path: Path,
+    found: Iterable[Found],
+    folder_format: FolderFormat = "tif",
+    image_names: ImageNames | None = None,
+) -> None:
     """Write predictions in the format that `path` asks for.
 
     Parameters
@@ -76,6 +83,13 @@ def export(path: Path, found: Iterable[Found], folder_format: FolderFormat = "ti
         Gone through once.
     folder_format : {"tif", "seg", "roi"}
         When `path` is a folder.
+    image_names : ImageNames, optional
+        What COCO results call images and cell types; the image's name and 1 when not given.
+
+    Raises
+    ------
+    DataError
+        `image_names` does not have an image, or has it twice.
     """
     suffix = path.suffix.lower()
     if suffix == ".csv":
@@ -83,7 +97,7 @@ def export(path: Path, found: Iterable[Found], folder_format: FolderFormat = "ti
             path, ((one.prediction.name, labels_to_masks(one.prediction.labels)) for one in found)
         )
     elif suffix == ".json":
-        _write_coco_results(path, found)
+        _write_coco_results(path, found, image_names)
     elif suffix == ".zip":
         for one in found:
             write_rois(path, one.prediction.labels)
@@ -210,21 +224,30 @@ def _write_into(folder: Path, one: Found, folder_format: FolderFormat) -> None:
         write_rois(target, labels)
 
 
-def _write_coco_results(path: Path, found: Iterable[Found]) -> None:
+def _write_coco_results(path: Path, found: Iterable[Found], names: ImageNames | None) -> None:
     """Write COCO's result list; one entry at a time, since it can be long."""
+    ids = None if names is None else names.ids()
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write("[")
         separator = "\n"
         for one in found:
+            name = one.prediction.name
             masks = labels_to_masks(one.prediction.labels)
             size = list(masks.shape)
             for counts, score in zip(masks_to_counts(masks), one.prediction.scores, strict=True):
                 entry = {
-                    "image_id": one.prediction.name,
-                    "category_id": 1,
+                    "image_id": name if ids is None else ids[name],
+                    "category_id": _category(one.prediction.cell_type, names),
                     "segmentation": {"size": size, "counts": counts},
                     "score": round(float(score), 6),
                 }
                 file.write(separator + to_json(entry, indent=None))
                 separator = ",\n"
         file.write("\n]\n")
+
+
+def _category(cell_type: str | None, names: ImageNames | None) -> int:
+    """Give the number of the cell type, or the lowest where the type is not known."""
+    categories = {} if names is None else names.categories
+    numbers = {name: int(text) for text, name in categories.items() if text.isdecimal()}
+    return numbers.get(cell_type or "", min(numbers.values(), default=1))

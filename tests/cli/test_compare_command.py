@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from cellflow.data.coco import write_coco
+from cellflow.data.coco_export import write_coco
 from cellflow.data.coco_rle import masks_to_counts
 from cellflow.data.flatten import flatten
 from cellflow.data.images import write_label_tiff

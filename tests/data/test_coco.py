@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from cellflow.data.coco import open_coco, write_coco
+from cellflow.data.coco import open_coco
+from cellflow.data.coco_export import write_coco
 from cellflow.data.coco_rle import decode_counts, encode_counts
 from cellflow.data.images import write_png
 from cellflow.data.rle import dense_to_masks, masks_to_dense
@@ -195,6 +196,35 @@ def test_what_is_written_opens_again_with_overlaps_and_types(tmp_path, rng):
         box = [x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1]
         assert annotation["bbox"] == [int(number) for number in box]
         assert annotation["area"] == mask.sum()
+
+
+def sample(name, kind=None):
+    masks = dense_to_masks(np.ones((1, 2, 3), bool))
+    return f"in/{name}.png", Sample(name=name, image=np.zeros((2, 3)), masks=masks, cell_type=kind)
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [
+        ("cab", [3, 1, 2]),
+        # COCO's own images are called by their ids, and some tools take the id from the name.
+        (["000000000139", "7"], [139, 7]),
+        (["7", "007"], [2, 1]),
+        (["7", "a"], [1, 2]),
+        (["7", "9" * 30], [1, 2]),
+    ],
+)
+def test_ids_are_whole_numbers_and_never_those_of_other_names(tmp_path, names, ids):
+    write_coco(tmp_path / "c.json", map(sample, names))
+    content = json.loads((tmp_path / "c.json").read_text())
+    assert [image["id"] for image in content["images"]] == ids
+    assert [annotation["image_id"] for annotation in content["annotations"]] == ids
+    assert [image["file_name"] for image in content["images"]] == [f"in/{n}.png" for n in names]
+
+
+def test_an_image_cannot_be_written_twice(tmp_path):
+    with pytest.raises(DataError, match="image a is there twice"):
+        write_coco(tmp_path / "c.json", map(sample, "aa"))
 
 
 @pytest.mark.real_data

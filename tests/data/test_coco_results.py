@@ -88,6 +88,15 @@ def test_a_number_that_two_names_are_stands_for_neither(tmp_path):
         read_coco_results(write(tmp_path, [result(7)]), {"007": SHAPE, "07": SHAPE})
 
 
+def test_a_text_is_a_name_before_it_is_an_id_and_a_number_an_id_before_it_is_a_name(tmp_path):
+    images = [{"id": 2, "file_name": "1.png"}, {"id": 1, "file_name": "2.png"}]
+    truth = write(tmp_path, {"images": images, "annotations": []}, "truth.json")
+    for image_id, name in (("1", "1"), (1, "2")):
+        path = write(tmp_path, [result(image_id)])
+        found = read_coco_results(path, {"1": SHAPE, "2": SHAPE}, read_image_names(truth))
+        assert len(found.detections[name].masks) == 1
+
+
 def test_results_of_an_image_may_lie_apart(tmp_path):
     results = [result(name, score=k) for k, name in enumerate("abababb")]
     found = read_coco_results(write(tmp_path, results), SHAPES).detections

@@ -1,12 +1,16 @@
 """What other programs read: each format is opened again by its own reader."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
 from roifile import roiread
 
+from cellflow.comparison.compare import compare
+from cellflow.data.coco_export import write_coco
+from cellflow.data.coco_results import read_coco_results
 from cellflow.data.coco_rle import counts_to_runs, runs_to_masks
 from cellflow.data.exports import (
     Found,
@@ -16,11 +20,13 @@ from cellflow.data.exports import (
     trace_outline,
     write_seg,
 )
-from cellflow.data.rle import masks_to_dense
+from cellflow.data.image_names import ImageNames, read_image_names
+from cellflow.data.outputs import Outputs
+from cellflow.data.rle import labels_to_masks, masks_to_dense
 from cellflow.data.seg_files import read_seg_labels
 from cellflow.data.submission import read_submission
-from cellflow.errors import ConfigError
-from cellflow.records import Prediction
+from cellflow.errors import ConfigError, DataError
+from cellflow.records import Prediction, Sample
 
 LABELS = np.array(
     [
@@ -57,6 +63,58 @@ def test_coco_results_hold_the_same_pixels_and_a_score(tmp_path, found):
     assert [entry["score"] for entry in entries] == [0.9, 0.5]
     export(tmp_path / "empty.json", found[1:])
     assert json.loads((tmp_path / "empty.json").read_text()) == []
+
+
+def test_coco_results_take_ids_and_categories_from_the_file_of_the_truth(tmp_path, found):
+    names = ImageNames(
+        source=tmp_path / "t.json",
+        names={"17": "a b", "x": "none"},
+        categories={"4": "cort", "3": "astro"},
+    )
+    for kind, number in (("cort", 4), ("huh7", 3), (None, 3)):
+        one = replace(found[0], prediction=replace(found[0].prediction, cell_type=kind))
+        export(tmp_path / "r.json", [one], image_names=names)
+        entries = json.loads((tmp_path / "r.json").read_text())
+        assert {(entry["image_id"], entry["category_id"]) for entry in entries} == {(17, number)}
+    export(tmp_path / "r.json", found[:1])
+    assert json.loads((tmp_path / "r.json").read_text())[0]["image_id"] == "a b"
+
+
+def test_ids_that_cannot_be_written_are_refused_first(tmp_path, found):
+    images = [one.image_path for one in found]
+    names = ImageNames(source=tmp_path / "t.json", names={"17": "a b"})
+    with pytest.raises(DataError, match=r"t\.json: has no id of none"):
+        Outputs([tmp_path / "r.json"], image_names=names).check(images)
+    with pytest.raises(ConfigError, match=r"is for COCO results, --out FILE\.json"):
+        Outputs([tmp_path / "r.csv"], image_names=names).check(images[:1])
+    twice = replace(names, names={"17": "a b", "18": "a b"})
+    with pytest.raises(DataError, match=r"t\.json: image a b has the ids 17 and 18"):
+        Outputs([tmp_path / "r.json"], image_names=twice).check(images[:1])
+
+
+def test_an_exported_truth_and_its_results_go_through_the_coco_tools_and_back(tmp_path, found):
+    coco = pytest.importorskip("faster_coco_eval", reason="the extra [coco] is not installed")
+    samples = [
+        (f"{one.prediction.name}.png", Sample(name=one.prediction.name, image=LABELS, masks=masks))
+        for one in found
+        for masks in [labels_to_masks(one.prediction.labels)]
+    ]
+    write_coco(tmp_path / "truth.json", samples)
+    names = read_image_names(tmp_path / "truth.json")
+    export(tmp_path / "r.json", found, image_names=names)
+    truth = coco.COCO(str(tmp_path / "truth.json"))
+    evaluation = coco.COCOeval_faster(
+        truth, truth.loadRes(str(tmp_path / "r.json")), iouType="segm"
+    )
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    assert evaluation.stats[0] == 1
+    shapes = {"a b": LABELS.shape, "none": LABELS.shape}
+    again = read_coco_results(tmp_path / "r.json", shapes, names)
+    assert {name: len(one.masks) for name, one in again.detections.items()} == {"a b": 2, "none": 0}
+    compared = compare([tmp_path / "r.json", tmp_path / "truth.json"], tmp_path / "truth.json")
+    assert [score.mean.estimate for score in compared.scores] == [1, 1]
 
 
 def test_label_tiffs_and_seg_files_give_the_labels_back(tmp_path, found):
