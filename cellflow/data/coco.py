@@ -22,7 +22,7 @@ GENERIC_CATEGORIES = frozenset({"cell", "cells", "object", "nucleus"})
 
 
 def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
-    """Open a COCO file, or the only COCO files of a folder; None when there is none.
+    """Open a COCO file, or all COCO files of a folder together; None when there is none.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
     ------
     DataError
         A file is not valid JSON or lacks a part of COCO, an image is in two files, it could be
-        several files, or none of the images is there.
+        several files, none of the images is there, or every annotation would be left out.
     LabelError, RleError
         A segmentation is broken; names the annotation.
     """
@@ -52,10 +52,10 @@ def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
         if picture.suffix.lower() in SUFFIXES:
             pictures.setdefault(picture.name, []).append(picture)
     entries: dict[str, Entry] = {}
-    missing, remarks = [], []
+    missing, remarks, left_out, cells = [], list[str](), list[str](), list[CellMasks]()
     for file, content in contents.items():
         masks, skipped = read_annotations(content, file, faults)
-        remarks += skipped
+        left_out += skipped
         kinds = image_cell_types(content, file)
         for image in content["images"]:
             name = Path(image["file_name"]).stem
@@ -65,10 +65,11 @@ def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
                 continue
             if name in entries:
                 raise DataError(f"image {name} is in two COCO files, the second is {file.name}")
+            cells.append(masks[str(image["id"])])
             entries[name] = Entry(
                 name=name,
                 image_path=found,
-                read_masks=partial(_known, masks[str(image["id"])]),
+                read_masks=partial(_known, cells[-1]),
                 cell_type=kinds.get(str(image["id"])) or type_in_name(name),
                 group=well_in_name(name),
             )
@@ -76,6 +77,9 @@ def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
         raise DataError(
             f"{path}: of {counted(len(missing), 'image')} of the COCO files none is there"
         )
+    if not faults:
+        require_cells(path, cells, left_out)
+    remarks += [*_together(root, contents), *left_out]
     if missing:
         remarks.append(
             f"{counted(len(missing), 'image')} of the COCO files not there: {missing[0]}, …"
@@ -154,6 +158,18 @@ def read_annotations(
     return {image: runs_to_masks(runs, shapes[image]) for image, runs in cells.items()}, remarks
 
 
+def require_cells(path: Path, images: Iterable[CellMasks], left_out: Sequence[str]) -> None:
+    """See that something is left of the annotations.
+
+    Raises
+    ------
+    DataError
+        Some were left out, and no image has a cell: each would count as one without cells.
+    """
+    if left_out and not any(len(masks) for masks in images):
+        raise DataError(f"{path}: no cell is there: {'; '.join(left_out)}")
+
+
 def read_coco(file: Path) -> dict[str, Any] | None:
     """Give the content of a COCO file, or None for other JSON, even if that is broken."""
     try:
@@ -168,6 +184,18 @@ def read_coco(file: Path) -> dict[str, Any] | None:
     if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
         return content
     return None
+
+
+def _together(root: Path, contents: Mapping[Path, Mapping[str, Any]]) -> list[str]:
+    """Say which files make the data set: one of them may be meant for testing."""
+    if len(contents) < 2:
+        return []
+    files = [
+        f"{file.relative_to(root).as_posix()} ({counted(len(content['images']), 'image')})"
+        for file, content in contents.items()
+    ]
+    together = f"{len(files)} COCO files are taken together: {', '.join(files)}"
+    return [f"{together}; name one to open it alone"]
 
 
 def _find_picture(

@@ -95,8 +95,12 @@ def test_broken_segmentations_are_collected_where_all_are_wanted(tmp_path):
 
 def test_crowds_and_empty_annotations_are_left_out_and_told(tmp_path):
     runs = {"size": [5, 6], "counts": [11, 3, 16]}
-    dataset = open_coco(coco(tmp_path, [SQUARE], runs, iscrowd=1))
-    assert len(masks_of(dataset)) == 0
+    path = coco(tmp_path, [SQUARE], runs, runs, iscrowd=1)
+    with pytest.raises(DataError, match=r"no cell is there: c\.json: left out: 3 crowd annot"):
+        open_coco(path)
+    path.write_text(path.read_text().replace('"iscrowd": 1', '"iscrowd": 0', 1))
+    dataset = open_coco(path)
+    assert len(masks_of(dataset)) == 1
     assert dataset.remarks == ("c.json: left out: 2 crowd annotations",)
     dataset = open_coco(coco(tmp_path, [SQUARE], []))
     assert len(masks_of(dataset)) == 1
@@ -117,6 +121,16 @@ def test_an_image_in_two_files_is_refused(tmp_path):
     coco(tmp_path, [SQUARE], name="d.json")
     with pytest.raises(DataError, match="image a is in two COCO files"):
         open_coco(tmp_path)
+
+
+def test_files_that_are_taken_together_are_named_since_one_may_be_for_testing(tmp_path):
+    coco(tmp_path, [SQUARE], name="train.json")
+    coco(tmp_path, [SQUARE], images=("b.png", "c.png"), name="test.json")
+    assert open_coco(tmp_path).remarks == (
+        "2 COCO files are taken together: test.json (2 images), train.json (1 image); "
+        "name one to open it alone",
+    )
+    assert open_coco(tmp_path / "test.json").remarks == ()
 
 
 def test_two_images_of_one_id_are_refused(tmp_path):
