@@ -1,5 +1,6 @@
 """What other programs read: each format is opened again by its own reader."""
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -17,7 +18,6 @@ from cellflow.data.exports import (
     check_target,
     export,
     inner_border,
-    trace_outline,
     write_seg,
 )
 from cellflow.data.image_names import ImageNames, read_image_names
@@ -133,30 +133,41 @@ def test_a_seg_file_has_what_the_cellpose_gui_asks_for(tmp_path):
     assert len(content["chan_choose"]) == 2
 
 
-def test_an_outline_follows_the_edges_of_the_pixels():
-    outline = trace_outline(np.array([[1, 1, 0], [0, 1, 1]], bool))
-    assert outline.tolist() == [[0, 0], [0, 2], [1, 2], [1, 3], [2, 3], [2, 1], [1, 1], [1, 0]]
-    assert trace_outline(np.ones((1, 1), bool)).tolist() == [[0, 0], [0, 1], [1, 1], [1, 0]]
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_an_outline_encloses_exactly_the_pixels_of_a_simple_shape(seed):
-    rng = np.random.default_rng(seed)
-    mask = np.zeros((12, 12), bool)
-    heights = rng.integers(2, 12, 12)
-    for column, height in enumerate(heights):
-        mask[:height, column] = True
-    y, x = trace_outline(mask).astype(float).T
-    area = 0.5 * abs((x * np.roll(y, 1) - y * np.roll(x, 1)).sum())
-    assert area == mask.sum()
-
-
 def test_imagej_regions_lie_where_the_cells_do(tmp_path, found):
     export(tmp_path / "r.zip", found[:1])
     regions = roiread(tmp_path / "r.zip")
     assert [(r.top, r.left, r.bottom, r.right) for r in regions] == [(0, 0, 3, 3), (1, 4, 4, 6)]
     export(tmp_path / "rois", found, "roi")
     assert len(list((tmp_path / "rois").iterdir())) == 2
+
+
+PIECES = ["#.....", "......", ".####.", ".#..#.", ".####.", "..#..#"]
+"""A pixel above the cell, a hole, and a pixel that touches at a corner only."""
+
+
+def test_a_cell_in_pieces_or_with_a_hole_is_a_region_of_all_its_pixels(tmp_path):
+    inside = np.array([[character == "#" for character in row] for row in PIECES])
+    labels = np.where(inside, 1, 2 * np.eye(6, dtype=np.int32)[::-1])
+    prediction = Prediction(
+        name="a", labels=labels.astype(np.int32), scores=np.array([0.5, 0.5], np.float32)
+    )
+    export(tmp_path / "r.zip", [Found(prediction=prediction, image_path=tmp_path / "a.png")])
+    for number, region in enumerate(roiread(tmp_path / "r.zip"), start=1):
+        assert (region.composite, region.name) == (True, f"cell-000{number}")
+        np.testing.assert_array_equal(filled(region), prediction.labels == number)
+        y, x = np.nonzero(prediction.labels == number)
+        box = (region.top, region.left, region.bottom, region.right)
+        assert box == (y.min(), x.min(), y.max() + 1, x.max() + 1)
+
+
+def filled(region):
+    """Draw a region by its even-odd rule, as ImageJ does."""
+    y, x = np.indices((6, 6)) + 0.5
+    inside = np.zeros((6, 6), bool)
+    for loop in region.coordinates(multi=True):
+        for (x0, y0), (x1, y1) in itertools.pairwise(loop.tolist()):
+            inside ^= (x0 == x1) & (x < x0) & (y > min(y0, y1)) & (y < max(y0, y1))
+    return inside
 
 
 def test_targets_that_cannot_be_written_are_refused_first(tmp_path):
