@@ -63,8 +63,9 @@ def _run_small_job(folder: Path) -> None:
     from cellflow.config import Config, DynamicsConfig, NetworkConfig, TrainingConfig
     from cellflow.data.coco import open_coco
     from cellflow.data.coco_export import write_coco
-    from cellflow.data.images import list_images, read_label_image
+    from cellflow.data.images import list_images
     from cellflow.data.kaggle import open_kaggle
+    from cellflow.data.label_images import read_label_image
     from cellflow.data.outputs import Outputs
     from cellflow.data.polygons import polygon_to_runs
     from cellflow.diagnosis.inspection import inspect_data

@@ -23,7 +23,7 @@ from cellflow.atomic import atomic_path
 from cellflow.data.coco_rle import masks_to_counts
 from cellflow.data.image_names import ImageNames
 from cellflow.data.imagej_rois import write_rois
-from cellflow.data.images import write_label_tiff
+from cellflow.data.label_images import write_label_tiff
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.submission import write_submission
 from cellflow.errors import ConfigError

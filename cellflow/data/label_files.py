@@ -5,12 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from cellflow.data.images import (
-    IMAGE_ENDING,
-    MASK_ENDINGS,
-    SUFFIXES,
-    read_label_image,
-)
+from cellflow.data.images import IMAGE_ENDING, MASK_ENDINGS, SUFFIXES
+from cellflow.data.label_images import read_label_image
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.seg_files import read_seg_labels
 from cellflow.errors import LabelError

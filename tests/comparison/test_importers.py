@@ -8,7 +8,8 @@ import pytest
 from cellflow.comparison.importers import Sources, read_output, read_outputs
 from cellflow.data.exports import Found, export
 from cellflow.data.image_names import read_image_names
-from cellflow.data.images import write_label_tiff, write_png
+from cellflow.data.images import write_png
+from cellflow.data.label_images import write_label_tiff
 from cellflow.data.rle import masks_to_dense
 from cellflow.errors import DataError, LabelError, SubmissionError
 from cellflow.records import Prediction

@@ -11,8 +11,9 @@ from cellflow.comparison.importers import Sources, names_from_truth, read_output
 from cellflow.comparison.truth import read_truth, shapes_of
 from cellflow.data.coco_export import write_coco
 from cellflow.data.image_names import ImageNames
-from cellflow.data.images import write_label_tiff, write_png
+from cellflow.data.images import write_png
 from cellflow.data.kaggle import KaggleImage, write_train_csv
+from cellflow.data.label_images import write_label_tiff
 from cellflow.data.rle import labels_to_masks, masks_to_rle
 from cellflow.data.submission import write_submission
 from cellflow.errors import DataError
