@@ -306,6 +306,7 @@ class Detections:
     name : str
     masks : CellMasks
     scores : (N,) float32 or None
+        Confidence of each cell in [0, 1].
     cell_types : tuple of N str, or None
     """
 
