@@ -43,7 +43,7 @@ def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
         A segmentation is broken; names the annotation.
     """
     root = path if path.is_dir() else path.parent
-    files = [path] if not path.is_dir() else sorted(root.rglob("*.json"))
+    files = sorted(root.rglob("*.[jJ][sS][oO][nN]")) if path.is_dir() else [path]
     contents = {file: content for file in files if (content := read_coco(file)) is not None}
     if not contents:
         return None

@@ -8,6 +8,7 @@ import pytest
 from cellflow.data.coco import open_coco
 from cellflow.data.coco_export import write_coco
 from cellflow.data.coco_rle import decode_counts, encode_counts
+from cellflow.data.entrance import open_dataset
 from cellflow.data.images import write_png
 from cellflow.data.rle import dense_to_masks, masks_to_dense
 from cellflow.errors import DataError, LabelError, RleError
@@ -158,6 +159,12 @@ def test_a_broken_file_is_named(tmp_path, text, message):
     with pytest.raises(DataError, match=message) as error:
         open_coco(tmp_path / "c.json")
     assert "c.json" in str(error.value)
+
+
+def test_capitals_in_the_suffix_do_not_matter(tmp_path):
+    path = coco(tmp_path, [SQUARE], name="C.JSON")
+    assert len(open_dataset(path)) == len(open_dataset(tmp_path)) == 1
+    assert len(open_dataset(tmp_path).annotated) == 1
 
 
 def test_other_json_files_are_not_coco(tmp_path):
