@@ -138,7 +138,7 @@ class _Image:
             return
         best = np.argsort(-np.array(self.scores), kind="stable")[:MOST_DETECTIONS]
         best.sort()
-        self.packed = [CellMasks.joined(self.packed).select(best)]
+        self.packed = [CellMasks.concatenate(self.packed).select(best)]
         self.scores = array("f", [self.scores[k] for k in best])
         self.types = [self.types[k] for k in best]
         self.is_pruned = True
@@ -148,7 +148,7 @@ class _Image:
         self.pack()
         self.prune()
         if len(self.packed) != 1:
-            self.packed = [CellMasks.joined(self.packed or [CellMasks.empty(self.shape)])]
+            self.packed = [CellMasks.concatenate(self.packed or [CellMasks.empty(self.shape)])]
         return self.packed[0]
 
 
