@@ -11,7 +11,7 @@ folder, ``roi``  one ImageJ zip an image
 ===============  ==========================================================
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +26,7 @@ from cellflow.data.imagej_rois import write_rois
 from cellflow.data.label_images import write_label_tiff
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.submission import write_submission
-from cellflow.errors import ConfigError
+from cellflow.errors import ConfigError, DataError
 from cellflow.jsontext import to_json
 from cellflow.records import Prediction
 
@@ -89,7 +89,7 @@ def export(
     Raises
     ------
     DataError
-        `image_names` does not have an image, or has it twice.
+        `image_names` has no id of an image, or two; `Outputs.check` tells before the work.
     """
     suffix = path.suffix.lower()
     if suffix == ".csv":
@@ -163,17 +163,19 @@ def _write_into(folder: Path, one: Found, folder_format: FolderFormat) -> None:
 
 def _write_coco_results(path: Path, found: Iterable[Found], names: ImageNames | None) -> None:
     """Write COCO's result list; one entry at a time, since it can be long."""
-    ids = None if names is None else names.ids()
+    ids: Mapping[str, int | str] = {} if names is None else names.ids()
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write("[")
         separator = "\n"
         for one in found:
             name = one.prediction.name
+            if names is not None and name not in ids:
+                raise DataError(f"{names.source}: has no id of {name}")
             masks = labels_to_masks(one.prediction.labels)
             size = list(masks.shape)
             for counts, score in zip(masks_to_counts(masks), one.prediction.scores, strict=True):
                 entry = {
-                    "image_id": name if ids is None else ids[name],
+                    "image_id": ids.get(name, name),
                     "category_id": _category(one.prediction.cell_type, names),
                     "segmentation": {"size": size, "counts": counts},
                     "score": round(float(score), 6),

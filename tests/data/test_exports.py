@@ -85,6 +85,9 @@ def test_ids_that_cannot_be_written_are_refused_first(tmp_path, found):
     names = ImageNames(source=tmp_path / "t.json", names={"17": "a b"})
     with pytest.raises(DataError, match=r"t\.json: has no id of none"):
         Outputs([tmp_path / "r.json"], image_names=names).check(images)
+    with pytest.raises(DataError, match=r"t\.json: has no id of none"):
+        export(tmp_path / "r.json", found, image_names=names)
+    assert not (tmp_path / "r.json").exists()
     with pytest.raises(ConfigError, match=r"is for COCO results, --out FILE\.json"):
         Outputs([tmp_path / "r.csv"], image_names=names).check(images[:1])
     twice = replace(names, names={"17": "a b", "18": "a b"})
