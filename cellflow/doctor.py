@@ -61,9 +61,11 @@ def _run_small_job(folder: Path) -> None:
     # Imported here: a report must not wait for compiled kernels to load.
     from cellflow.comparison.compare import compare
     from cellflow.config import Config, DynamicsConfig, NetworkConfig, TrainingConfig
-    from cellflow.data.coco import open_coco, write_coco
-    from cellflow.data.images import list_images, read_label_image
+    from cellflow.data.coco import open_coco
+    from cellflow.data.coco_export import write_coco
+    from cellflow.data.images import list_images
     from cellflow.data.kaggle import open_kaggle
+    from cellflow.data.label_images import read_label_image
     from cellflow.data.outputs import Outputs
     from cellflow.data.polygons import polygon_to_runs
     from cellflow.diagnosis.inspection import inspect_data

@@ -118,30 +118,6 @@ class CellMasks:
         )
 
     @classmethod
-    def joined(cls, sets: "Sequence[CellMasks]") -> Self:
-        """Give the cells of one or more sets of the same image, one set after the other.
-
-        Raises
-        ------
-        LabelError
-            The sets are for images of different size.
-        """
-        shape = sets[0].shape
-        for one in sets:
-            if one.shape != shape:
-                raise LabelError(f"masks for {_by(one.shape)} and for {_by(shape)} images")
-        n_runs = np.cumsum([0, *(len(one.starts) for one in sets)])
-        return cls(
-            starts=np.concatenate([one.starts for one in sets]),
-            lengths=np.concatenate([one.lengths for one in sets]),
-            offsets=np.concatenate(
-                [np.zeros(1, np.int64)]
-                + [one.offsets[1:] + first for one, first in zip(sets, n_runs, strict=False)]
-            ).astype(np.int64),
-            shape=shape,
-        )
-
-    @classmethod
     def of_valid_runs(
         cls,
         starts: NDArray[np.int64],
@@ -306,6 +282,7 @@ class Detections:
     name : str
     masks : CellMasks
     scores : (N,) float32 or None
+        Confidence of each cell in [0, 1].
     cell_types : tuple of N str, or None
     """
 

@@ -1,4 +1,6 @@
-"""Counts and times in sentences."""
+"""Counts, names and times in sentences."""
+
+from collections.abc import Sequence
 
 
 def counted(number: int, noun: str) -> str:
@@ -16,6 +18,17 @@ def counted(number: int, noun: str) -> str:
     ('1 image', '3 truth images')
     """
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Name the first three of what there is.
+
+    Examples
+    --------
+    >>> some_of(["a", "b"]), some_of(["a", "b", "c", "d"])
+    ('a, b', 'a, b, c, …')
+    """
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def duration_text(seconds: float) -> str:

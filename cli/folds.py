@@ -37,7 +37,8 @@ def command(
     if export_dir is not None and export_format is None:
         raise click.UsageError("--export-dir is for --export coco")
     dataset = open_dataset(data, layout)
-    click.echo(describe(dataset), err=True)
+    for line in (describe(dataset), *dataset.remarks):
+        click.echo(line, err=True)
     made = (
         room.make_folds(dataset, 5 if n_folds is None else n_folds, seed)
         if share is None

@@ -130,7 +130,7 @@ def _typed(setting: str) -> str:
 
 
 def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add where found cells go, and in which format: ``--out``, ``--as`` and the two tables."""
+    """Add where found cells go, and in which format: ``--out``, ``--as``, tables and ids."""
     out = click.option(
         "--out",
         "outputs",
@@ -159,18 +159,27 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
         callback=must_end(".csv"),
         help="Also write a CSV with count, confluence, sizes of each image, empty ones too.",
     )
-    return out(folder_format(cells(counts(function))))
+    image_names = click.option(
+        "--image-names",
+        type=EXISTING,
+        help="Image ids of results.json: the COCO .json of the truth, or a CSV id,file_name.  "
+        "[default: the images' names]",
+    )
+    return out(folder_format(cells(counts(image_names(function)))))
 
 
 def outputs_from(options: dict[str, Any]) -> "Outputs":
     """Take what `output_options` read out of a command's options."""
+    from cellflow.data.image_names import read_image_names
     from cellflow.data.outputs import Outputs
 
+    names = options.pop("image_names")
     return Outputs(
         options.pop("outputs"),
         options.pop("folder_format"),
         cells=options.pop("cells"),
         counts=options.pop("counts"),
+        image_names=None if names is None else read_image_names(names),
     )
 
 

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 
-from cellflow.data.rle import masks_to_rle, rle_to_masks
 from cellflow.errors import ImageError, LabelError
 from cellflow.records import (
     CellMasks,
@@ -152,11 +151,3 @@ def test_an_interval_reads_as_estimate_and_bounds():
     assert str(Interval(estimate=0.3309, low=0.27, high=0.392)) == "0.331 [0.270, 0.392]"
     alone = Interval(estimate=0.3309, low=math.nan, high=math.nan)
     assert str(alone) == "0.331 (no interval)"
-
-
-def test_joined_masks_keep_their_order_and_their_image():
-    first, second = rle_to_masks(["1 2", "4 1"], (1, 6)), rle_to_masks(["2 1 5 2"], (1, 6))
-    joined = CellMasks.joined([first, CellMasks.empty((1, 6)), second])
-    assert masks_to_rle(joined) == ["1 2", "4 1", "2 1 5 2"]
-    with pytest.raises(LabelError, match="masks for 6x1 and for 1x6 images"):
-        CellMasks.joined([first, CellMasks.empty((6, 1))])

@@ -249,6 +249,8 @@ def train_on_folder(
     split = split_dataset(dataset, validation_share, folds_file, fold)
     by_name = {entry.name: entry for entry in dataset.annotated}
     say(f"{train_dir}: {dataset.layout} layout; held out: {split.reason}")
+    for remark in dataset.remarks:
+        say(remark)
     return train_baseline(
         model,
         [by_name[name] for name in split.train],
@@ -256,14 +258,16 @@ def train_on_folder(
         config,
         out,
         train_dir=Path(train_dir),
-        pretrain=[entry for path in pretrain_dirs for entry in _annotated(path)],
+        pretrain=[entry for path in pretrain_dirs for entry in _annotated(path, say)],
         say=say,
         **options,
     )
 
 
-def _annotated(path: Path) -> tuple[Entry, ...]:
+def _annotated(path: Path, say: Say) -> tuple[Entry, ...]:
     dataset = open_dataset(path)
+    for remark in dataset.remarks:
+        say(f"{path}: {remark}")
     if not dataset.annotated:
         raise DataError(f"{path}: no image with truth ({dataset.layout} layout)")
     return dataset.annotated

@@ -78,7 +78,8 @@ def compare(
     """
     if len(submissions) < 2:
         raise SubmissionError("a comparison needs two submissions or more")
-    true_images = read_truth(truth)
+    remarks: list[str] = []
+    true_images = read_truth(truth, remarks)
     return compare_outputs(
         read_outputs(submissions, shapes_of(true_images), names_from_truth(sources, truth)),
         true_images,
@@ -88,6 +89,7 @@ def compare(
         settings=settings,
         n_draws=n_draws,
         seed=seed,
+        remarks=remarks,
     )
 
 
@@ -101,19 +103,24 @@ def compare_outputs(
     settings: ComparisonConfig = DEFAULTS,
     n_draws: int = N_DRAWS,
     seed: int = 0,
+    remarks: Sequence[str] = (),
 ) -> Comparison:
-    """Compare what is already in memory; everything else is as for `compare`."""
+    """Compare what is already in memory; everything else is as for `compare`.
+
+    Remarks on the truth are passed on.
+    """
     if len(outputs) < 2:
         raise SubmissionError("a comparison needs two submissions or more")
     if variant == "pooled":
         raise ConfigError("variant pooled has no scores of single images to pair; take another")
-    images, remarks = compared_images(
+    images, of_images = compared_images(
         list(truth),
         {output.name: output.detections.keys() for output in outputs},
         common_only=common_only,
         all_truth=all_truth,
         without_empty=[output.name for output in outputs if not output.lists_empty],
     )
+    remarks = [*remarks, *of_images]
     truth = {name: truth[name] for name in images}
     folds = image_folds(truth, settings.n_folds, np.random.default_rng(seed))
     prepared = [prepare(output, truth, folds, settings) for output in outputs]

@@ -49,16 +49,16 @@ def diagnose_files(
     DataError, LabelError, RleError, SubmissionError, ModelError
         A file cannot be read, or does not fit the other.
     """
-    truth = read_truth(truth_path)
-    names, found = list(truth), dict[str, CellMasks]()
     remarks: list[str] = []
+    truth = read_truth(truth_path, remarks)
+    names, found = list(truth), dict[str, CellMasks]()
     if prediction is not None:
         sources = names_from_truth(sources, truth_path)
         output = read_output(prediction, shapes_of(truth), prediction.name, sources)
-        names, remarks = compared_images(
+        names, of_images = compared_images(
             names, {output.name: output.detections}, all_truth=all_truth
         )
-        remarks = [*output.remarks, *remarks]
+        remarks += [*output.remarks, *of_images]
         found = {
             name: output.detections[name].masks
             if name in output.detections

@@ -137,7 +137,8 @@ def fuse(
     check_outputs(map(Path, [*entries, truth]), [Path(out)])
     if len(entries) < 2:
         raise SubmissionError("there is nothing to fuse in fewer than two entries")
-    true_images = read_truth(truth)
+    of_truth: list[str] = []
+    true_images = read_truth(truth, of_truth)
     shapes = shapes_of(true_images) | _other_shapes(sources, true_images)
     outputs = read_outputs(entries, shapes, names_from_truth(sources, truth))
     images, remarks = compared_images(
@@ -146,6 +147,7 @@ def fuse(
         common_only=common_only,
         without_empty=[output.name for output in outputs if not output.lists_empty],
     )
+    remarks = [*of_truth, *remarks]
     known = {name: true_images[name] for name in images if name in true_images}
     if not known:
         raise SubmissionError(f"no image of {truth} is covered by all: no rule can be chosen")

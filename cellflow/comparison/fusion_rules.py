@@ -104,7 +104,8 @@ def _by_score(found: Detections) -> NDArray[np.int64]:
 
 def _laid_down(sets: Sequence[CellMasks], orders: Sequence[NDArray[np.int64]]) -> CellMasks:
     """Lay cells down one after the other, each where it is at least half free."""
-    masks = CellMasks.joined([one.select(order) for one, order in zip(sets, orders, strict=True)])
+    ordered = [one.select(order) for one, order in zip(sets, orders, strict=True)]
+    masks = CellMasks.concatenate(ordered)
     # Scores that fall make the rule go down the list.
     scores = -np.arange(len(masks), dtype=np.float32)
     found = Detections(name="", masks=masks, scores=scores)
@@ -113,7 +114,7 @@ def _laid_down(sets: Sequence[CellMasks], orders: Sequence[NDArray[np.int64]]) -
 
 def _vote(rule: FusionRule, methods: Sequence[Detections]) -> CellMasks:
     """Cluster the masks of methods, the leading one first, and vote on each cluster's pixels."""
-    masks = CellMasks.joined([one.masks for one in methods])
+    masks = CellMasks.concatenate([one.masks for one in methods])
     owner = np.repeat(np.arange(len(methods)), [len(one.masks) for one in methods])
     cluster = _clusters(masks, owner)
     n_votes = np.bincount(cluster, minlength=int(cluster.max(initial=-1)) + 1)

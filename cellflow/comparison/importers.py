@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellflow.data.coco_results import read_coco_results
-from cellflow.data.folders import SEG_ENDING, list_label_files, read_seg_masks
 from cellflow.data.image_names import ImageNames, read_image_names
 from cellflow.data.images import find_images, read_image
+from cellflow.data.label_files import SEG_ENDING, list_label_files, read_seg_masks
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.submission import read_submission
 from cellflow.errors import ConfigError, DataError, LabelError, ModelError, SubmissionError

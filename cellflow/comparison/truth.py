@@ -32,13 +32,15 @@ Truth = Mapping[str, TrueImage]
 """By image name."""
 
 
-def read_truth(path: Path | str) -> dict[str, TrueImage]:
+def read_truth(path: Path | str, remarks: list[str] | None = None) -> dict[str, TrueImage]:
     """Read the truth; pictures are not needed, but where the truth lies in a folder.
 
     Parameters
     ----------
     path : path
         A ``train.csv``, a COCO ``.json``, or a folder that `open_dataset` knows.
+    remarks : list of str, optional
+        Takes what was noticed and left out, in sentences.
 
     Raises
     ------
@@ -48,6 +50,8 @@ def read_truth(path: Path | str) -> dict[str, TrueImage]:
     path = Path(path)
     if path.is_dir():
         dataset = open_dataset(path)
+        if remarks is not None:
+            remarks += dataset.remarks
         truth = {
             entry.name: TrueImage(
                 masks=entry.read_masks(), cell_type=entry.cell_type, group=entry.group
@@ -58,7 +62,7 @@ def read_truth(path: Path | str) -> dict[str, TrueImage]:
     elif path.suffix.lower() == ".json":
         truth = {
             name: TrueImage(masks=image.masks, cell_type=image.cell_type, group=image.group)
-            for name, image in read_coco_truth(path).items()
+            for name, image in read_coco_truth(path, remarks).items()
         }
     else:
         truth = {

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.folds import hash_images
+from cellflow.data.rle import draw_cell
 from cellflow.errors import DataError
 from cellflow.records import CellMasks, Sample
 from cellflow.wording import counted
@@ -160,7 +160,7 @@ def _examine(sample: Sample, masks: CellMasks, facts: TypeFacts) -> list[str]:
     duplicates = _count_duplicates(masks)
     facts.n_duplicates += duplicates
     for cell in range(len(masks)):
-        mask = _crop(masks, cell)
+        mask = draw_cell(masks, cell)
         facts.n_parts += int(ndimage.label(mask, np.ones((3, 3)))[1] > 1)
         facts.n_holes += bool((ndimage.binary_fill_holes(mask) != mask).any())
     oddities = []
@@ -194,21 +194,6 @@ def _count_duplicates(masks: CellMasks) -> int:
         for a, b in zip(masks.offsets[:-1], masks.offsets[1:], strict=True)
     )
     return sum(count - 1 for count in seen.values())
-
-
-def _crop(masks: CellMasks, cell: int) -> NDArray[np.bool_]:
-    """Draw one cell within the rows that it covers."""
-    width = masks.shape[1]
-    first, last = masks.offsets[cell], masks.offsets[cell + 1]
-    starts, ends = masks.starts[first:last], masks.starts[first:last] + masks.lengths[first:last]
-    top = int(starts[0]) // width
-    rows = (int(ends[-1]) - 1) // width - top + 1
-    flat = np.zeros(rows * width, bool)
-    for start, end in zip(starts - top * width, ends - top * width, strict=True):
-        flat[start:end] = True
-    drawn = flat.reshape(rows, width)
-    columns = np.flatnonzero(drawn.any(axis=0))
-    return drawn[:, columns[0] : columns[-1] + 1]
 
 
 def _size_remarks(sizes: Counter[tuple[int, ...]]) -> list[str]:

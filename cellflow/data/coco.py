@@ -1,25 +1,19 @@
-"""COCO and LIVECell JSON: polygons and run lengths to `CellMasks`, and data sets to COCO."""
+"""COCO and LIVECell JSON: polygons and run lengths to `CellMasks`."""
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from cellflow.atomic import write_text
-from cellflow.data.coco_rle import Runs, masks_to_counts, runs_to_masks
+from cellflow.data.coco_rle import Runs, runs_to_masks
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.images import SUFFIXES
 from cellflow.data.segmentations import segmentation_to_runs
 from cellflow.errors import DataError, LabelError, RleError
-from cellflow.records import CellMasks, Sample, Shape
+from cellflow.records import CellMasks, Shape
 from cellflow.wording import counted
-
-CELL_TYPES = ("shsy5y", "astro", "cort")
-"""The competition's three, in the order of their COCO category numbers 1, 2, 3."""
 
 _LIVECELL_NAME = re.compile(r"(?P<type>\w+?)_Phase_(?P<well>[A-Z]\d+)_")
 
@@ -28,7 +22,7 @@ GENERIC_CATEGORIES = frozenset({"cell", "cells", "object", "nucleus"})
 
 
 def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
-    """Open a COCO file, or the only COCO files of a folder; None when there is none.
+    """Open a COCO file, or all COCO files of a folder together; None when there is none.
 
     Parameters
     ----------
@@ -44,12 +38,12 @@ def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
     ------
     DataError
         A file is not valid JSON or lacks a part of COCO, an image is in two files, it could be
-        several files, or none of the images is there.
+        several files, none of the images is there, or every annotation would be left out.
     LabelError, RleError
         A segmentation is broken; names the annotation.
     """
     root = path if path.is_dir() else path.parent
-    files = [path] if not path.is_dir() else sorted(root.rglob("*.json"))
+    files = sorted(root.rglob("*.[jJ][sS][oO][nN]")) if path.is_dir() else [path]
     contents = {file: content for file in files if (content := read_coco(file)) is not None}
     if not contents:
         return None
@@ -58,10 +52,10 @@ def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
         if picture.suffix.lower() in SUFFIXES:
             pictures.setdefault(picture.name, []).append(picture)
     entries: dict[str, Entry] = {}
-    missing, remarks = [], []
+    missing, remarks, left_out, cells = [], list[str](), list[str](), list[CellMasks]()
     for file, content in contents.items():
         masks, skipped = read_annotations(content, file, faults)
-        remarks += skipped
+        left_out += skipped
         kinds = image_cell_types(content, file)
         for image in content["images"]:
             name = Path(image["file_name"]).stem
@@ -71,10 +65,11 @@ def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
                 continue
             if name in entries:
                 raise DataError(f"image {name} is in two COCO files, the second is {file.name}")
+            cells.append(masks[str(image["id"])])
             entries[name] = Entry(
                 name=name,
                 image_path=found,
-                read_masks=partial(_known, masks[str(image["id"])]),
+                read_masks=partial(_known, cells[-1]),
                 cell_type=kinds.get(str(image["id"])) or type_in_name(name),
                 group=well_in_name(name),
             )
@@ -82,6 +77,9 @@ def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
         raise DataError(
             f"{path}: of {counted(len(missing), 'image')} of the COCO files none is there"
         )
+    if not faults:
+        require_cells(path, cells, left_out)
+    remarks += [*_together(root, contents), *left_out]
     if missing:
         remarks.append(
             f"{counted(len(missing), 'image')} of the COCO files not there: {missing[0]}, …"
@@ -160,53 +158,16 @@ def read_annotations(
     return {image: runs_to_masks(runs, shapes[image]) for image, runs in cells.items()}, remarks
 
 
-def write_coco(path: Path | str, samples: Iterable[tuple[str, Sample]]) -> None:
-    """Write annotated images as COCO, for Detectron2, mmdet and others.
+def require_cells(path: Path, images: Iterable[CellMasks], left_out: Sequence[str]) -> None:
+    """See that something is left of the annotations.
 
-    Parameters
-    ----------
-    path : path
-    samples : iterable of (file name, Sample)
-        Gone through once, one image in memory. The masks keep their overlaps. Images without a
-        cell type get the category ``cell``.
-
-    Notes
-    -----
-    Categories 1 shsy5y, 2 astro, 3 cort; others follow in alphabetical order. Run lengths are
-    compressed and column-major; boxes are x, y, width, height.
+    Raises
+    ------
+    DataError
+        Some were left out, and no image has a cell: each would count as one without cells.
     """
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    kinds: set[str] = set()
-    for file_name, sample in samples:
-        kinds.add(sample.cell_type or "cell")
-        masks = sample.masks
-        if masks is None:
-            raise DataError(f"image {sample.name} is not annotated")
-        height, width = masks.shape
-        images.append({"id": sample.name, "file_name": file_name, "height": height, "width": width})
-        areas, boxes = masks.areas.tolist(), _boxes(masks)
-        for counts, area, box in zip(masks_to_counts(masks), areas, boxes, strict=True):
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": sample.name,
-                    "category_id": sample.cell_type or "cell",
-                    "segmentation": {"size": [height, width], "counts": counts},
-                    "area": area,
-                    "bbox": box,
-                    "iscrowd": 0,
-                }
-            )
-    numbers = _category_numbers(kinds)
-    for annotation in annotations:
-        annotation["category_id"] = numbers[annotation["category_id"]]
-    content = {
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": number, "name": name} for name, number in numbers.items()],
-    }
-    write_text(path, json.dumps(content, ensure_ascii=False))
+    if left_out and not any(len(masks) for masks in images):
+        raise DataError(f"{path}: no cell is there: {'; '.join(left_out)}")
 
 
 def read_coco(file: Path) -> dict[str, Any] | None:
@@ -225,6 +186,18 @@ def read_coco(file: Path) -> dict[str, Any] | None:
     return None
 
 
+def _together(root: Path, contents: Mapping[Path, Mapping[str, Any]]) -> list[str]:
+    """Say which files make the data set: one of them may be meant for testing."""
+    if len(contents) < 2:
+        return []
+    files = [
+        f"{file.relative_to(root).as_posix()} ({counted(len(content['images']), 'image')})"
+        for file, content in contents.items()
+    ]
+    together = f"{len(files)} COCO files are taken together: {', '.join(files)}"
+    return [f"{together}; name one to open it alone"]
+
+
 def _find_picture(
     root: Path, file_name: str, pictures: Mapping[str, Sequence[Path]], source: Path
 ) -> Path | None:
@@ -237,13 +210,6 @@ def _find_picture(
             "file_name, or remove the other one"
         )
     return found[0] if found else None
-
-
-def _category_numbers(names: Set[str]) -> dict[str, int]:
-    """Give numbers: the competition's three types first when one is there, then the others."""
-    known = CELL_TYPES if names & set(CELL_TYPES) else ()
-    ordered = [*known, *sorted(names - set(CELL_TYPES))]
-    return {name: number for number, name in enumerate(ordered, start=1)}
 
 
 def _annotations(content: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
@@ -293,23 +259,6 @@ def well_in_name(name: str) -> str | None:
     """Read cell type and well, which LIVECell filmed for days, off a file name."""
     match = _LIVECELL_NAME.match(name)
     return f"{match['type']}_{match['well']}" if match else None
-
-
-def _boxes(masks: CellMasks) -> list[list[int]]:
-    """Give x, y, width, height of each cell."""
-    width = masks.shape[1]
-    if len(masks) == 0:
-        return []
-    first = masks.offsets[:-1]
-    last_pixels = masks.starts + masks.lengths - 1
-    top = masks.starts[first] // width
-    bottom = np.maximum.reduceat(last_pixels, first) // width
-    # A run that goes on into the next row reaches both edges of the image.
-    wraps = masks.starts // width != last_pixels // width
-    left = np.minimum.reduceat(np.where(wraps, 0, masks.starts % width), first)
-    right = np.maximum.reduceat(np.where(wraps, width - 1, last_pixels % width), first)
-    boxes = np.stack([left, top, right - left + 1, bottom - top + 1], axis=1)
-    return [[int(number) for number in box] for box in boxes]
 
 
 def _known(masks: CellMasks) -> CellMasks:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
 
 from cellflow.data.coco import GENERIC_CATEGORIES
 from cellflow.data.coco_rle import Runs, runs_to_masks
@@ -26,6 +28,9 @@ from cellflow.wording import counted
 MOST_DETECTIONS = 2000
 """Of an image; those of the highest scores. Dense images have 800 cells, detectors set to list
 everything thousands of guesses."""
+
+ROUNDING = 1e-3
+"""A score may lie so far beyond 0 and 1 without meaning more than them."""
 
 _RUNS_AT_ONCE = 2**15
 """Runs as COCO has them, 16 bytes each, that are held before they are packed."""
@@ -76,6 +81,10 @@ def read_coco_results(
     Notes
     -----
     Every message tells the number of the result in the file, counted from 1, and its image.
+
+    Scores are confidences from 0 to 1. Where those of a file go beyond that, they are taken as
+    logits when one is negative, else as per cent, or as shares of the largest when that is above
+    100. Their order stays; a remark says so.
     """
     path = Path(path)
     reader = _Results(path, shapes, _names_within(path) or names)
@@ -129,7 +138,7 @@ class _Image:
             return
         best = np.argsort(-np.array(self.scores), kind="stable")[:MOST_DETECTIONS]
         best.sort()
-        self.packed = [CellMasks.joined(self.packed).select(best)]
+        self.packed = [CellMasks.concatenate(self.packed).select(best)]
         self.scores = array("f", [self.scores[k] for k in best])
         self.types = [self.types[k] for k in best]
         self.is_pruned = True
@@ -139,7 +148,7 @@ class _Image:
         self.pack()
         self.prune()
         if len(self.packed) != 1:
-            self.packed = [CellMasks.joined(self.packed or [CellMasks.empty(self.shape)])]
+            self.packed = [CellMasks.concatenate(self.packed or [CellMasks.empty(self.shape)])]
         return self.packed[0]
 
 
@@ -154,6 +163,7 @@ class _Results:
         self.categories: dict[str, None] = {}
         self.n_empty = self.n_crowds = self.n_known = 0
         self.has_scores: bool | None = None
+        self.lowest, self.highest = math.inf, -math.inf
 
     def take(self, number: int, item: Any) -> None:
         """Add one result."""
@@ -189,6 +199,7 @@ class _Results:
         image.n_recent_runs += len(runs[0])
         image.types.append(kind)
         if score is not None:
+            self.lowest, self.highest = min(self.lowest, score), max(self.highest, score)
             image.scores.append(score)
 
     def finished(self) -> CocoResults:
@@ -217,7 +228,7 @@ class _Results:
             found[name] = Detections(
                 name=name,
                 masks=masks,
-                scores=np.array(image.scores, np.float32) if self.has_scores else None,
+                scores=self._confidences(image.scores) if self.has_scores else None,
                 cell_types=tuple(image.types) if kinds_known else None,
             )
         for name in self.names.names.values() if self.names else ():
@@ -230,8 +241,30 @@ class _Results:
                 )
         return found
 
+    def _confidences(self, scores: "array[float]") -> NDArray[np.float32]:
+        values = np.array(scores, np.float64)
+        if self.lowest < -ROUNDING:
+            values = expit(values)
+        elif self.highest > 1 + ROUNDING:
+            values /= max(self.highest, 100)
+        return values.clip(0, 1).astype(np.float32)
+
+    def _score_remark(self) -> Iterator[str]:
+        if self.lowest < -ROUNDING:
+            taken = "logits"
+        elif self.highest > 1 + ROUNDING:
+            taken = "per cent" if self.highest <= 100 else "shares of the largest"
+        else:
+            return
+        yield (
+            f"{self.path.name}: scores from {self.lowest:g} to {self.highest:g} instead of 0 to 1 "
+            f"are taken as {taken}"
+        )
+
     def _remarks(self) -> Iterator[str]:
         file = self.path.name
+        if self.images:
+            yield from self._score_remark()
         if self.finder.unknown:
             names = list(self.finder.unknown)
             yield (

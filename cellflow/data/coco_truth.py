@@ -7,6 +7,7 @@ from cellflow.data.coco import (
     image_cell_types,
     read_annotations,
     read_coco,
+    require_cells,
     type_in_name,
     well_in_name,
 )
@@ -30,8 +31,14 @@ class CocoImage:
     group: str | None
 
 
-def read_coco_truth(path: Path) -> dict[str, CocoImage]:
+def read_coco_truth(path: Path, remarks: list[str] | None = None) -> dict[str, CocoImage]:
     """Read the annotations of a COCO file; its pictures need not be there.
+
+    Parameters
+    ----------
+    path : path
+    remarks : list of str, optional
+        Takes what was left out, in sentences.
 
     Returns
     -------
@@ -41,14 +48,17 @@ def read_coco_truth(path: Path) -> dict[str, CocoImage]:
     Raises
     ------
     DataError
-        Not a COCO file, or two images have one name.
+        Not a COCO file, two images have one name, or every annotation would be left out.
     LabelError, RleError
         A segmentation is broken; names the annotation.
     """
     content = read_coco(path)
     if content is None:
         raise DataError(f"{path}: not a COCO file: expected images and annotations")
-    masks, _ = read_annotations(content, path)
+    masks, left_out = read_annotations(content, path)
+    require_cells(path, masks.values(), left_out)
+    if remarks is not None:
+        remarks += left_out
     kinds = image_cell_types(content, path)
     found: dict[str, CocoImage] = {}
     for image in content["images"]:

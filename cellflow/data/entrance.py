@@ -64,7 +64,7 @@ def open_dataset(
         raise ConfigError(f"unknown layout {layout!r}; known: {', '.join(NEEDS)}")
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
-    if not path.is_dir() and path.suffix != ".json":
+    if not path.is_dir() and path.suffix.lower() != ".json":
         raise DataError(f"{path}: expected a folder, or a COCO .json file")
     for name in NEEDS if layout is None else [layout]:
         dataset = _OPENERS[name](path, faults)

@@ -2,7 +2,8 @@
 
 ===============  ==========================================================
 ``*.csv``        the competition's submission
-``*.json``       COCO results, one entry a cell with its score
+``*.json``       COCO results, one entry a cell with its score; the
+                 ``image_id`` is the image's name, or what a file of ids says
 ``*.zip``        ImageJ regions of one image
 folder, ``tif``  one label TIFF an image
 folder, ``seg``  one ``_seg.npy`` an image, as the Cellpose GUI opens it
@@ -10,8 +11,7 @@ folder, ``roi``  one ImageJ zip an image
 ===============  ==========================================================
 """
 
-import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 
 from cellflow.atomic import atomic_path
 from cellflow.data.coco_rle import masks_to_counts
-from cellflow.data.images import write_label_tiff
+from cellflow.data.image_names import ImageNames
+from cellflow.data.imagej_rois import write_rois
+from cellflow.data.label_images import write_label_tiff
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.submission import write_submission
-from cellflow.errors import ConfigError
+from cellflow.errors import ConfigError, DataError
 from cellflow.jsontext import to_json
 from cellflow.records import Prediction
 
@@ -65,7 +67,12 @@ def check_target(path: Path, folder_format: str, n_images: int) -> None:
         )
 
 
-def export(path: Path, found: Iterable[Found], folder_format: FolderFormat = "tif") -> None:
+def export(
+    path: Path,
+    found: Iterable[Found],
+    folder_format: FolderFormat = "tif",
+    image_names: ImageNames | None = None,
+) -> None:
     """Write predictions in the format that `path` asks for.
 
     Parameters
@@ -76,6 +83,13 @@ def export(path: Path, found: Iterable[Found], folder_format: FolderFormat = "ti
         Gone through once.
     folder_format : {"tif", "seg", "roi"}
         When `path` is a folder.
+    image_names : ImageNames, optional
+        What COCO results call images and cell types; the image's name and 1 when not given.
+
+    Raises
+    ------
+    DataError
+        `image_names` has no id of an image, or two; `Outputs.check` tells before the work.
     """
     suffix = path.suffix.lower()
     if suffix == ".csv":
@@ -83,7 +97,7 @@ def export(path: Path, found: Iterable[Found], folder_format: FolderFormat = "ti
             path, ((one.prediction.name, labels_to_masks(one.prediction.labels)) for one in found)
         )
     elif suffix == ".json":
-        _write_coco_results(path, found)
+        _write_coco_results(path, found, image_names)
     elif suffix == ".zip":
         for one in found:
             write_rois(path, one.prediction.labels)
@@ -124,22 +138,6 @@ def write_seg(path: Path, labels: NDArray[np.int32], image_path: Path) -> None:
         np.save(file, np.array(content, object), allow_pickle=True)
 
 
-def write_rois(path: Path, labels: NDArray[np.int32]) -> None:
-    """Write the outline of every cell as an ImageJ region, in one zip."""
-    from roifile import ImagejRoi
-    from scipy import ndimage
-
-    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for label, box in enumerate(ndimage.find_objects(labels), start=1):
-            if box is not None:
-                outline = trace_outline(labels[box] == label)
-                corner = np.array([box[1].start, box[0].start])
-                region = ImagejRoi.frompoints(outline[:, ::-1] + corner, name=f"cell-{label:04d}")
-                # The corners are edges of pixels: the region ends where the last one lies.
-                region.right, region.bottom = box[1].stop, box[0].stop
-                archive.writestr(f"cell-{label:04d}.roi", region.tobytes())
-
-
 def inner_border(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Tell which pixels of cells touch, by a side, another label or the background."""
     border = np.zeros(labels.shape, bool)
@@ -150,53 +148,6 @@ def inner_border(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
     border[:, :-1] |= horizontal
     inner: NDArray[np.bool_] = border & (labels > 0)
     return inner
-
-
-def trace_outline(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Give the outer outline of a mask along the edges of its pixels.
-
-    Parameters
-    ----------
-    mask : (h, w) bool
-        With at least one pixel; of several pieces the one first met row by row is traced.
-
-    Returns
-    -------
-    (K, 2) int64
-        Corners (y, x) of the polygon, in pixel edges: pixel (0, 0) spans 0 to 1.
-    """
-    padded = np.pad(mask, 1)
-    start_y, start_x = np.argwhere(padded)[0]
-    y, x, heading = int(start_y), int(start_x), 0
-    steps = ((0, 1), (1, 0), (0, -1), (-1, 0))
-    corners: list[tuple[int, int]] = []
-    # Walk with the mask on the right hand: turn left where the pixel ahead on the left is set.
-    # No pixel lies above or left of the first one, so that its corner is passed only once.
-    while not corners or (y, x) != (start_y, start_x):
-        ahead_left, ahead_right = _pixels_ahead(padded, y, x, heading)
-        if ahead_left:
-            turn = -1
-        elif ahead_right:
-            turn = 0
-        else:
-            turn = 1
-        if turn or not corners:
-            corners.append((y - 1, x - 1))
-        heading = (heading + turn) % 4
-        y, x = y + steps[heading][0], x + steps[heading][1]
-    return np.array(corners, np.int64)
-
-
-def _pixels_ahead(padded: NDArray[np.bool_], y: int, x: int, heading: int) -> tuple[bool, bool]:
-    """Give the pixels left and right ahead of the pixel corner (y, x)."""
-    around = {(dy, dx): bool(padded[y + dy, x + dx]) for dy in (-1, 0) for dx in (-1, 0)}
-    left, right = (
-        ((-1, 0), (0, 0)),
-        ((0, 0), (0, -1)),
-        ((0, -1), (-1, -1)),
-        ((-1, -1), (-1, 0)),
-    )[heading]
-    return around[left], around[right]
 
 
 def _write_into(folder: Path, one: Found, folder_format: FolderFormat) -> None:
@@ -210,21 +161,32 @@ def _write_into(folder: Path, one: Found, folder_format: FolderFormat) -> None:
         write_rois(target, labels)
 
 
-def _write_coco_results(path: Path, found: Iterable[Found]) -> None:
+def _write_coco_results(path: Path, found: Iterable[Found], names: ImageNames | None) -> None:
     """Write COCO's result list; one entry at a time, since it can be long."""
+    ids: Mapping[str, int | str] = {} if names is None else names.ids()
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write("[")
         separator = "\n"
         for one in found:
+            name = one.prediction.name
+            if names is not None and name not in ids:
+                raise DataError(f"{names.source}: has no id of {name}")
             masks = labels_to_masks(one.prediction.labels)
             size = list(masks.shape)
             for counts, score in zip(masks_to_counts(masks), one.prediction.scores, strict=True):
                 entry = {
-                    "image_id": one.prediction.name,
-                    "category_id": 1,
+                    "image_id": ids.get(name, name),
+                    "category_id": _category(one.prediction.cell_type, names),
                     "segmentation": {"size": size, "counts": counts},
                     "score": round(float(score), 6),
                 }
                 file.write(separator + to_json(entry, indent=None))
                 separator = ",\n"
         file.write("\n]\n")
+
+
+def _category(cell_type: str | None, names: ImageNames | None) -> int:
+    """Give the number of the cell type, or the lowest where the type is not known."""
+    categories = {} if names is None else names.categories
+    numbers = {name: int(text) for text, name in categories.items() if text.isdecimal()}
+    return numbers.get(cell_type or "", min(numbers.values(), default=1))

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from cellflow.atomic import write_json
-from cellflow.data.coco import write_coco
+from cellflow.data.coco_export import CocoNumbers, write_coco
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.near_duplicates import MOST_IMAGES, find_near_duplicates
 from cellflow.errors import ConfigError, DataError
@@ -236,14 +236,16 @@ def export_folds(dataset: Dataset, folds: Folds, folder: Path) -> list[Path]:
     Notes
     -----
     File names in them are relative to the data set's folder, those of images elsewhere absolute.
-    Overlaps are kept.
+    Overlaps are kept. An image has one id, and a cell type one number, in all of the files.
     """
     entries = {entry.name: entry for entry in dataset.annotated}
+    numbers = CocoNumbers.of(entries, [entry.cell_type for entry in entries.values()])
     written = []
     for number, fold in enumerate(folds.folds):
         for side, names in (("train", fold.train), ("validation", fold.validation)):
             path = folder / f"fold{number}_{side}.json"
-            write_coco(path, ((_relative(entries[n], dataset), entries[n].load()) for n in names))
+            samples = ((_relative(entries[name], dataset), entries[name].load()) for name in names)
+            write_coco(path, samples, numbers)
             written.append(path)
     return written
 

@@ -33,6 +33,21 @@ class ImageNames:
     names: Mapping[str, str]
     categories: Mapping[str, str] = field(default_factory=dict)
 
+    def ids(self) -> dict[str, int | str]:
+        """Give the id of each name, a whole number where it is one.
+
+        Raises
+        ------
+        DataError
+            Two ids stand for images of one name.
+        """
+        found: dict[str, int | str] = {}
+        for text, name in self.names.items():
+            if name in found:
+                raise DataError(f"{self.source}: image {name} has the ids {found[name]} and {text}")
+            found[name] = int(text) if _is_number(text) else text
+        return found
+
 
 class NameFinder:
     """Names of images by whatever a file calls them.
@@ -58,6 +73,7 @@ class NameFinder:
         ----------
         image_id : str or int
             Stands for a name, or is a name, a file name, or the number that a name of digits is.
+            A text that is a name is that name, even where it is an id too; a number is first an id.
         where : str
             For the message.
 
@@ -67,7 +83,10 @@ class NameFinder:
             There are `names`, and the id is neither in them nor a name.
         """
         if image_id not in self._found:
-            self._found[image_id] = self._look_up(str(image_id), where)
+            is_name = isinstance(image_id, str) and image_id in self._known
+            self._found[image_id] = (
+                str(image_id) if is_name else self._look_up(str(image_id), where)
+            )
         name = self._found[image_id]
         if name is None or name not in self._known:
             self.unknown.setdefault(name or str(image_id))
@@ -143,6 +162,11 @@ def _text(item: Mapping[str, object], key: str, path: Path) -> str:
     if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
         raise DataError(f"{path}: expected {key} as a text or a whole number, found {value!r}")
     return str(value)
+
+
+def _is_number(text: str) -> bool:
+    """Tell whether a text is how a whole number is written, without zeros before it."""
+    return text.isascii() and text.isdecimal() and str(int(text)) == text
 
 
 def _names_by_number(names: Collection[str]) -> dict[str, str]:

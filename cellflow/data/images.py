@@ -1,4 +1,4 @@
-"""Pictures and label images: PNG, TIFF and JPEG at their full bit depth."""
+"""Pictures: PNG, TIFF and JPEG at their full bit depth."""
 
 import re
 import struct
@@ -8,12 +8,12 @@ from typing import Any
 
 import imagecodecs
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
 from cellflow.atomic import atomic_path
-from cellflow.errors import ImageError, LabelError
+from cellflow.data.tiff import MOST_CHANNELS, in_inks, read_tiff
+from cellflow.errors import ImageError
 from cellflow.wording import counted
 
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
@@ -28,10 +28,6 @@ MASK_ENDINGS = ("_masks", "_mask", "_cp_masks", "_label", "_labels")
 IMAGE_ENDING = "_img"
 """What Cellpose's own data sets add to a picture's name."""
 
-_MOST_CHANNELS = 4
-_UNNAMED = "Q"
-"""How tifffile calls an axis of an array of which the file does not say what it is; of a stack of
-pages it is I."""
 _BROKEN = (
     ValueError,
     RuntimeError,
@@ -48,13 +44,16 @@ _PNG_PALETTE = b"\x03"
 """Colour type, the 26th byte of a PNG file."""
 
 
-def read_image(path: Path | str) -> NDArray[Any]:
+def read_image(path: Path | str, *, as_stored: bool = False) -> NDArray[Any]:
     """Read a picture as it is in the file.
 
     Parameters
     ----------
     path : path
         PNG, JPEG or TIFF; 8 or 16 bit, or float TIFF.
+    as_stored : bool
+        Whether to give a palette's indices instead of colours, and numbers that a TIFF shows from
+        white to black as they are: for label images.
 
     Returns
     -------
@@ -72,7 +71,9 @@ def read_image(path: Path | str) -> NDArray[Any]:
     -----
     A TIFF says whether its planes are channels or a stack, and several pages are a stack. Where
     tifffile wrote an array without a name for its first axis, up to four planes are channels. Of
-    pictures of several sizes, as a pyramid has them, the first is read.
+    pictures of several sizes, as a pyramid has them, the first is read. Grey levels of a TIFF that
+    go from white to black are turned around. ImageJ's palettes and inverted greys only colour what
+    is measured, so that its numbers are always read as they are stored.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -80,7 +81,9 @@ def read_image(path: Path | str) -> NDArray[Any]:
         raise ImageError(f"{path}: unknown kind of image; known: {', '.join(sorted(SUFFIXES))}")
     try:
         if suffix in TIFF_SUFFIXES:
-            return _read_tiff(path)
+            return read_tiff(path, as_stored=as_stored)
+        if as_stored and suffix == ".png" and (indices := _palette_indices(path)) is not None:
+            return indices
         content = path.read_bytes()
         if suffix == ".png":
             return _channels_first(imagecodecs.png_decode(content))
@@ -93,42 +96,9 @@ def read_image(path: Path | str) -> NDArray[Any]:
         # The decoder fills what is missing with grey and says nothing.
         raise ImageError(f"{path}: truncated: the JPEG has no end; copy the file again")
     # A JPEG has no alpha channel.
-    if decoded.ndim == 3 and decoded.shape[-1] == _MOST_CHANNELS:
-        raise _in_inks(path)
+    if decoded.ndim == 3 and decoded.shape[-1] == MOST_CHANNELS:
+        raise in_inks(path)
     return _channels_first(decoded)
-
-
-def read_label_image(path: Path | str) -> NDArray[np.int32]:
-    """Read a label image: 0 background, one whole number a cell.
-
-    Parameters
-    ----------
-    path : path
-        Grey or palette PNG (the indices are read, not the colours), or TIFF.
-
-    Returns
-    -------
-    (H, W) int32
-
-    Raises
-    ------
-    ImageError
-        As `read_image`.
-    LabelError
-        The picture is coloured, holds fractions or negative numbers, or exceeds int32.
-    """
-    path = Path(path)
-    labels = _palette_indices(path) if path.suffix.lower() == ".png" else None
-    labels = read_image(path) if labels is None else labels
-    if labels.ndim != 2:
-        raise LabelError(
-            f"{path}: expected a label image with one channel, found {len(labels)} channels"
-        )
-    if labels.dtype.kind not in "iub":
-        raise LabelError(f"{path}: expected whole numbers as labels, found {labels.dtype}")
-    if labels.size and (labels.min() < 0 or labels.max() > np.iinfo(np.int32).max):
-        raise LabelError(f"{path}: labels must be between 0 and 2147483647")
-    return labels.astype(np.int32)
 
 
 def list_images(folder: Path | str) -> list[Path]:
@@ -220,21 +190,6 @@ def write_png(path: Path | str, pixels: NDArray[np.uint8] | NDArray[np.uint16]) 
         temporary.write_bytes(encoded)
 
 
-def write_label_tiff(path: Path | str, labels: NDArray[np.int32]) -> None:
-    """Write a label image as compressed TIFF, whole or not at all.
-
-    Notes
-    -----
-    uint16 while the labels fit, since ImageJ shows that directly, otherwise uint32. Never uint8:
-    an image can hold 790 cells.
-    """
-    fits = int(labels.max(initial=0)) <= np.iinfo(np.uint16).max
-    with atomic_path(path) as temporary:
-        tifffile.imwrite(
-            temporary, labels.astype(np.uint16 if fits else np.uint32), compression="zlib"
-        )
-
-
 def _channels_first(pixels: NDArray[Any]) -> NDArray[Any]:
     """Give (H, W) or (C, H, W) for a decoded PNG or JPEG, without the alpha channel."""
     if pixels.ndim == 2:
@@ -243,59 +198,6 @@ def _channels_first(pixels: NDArray[Any]) -> NDArray[Any]:
     if pixels.shape[-1] <= 2:
         return np.ascontiguousarray(pixels[..., 0])
     return np.ascontiguousarray(np.moveaxis(pixels[..., :3], -1, 0))
-
-
-def _read_tiff(path: Path) -> NDArray[Any]:
-    with tifffile.TiffFile(path) as file:
-        if not file.series:
-            raise ValueError("it holds no picture; the file may be truncated")
-        series = file.series[0]
-        alike = [
-            one for one in file.series if (one.shape, one.dtype) == (series.shape, series.dtype)
-        ]
-        if len(alike) > 1:
-            raise _stack(path, (len(alike), *series.shape), "I" + series.axes)
-        if series.dtype is None or series.dtype.kind not in "buif":
-            raise ImageError(f"{path}: expected grey levels, found numbers of type {series.dtype}")
-        photometric = file.pages.first.photometric
-        if photometric == tifffile.PHOTOMETRIC.SEPARATED:
-            raise _in_inks(path)
-        has_alpha = photometric == tifffile.PHOTOMETRIC.RGB
-        pixels, axes = series.asarray(), list(series.axes)
-    for axis in reversed(range(len(axes))):
-        if pixels.shape[axis] == 1 and axes[axis] not in "YX":
-            pixels = pixels.squeeze(axis)
-            del axes[axis]
-    if pixels.ndim == 2:
-        return pixels
-    if pixels.ndim == 3 and axes[0] in _UNNAMED and pixels.shape[-1] <= _MOST_CHANNELS:
-        axes = ["Y", "X", "C"]
-    elif pixels.ndim == 3 and axes[0] in _UNNAMED:
-        axes = ["C", "Y", "X"]
-    kind = {axis for axis in axes if axis not in "YX"}
-    if pixels.ndim != 3 or kind not in ({"C"}, {"S"}):
-        raise _stack(path, pixels.shape, "".join(axes))
-    pixels = np.moveaxis(pixels, axes.index(kind.pop()), 0)
-    if len(pixels) > _MOST_CHANNELS:
-        raise ImageError(
-            f"{path}: expected at most {_MOST_CHANNELS} channels, found {len(pixels)}; "
-            "a stack has to be saved as single files"
-        )
-    return np.ascontiguousarray(pixels[:3] if has_alpha else pixels)
-
-
-def _stack(path: Path, shape: tuple[int, ...], axes: str) -> ImageError:
-    return ImageError(
-        f"{path}: expected one picture, found a stack of shape {shape} (axes {axes}); save its "
-        "planes as single files or, where they are channels, as ImageJ or OME TIFF with axes CYX"
-    )
-
-
-def _in_inks(path: Path) -> ImageError:
-    return ImageError(
-        f"{path}: expected grey or red, green and blue, found the inks of printing (CMYK); "
-        "convert it to RGB"
-    )
 
 
 def _jpeg_is_whole(content: bytes) -> bool:

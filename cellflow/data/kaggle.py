@@ -16,10 +16,10 @@ from cellflow.atomic import atomic_path
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.images import list_images
 from cellflow.data.rle import masks_to_rle, readable_masks
-from cellflow.data.tables import open_table as open_table
+from cellflow.data.tables import open_table
 from cellflow.errors import DataError, RleError
 from cellflow.records import CellMasks, Shape
-from cellflow.wording import counted
+from cellflow.wording import counted, some_of
 
 METADATA = ("cell_type", "plate_time", "sample_date", "sample_id", "elapsed_timedelta")
 COLUMNS = ("id", "annotation", "width", "height", *METADATA)
@@ -182,10 +182,12 @@ def open_kaggle(folder: Path | str, faults: list[str] | None = None) -> Dataset:
     remarks = []
     if without_image:
         remarks.append(
-            f"{counted(len(without_image), 'id')} without an image: {_some(without_image)}"
+            f"{counted(len(without_image), 'id')} without an image: {some_of(without_image)}"
         )
     if without_rows:
-        remarks.append(f"{counted(len(without_rows), 'image')} without rows: {_some(without_rows)}")
+        remarks.append(
+            f"{counted(len(without_rows), 'image')} without rows: {some_of(without_rows)}"
+        )
     entries = [_entry(paths[name], truth.get(name)) for name in sorted(paths)]
     entries = _weighted(folder, entries)
     return Dataset(root=folder, layout="kaggle", entries=tuple(entries), remarks=tuple(remarks))
@@ -283,7 +285,3 @@ def _entry(path: Path, image: KaggleImage | None) -> Entry:
 def _known(masks: CellMasks) -> CellMasks:
     # A lambda would not survive the pickling to a loader process.
     return masks
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

@@ -7,7 +7,9 @@ from pathlib import Path
 from cellflow.atomic import check_outputs
 from cellflow.data.cell_tables import write_cells, write_counts
 from cellflow.data.exports import FolderFormat, Found, check_target, export, foreign_files
-from cellflow.wording import counted
+from cellflow.data.image_names import ImageNames
+from cellflow.errors import ConfigError, DataError
+from cellflow.wording import counted, some_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +24,15 @@ class Outputs:
         For those that are folders.
     cells, counts : path, optional
         CSV tables: `write_cells` with one row a cell, `write_counts` with one row an image.
+    image_names : ImageNames, optional
+        Ids of the images and numbers of the cell types, for COCO results.
     """
 
     paths: Sequence[Path]
     folder_format: FolderFormat = "tif"
     cells: Path | None = None
     counts: Path | None = None
+    image_names: ImageNames | None = None
 
     @property
     def tables(self) -> list[Path]:
@@ -48,10 +53,11 @@ class Outputs:
         ------
         ConfigError
             An unknown suffix or format, a folder where a file must go, an output that is an image
-            or another output.
+            or another output, or ids that no output has a place for.
         DataError
-            No file can be made where one will be.
+            No file can be made where one will be, or an image has no id, or two.
         """
+        self._check_ids(images)
         for path in self.paths:
             check_target(path, self.folder_format, len(images))
         check_outputs(images, [*self.paths, *self.tables], files=self.tables)
@@ -79,9 +85,20 @@ class Outputs:
             Gives the predictions, one at a time, each time that it is called.
         """
         for path in self.paths:
-            export(path, load(), self.folder_format)
+            export(path, load(), self.folder_format, self.image_names)
         if self.cells is not None:
             write_cells(self.cells, (one.prediction for one in load()))
         if self.counts is not None:
             write_counts(self.counts, (one.prediction for one in load()))
         return sum(len(one.prediction.scores) for one in load())
+
+    def _check_ids(self, images: Sequence[Path]) -> None:
+        if self.image_names is None:
+            return
+        source = self.image_names.source
+        if not any(path.suffix.lower() == ".json" for path in self.paths):
+            raise ConfigError(f"--image-names {source}: is for COCO results, --out FILE.json")
+        known = self.image_names.ids()
+        missing = [path.stem for path in images if path.stem not in known]
+        if missing:
+            raise DataError(f"{source}: has no id of {some_of(missing)}")

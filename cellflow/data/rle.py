@@ -232,6 +232,39 @@ def masks_to_dense(masks: CellMasks) -> NDArray[np.bool_]:
     return stack.reshape(len(masks), *masks.shape)
 
 
+def draw_cell(masks: CellMasks, cell: int, *, margin: int = 0) -> NDArray[np.bool_]:
+    """Give the picture of one cell, cut to its bounding box.
+
+    Parameters
+    ----------
+    masks : CellMasks
+    cell : int
+        Index of the cell.
+    margin : int
+        Pixels of background around the box, as far as the image goes on.
+
+    Returns
+    -------
+    (h, w) bool
+
+    Examples
+    --------
+    >>> draw_cell(labels_to_masks(np.array([[0, 1, 1, 0]])), 0, margin=1)
+    array([[False,  True,  True, False]])
+    """
+    height, width = masks.shape
+    own = slice(masks.offsets[cell], masks.offsets[cell + 1])
+    starts, ends = masks.starts[own], masks.starts[own] + masks.lengths[own]
+    top = max(0, int(starts[0]) // width - margin)
+    bottom = min(height, (int(ends[-1]) - 1) // width + 1 + margin)
+    flat = np.zeros((bottom - top) * width, np.bool_)
+    for start, end in zip(starts - top * width, ends - top * width, strict=True):
+        flat[start:end] = True
+    rows = flat.reshape(bottom - top, width)
+    columns = np.flatnonzero(rows.any(axis=0))
+    return rows[:, max(0, columns[0] - margin) : columns[-1] + 1 + margin]
+
+
 Runs = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]
 """Starts, lengths and offsets as in `CellMasks`."""
 

@@ -38,7 +38,8 @@ def read_submission(
     path : path
         Columns ``id`` and ``predicted``; UTF-8 with or without BOM, any line ends.
     shapes : (H, W), or mapping of image name to (H, W)
-        Pixels. Images that the mapping does not have are taken as `COMPETITION_SHAPE`.
+        Pixels. The cells of images that a mapping does not have are not read, since nothing tells
+        their size: such an image is there without cells, as one of 1x1.
     allow_overlap : bool
         Whether cells of one image may share pixels; the competition refuses that.
 
@@ -57,7 +58,11 @@ def read_submission(
     path = Path(path)
     masks = {}
     for image in _read_images(path):
-        found, faults = _decode_image(image, _shape_of(shapes, image.name), allow_overlap)
+        shape = _shape_of(shapes, image.name)
+        if shape is None:
+            masks[image.name] = CellMasks.empty((1, 1))
+            continue
+        found, faults = _decode_image(image, shape, allow_overlap)
         if faults:
             raise SubmissionError(f"{path} {faults[0]}")
         masks[image.name] = found
@@ -88,7 +93,7 @@ class SubmissionReport:
     Parameters
     ----------
     n_images, n_cells : int
-        Images in the file, and cells that could be read.
+        Images in the file, and cells that could be read, or were not looked at.
     problems : tuple of str
         Broken rules, one sentence each with its line; empty when the competition would accept.
     remarks : tuple of str
@@ -119,7 +124,7 @@ def check_submission(
     ----------
     path : path
     shapes : (H, W), or mapping of image name to (H, W)
-        As for `read_submission`.
+        Pixels. The cells of images that a mapping does not have are counted and not checked.
     expected : iterable of str, optional
         The images that the file has to cover.
 
@@ -143,7 +148,11 @@ def check_submission(
     direction, border = np.zeros(2, np.int64), np.zeros(2, np.int64)
     n_cells = 0
     for image in images:
-        masks, faults = _decode_image(image, _shape_of(shapes, image.name), allow_overlap=False)
+        shape = _shape_of(shapes, image.name)
+        if shape is None:
+            n_cells += len(image.runs)
+            continue
+        masks, faults = _decode_image(image, shape, allow_overlap=False)
         problems += faults
         direction += direction_votes(masks)
         border += border_votes(masks)
@@ -204,10 +213,8 @@ def _read_images(path: Path) -> list[_Image]:
     return list(images.values())
 
 
-def _shape_of(shapes: Shapes, name: str) -> Shape:
-    if isinstance(shapes, Mapping):
-        return shapes.get(name, COMPETITION_SHAPE)
-    return shapes
+def _shape_of(shapes: Shapes, name: str) -> Shape | None:
+    return shapes.get(name) if isinstance(shapes, Mapping) else shapes
 
 
 def _decode_image(image: _Image, shape: Shape, allow_overlap: bool) -> tuple[CellMasks, list[str]]:

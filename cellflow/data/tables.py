@@ -1,4 +1,7 @@
-"""CSV files with a header, read as text; every cell of every row is there."""
+"""CSV files with a header, read as text; every cell of every row is there.
+
+Spaces around names and values are dropped: ``id, predicted`` has the column ``predicted``.
+"""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -20,7 +23,7 @@ class Table(csv.DictReader):  # type: ignore[type-arg]
                 f"expected {columns} fields, found "
                 + (f"more than {columns}" if None in row else "fewer")
             )
-        return row
+        return {column: value.strip() for column, value in row.items()}
 
 
 MOST_NAMED = 300
@@ -68,7 +71,7 @@ def open_table(path: Path, required: tuple[str, ...]) -> Iterator[Table]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             table = Table(file)
-            columns = table.fieldnames or []
+            columns = table.fieldnames = [name.strip() for name in table.fieldnames or []]
             missing = [name for name in required if name not in columns]
             if missing:
                 raise DataError(

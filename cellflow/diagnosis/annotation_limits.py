@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion
 
+from cellflow.data.rle import draw_cell
 from cellflow.metrics.matching import THRESHOLDS
 from cellflow.records import CellMasks
 
@@ -95,27 +96,12 @@ def changed_ious(masks: CellMasks) -> tuple[NDArray[np.int64], NDArray[np.float6
     """
     ious = np.zeros((len(masks), 2 + len(SHIFTS)))
     for k in range(len(masks)):
-        cell = _crop(masks, k)
+        cell = draw_cell(masks, k, margin=1)
         ious[k, 0] = _iou(cell, binary_erosion(cell, border_value=1))
         ious[k, 1] = _iou(cell, binary_dilation(cell))
         for column, (dy, dx) in enumerate(SHIFTS, 2):
             ious[k, column] = _iou(cell, _moved(cell, dy, dx))
     return masks.areas, ious
-
-
-def _crop(masks: CellMasks, cell: int) -> NDArray[np.bool_]:
-    """Give one cell in its box, with a margin of one pixel where the image goes on."""
-    height, width = masks.shape
-    own = slice(masks.offsets[cell], masks.offsets[cell + 1])
-    starts, lengths = masks.starts[own], masks.lengths[own]
-    top = max(0, int(starts[0]) // width - 1)
-    bottom = min(height, int((starts + lengths - 1).max()) // width + 2)
-    flat = np.zeros((bottom - top) * width, np.bool_)
-    for start, length in zip(starts - top * width, lengths, strict=True):
-        flat[start : start + length] = True
-    rows = flat.reshape(bottom - top, width)
-    columns = np.flatnonzero(rows.any(axis=0))
-    return rows[:, max(0, columns[0] - 1) : columns[-1] + 2]
 
 
 def _moved(cell: NDArray[np.bool_], dy: int, dx: int) -> NDArray[np.bool_]:

@@ -6,9 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from cellflow.data.folders import list_label_files
-from cellflow.data.kaggle import REQUIRED, open_table, read_train_csv
+from cellflow.data.kaggle import REQUIRED, read_train_csv
+from cellflow.data.label_files import list_label_files
 from cellflow.data.submission import COLUMNS, read_submission
+from cellflow.data.tables import open_table
 from cellflow.errors import DataError
 from cellflow.records import CellMasks, Shape
 

@@ -1,4 +1,4 @@
-"""Cells and their numbers as short text for the page; `masks.js` reads it.
+"""Cells and their numbers as short text for the page; `cells.js` reads it.
 
 A *varint* is a whole number in bytes of 7 bits, lowest first, the top bit set on all but the
 last. A *zigzag* number z stands for 0, -1, 1, -2 … as z = 0, 1, 2, 3 …
@@ -10,8 +10,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from cellflow.data.contours import trace_contours
 from cellflow.records import CellMasks
-from cellflow.report.contours import trace_contours
 
 
 def pack_cells(masks: CellMasks) -> str:

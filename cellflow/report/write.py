@@ -128,13 +128,16 @@ def report_predictions(
     if truth is None:
         subject = _without_truth(predictions, pictures, sources)
     else:
-        known = read_truth(truth)
+        remarks: list[str] = []
+        known = read_truth(truth, remarks)
         outputs = read_outputs(predictions, shapes_of(known), names_from_truth(sources, truth))
         settings = settings or ComparisonConfig()
         if len(outputs) == 1:
-            subject = _of_one(outputs[0], known, settings, seed)
+            subject = _of_one(outputs[0], known, settings, seed, remarks)
         else:
-            comparison = compare_outputs(outputs, known, settings=settings, seed=seed)
+            comparison = compare_outputs(
+                outputs, known, settings=settings, seed=seed, remarks=remarks
+            )
             subject = subject_of_comparison(comparison)
     return write_report(path, subject.with_pictures(pictures), megabytes=megabytes, report=report)
 
@@ -149,7 +152,13 @@ def _without_truth(
     return subject_without_truth(read_outputs(predictions, shapes, sources), shapes)
 
 
-def _of_one(output: MethodOutput, truth: Truth, settings: ComparisonConfig, seed: int) -> Subject:
+def _of_one(
+    output: MethodOutput,
+    truth: Truth,
+    settings: ComparisonConfig,
+    seed: int,
+    of_truth: Sequence[str],
+) -> Subject:
     """Score a single method as a comparison would."""
     names, remarks = compared_images(
         list(truth),
@@ -169,6 +178,6 @@ def _of_one(output: MethodOutput, truth: Truth, settings: ComparisonConfig, seed
         rng=np.random.default_rng(seed),
         cell_types=kinds,
         groups={name: image.group for name, image in covered.items()},
-        remarks=[*remarks, *output.remarks, *prepared.remarks, *limits],
+        remarks=[*of_truth, *remarks, *output.remarks, *prepared.remarks, *limits],
     )
     return subject_of_score(score, output.name, truths, prepared.cells)

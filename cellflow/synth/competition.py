@@ -29,6 +29,7 @@ PER_WELL = 2
 WELLS_PER_PLATE = 96
 RECORD = "synth.json"
 """Says what made the folder, so that it is never mixed with another seed's or with real data."""
+TABLES = ("train.csv", "test.csv", "sample_submission.csv")
 PLATE_NAMES = {"cort": "cort[density]", "shsy5y": "shsy5y[diff]", "astro": "astro[cereb]"}
 
 
@@ -124,7 +125,7 @@ def write_competition(
 
     Notes
     -----
-    The tables come last: a folder with ``train.csv`` is whole.
+    The tables come last, and go first where a folder grows: a folder with ``train.csv`` is whole.
     """
     if n_images < 1 or n_test_images < 0 or seed < 0:
         raise ConfigError(
@@ -155,7 +156,10 @@ def _plan(n_images: int, n_test_images: int, seed: int) -> Iterator[SynthImage]:
 
 
 def _claim_folder(out: Path, wanted: Mapping[str, int]) -> None:
-    """Refuse a folder with anything else in it, and record what will be written."""
+    """Refuse a folder with anything else in it, and record what will be written.
+
+    Tables of fewer images are removed before that.
+    """
     record_path = out / RECORD
     try:
         if record_path.is_file():
@@ -166,10 +170,13 @@ def _claim_folder(out: Path, wanted: Mapping[str, int]) -> None:
                     f"{out} holds {before['images']} + {before['test_images']} synthetic images of "
                     f"seed {before['seed']}; they can only grow: choose another folder"
                 )
+            if any(before[key] < wanted[key] for key in ("images", "test_images")):
+                for table in TABLES:
+                    (out / table).unlink(missing_ok=True)
         elif out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise DataError(f"{out} is not empty; choose a new folder for synthetic images")
     except OSError as error:
-        raise DataError(f"cannot read {out}: {error.strerror}") from error
+        raise DataError(f"cannot use {out}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{record_path} is damaged ({error}); choose another folder") from error
     write_json(record_path, {**wanted, "version": __version__})

@@ -24,9 +24,12 @@ def train(cellflow, competition, tmp_path):
 
 
 def test_train_then_predict_into_every_format(train, cellflow, competition, tmp_path):
+    (competition / "train/e.png").write_bytes((competition / "train/a.png").read_bytes())
     done = train()
     assert (done.code, done.out.strip()) == (0, str(tmp_path / "run"))
     assert "kaggle layout; held out:" in done.err
+    assert "1 image without rows: e" in done.err
+    (competition / "train/e.png").unlink()
     assert "operators: none of torchvision" in done.err
     outputs = [tmp_path / name for name in ("found.csv", "found.json", "labels")]
     found = cellflow(

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from cellflow.data.coco import write_coco
+from cellflow.data.coco_export import write_coco
 from cellflow.data.coco_rle import masks_to_counts
 from cellflow.data.flatten import flatten
-from cellflow.data.images import write_label_tiff
 from cellflow.data.kaggle import read_train_csv
+from cellflow.data.label_images import write_label_tiff
 from cellflow.data.rle import rle_to_masks
 from cellflow.data.submission import read_submission, write_submission
 from cellflow.records import Sample

@@ -54,6 +54,21 @@ def test_that_no_image_has_a_cell_is_said_with_what_may_be_wrong(cellflow, model
     assert "no cell in any image" not in done.err
 
 
+def test_coco_results_have_the_ids_of_the_truth_where_it_is_given(
+    cellflow, model, images, tmp_path
+):
+    out, names = tmp_path / "r.json", tmp_path / "names.csv"
+    rows = [f"{17 + n},{path.name}\n" for n, path in enumerate(list_images(images))]
+    names.write_text("".join(["id,file_name\n", *rows]))
+    command = ["predict", images, "--model", model, "--out", out, "--image-names"]
+    assert cellflow(*command, names).code == 0
+    found = {item["image_id"] for item in json.loads(out.read_text())}
+    assert found
+    assert found <= {17, 18, 19, 20}
+    names.write_text("id,file_name\n17,a.png\n")
+    assert cellflow(*command, names).errors == [f"error: {names}: has no id of c, d, ä b"]
+
+
 def test_a_submission_has_a_row_for_every_image_and_passes_the_check(
     cellflow, model, images, tmp_path
 ):

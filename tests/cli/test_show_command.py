@@ -3,7 +3,8 @@ import pytest
 from cellflow_cli.show import command
 from click.testing import CliRunner
 
-from cellflow.data.images import write_label_tiff, write_png
+from cellflow.data.images import write_png
+from cellflow.data.label_images import write_label_tiff
 from cellflow.errors import DataError
 
 

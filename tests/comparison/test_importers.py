@@ -8,7 +8,8 @@ import pytest
 from cellflow.comparison.importers import Sources, read_output, read_outputs
 from cellflow.data.exports import Found, export
 from cellflow.data.image_names import read_image_names
-from cellflow.data.images import write_label_tiff, write_png
+from cellflow.data.images import write_png
+from cellflow.data.label_images import write_label_tiff
 from cellflow.data.rle import masks_to_dense
 from cellflow.errors import DataError, LabelError, SubmissionError
 from cellflow.network.thresholds import Provenance, Thresholds, write_thresholds
@@ -94,9 +95,11 @@ def test_labels_of_another_size_are_refused_with_both(tmp_path, predictions, tar
             read_output(path / "a_seg.npy", shapes("a", shape=(9, 6)), "x")
 
 
-def test_two_label_files_of_one_image_are_refused(tmp_path, labels):
+def test_two_label_files_of_one_image_are_refused_unless_they_agree(tmp_path, labels):
     for name in ("a_masks.tif", "a_cp_masks.tif"):
         write_label_tiff(tmp_path / "m" / name, labels)
+    assert list(read_output(tmp_path / "m", shapes("a"), "x").detections) == ["a"]
+    np.save(tmp_path / "m/a_seg.npy", {"masks": labels * (labels == 1)}, allow_pickle=True)
     with pytest.raises(LabelError, match="are both labels of image a"):
         read_output(tmp_path / "m", shapes("a"), "x")
 

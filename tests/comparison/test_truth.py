@@ -5,15 +5,20 @@ import json
 import numpy as np
 import pytest
 
+from cellflow.comparison.compare import compare
+from cellflow.comparison.diagnose import diagnose_files
 from cellflow.comparison.importers import Sources, names_from_truth, read_output
 from cellflow.comparison.truth import read_truth, shapes_of
-from cellflow.data.coco import write_coco
+from cellflow.data.coco_export import write_coco
 from cellflow.data.image_names import ImageNames
-from cellflow.data.images import write_label_tiff, write_png
+from cellflow.data.images import write_png
 from cellflow.data.kaggle import KaggleImage, write_train_csv
+from cellflow.data.label_images import write_label_tiff
 from cellflow.data.rle import labels_to_masks, masks_to_rle
+from cellflow.data.submission import write_submission
 from cellflow.errors import DataError
 from cellflow.records import Sample
+from cellflow.report.write import report_predictions
 
 LABELS = np.array([[1, 1, 0, 2, 2], [1, 1, 0, 2, 2]], np.int32)
 RUNS = ["1 2 6 2", "4 2 9 2"]
@@ -60,6 +65,36 @@ def test_two_images_of_one_name_are_refused(tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(DataError, match="two images are called a"):
         read_truth(path)
+
+
+def test_what_is_left_out_of_the_truth_is_told_and_all_of_it_is_refused(tmp_path):
+    path = write_truth(tmp_path)
+    content = json.loads(path.read_text())
+    content["annotations"][0]["iscrowd"] = 1
+    path.write_text(json.dumps(content))
+    submission = tmp_path / "s.csv"
+    write_submission(submission, [("a", labels_to_masks(LABELS))])
+    told = "truth.json: left out: 1 crowd annotation"
+    remarks = []
+    assert len(read_truth(path, remarks)["a"].masks) == 1
+    assert remarks == [told]
+    assert told in compare([submission, path], path).remarks
+    assert told in diagnose_files(path, submission).remarks
+    report_predictions(tmp_path / "r.html", [submission], truth=path)
+    assert "1 crowd annotation" in (tmp_path / "r.html").read_text()
+    content["annotations"][1]["iscrowd"] = 1
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"no cell is there: .* left out: 2 crowd annotations"):
+        read_truth(path)
+
+
+def test_what_a_folder_of_truth_leaves_out_is_told(tmp_path):
+    write_png(tmp_path / "images/a.png", np.zeros((2, 5), np.uint8))
+    for name in "ab":
+        write_label_tiff(tmp_path / f"masks/{name}.tif", LABELS)
+    remarks = []
+    read_truth(tmp_path, remarks)
+    assert remarks == ["b.tif has no picture"]
 
 
 def test_other_json_is_no_truth(tmp_path):

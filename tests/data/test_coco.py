@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from cellflow.data.coco import open_coco, write_coco
+from cellflow.data.coco import open_coco
+from cellflow.data.coco_export import write_coco
 from cellflow.data.coco_rle import decode_counts, encode_counts
+from cellflow.data.entrance import open_dataset
 from cellflow.data.images import write_png
 from cellflow.data.rle import dense_to_masks, masks_to_dense
 from cellflow.errors import DataError, LabelError, RleError
@@ -94,8 +96,12 @@ def test_broken_segmentations_are_collected_where_all_are_wanted(tmp_path):
 
 def test_crowds_and_empty_annotations_are_left_out_and_told(tmp_path):
     runs = {"size": [5, 6], "counts": [11, 3, 16]}
-    dataset = open_coco(coco(tmp_path, [SQUARE], runs, iscrowd=1))
-    assert len(masks_of(dataset)) == 0
+    path = coco(tmp_path, [SQUARE], runs, runs, iscrowd=1)
+    with pytest.raises(DataError, match=r"no cell is there: c\.json: left out: 3 crowd annot"):
+        open_coco(path)
+    path.write_text(path.read_text().replace('"iscrowd": 1', '"iscrowd": 0', 1))
+    dataset = open_coco(path)
+    assert len(masks_of(dataset)) == 1
     assert dataset.remarks == ("c.json: left out: 2 crowd annotations",)
     dataset = open_coco(coco(tmp_path, [SQUARE], []))
     assert len(masks_of(dataset)) == 1
@@ -116,6 +122,16 @@ def test_an_image_in_two_files_is_refused(tmp_path):
     coco(tmp_path, [SQUARE], name="d.json")
     with pytest.raises(DataError, match="image a is in two COCO files"):
         open_coco(tmp_path)
+
+
+def test_files_that_are_taken_together_are_named_since_one_may_be_for_testing(tmp_path):
+    coco(tmp_path, [SQUARE], name="train.json")
+    coco(tmp_path, [SQUARE], images=("b.png", "c.png"), name="test.json")
+    assert open_coco(tmp_path).remarks == (
+        "2 COCO files are taken together: test.json (2 images), train.json (1 image); "
+        "name one to open it alone",
+    )
+    assert open_coco(tmp_path / "test.json").remarks == ()
 
 
 def test_two_images_of_one_id_are_refused(tmp_path):
@@ -143,6 +159,12 @@ def test_a_broken_file_is_named(tmp_path, text, message):
     with pytest.raises(DataError, match=message) as error:
         open_coco(tmp_path / "c.json")
     assert "c.json" in str(error.value)
+
+
+def test_capitals_in_the_suffix_do_not_matter(tmp_path):
+    path = coco(tmp_path, [SQUARE], name="C.JSON")
+    assert len(open_dataset(path)) == len(open_dataset(tmp_path)) == 1
+    assert len(open_dataset(tmp_path).annotated) == 1
 
 
 def test_other_json_files_are_not_coco(tmp_path):
@@ -195,6 +217,35 @@ def test_what_is_written_opens_again_with_overlaps_and_types(tmp_path, rng):
         box = [x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1]
         assert annotation["bbox"] == [int(number) for number in box]
         assert annotation["area"] == mask.sum()
+
+
+def sample(name, kind=None):
+    masks = dense_to_masks(np.ones((1, 2, 3), bool))
+    return f"in/{name}.png", Sample(name=name, image=np.zeros((2, 3)), masks=masks, cell_type=kind)
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [
+        ("cab", [3, 1, 2]),
+        # COCO's own images are called by their ids, and some tools take the id from the name.
+        (["000000000139", "7"], [139, 7]),
+        (["7", "007"], [2, 1]),
+        (["7", "a"], [1, 2]),
+        (["7", "9" * 30], [1, 2]),
+    ],
+)
+def test_ids_are_whole_numbers_and_never_those_of_other_names(tmp_path, names, ids):
+    write_coco(tmp_path / "c.json", map(sample, names))
+    content = json.loads((tmp_path / "c.json").read_text())
+    assert [image["id"] for image in content["images"]] == ids
+    assert [annotation["image_id"] for annotation in content["annotations"]] == ids
+    assert [image["file_name"] for image in content["images"]] == [f"in/{n}.png" for n in names]
+
+
+def test_an_image_cannot_be_written_twice(tmp_path):
+    with pytest.raises(DataError, match="image a is there twice"):
+        write_coco(tmp_path / "c.json", map(sample, "aa"))
 
 
 @pytest.mark.real_data

@@ -88,20 +88,46 @@ def test_a_number_that_two_names_are_stands_for_neither(tmp_path):
         read_coco_results(write(tmp_path, [result(7)]), {"007": SHAPE, "07": SHAPE})
 
 
+def test_a_text_is_a_name_before_it_is_an_id_and_a_number_an_id_before_it_is_a_name(tmp_path):
+    images = [{"id": 2, "file_name": "1.png"}, {"id": 1, "file_name": "2.png"}]
+    truth = write(tmp_path, {"images": images, "annotations": []}, "truth.json")
+    for image_id, name in (("1", "1"), (1, "2")):
+        path = write(tmp_path, [result(image_id)])
+        found = read_coco_results(path, {"1": SHAPE, "2": SHAPE}, read_image_names(truth))
+        assert len(found.detections[name].masks) == 1
+
+
+@pytest.mark.parametrize(
+    ("scores", "confidences", "kind"),
+    [
+        ([0, 1], [0, 1], None),
+        ([-1e-7, 1.0000001], [0, 1], None),
+        ([97, 2.5], [0.97, 0.025], "from 2.5 to 97 instead of 0 to 1 are taken as per cent"),
+        ([-0.7, 0.5], [0.33181, 0.62246], "from -0.7 to 0.5 instead of 0 to 1 are taken as logit"),
+        ([3, 300], [0.01, 1], "from 3 to 300 instead of 0 to 1 are taken as shares of the largest"),
+    ],
+)
+def test_scores_beyond_0_to_1_keep_their_order_and_are_told(tmp_path, scores, confidences, kind):
+    found = read_coco_results(write(tmp_path, [result(score=s) for s in scores]), SHAPES)
+    assert found.detections["a"].scores.tolist() == pytest.approx(confidences, abs=1e-5)
+    assert len(found.remarks) == (kind is not None)
+    assert kind is None or kind in found.remarks[0]
+
+
 def test_results_of_an_image_may_lie_apart(tmp_path):
-    results = [result(name, score=k) for k, name in enumerate("abababb")]
+    results = [result(name, score=k / 8) for k, name in enumerate("abababb")]
     found = read_coco_results(write(tmp_path, results), SHAPES).detections
-    assert found["a"].scores.tolist() == [0, 2, 4]
-    assert found["b"].scores.tolist() == [1, 3, 5, 6]
+    assert (8 * found["a"].scores).tolist() == [0, 2, 4]
+    assert (8 * found["b"].scores).tolist() == [1, 3, 5, 6]
     assert len(found["b"].masks) == 4
 
 
 def test_more_cells_than_are_packed_at_once_keep_their_order(tmp_path, monkeypatch):
     columns = [[[x, 0, x + 1, 0, x + 1, 4, x, 4]] for x in range(6)] * 100
     monkeypatch.setattr(coco_results, "_RUNS_AT_ONCE", 64)
-    results = [result(segmentation=s, score=k) for k, s in enumerate(columns)]
+    results = [result(segmentation=s, score=k / 1024) for k, s in enumerate(columns)]
     found = read_coco_results(write(tmp_path, results), SHAPES).detections["a"]
-    assert found.scores.tolist() == list(range(600))
+    assert (1024 * found.scores).tolist() == list(range(600))
     assert found.masks.starts[::4].tolist() == [x % 6 for x in range(600)]
 
 

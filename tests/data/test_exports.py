@@ -1,26 +1,32 @@
 """What other programs read: each format is opened again by its own reader."""
 
+import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
 from roifile import roiread
 
+from cellflow.comparison.compare import compare
+from cellflow.data.coco_export import write_coco
+from cellflow.data.coco_results import read_coco_results
 from cellflow.data.coco_rle import counts_to_runs, runs_to_masks
 from cellflow.data.exports import (
     Found,
     check_target,
     export,
     inner_border,
-    trace_outline,
     write_seg,
 )
-from cellflow.data.rle import masks_to_dense
+from cellflow.data.image_names import ImageNames, read_image_names
+from cellflow.data.outputs import Outputs
+from cellflow.data.rle import labels_to_masks, masks_to_dense
 from cellflow.data.seg_files import read_seg_labels
 from cellflow.data.submission import read_submission
-from cellflow.errors import ConfigError
-from cellflow.records import Prediction
+from cellflow.errors import ConfigError, DataError
+from cellflow.records import Prediction, Sample
 
 LABELS = np.array(
     [
@@ -59,6 +65,61 @@ def test_coco_results_hold_the_same_pixels_and_a_score(tmp_path, found):
     assert json.loads((tmp_path / "empty.json").read_text()) == []
 
 
+def test_coco_results_take_ids_and_categories_from_the_file_of_the_truth(tmp_path, found):
+    names = ImageNames(
+        source=tmp_path / "t.json",
+        names={"17": "a b", "x": "none"},
+        categories={"4": "cort", "3": "astro"},
+    )
+    for kind, number in (("cort", 4), ("huh7", 3), (None, 3)):
+        one = replace(found[0], prediction=replace(found[0].prediction, cell_type=kind))
+        export(tmp_path / "r.json", [one], image_names=names)
+        entries = json.loads((tmp_path / "r.json").read_text())
+        assert {(entry["image_id"], entry["category_id"]) for entry in entries} == {(17, number)}
+    export(tmp_path / "r.json", found[:1])
+    assert json.loads((tmp_path / "r.json").read_text())[0]["image_id"] == "a b"
+
+
+def test_ids_that_cannot_be_written_are_refused_first(tmp_path, found):
+    images = [one.image_path for one in found]
+    names = ImageNames(source=tmp_path / "t.json", names={"17": "a b"})
+    with pytest.raises(DataError, match=r"t\.json: has no id of none"):
+        Outputs([tmp_path / "r.json"], image_names=names).check(images)
+    with pytest.raises(DataError, match=r"t\.json: has no id of none"):
+        export(tmp_path / "r.json", found, image_names=names)
+    assert not (tmp_path / "r.json").exists()
+    with pytest.raises(ConfigError, match=r"is for COCO results, --out FILE\.json"):
+        Outputs([tmp_path / "r.csv"], image_names=names).check(images[:1])
+    twice = replace(names, names={"17": "a b", "18": "a b"})
+    with pytest.raises(DataError, match=r"t\.json: image a b has the ids 17 and 18"):
+        Outputs([tmp_path / "r.json"], image_names=twice).check(images[:1])
+
+
+def test_an_exported_truth_and_its_results_go_through_the_coco_tools_and_back(tmp_path, found):
+    coco = pytest.importorskip("faster_coco_eval", reason="the extra [coco] is not installed")
+    samples = [
+        (f"{one.prediction.name}.png", Sample(name=one.prediction.name, image=LABELS, masks=masks))
+        for one in found
+        for masks in [labels_to_masks(one.prediction.labels)]
+    ]
+    write_coco(tmp_path / "truth.json", samples)
+    names = read_image_names(tmp_path / "truth.json")
+    export(tmp_path / "r.json", found, image_names=names)
+    truth = coco.COCO(str(tmp_path / "truth.json"))
+    evaluation = coco.COCOeval_faster(
+        truth, truth.loadRes(str(tmp_path / "r.json")), iouType="segm"
+    )
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    assert evaluation.stats[0] == 1
+    shapes = {"a b": LABELS.shape, "none": LABELS.shape}
+    again = read_coco_results(tmp_path / "r.json", shapes, names)
+    assert {name: len(one.masks) for name, one in again.detections.items()} == {"a b": 2, "none": 0}
+    compared = compare([tmp_path / "r.json", tmp_path / "truth.json"], tmp_path / "truth.json")
+    assert [score.mean.estimate for score in compared.scores] == [1, 1]
+
+
 def test_label_tiffs_and_seg_files_give_the_labels_back(tmp_path, found):
     export(tmp_path / "labels", found, "tif")
     assert (tifffile.imread(tmp_path / "labels/a b_masks.tif") == LABELS).all()
@@ -75,30 +136,41 @@ def test_a_seg_file_has_what_the_cellpose_gui_asks_for(tmp_path):
     assert len(content["chan_choose"]) == 2
 
 
-def test_an_outline_follows_the_edges_of_the_pixels():
-    outline = trace_outline(np.array([[1, 1, 0], [0, 1, 1]], bool))
-    assert outline.tolist() == [[0, 0], [0, 2], [1, 2], [1, 3], [2, 3], [2, 1], [1, 1], [1, 0]]
-    assert trace_outline(np.ones((1, 1), bool)).tolist() == [[0, 0], [0, 1], [1, 1], [1, 0]]
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_an_outline_encloses_exactly_the_pixels_of_a_simple_shape(seed):
-    rng = np.random.default_rng(seed)
-    mask = np.zeros((12, 12), bool)
-    heights = rng.integers(2, 12, 12)
-    for column, height in enumerate(heights):
-        mask[:height, column] = True
-    y, x = trace_outline(mask).astype(float).T
-    area = 0.5 * abs((x * np.roll(y, 1) - y * np.roll(x, 1)).sum())
-    assert area == mask.sum()
-
-
 def test_imagej_regions_lie_where_the_cells_do(tmp_path, found):
     export(tmp_path / "r.zip", found[:1])
     regions = roiread(tmp_path / "r.zip")
     assert [(r.top, r.left, r.bottom, r.right) for r in regions] == [(0, 0, 3, 3), (1, 4, 4, 6)]
     export(tmp_path / "rois", found, "roi")
     assert len(list((tmp_path / "rois").iterdir())) == 2
+
+
+PIECES = ["#.....", "......", ".####.", ".#..#.", ".####.", "..#..#"]
+"""A pixel above the cell, a hole, and a pixel that touches at a corner only."""
+
+
+def test_a_cell_in_pieces_or_with_a_hole_is_a_region_of_all_its_pixels(tmp_path):
+    inside = np.array([[character == "#" for character in row] for row in PIECES])
+    labels = np.where(inside, 1, 2 * np.eye(6, dtype=np.int32)[::-1])
+    prediction = Prediction(
+        name="a", labels=labels.astype(np.int32), scores=np.array([0.5, 0.5], np.float32)
+    )
+    export(tmp_path / "r.zip", [Found(prediction=prediction, image_path=tmp_path / "a.png")])
+    for number, region in enumerate(roiread(tmp_path / "r.zip"), start=1):
+        assert (region.composite, region.name) == (True, f"cell-000{number}")
+        np.testing.assert_array_equal(filled(region), prediction.labels == number)
+        y, x = np.nonzero(prediction.labels == number)
+        box = (region.top, region.left, region.bottom, region.right)
+        assert box == (y.min(), x.min(), y.max() + 1, x.max() + 1)
+
+
+def filled(region):
+    """Draw a region by its even-odd rule, as ImageJ does."""
+    y, x = np.indices((6, 6)) + 0.5
+    inside = np.zeros((6, 6), bool)
+    for loop in region.coordinates(multi=True):
+        for (x0, y0), (x1, y1) in itertools.pairwise(loop.tolist()):
+            inside ^= (x0 == x1) & (x < x0) & (y > min(y0, y1)) & (y < max(y0, y1))
+    return inside
 
 
 def test_targets_that_cannot_be_written_are_refused_first(tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from cellflow.data.check import check_dataset
 from cellflow.data.entrance import NEEDS, describe, open_dataset
 from cellflow.data.images import write_png
 from cellflow.data.rle import masks_to_dense
@@ -67,12 +68,31 @@ def test_a_layout_is_recognised_and_its_cells_are_read(tmp_path, layout, files):
             open_dataset(tmp_path, other)
 
 
-def test_a_seg_file_counts_more_than_a_label_image(tmp_path):
-    tiff(tmp_path / "a.tif", PICTURE)
-    tiff(tmp_path / "a_masks.tif", LABELS)
-    seg(tmp_path / "a_seg.npy", (LABELS == 7).astype(np.uint16))
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("a.tif", "a_masks.tif", "a_seg.npy"),
+        ("a.tif", "a_masks.tif", "a_cp_masks.tif"),
+        ("a.tif", "a_masks.tif", "masks/a_masks.tif"),
+        ("images/a.tif", "masks/a.tif", "masks/a_cp_masks.tif"),
+    ],
+)
+def test_two_label_files_of_one_picture_must_hold_the_same_cells(tmp_path, files):
+    picture, truth, other = (tmp_path / name for name in files)
+    tiff(picture, PICTURE)
+    tiff(truth, LABELS)
+    write = seg if other.suffix == ".npy" else tiff
+    # The numbers of the cells do not matter.
+    other.parent.mkdir(exist_ok=True)
+    write(other, (LABELS > 0) + (LABELS == 7).astype(np.uint16))
     (entry,) = open_dataset(tmp_path).entries
-    assert len(entry.load().masks) == 1
+    assert len(entry.load().masks) == 2
+    for wrong in (LABELS * (LABELS == 7), (LABELS > 0).astype(np.uint16), LABELS[:, ::-1]):
+        write(other, np.ascontiguousarray(wrong))
+        dataset = open_dataset(tmp_path)
+        with pytest.raises(LabelError, match=r"are both labels of image a and differ; keep the"):
+            dataset.entries[0].load()
+        assert any("are both labels" in line for line in check_dataset(dataset).problems)
 
 
 def test_subfolders_keep_equal_names_apart(tmp_path):
@@ -90,6 +110,15 @@ def test_pictures_without_truth_and_truth_without_picture_are_told(tmp_path):
     dataset = open_dataset(tmp_path)
     assert describe(dataset).endswith("cellpose layout, 2 images, 1 annotated")
     assert dataset.remarks == ("c_masks.tif has no picture",)
+
+
+def test_label_images_without_a_picture_are_told_in_folders_too(tmp_path):
+    write_png(tmp_path / "images/a.png", PICTURE)
+    for name in ("a", "b_mask_1", "c", "d", "e"):
+        write_png(tmp_path / f"masks/{name}.png", LABELS)
+    assert open_dataset(tmp_path).remarks == (
+        "4 label files have no picture: b_mask_1.png, c.png, d.png, …",
+    )
 
 
 def test_images_alone_open_without_truth(tmp_path):

@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -222,13 +223,28 @@ def test_each_side_is_exported_with_overlaps_and_three_categories(tmp_path):
         "fold0_train.json", "fold0_validation.json", "fold1_train.json", "fold1_validation.json",
     ]  # fmt: skip
     content = json.loads(paths[1].read_text())
-    assert [image["id"] for image in content["images"]] == list(folds.folds[0].validation)
+    names = [Path(image["file_name"]).stem for image in content["images"]]
+    assert names == list(folds.folds[0].validation)
     assert len(content["categories"]) == 3
     # Beside the pictures it opens as any COCO file does.
     (tmp_path / "again.json").write_bytes(paths[1].read_bytes())
     again = open_coco(tmp_path / "again.json")
     assert [entry.name for entry in again] == list(folds.folds[0].validation)
     assert again.entries[0].load().masks.areas.tolist() == masks().areas.tolist()
+
+
+def test_ids_and_category_numbers_are_the_same_in_all_files_of_a_data_set(tmp_path):
+    data = dataset(tmp_path, ["a172", "a172", "bt474", "bt474", "huh7", "huh7"])
+    # One side lacks a type that the other has.
+    names = [entry.name for entry in data]
+    folds = replace(make_folds(data, 2, 0), folds=(Fold(train=names[:4], validation=names[2:]),))
+    train, validation = (
+        json.loads(path.read_text()) for path in export_folds(data, folds, tmp_path / "out")
+    )
+    assert train["categories"] == validation["categories"]
+    assert [one["name"] for one in train["categories"]] == ["a172", "bt474", "huh7"]
+    assert [image["id"] for image in train["images"]] == [1, 2, 3, 4]
+    assert [image["id"] for image in validation["images"]] == [3, 4, 5, 6]
 
 
 def test_images_outside_the_folder_are_exported_by_their_whole_path(tmp_path):

@@ -6,15 +6,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from cellflow.data.images import (
-    find_images,
-    left_out_text,
-    list_images,
-    read_image,
-    read_label_image,
-    write_label_tiff,
-    write_png,
-)
+from cellflow.data.images import find_images, left_out_text, list_images, read_image, write_png
+from cellflow.data.label_images import read_label_image, write_label_tiff
 from cellflow.errors import ImageError, LabelError
 
 
@@ -113,17 +106,75 @@ def test_label_images_keep_more_than_255_cells(tmp_path):
 def test_the_indices_of_a_palette_are_the_labels(tmp_path):
     picture = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8), mode="P")
     picture.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
-    picture.save(tmp_path / "p.png")
-    assert read_label_image(tmp_path / "p.png").tolist() == [[0, 1], [2, 1]]
+    for name in ("p.png", "p.tif"):
+        picture.save(tmp_path / name)
+        assert read_label_image(tmp_path / name).tolist() == [[0, 1], [2, 1]]
+        assert read_image(tmp_path / name)[:2].tolist() == [
+            [[0, 255], [0, 255]],
+            [[0, 0], [255, 0]],
+        ]
+
+
+def test_imagejs_palette_and_inverted_greys_are_only_how_it_shows_the_numbers(tmp_path):
+    greys = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    lut = np.zeros((3, 256), np.uint16)
+    lut[1] = np.arange(256) * 257
+    for options in ({"photometric": "miniswhite"}, {"photometric": "palette", "colormap": lut}):
+        tifffile.imwrite(tmp_path / "a.tif", greys, description="ImageJ=1.54f\n", **options)
+        assert read_image(tmp_path / "a.tif").tolist() == greys.tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.bool_])
+def test_grey_levels_from_white_to_black_are_turned_around(tmp_path, dtype):
+    pixels = np.array([[0, 1], [1, 0]], dtype)
+    tifffile.imwrite(tmp_path / "w.tif", pixels, photometric="miniswhite")
+    white = True if dtype == np.bool_ else np.iinfo(dtype).max
+    assert (read_image(tmp_path / "w.tif") == np.where(pixels, white - 1, white)).all()
+    assert read_label_image(tmp_path / "w.tif").tolist() == [[0, 1], [1, 0]]
+
+
+def test_the_alpha_channel_of_a_grey_tiff_is_dropped(tmp_path):
+    grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    Image.fromarray(np.stack([grey, 255 - grey], -1), "LA").save(tmp_path / "la.tif")
+    assert read_image(tmp_path / "la.tif").tolist() == grey.tolist()
+
+
+@pytest.mark.parametrize(("dtype", "number"), [(bool, 1), (np.uint8, 1), (np.uint8, 255)])
+def test_a_mask_in_black_and_white_is_one_cell_or_refused(tmp_path, dtype, number):
+    mask = np.zeros((5, 9), dtype)
+    mask[1:3, 1:3] = mask[3, 3] = number
+    paths = [tmp_path / "m.png", tmp_path / "m.tif"]
+    for path in paths:
+        Image.fromarray(mask).save(path)
+        # A PNG of one bit is read as 0 and 255.
+        assert ((read_label_image(path) > 0) == (mask > 0)).all()
+    mask[2, 7] = number
+    for path in paths:
+        Image.fromarray(mask).save(path)
+        with pytest.raises(LabelError, match=r"black and white, whose 2 pieces all have the num"):
+            read_label_image(path)
+    write_label_tiff(paths[1], (mask > 0).astype(np.int32))
+    assert (read_label_image(paths[1]) == (mask > 0)).all()
+    write_png(paths[0], np.where(mask, 1, 2).astype(np.uint8))
+    assert (read_label_image(paths[0]) == np.where(mask, 1, 2)).all()
+
+
+def test_a_jpeg_is_no_label_image(tmp_path):
+    Image.fromarray(np.eye(9, dtype=np.uint8)).save(tmp_path / "l.JPG", "JPEG")
+    with pytest.raises(LabelError, match="a JPEG is no label image"):
+        read_label_image(tmp_path / "l.JPG")
 
 
 def test_colours_fractions_and_negatives_are_no_labels(tmp_path):
     write_png(tmp_path / "c.png", np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(LabelError, match="one channel, found 3"):
         read_label_image(tmp_path / "c.png")
-    tifffile.imwrite(tmp_path / "f.tif", np.zeros((4, 4), np.float32))
-    with pytest.raises(LabelError, match="whole numbers"):
-        read_label_image(tmp_path / "f.tif")
+    tifffile.imwrite(tmp_path / "f.tif", np.full((4, 4), 3, np.float32))
+    assert (read_label_image(tmp_path / "f.tif") == 3).all()
+    for wrong in (0.5, np.nan):
+        tifffile.imwrite(tmp_path / "f.tif", np.full((4, 4), wrong, np.float32))
+        with pytest.raises(LabelError, match="expected whole numbers as labels, found fractions"):
+            read_label_image(tmp_path / "f.tif")
     tifffile.imwrite(tmp_path / "n.tif", np.full((4, 4), -1, np.int16))
     with pytest.raises(LabelError, match="between 0 and"):
         read_label_image(tmp_path / "n.tif")

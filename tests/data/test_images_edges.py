@@ -6,7 +6,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from cellflow.data.images import list_images, read_image, read_label_image, write_png
+from cellflow.data.images import list_images, read_image, write_png
+from cellflow.data.label_images import read_label_image
 from cellflow.errors import ImageError, LabelError
 
 

@@ -11,6 +11,7 @@ from cellflow.data import rle_kernels as kernels
 from cellflow.data.rle import (
     CellRleError,
     dense_to_masks,
+    draw_cell,
     labels_to_masks,
     labels_to_rle,
     masks_to_dense,
@@ -269,3 +270,13 @@ def test_any_text_is_read_or_refused(text):
     except CellRleError:
         return
     np.testing.assert_array_equal(masks_to_dense(masks), decode([text], (4, 5)))
+
+
+def test_a_cell_is_drawn_in_its_box_with_a_margin_as_far_as_the_image_goes():
+    labels = np.zeros((4, 6), int)
+    labels[1, 0] = labels[2, :2] = 1
+    labels[3, 5] = 2
+    masks = labels_to_masks(labels)
+    assert draw_cell(masks, 0).tolist() == [[True, False], [True, True]]
+    assert (draw_cell(masks, 0, margin=1) == (labels[0:4, 0:3] == 1)).all()
+    assert (draw_cell(masks, 1, margin=2) == (labels[1:4, 3:6] == 2)).all()

@@ -30,8 +30,22 @@ def test_a_submission_survives_writing_and_reading(tmp_path):
 
 def test_sizes_may_differ_by_image(tmp_path):
     path = submission(tmp_path, "id,predicted\na,1 12\nb,1 2\n")
+    found = read_submission(path, {"a": (3, 4), "b": (1, 2)})
+    assert (found["a"].shape, found["b"].shape) == ((3, 4), (1, 2))
+
+
+def test_images_of_unknown_size_are_known_but_not_read(tmp_path):
+    path = submission(tmp_path, "id,predicted\na,1 12\nz,999999999 2\n")
     found = read_submission(path, {"a": (3, 4)})
-    assert (found["a"].shape, found["b"].shape) == ((3, 4), (520, 704))
+    assert [(name, len(masks)) for name, masks in found.items()] == [("a", 1), ("z", 0)]
+    report = check_submission(path, {"a": (3, 4)}, ["a"])
+    assert (report.n_cells, report.problems) == (2, ("image z is not one of the images",))
+
+
+def test_spaces_around_columns_and_ids_are_dropped(tmp_path):
+    path = submission(tmp_path, "id, predicted\n a, 1 2\nb ,\n")
+    found = read_submission(path, SHAPE)
+    assert [(name, len(masks)) for name, masks in found.items()] == [("a", 1), ("b", 0)]
 
 
 @pytest.mark.parametrize(

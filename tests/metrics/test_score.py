@@ -63,6 +63,13 @@ def test_unknown_images_are_left_out_and_named(tmp_path):
     assert score.remarks == ("1 image not in the truth, left out: z",)
 
 
+def test_an_unknown_image_larger_than_the_competitions_is_left_out_too(tmp_path):
+    truth = {"a": ("cort", cells("1 5"))}
+    large = rle_to_masks(["900000 5"], (1000, 1000))
+    score = score_submission(*files(tmp_path, truth, {"a": cells("1 5"), "z": large}))
+    assert score.remarks == ("1 image not in the truth, left out: z",)
+
+
 def test_a_submission_of_other_images_is_an_error(tmp_path):
     truth = {"a": ("cort", cells("1 5"))}
     with pytest.raises(SubmissionError, match="none of its images is in"):

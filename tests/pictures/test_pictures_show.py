@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from cellflow.data.images import read_image, write_label_tiff, write_png
+from cellflow.data.images import read_image, write_png
 from cellflow.data.kaggle import KaggleImage, write_train_csv
+from cellflow.data.label_images import write_label_tiff
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.submission import write_submission
 from cellflow.errors import ConfigError, DataError

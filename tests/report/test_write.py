@@ -195,6 +195,16 @@ def test_results_with_confidence_show_it_and_say_where_a_model_is_not_sure(tmp_p
     assert "low confidence" in one.shown
 
 
+def test_scores_that_are_no_confidences_are_shown_as_such_and_told(tmp_path):
+    write_png(tmp_path / "images/a.png", np.zeros((4, 6), np.uint8))
+    square = {"segmentation": [[1, 1, 3, 1, 3, 3, 1, 3]], "image_id": "a", "category_id": 1}
+    results = [square | {"score": score} for score in (-0.7, 2.5)]
+    (tmp_path / "r.json").write_text(json.dumps(results))
+    sources = Sources(images=(tmp_path / "images",))
+    report_predictions(tmp_path / "r.html", [tmp_path / "r.json"], sources=sources)
+    assert "are taken as logits" in (tmp_path / "r.html").read_text()
+
+
 def test_a_single_method_of_any_kind_is_scored_with_truth(folder, tmp_path):
     truth = read_train_csv(folder / "train.csv")
     for name in ("b", NAMES[3]):

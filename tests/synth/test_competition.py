@@ -69,6 +69,22 @@ def test_more_images_do_not_change_the_first_ones(tmp_path, quick):
     assert len([name for name in large if name.endswith(".png")]) == 5
 
 
+def test_a_folder_that_has_not_grown_to_the_end_has_no_table_of_fewer_images(tmp_path, quick):
+    folder = write_competition(tmp_path / "x", 1, 1, n_test_images=1)
+
+    def stop(done, numbers):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_competition(folder, 3, 1, n_test_images=1, report=stop)
+    assert not list(folder.glob("*.csv"))
+    assert len(open_kaggle(write_competition(folder, 3, 1, n_test_images=1)).annotated) == 3
+    # Nothing is taken away where nothing is added.
+    with pytest.raises(KeyboardInterrupt):
+        write_competition(folder, 3, 1, n_test_images=1, report=stop)
+    assert len(open_kaggle(folder).annotated) == 3
+
+
 def test_without_test_images_there_is_no_test_table(tmp_path, quick):
     folder = write_competition(tmp_path / "x", 1, 0, n_test_images=0)
     assert not (folder / "test.csv").exists()

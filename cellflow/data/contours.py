@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from cellflow.records import CellMasks
 
+MOVES = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
+"""What a step changes, (dy, dx): right, down, left, up."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Contours:
@@ -30,6 +33,22 @@ class Contours:
     corners: NDArray[np.int32]
     n_steps: NDArray[np.int64]
     steps: NDArray[np.uint8]
+
+    def polygons(self) -> list[list[NDArray[np.int32]]]:
+        """Give the loops of each cell as polygons.
+
+        Returns
+        -------
+        list of N lists of (K, 2) int32
+            The pixel corners (y, x) at which a loop turns, from the one that it begins at.
+        """
+        ends = np.cumsum(self.n_steps)
+        loops = [
+            _turns(corner, self.steps[end - n : end])
+            for corner, n, end in zip(self.corners, self.n_steps, ends, strict=True)
+        ]
+        last = np.cumsum(self.n_loops)
+        return [loops[end - n : end] for n, end in zip(self.n_loops, last, strict=True)]
 
 
 def trace_contours(masks: CellMasks) -> Contours:
@@ -55,6 +74,13 @@ def trace_contours(masks: CellMasks) -> Contours:
         masks.starts, masks.lengths, masks.offsets, masks.shape[1], n_loops
     )
     return Contours(n_loops=n_loops, corners=corners, n_steps=n_steps, steps=steps)
+
+
+def _turns(corner: NDArray[np.int32], steps: NDArray[np.uint8]) -> NDArray[np.int32]:
+    # A loop begins at a corner of its first pixel, where it turns.
+    places = corner + np.concatenate([[[0, 0]], np.cumsum(MOVES[steps[:-1]], axis=0)])
+    turns: NDArray[np.int32] = places[steps != np.roll(steps, 1)].astype(np.int32)
+    return turns
 
 
 @njit(cache=True, nogil=True)

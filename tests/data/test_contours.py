@@ -1,16 +1,14 @@
-"""Contours follow pixel edges, and give the masks back."""
+"""Contours follow pixel edges, and enclose what the masks hold."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from unpacking import unpack_cells, unpack_numbers
 
-from cellflow.data.rle import dense_to_masks, labels_to_masks, masks_to_dense
+from cellflow.data.contours import _trace, trace_contours
+from cellflow.data.rle import dense_to_masks, labels_to_masks
 from cellflow.records import CellMasks
-from cellflow.report.contours import _trace, trace_contours
-from cellflow.report.packing import pack_cells, pack_numbers
 
 
 def picture(*rows):
@@ -56,29 +54,27 @@ stacks = st.tuples(st.integers(0, 4), st.integers(1, 9), st.integers(1, 9)).flat
 
 
 @given(stacks)
-def test_packed_cells_come_back_pixel_by_pixel(stack):
+def test_polygons_enclose_as_many_pixels_as_the_cells_have(stack):
     stack = stack[stack.any(axis=(1, 2))]
-    np.testing.assert_array_equal(
-        unpack_cells(pack_cells(dense_to_masks(stack)), stack.shape[1:]), stack
-    )
+    cells = trace_contours(dense_to_masks(stack)).polygons()
+    areas = [sum(signed_area(loop) for loop in loops) for loops in cells]
+    assert areas == stack.sum(axis=(1, 2)).tolist()
 
 
-@given(st.lists(st.integers(0, 2**40)))
-def test_packed_numbers_come_back(numbers):
-    assert unpack_numbers(pack_numbers(numbers)) == numbers
+def signed_area(loop):
+    """Holes are walked around the other way."""
+    y, x = loop.astype(int).T
+    return (x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2
 
 
-def test_many_cells_far_apart_and_one_that_fills_the_image_come_back():
-    labels = np.zeros((60, 80), int)
-    labels[::3, ::4] = np.arange(1, 401).reshape(20, 20)
-    masks = labels_to_masks(labels)
-    np.testing.assert_array_equal(unpack_cells(pack_cells(masks), (60, 80)), masks_to_dense(masks))
-    full = labels_to_masks(np.ones((300, 400), int))
-    assert trace_contours(full).n_steps.tolist() == [1400]
+def test_a_polygon_has_the_corners_at_which_the_contour_turns():
+    [[loop]] = trace_contours(dense_to_masks(picture("##.", ".##"))).polygons()
+    assert loop.tolist() == [[0, 0], [0, 2], [1, 2], [1, 3], [2, 3], [2, 1], [1, 1], [1, 0]]
+    assert trace_contours(CellMasks.empty((2, 2))).polygons() == []
 
 
-def test_an_image_without_cells_is_one_zero():
-    assert unpack_numbers(pack_cells(CellMasks.empty((5, 5)))) == [0]
+def test_one_that_fills_the_image_is_its_border():
+    assert trace_contours(labels_to_masks(np.ones((300, 400), int))).n_steps.tolist() == [1400]
 
 
 @pytest.mark.needs_jit

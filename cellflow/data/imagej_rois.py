@@ -1,0 +1,61 @@
+"""Label images to regions of ImageJ, one a cell, in a zip file."""
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellflow.atomic import atomic_path
+from cellflow.data.contours import trace_contours
+from cellflow.data.rle import labels_to_masks
+
+if TYPE_CHECKING:
+    from roifile import ImagejRoi
+
+MOVE_TO, LINE_TO, CLOSE = 0.0, 1.0, 4.0
+"""The parts of a path in a composite region: ``java.awt.geom.PathIterator``."""
+
+
+def write_rois(path: Path, labels: NDArray[np.int32]) -> None:
+    """Write every cell as an ImageJ region along the edges of its pixels, in one zip.
+
+    Notes
+    -----
+    A cell of one piece is a polygon; one in pieces or with holes is a composite region, which
+    holds all its pixels and no others.
+    """
+    polygons = trace_contours(labels_to_masks(labels)).polygons()
+    numbers = np.unique(labels[labels > 0]).tolist()
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for number, loops in zip(numbers, polygons, strict=True):
+            name = f"cell-{number:04d}"
+            archive.writestr(f"{name}.roi", _region(loops, name).tobytes())
+
+
+def _region(loops: Sequence[NDArray[np.int32]], name: str) -> "ImagejRoi":
+    from roifile import ROI_TYPE, ImagejRoi
+
+    corners = np.concatenate(loops)
+    if len(loops) == 1:
+        region = ImagejRoi.frompoints(corners[:, ::-1], name=name)
+    else:
+        path = _path(loops)
+        region = ImagejRoi(
+            roitype=ROI_TYPE.RECT, name=name, shape_roi_size=len(path), multi_coordinates=path
+        )
+    # The corners are edges of pixels: the region ends where the last one lies.
+    region.top, region.left = corners.min(axis=0).tolist()
+    region.bottom, region.right = corners.max(axis=0).tolist()
+    return region
+
+
+def _path(loops: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
+    parts: list[float] = []
+    for loop in loops:
+        for number, (y, x) in enumerate(loop.tolist()):
+            parts += [LINE_TO if number else MOVE_TO, x, y]
+        parts.append(CLOSE)
+    return np.array(parts, np.float32)

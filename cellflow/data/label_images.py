@@ -1,0 +1,98 @@
+"""Label images: 0 is background, and every cell has its own whole number."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from cellflow.atomic import atomic_path
+from cellflow.data.images import read_image
+from cellflow.errors import LabelError
+
+JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
+
+
+def read_label_image(path: Path | str) -> NDArray[np.int32]:
+    """Read a label image.
+
+    Parameters
+    ----------
+    path : path
+        Grey or palette PNG or TIFF; of a palette the indices are read, not the colours.
+
+    Returns
+    -------
+    (H, W) int32
+
+    Raises
+    ------
+    ImageError
+        As `read_image`.
+    LabelError
+        The picture is a JPEG, is coloured, holds fractions or negative numbers, exceeds int32, or
+        is a mask in black and white of several cells.
+
+    Notes
+    -----
+    A mask has 1 bit, or 8 bits and no other number than 0 and 1, or than 0 and the largest of its
+    type. It is taken as the label image of one cell when that is in one piece; pixels that touch at
+    a corner are together.
+    """
+    path = Path(path)
+    if path.suffix.lower() in JPEG_SUFFIXES:
+        raise LabelError(
+            f"{path}: a JPEG is no label image, since its compression changes the numbers; save "
+            "labels as PNG or TIFF"
+        )
+    labels = read_image(path, as_stored=True)
+    if labels.ndim != 2:
+        raise LabelError(
+            f"{path}: expected a label image with one channel, found {len(labels)} channels"
+        )
+    if labels.dtype.kind == "f" and not (labels == np.round(labels)).all():
+        raise LabelError(f"{path}: expected whole numbers as labels, found fractions")
+    if labels.size and (labels.min() < 0 or labels.max() > np.iinfo(np.int32).max):
+        raise LabelError(f"{path}: labels must be between 0 and 2147483647")
+    _refuse_mask(path, labels)
+    return labels.astype(np.int32)
+
+
+def write_label_tiff(path: Path | str, labels: NDArray[np.int32]) -> None:
+    """Write a label image as compressed TIFF, whole or not at all.
+
+    Notes
+    -----
+    uint16 while the labels fit, since ImageJ shows that directly, otherwise uint32. Never uint8:
+    an image can hold 790 cells.
+    """
+    fits = int(labels.max(initial=0)) <= np.iinfo(np.uint16).max
+    with atomic_path(path) as temporary:
+        tifffile.imwrite(
+            temporary, labels.astype(np.uint16 if fits else np.uint32), compression="zlib"
+        )
+
+
+def _refuse_mask(path: Path, labels: NDArray[Any]) -> None:
+    """Refuse a black-and-white mask of several pieces, which would be a single cell."""
+    largest = int(labels.max(initial=0))
+    if labels.dtype.kind not in "bu" or largest == 0 or not _is_mask_value(largest, labels.dtype):
+        return
+    if not ((labels == 0) | (labels == largest)).all():
+        return
+    from scipy import ndimage
+
+    n_pieces = ndimage.label(labels, np.ones((3, 3)))[1]
+    if n_pieces > 1:
+        raise LabelError(
+            f"{path}: a mask in black and white, whose {n_pieces} pieces all have the number "
+            f"{largest}; expected a number of its own for each cell (for instance by "
+            "scipy.ndimage.label), or 16 bits and the number 1 where they are one cell"
+        )
+
+
+def _is_mask_value(value: int, dtype: np.dtype[Any]) -> bool:
+    if dtype.kind == "b":
+        return True
+    return value == np.iinfo(dtype).max or (value == 1 and dtype.itemsize == 1)
