@@ -99,7 +99,7 @@ def test_a_fold_of_a_file_is_held_out(train, cellflow, competition, tmp_path):
     [
         ((), "yolo", "unknown model 'yolo'; known: mask-rcnn, cascade-mask-rcnn, unet"),
         (("--preset", "fast"), "mask-rcnn", "unknown preset 'fast'"),
-        (("--backbone", "vgg"), "mask-rcnn", "detector.backbone: expected one of resnet18"),
+        (("--backbone", "vgg"), "mask-rcnn", "--backbone: expected one of resnet18"),
         (("--set", "training.epochs=3"), "unet", "unknown setting training.epochs; known:"),
         (("--validation-share", "1.5"), "unet", "--validation-share: expected 0 to 1"),
         (("--fold", "1"), "unet", "--fold 1: of which file?"),
