@@ -38,8 +38,11 @@ def choose_precision(requested: Precision, device: torch.device) -> PrecisionCho
     """
     if requested != "auto":
         dtype = torch.bfloat16 if requested == "bfloat16" else torch.float32
-        could = requested == "float32" and has_native_bfloat16(device)
-        hint = f"; bfloat16 is native on this {device.type}" if could else ""
+        is_native, hint = has_native_bfloat16(device), ""
+        if requested == "float32" and is_native:
+            hint = f"; bfloat16 is native on this {device.type}"
+        if requested == "bfloat16" and not is_native and device.type == "cpu":
+            hint = "; float32 is quicker on this cpu, which lacks the instructions"
         return PrecisionChoice(dtype=dtype, reason=f"by the settings{hint}")
     if has_native_bfloat16(device):
         return PrecisionChoice(dtype=torch.bfloat16, reason=f"native on this {device.type}")

@@ -23,7 +23,9 @@ def test_a_cpu_has_bfloat16_where_it_is_quicker(monkeypatch, reported, expected)
     assert has_native_bfloat16(CPU) is expected
     chosen = choose_precision("auto", CPU)
     assert (chosen.dtype is torch.bfloat16) is expected
-    assert choose_precision("bfloat16", CPU).dtype is torch.bfloat16
+    asked = choose_precision("bfloat16", CPU)
+    assert asked.dtype is torch.bfloat16
+    assert ("float32 is quicker on this cpu" in str(asked)) is not expected
 
 
 def test_an_older_torch_reports_nothing(monkeypatch):
