@@ -24,7 +24,7 @@ from cellflow.config import ComparisonConfig
 from cellflow.errors import ConfigError, SubmissionError
 from cellflow.metrics.average_precision import Variant
 from cellflow.metrics.bootstrap import N_DRAWS
-from cellflow.metrics.few_groups import coverage_remark
+from cellflow.metrics.few_groups import coverage_remark, independence_remark
 from cellflow.metrics.found_cells import find_cells
 from cellflow.metrics.score import Score, score_images
 from cellflow.records import CellMasks
@@ -126,7 +126,8 @@ def compare_outputs(
     prepared = [prepare(output, truth, folds, settings) for output in outputs]
     for output, one in zip(outputs, prepared, strict=True):
         remarks += [*output.remarks, *one.remarks, *_count_limits(one, truth)]
-    remarks += coverage_remark(len(truth), [image.group for image in truth.values()])
+    groups = [image.group for image in truth.values()]
+    remarks += [*independence_remark(groups), *coverage_remark(len(groups), groups)]
     if settings.coco:
         prepared, remark = _with_coco(prepared, truth)
         remarks += remark

@@ -1,5 +1,7 @@
 """How far a 95 % interval can be trusted that rests on few independent groups of images."""
 
+from collections.abc import Sequence
+
 from cellflow.metrics.bootstrap import Labels
 
 SIMULATED_COVERAGE: dict[int, tuple[float, float]] = {
@@ -23,6 +25,16 @@ def n_groups(n_images: int, clusters: Labels = None) -> int:
     """Count the independent groups of images; one without a cluster is its own."""
     names = clusters if clusters is not None else [None] * n_images
     return len({name for name in names if name is not None}) + list(names).count(None)
+
+
+def independence_remark(groups: Sequence[str | None]) -> list[str]:
+    """Say that images are taken as independent where nothing is known that they share."""
+    if len(groups) < 2 or any(groups):
+        return []
+    return [
+        "plate and well of the images are unknown: each counts as independent, which frames and "
+        "neighbours of one field are not"
+    ]
 
 
 def coverage_remark(n_images: int, clusters: Labels = None) -> list[str]:

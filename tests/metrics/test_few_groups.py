@@ -2,7 +2,12 @@
 
 import pytest
 
-from cellflow.metrics.few_groups import SIMULATED_COVERAGE, coverage_remark, n_groups
+from cellflow.metrics.few_groups import (
+    SIMULATED_COVERAGE,
+    coverage_remark,
+    independence_remark,
+    n_groups,
+)
 
 
 def test_images_of_one_cluster_are_one_group_and_those_without_are_their_own():
@@ -29,3 +34,9 @@ def test_one_group_and_many_need_no_remark(n_images):
 def test_wells_count_not_images():
     (remark,) = coverage_remark(606, [f"w{k % 5}" for k in range(606)])
     assert remark.startswith("of 5 independent groups")
+
+
+def test_images_of_unknown_wells_are_said_to_be_taken_as_independent():
+    (remark,) = independence_remark([None, None])
+    assert remark.startswith("plate and well of the images are unknown: each counts as independent")
+    assert independence_remark(["w", None]) == independence_remark([None]) == []
