@@ -57,7 +57,8 @@ class TrainingConfig:
     """Crops drawn an epoch; None = one of every training image."""
     rescaling: Rescaling = "image"
     """image = each image to diam_mean by its own diameter (Cellpose); cell_type = by the diameter
-    of its cell type; dataset = all by one."""
+    of its cell type, where prediction sees all by one unless the types' diameters are put into
+    thresholds.json; dataset = all by one."""
     min_cells: int = 5
     """Images with fewer cells are left out of training, as Cellpose's min_train_masks does."""
     validation_share: float = 0.2

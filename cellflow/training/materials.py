@@ -145,6 +145,11 @@ class Materials:
             f"cell diameter {self.diameter:.1f} px, the median in the training images; "
             f"the network sees cells at {self.diam_mean:g} px, {each}"
         )
+        if config.training.rescaling == "cell_type":
+            lines.append(
+                "prediction sees the images of all types by the first; thresholds.json can give "
+                "each type its own"
+            )
         return lines
 
 
