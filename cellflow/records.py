@@ -6,7 +6,7 @@ Axes are always (channel, y, x) and vectors (dy, dx).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -383,6 +383,23 @@ class Interval:
         if math.isnan(self.low):
             return f"{self.estimate:.3f} (no interval)"
         return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    def signed(self) -> str:
+        """Write a difference, ``+0.056 [+0.032, +0.079]``, as `__str__` writes a score."""
+        if math.isnan(self.low):
+            return f"{self.estimate:+.3f} (no interval)"
+        return f"{self.estimate:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, float | None]) -> "Interval":
+        """Make one of what a JSON file keeps of it, where null stands for NaN.
+
+        Raises
+        ------
+        TypeError
+            A field is missing or unknown.
+        """
+        return cls(**{name: math.nan if x is None else x for name, x in values.items()})
 
 
 def _require_dtype(name: str, array: NDArray[Any], dtype: type[np.generic]) -> None:

@@ -149,6 +149,20 @@ def test_the_effect_of_a_refit_is_measured_on_a_fold_that_no_stage_saw(tmp_path,
     assert record["config"]["training"]["learning_rate"] == pytest.approx(0.001)
 
 
+def test_a_refit_measured_on_one_image_is_told_again_and_carried(tmp_path, train):
+    data, said = write_disc_folder(tmp_path / "data", 5), []
+    folds = tmp_path / "folds.json"
+    write_folds(folds, make_folds(open_dataset(data), 5, seed=0))
+    given = {"folds_file": folds, "fold": 1, "training": {"n_epochs": 1}, "said": said}
+    out = train(data, refit="all", **given)
+    told = said[-1]
+    assert "(no interval) on 1 image that no stage saw" in told
+    train(data, refit="all", **given)
+    assert said[-1] == told
+    train(data, "all", refit="all", estimates=[out], training={"n_epochs": 1}, said=said)
+    assert said[-1] == told
+
+
 def test_other_folders_beside_a_refit_show_nothing_of_the_fold(tmp_path, train):
     data = write_disc_folder(tmp_path / "data", 9)
     extra = write_disc_folder(tmp_path / "extra", 9)  # the same wells
