@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from cellflow.network.devices import send
 
 DIVISOR = 16
-"""The network halves its input three times; Cellpose pads to multiples of 16."""
+"""Cellpose pads to multiples of 16; the largest network that is allowed halves its input four times
+(`config.network.MOST_LEVELS`)."""
 
 TAPER_WIDTH, TAPER_EDGE, TAPER_SIDE = 7.5, 20, 224
 """Sigmoid taper: its width and distance from the edge in pixels, and the side that it is defined
