@@ -17,7 +17,7 @@ from cellflow.training.interruption import InterruptFlag
 from cellflow.training.loop import Report, Say
 from cellflow.training.materials import gather_materials
 from cellflow.training.ranks import Ranks, joined_ranks
-from cellflow.training.run_folder import RunFolder, existing_run_folder, new_run_folder
+from cellflow.training.run_folder import STAGES, RunFolder, existing_run_folder, new_run_folder
 from cellflow.training.session import Session
 from cellflow.training.split import Split
 from cellflow.wording import counted
@@ -224,6 +224,8 @@ def _occupied_folder(
                         "command goes on with it"
                     )
                 found.clear()
+                if overwrite and found.path / STAGES not in Path(start.weights.name).parents:
+                    found.remove_stages()  # they led to the run that is replaced
                 found.write_record(start.record())
             return found
 

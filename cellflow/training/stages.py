@@ -150,6 +150,8 @@ def train_in_stages(
         first = _pretraining(config, pretrain_dirs, _held_out(dataset, outer, later), say)
         stages = [*first, *later]
         folder = new_run_folder(None if out is None else Path(out), train_dir).path
+        if options.get("overwrite") and is_first_process():
+            RunFolder(path=folder).remove_stages(kept=[stage.name for stage in stages])
         for number, stage in enumerate(stages, 1):
             say(f"stage {number} of {len(stages)}: {stage.name or 'the last'}")
             left = None if stop_after is None else stop_after - (time.monotonic() - started)

@@ -86,6 +86,17 @@ def test_other_folders_before_show_nothing_of_what_is_held_out(tmp_path, train):
     assert any("left out, since they show what is held out: 1 (" in line for line in said)
 
 
+def test_overwrite_leaves_no_stage_of_the_run_that_it_replaces(tmp_path, train):
+    others = [write_disc_folder(tmp_path / f"other{k}", 3, seed=k) for k in (5, 6)]
+    data, given = write_disc_folder(tmp_path / "data", 5), {"training": {"n_epochs": 1}}
+    out = train(data, pretrain_dirs=others, **given)
+    assert [path.name for path in stages.earlier_stages(out)] == ["pretrain-1", "pretrain-2"]
+    train(data, pretrain_dirs=others[:1], overwrite=True, **given)
+    assert [path.name for path in stages.earlier_stages(out)] == ["pretrain-1"]
+    train(data, overwrite=True, **given)
+    assert stages.earlier_stages(out) == []
+
+
 def test_a_stop_between_two_stages_goes_on_with_the_second(tmp_path, train, monkeypatch):
     other = write_disc_folder(tmp_path / "other", 3, seed=5)
     data, tuned = write_disc_folder(tmp_path / "data", 4), []
