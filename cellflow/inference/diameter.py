@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 from cellflow.config import DiameterPolicy, InferenceConfig
 from cellflow.errors import ConfigError
 
+SMALLEST_DIAMETER = 5.0
+"""Pixels; Cellpose 3.1 does not enlarge images further than for cells of this size."""
 FEWEST_CELLS = 5
 """Cells of a first pass from which their median is believed."""
 LARGEST_CORRECTION = 2.0
@@ -81,13 +83,19 @@ def measured_diameter(
         Diameter at which they were looked for, pixels.
     policy : {"estimated", "refined"}
         Whether `start` was a guess, or is close to the truth.
+
+    Notes
+    -----
+    Below `SMALLEST_DIAMETER` only where `start` is: specks would have the image enlarged many times
+    over.
     """
-    if policy == "estimated":
-        return median_diameter(areas) or start
-    if np.count_nonzero(areas) < FEWEST_CELLS:
+    fewest = 1 if policy == "estimated" else FEWEST_CELLS
+    if np.count_nonzero(areas) < fewest:
         return start
-    limits = start / LARGEST_CORRECTION, start * LARGEST_CORRECTION
-    return float(np.clip(median_diameter(areas), *limits))
+    found, smallest = median_diameter(areas), min(start, SMALLEST_DIAMETER)
+    if policy == "refined":
+        found = float(np.clip(found, start / LARGEST_CORRECTION, start * LARGEST_CORRECTION))
+    return max(smallest, found)
 
 
 def median_diameter(areas: NDArray[np.integer[Any]]) -> float:
