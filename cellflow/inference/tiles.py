@@ -53,9 +53,9 @@ def plan_tiles(shape: tuple[int, int], tile_size: int, overlap: float) -> TileGr
     tile_size : int
         Side of a tile, pixels; an image that is smaller in an axis is one tile there.
     overlap : float
-        Smallest share of a tile that its neighbour covers too; at least 0.05 is taken.
+        Smallest share of a tile that its neighbour covers too.
     """
-    starts, sides, spread = [], [], 1 + 2 * _clamp(overlap)
+    starts, sides, spread = [], [], 1 + 2 * overlap
     for side in shape:
         count = 1 if side <= tile_size else int(np.ceil(spread * side / tile_size))
         sides.append(min(tile_size, side))
@@ -142,12 +142,8 @@ def longest_side(n_tiles: int, tile_size: int, overlap: float) -> int:
     >>> longest_side(1, 224, 0.1), longest_side(2, 224, 0.1)
     (208, 352)
     """
-    covered = tile_size if n_tiles == 1 else int(n_tiles * tile_size / (1 + 2 * _clamp(overlap)))
+    covered = tile_size if n_tiles == 1 else int(n_tiles * tile_size / (1 + 2 * overlap))
     return (covered - DIVISOR) // DIVISOR * DIVISOR
-
-
-def _clamp(overlap: float) -> float:
-    return min(0.5, max(0.05, overlap))
 
 
 def _spread(profile: NDArray[np.float64], starts: tuple[int, ...]) -> NDArray[np.float64]:
