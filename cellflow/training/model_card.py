@@ -97,9 +97,10 @@ def _cell_types(head: Mapping[str, Any]) -> str:
     kinds = ", ".join(f"{kind} ({n} images)" for kind, n in head["images"].items())
     shares = head["cross_validation"]
     return (
-        f"prediction tells {kinds} from the image; in cross-validation on training images "
-        f"{shares['right']:.0%} right, {shares['wrong']:.0%} wrong, {shares['abstained']:.0%} "
-        "left open, which get the default thresholds"
+        f"prediction tells {kinds} from the image; in cross-validation on the middle of training "
+        f"images {shares['right']:.0%} right, {shares['wrong']:.0%} wrong, "
+        f"{shares['abstained']:.0%} left open, which get the default thresholds; prediction looks "
+        "at whole images, for which these shares were not measured"
     )
 
 
