@@ -78,38 +78,27 @@ def measured_diameter(
     Parameters
     ----------
     areas : (N,) integer
-        Of the cells that were found, pixels.
+        Of the cells that were found, pixels; zeros (labels without pixels) are left out.
     start : float
         Diameter at which they were looked for, pixels.
     policy : {"estimated", "refined"}
         Whether `start` was a guess, or is close to the truth.
+
+    Returns
+    -------
+    float
+        The median over cells of the diameter of a disc with the cell's area; `start` where there
+        are too few cells.
 
     Notes
     -----
     Below `SMALLEST_DIAMETER` only where `start` is: specks would have the image enlarged many times
     over.
     """
-    fewest = 1 if policy == "estimated" else FEWEST_CELLS
-    if np.count_nonzero(areas) < fewest:
+    present = areas[areas > 0]
+    if len(present) < (1 if policy == "estimated" else FEWEST_CELLS):
         return start
-    found, smallest = median_diameter(areas), min(start, SMALLEST_DIAMETER)
+    found = float(np.median(np.sqrt(present)) * 2 / np.sqrt(np.pi))
     if policy == "refined":
         found = float(np.clip(found, start / LARGEST_CORRECTION, start * LARGEST_CORRECTION))
-    return max(smallest, found)
-
-
-def median_diameter(areas: NDArray[np.integer[Any]]) -> float:
-    """Give the median over cells of the diameter of a disc with the cell's area.
-
-    Parameters
-    ----------
-    areas : (N,) integer
-        Pixels; zeros (labels without pixels) are left out.
-
-    Returns
-    -------
-    float
-        Pixels; 0 without cells. Equal to ``2 / sqrt(pi) · median(sqrt(area))``.
-    """
-    present = areas[areas > 0]
-    return float(np.median(np.sqrt(present)) * 2 / np.sqrt(np.pi)) if len(present) else 0.0
+    return max(found, min(start, SMALLEST_DIAMETER))
