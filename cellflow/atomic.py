@@ -1,7 +1,9 @@
 """Files that are either whole or absent."""
 
 import os
+import stat
 import tempfile
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,15 +94,17 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f"{PARTIAL}{target.stem[:40]}-", suffix=target.suffix, dir=target.parent
-        )
+        name = f"{PARTIAL}{target.stem[:40]}-{uuid.uuid4().hex[:12]}{target.suffix}"
+        # Made here, not by mkstemp, so that the system applies the umask: to read that means to
+        # set it, under other threads' feet.
+        handle = os.open(target.parent / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        temporary = target.parent / name
+        mode = stat.S_IMODE(os.fstat(handle).st_mode)
         os.close(handle)
-        temporary = Path(name)
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(mode)  # the block may have put another file there
         temporary.replace(target)
     except OSError as error:
         raise DataError(f"cannot write {target}: {error.strerror or error}") from error
@@ -134,10 +138,3 @@ def remove_partial(folder: Path) -> None:
     """
     for path in folder.glob(f"{PARTIAL}*"):
         path.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    # The mask can only be read by setting it.
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

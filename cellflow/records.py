@@ -6,7 +6,7 @@ Axes are always (channel, y, x) and vectors (dy, dx).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -222,8 +222,9 @@ class FlowField:
         Pixels per step (dy, dx): network output already divided by the flow scale.
     cellprob : (H, W) float32
         Logit of "this pixel belongs to a cell".
-    style : (256,) float32
-        Global style vector, unit length; of several models that of the first.
+    style : (S,) float32
+        Global style vector, unit length; of several models that of the first. S is the last of the
+        network's ``channels_per_level``, 256 for Cellpose's.
     spread : (H, W) float32, or None
         How far views and models disagree: root mean square distance of their flows from the mean,
         pixels per step. 0 = all the same; 1 = unit vectors in all directions. None when there was
@@ -360,6 +361,23 @@ class Interval:
         if math.isnan(self.low):
             return f"{self.estimate:.3f} (no interval)"
         return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    def signed(self) -> str:
+        """Write a difference, ``+0.056 [+0.032, +0.079]``, as `__str__` writes a score."""
+        if math.isnan(self.low):
+            return f"{self.estimate:+.3f} (no interval)"
+        return f"{self.estimate:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, float | None]) -> "Interval":
+        """Make one of what a JSON file keeps of it, where null stands for NaN.
+
+        Raises
+        ------
+        TypeError
+            A field is missing or unknown.
+        """
+        return cls(**{name: math.nan if x is None else x for name, x in values.items()})
 
 
 def _require_dtype(name: str, array: NDArray[Any], dtype: type[np.generic]) -> None:

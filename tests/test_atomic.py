@@ -73,6 +73,23 @@ def test_written_files_follow_the_umask(tmp_path):
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
 
 
+def test_writing_leaves_the_umask_to_other_threads(tmp_path, monkeypatch):
+    def refuse(mask):
+        raise AssertionError("for a moment other threads would write files for everyone")
+
+    monkeypatch.setattr(os, "umask", refuse)
+    write_text(tmp_path / "a.txt", "")
+    assert (tmp_path / "a.txt").is_file()
+
+
+def test_a_file_that_the_block_puts_there_follows_the_umask_too(tmp_path):
+    with atomic_path(tmp_path / "a.txt") as path:
+        path.unlink()
+        path.touch(mode=0o600)
+    (tmp_path / "b.txt").touch()
+    assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "b.txt").stat().st_mode
+
+
 def test_an_output_that_is_read_or_written_already_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     source, other = tmp_path / "a.csv", tmp_path / "b.csv"

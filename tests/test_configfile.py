@@ -46,6 +46,8 @@ def test_later_sources_win(tmp_path):
         ("training.max_minutes=-1", r"training\.max_minutes: expected > 0, found -1"),
         ("training.step_every=0", r"training\.step_every: expected > 0, found 0"),
         ("training.step_gamma=1.5", r"training\.step_gamma: expected above 0, at most 1"),
+        ("network.channels_per_level=[2,2,2,2,2,2]", "expected 2 to 5 positive sizes"),
+        ("inference.tile_overlap=0", r"tile_overlap: expected 0\.05 to 0\.5, found 0"),
         ("data.channels=[1]", "expected two numbers"),
         ("data.flatten=3", r"data\.flatten: expected"),
         ("seed=3", r"expected SECTION\.KEY=VALUE"),

@@ -26,11 +26,12 @@ from cellflow.baselines.settings import BaselineConfig
 from cellflow.configfile import config_from_dict, config_to_dict
 from cellflow.errors import ConfigError, ModelError
 from cellflow.jsontext import read_object
+from cellflow.training.run_folder import BASELINE
 
 FORMAT = 1
 """Of `baseline.json`; a reader refuses a newer one."""
 
-BASELINE, CARD = "baseline.json", "README.md"
+CARD = "README.md"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellflow.baselines.learner import FoundCells
-from cellflow.baselines.settings import CellSettings
+from cellflow.baselines.settings import CellChoice
 from cellflow.errors import ConfigError
 from cellflow.inference.overlap_rules import resolve_overlap
 from cellflow.records import Detections, Prediction
@@ -16,7 +16,7 @@ ANY_KIND = "cell"
 
 
 def choose_cells(
-    found: FoundCells, name: str, classes: Sequence[str], settings: CellSettings
+    found: FoundCells, name: str, classes: Sequence[str], settings: CellChoice
 ) -> Prediction:
     """Apply score thresholds, then the overlap rule, then least areas, each by class.
 
@@ -27,7 +27,7 @@ def choose_cells(
         Of the image.
     classes : sequence of str
         What the numbers of the kinds stand for.
-    settings : CellSettings
+    settings : CellChoice
 
     Returns
     -------
@@ -56,12 +56,12 @@ def choose_cells(
     )
 
 
-def require_known_classes(settings: CellSettings, model: str, classes: Sequence[str]) -> None:
+def require_known_classes(settings: CellChoice, model: str, classes: Sequence[str]) -> None:
     """Refuse limits by class that would never apply.
 
     Parameters
     ----------
-    settings : CellSettings
+    settings : CellChoice
     model : str
         One of `MODELS`; the U-Net tells no classes.
     classes : sequence of str

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cellflow.errors import DataError
+from cellflow.errors import DataError, ImageError
 from cellflow.metrics.average_precision import average_precision
 from cellflow.records import Sample
 
@@ -82,6 +82,11 @@ def segment_classical(image: NDArray[Any], config: ClassicalConfig) -> NDArray[n
     -------
     (H, W) int32
         0 background, cells 1…N without gaps. A flat image has none.
+
+    Raises
+    ------
+    ImageError
+        The image holds NaN or infinity.
     """
     foreground = _foreground(image, config)
     distance = ndimage.distance_transform_edt(foreground) - config.halo
@@ -120,6 +125,8 @@ def tune_classical(
     ------
     DataError
         No image is annotated.
+    ImageError
+        As `segment_classical`.
 
     Notes
     -----
@@ -147,6 +154,8 @@ def tune_classical(
 
 def _foreground(image: NDArray[Any], config: ClassicalConfig) -> NDArray[np.bool_]:
     grey = (image if image.ndim == 2 else image.mean(axis=0)).astype(np.float32)
+    if not np.isfinite(grey).all():
+        raise ImageError("the image holds NaN or infinity; expected finite grey levels")
     # Shading varies slowly; what is left is cells, halos and noise around 0.
     flat = grey - ndimage.uniform_filter(grey, BACKGROUND_SIDE)
     spread = float(np.median(np.abs(flat - np.median(flat)))) * 1.4826

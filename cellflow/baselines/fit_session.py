@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from cellflow.baselines.baseline_folder import (
-    BASELINE,
     is_baseline_folder,
     load_weights_file,
     save_weights_file,
@@ -337,7 +336,6 @@ def clear_run(folder: RunFolder) -> None:
         A file cannot be removed.
     """
     if folder.is_begun:
-        (folder.path / BASELINE).unlink(missing_ok=True)
         folder.clear()
         folder.write_record({RUN_KEY: None})
 

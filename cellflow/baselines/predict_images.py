@@ -73,10 +73,10 @@ def _do(baseline: Baseline, path: Path, store: Store, overlays: Path | None) -> 
         prediction = baseline.predict(picture, path.stem)
     except ImageError as error:
         return str(error) if str(path) in str(error) else f"{path}: {error}"
-    store.keep(path, prediction)
     if overlays is not None:
         target = overlays / f"{path.stem}.png"
         save_overlay(target, picture, predicted=prediction.labels, title=path.stem)
+    store.keep(path, prediction)  # last, since what is kept is not done again
     return None
 
 

@@ -7,7 +7,7 @@ Detectron2's defaults, on which it was built; ``docs/decisions/0801-baselines.md
 from cellflow.baselines.settings import (
     MODELS,
     BaselineConfig,
-    CellSettings,
+    CellChoice,
     DetectorSettings,
     FitSettings,
     ImageSettings,
@@ -71,7 +71,7 @@ _UNET = BaselineConfig(
         weight_decay=1e-5,
         warmup=200,
     ),
-    cells=CellSettings(score_threshold=0.0),
+    cells=CellChoice(score_threshold=0.0),
 )
 
 

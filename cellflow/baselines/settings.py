@@ -17,7 +17,8 @@ from cellflow.config import (
     Precision,
     TrainingConfig,
 )
-from cellflow.errors import ConfigError
+from cellflow.config.checks import require, require_choice, require_finite
+from cellflow.config.network import MOST_LEVELS
 
 ModelName = Literal["mask-rcnn", "cascade-mask-rcnn", "unet"]
 Backbone = Literal["resnet18", "resnet50", "resnet101"]
@@ -28,16 +29,6 @@ StepSchedule = Literal["constant", "step", "cosine"]
 MODELS: tuple[str, ...] = get_args(ModelName)
 RANDOM = "random"
 """Initial weights that are none."""
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
-
-
-def _require_choice(name: str, value: str, choices: object) -> None:
-    allowed = get_args(choices)
-    _require(value in allowed, f"{name}: expected one of {', '.join(allowed)}, found {value!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +46,10 @@ class ImageSettings:
     """Network pixels per image pixel: cells of 17 px are near the smallest anchors."""
 
     def __post_init__(self) -> None:
-        _require_choice("image.grey", self.grey, Grey)
-        _require(self.std > 0, f"image.std: expected > 0, found {self.std}")
-        _require(0.25 <= self.scale <= 8, f"image.scale: expected 0.25 to 8, found {self.scale}")
+        require_finite("image", self)
+        require_choice("image.grey", self.grey, Grey)
+        require(self.std > 0, f"image.std: expected > 0, found {self.std}")
+        require(0.25 <= self.scale <= 8, f"image.scale: expected 0.25 to 8, found {self.scale}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,33 +96,34 @@ class DetectorSettings:
     least. The densest image of the competition has 790."""
 
     def __post_init__(self) -> None:
-        _require_choice("detector.backbone", self.backbone, Backbone)
-        _require_choice("detector.norm", self.norm, Norm)
-        _require(
+        require_finite("detector", self)
+        require_choice("detector.backbone", self.backbone, Backbone)
+        require_choice("detector.norm", self.norm, Norm)
+        require(
             0 <= self.trainable_layers <= 5,
             f"detector.trainable_layers: expected 0 to 5, found {self.trainable_layers}",
         )
-        _require(
+        require(
             len(self.anchor_sizes) == 5 and min(self.anchor_sizes) > 0,
             f"detector.anchor_sizes: expected 5 sizes, found {self.anchor_sizes}",
         )
-        _require(
+        require(
             len(self.anchor_ratios) > 0 and min(self.anchor_ratios) > 0,
             f"detector.anchor_ratios: expected one or more above 0, found {self.anchor_ratios}",
         )
-        _require(
+        require(
             0 <= self.rpn_background <= self.rpn_foreground <= 1,
             "detector: expected 0 <= rpn_background <= rpn_foreground <= 1, "
             f"found {self.rpn_background} and {self.rpn_foreground}",
         )
         for name in ("rpn_nms", "box_nms", "box_score"):
             value = getattr(self, name)
-            _require(0 <= value <= 1, f"detector.{name}: expected 0 to 1, found {value}")
+            require(0 <= value <= 1, f"detector.{name}: expected 0 to 1, found {value}")
         whole = ("pyramid_channels", "box_features", "rpn_samples", "rpn_before_train")
         for name in (*whole, "rpn_before_test", "rpn_after_train", "rpn_after_test", "rois"):
             value = getattr(self, name)
-            _require(value > 0, f"detector.{name}: expected > 0, found {value}")
-        _require(
+            require(value > 0, f"detector.{name}: expected > 0, found {value}")
+        require(
             self.detections is None or self.detections > 0,
             f"detector.detections: expected > 0, found {self.detections}",
         )
@@ -154,17 +147,18 @@ class UNetSettings:
     """Probability of inside from which on a pixel is part of a marker."""
 
     def __post_init__(self) -> None:
-        _require(
-            len(self.channels_per_level) >= 2 and min(self.channels_per_level) > 0,
-            "unet.channels_per_level: expected 2 or more positive sizes, "
+        require_finite("unet", self)
+        require(
+            2 <= len(self.channels_per_level) <= MOST_LEVELS and min(self.channels_per_level) > 0,
+            f"unet.channels_per_level: expected 2 to {MOST_LEVELS} positive sizes, "
             f"found {self.channels_per_level}",
         )
-        _require_choice("unet.flatten", self.flatten, FlattenPolicy)
-        _require(self.boundary_width > 0, "unet.boundary_width: expected > 0 px")
-        _require(self.boundary_weight > 0, "unet.boundary_weight: expected > 0")
+        require_choice("unet.flatten", self.flatten, FlattenPolicy)
+        require(self.boundary_width > 0, "unet.boundary_width: expected > 0 px")
+        require(self.boundary_weight > 0, "unet.boundary_weight: expected > 0")
         for name in ("foreground_threshold", "marker_threshold"):
             value = getattr(self, name)
-            _require(0 < value < 1, f"unet.{name}: expected between 0 and 1, found {value}")
+            require(0 < value < 1, f"unet.{name}: expected between 0 and 1, found {value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,30 +200,31 @@ class FitSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_finite("training", self)
         positive = ("iterations", "batch_size", "learning_rate", "validate_every", "step_every")
         for name in (*positive, "pretrain_iterations"):
             value = getattr(self, name)
-            _require(value > 0, f"training.{name}: expected > 0, found {value}")
+            require(value > 0, f"training.{name}: expected > 0, found {value}")
         for name in ("warmup", "cache_megabytes", "weight_decay", "step_start"):
             value = getattr(self, name)
-            _require(value >= 0, f"training.{name}: expected >= 0, found {value}")
+            require(value >= 0, f"training.{name}: expected >= 0, found {value}")
         for name in ("crop_height", "crop_width"):
             value = getattr(self, name)
-            _require(
+            require(
                 value >= 32 and value % 32 == 0,
                 f"training.{name}: expected a multiple of 32, found {value}",
             )
-        _require(0 <= self.momentum < 1, "training.momentum: expected 0 to 1")
-        _require(0 < self.step_gamma <= 1, "training.step_gamma: expected above 0, at most 1")
-        _require(
+        require(0 <= self.momentum < 1, "training.momentum: expected 0 to 1")
+        require(0 < self.step_gamma <= 1, "training.step_gamma: expected above 0, at most 1")
+        require(
             self.gradient_clip is None or self.gradient_clip > 0,
             "training.gradient_clip: expected > 0",
         )
-        _require(0 <= self.seed < 2**63, f"training.seed: expected 0 or more, found {self.seed}")
-        _require_choice("training.optimizer", self.optimizer, Optimizer)
-        _require_choice("training.schedule", self.schedule, StepSchedule)
-        _require_choice("training.precision", self.precision, Precision)
-        _require_choice("training.keep", self.keep, Keep)
+        require(0 <= self.seed < 2**63, f"training.seed: expected 0 or more, found {self.seed}")
+        require_choice("training.optimizer", self.optimizer, Optimizer)
+        require_choice("training.schedule", self.schedule, StepSchedule)
+        require_choice("training.precision", self.precision, Precision)
+        require_choice("training.keep", self.keep, Keep)
 
     def as_training_config(self) -> TrainingConfig:
         """Give what `make_optimizer` and `learning_rates` of cellflow's training read.
@@ -253,7 +248,7 @@ class FitSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CellSettings:
+class CellChoice:
     """Which of the cells that were found count."""
 
     score_threshold: float = 0.5
@@ -270,15 +265,16 @@ class CellSettings:
     """Probability from which on a pixel of a box belongs to the cell; of the detectors."""
 
     def __post_init__(self) -> None:
-        _require_choice("cells.overlap_rule", self.overlap_rule, OverlapRule)
+        require_finite("cells", self)
+        require_choice("cells.overlap_rule", self.overlap_rule, OverlapRule)
         for where, score in {
             "score_threshold": self.score_threshold,
             **self.score_thresholds,
         }.items():
-            _require(0 <= score <= 1, f"cells, score of {where}: expected 0 to 1, found {score}")
+            require(0 <= score <= 1, f"cells, score of {where}: expected 0 to 1, found {score}")
         for where, area in {"min_area": self.min_area, **self.min_areas}.items():
-            _require(area >= 0, f"cells, area of {where}: expected >= 0 px, found {area}")
-        _require(0 < self.mask_threshold < 1, "cells.mask_threshold: expected between 0 and 1")
+            require(area >= 0, f"cells, area of {where}: expected >= 0 px, found {area}")
+        require(0 < self.mask_threshold < 1, "cells.mask_threshold: expected between 0 and 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,4 +286,4 @@ class BaselineConfig:
     unet: UNetSettings = field(default_factory=UNetSettings)
     training: FitSettings = field(default_factory=FitSettings)
     augment: AugmentConfig = field(default_factory=lambda: AugmentConfig(level="report"))
-    cells: CellSettings = field(default_factory=CellSettings)
+    cells: CellChoice = field(default_factory=CellChoice)

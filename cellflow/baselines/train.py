@@ -36,7 +36,7 @@ PRETRAIN = "pretrain"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class Fitting:
     """One of the trainings that make a model."""
 
     data: FitData
@@ -151,12 +151,12 @@ def train_baseline(
         build_learner(model, config, len(own.classes))  # what is missing is told before all work
         if others:
             _make_way(run, overwrite, say)
-        stages = [Stage(data=own, config=config, folder=run)]
+        stages = [Fitting(data=own, config=config, folder=run)]
         for data in others:
             fitted = replace(config.training, iterations=config.training.pretrain_iterations)
             before = replace(config, training=fitted)
             stage_folder = RunFolder(path=run.path / STAGES / PRETRAIN)
-            stages.insert(0, Stage(data=data, config=before, folder=stage_folder))
+            stages.insert(0, Fitting(data=data, config=before, folder=stage_folder))
         for stage in stages:
             FitSession(
                 model=model,

@@ -27,20 +27,6 @@ def bounds(interval: Interval, *, with_sign: bool = False) -> str:
     return f"{interval.low:{sign}.3f} to {interval.high:{sign}.3f}"
 
 
-def signed(interval: Interval) -> str:
-    """Write ``+0.056 [+0.032, +0.079]``."""
-    if np.isnan(interval.low):
-        return f"{interval.estimate:+.3f} (no interval)"
-    return f"{interval.estimate:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
-
-
-def estimate(interval: Interval) -> str:
-    """Write ``0.386 [0.353, 0.421]``."""
-    if np.isnan(interval.low):
-        return f"{interval.estimate:.3f} (no interval)"
-    return f"{interval.estimate:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-
-
 def p_value(p: float) -> str:
     """Write ``0.136``, or that it is below a thousandth."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow.comparison.formatting import bounds, p_value, signed, wrapped
+from cellflow.comparison.formatting import bounds, p_value, wrapped
 from cellflow.comparison.power import N_FLIPS, SIGNIFICANCE
 from cellflow.metrics.score import EMPTY_CASES
 from cellflow.records import Interval
@@ -41,7 +41,7 @@ def answer(comparison: "Comparison") -> str:
             f"Nothing follows from {n_images} {plural}: {best} {means} of {second}, without an "
             "interval."
         )
-    difference = signed(_times(sign, pair.difference))
+    difference = _times(sign, pair.difference).signed()
     evidence = f"difference {difference}, p {p_value(pair.p_corrected)}, {n_images} {plural}"
     if pair.is_beyond_chance:
         return f"{best} is better than {second}: {means}; {evidence}."
@@ -159,7 +159,7 @@ def _differences(comparison: "Comparison") -> list[str]:
         lines.append(
             f"{letters[0]} - {letters[1]}      {pair.difference.estimate:+.3f}   "
             f"{bounds(pair.difference, with_sign=True):<16}  {p_value(pair.p_corrected):>7}   "
-            f"{better:>12}   {signed(low)}"
+            f"{better:>12}   {low.signed()}"
         )
     flips = "all" if comparison.pairs[0].p_is_exact else f"{N_FLIPS:,} random"
     n_pairs = len(comparison.pairs)
@@ -186,7 +186,7 @@ def _breakdown(comparison: "Comparison", breakdown: "Breakdown") -> list[str]:
 
 def _slice(one: "Slice", row: int) -> str:
     scores = "".join(f"{score.estimate:7.3f}" for score in one.scores)
-    return f"{one.n_images:6d}  {one.n_truths:6d}{scores}   {signed(one.differences[row])}"
+    return f"{one.n_images:6d}  {one.n_truths:6d}{scores}   {one.differences[row].signed()}"
 
 
 def _found(comparison: "Comparison") -> list[str]:

@@ -27,7 +27,8 @@ class InferenceConfig:
     tile_size: int = 224
     """Side of the squares fed to the network, pixels; a multiple of 16; Cellpose's own."""
     tile_overlap: float = 0.1
-    """Smallest share of a tile that its neighbour covers too; Cellpose's own."""
+    """Smallest share of a tile that its neighbour covers too, 0.05 to 0.5; Cellpose's own, and its
+    limits."""
     batch_size: int | None = None
     """Tiles per forward pass; bounds the memory. None = 16 on CUDA, 8 on MPS; on a CPU 4, or one
     for each thread where there are more."""
@@ -52,8 +53,8 @@ class InferenceConfig:
             f"inference.tile_size: expected a multiple of 16, 32 or more, found {self.tile_size}",
         )
         require(
-            0 <= self.tile_overlap < 0.5,
-            f"inference.tile_overlap: expected 0 to 0.5, found {self.tile_overlap}",
+            0.05 <= self.tile_overlap <= 0.5,
+            f"inference.tile_overlap: expected 0.05 to 0.5, found {self.tile_overlap}",
         )
         require(
             self.batch_size is None or self.batch_size > 0,

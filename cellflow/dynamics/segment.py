@@ -122,6 +122,6 @@ def cell_scores(
 
     See Also
     --------
-    cellflow.network.confidence : The same calibrated to a probability.
+    cellflow.inference.confidence : The same calibrated to a probability.
     """
     return cell_features(labels, flows, cellprob).scores.astype(np.float32)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 CELLS = {"dynamics.score_threshold": "score_threshold", "dynamics.min_size": "min_area"}
-"""What `Variant.predict` may change, and its name in `CellSettings`."""
+"""What `Variant.predict` may change, and its name in `CellChoice`."""
 
 
 class BaselineFamily:

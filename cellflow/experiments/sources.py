@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cellflow.baselines.baseline_folder import BASELINE
 from cellflow.data.dataset import Dataset
 from cellflow.data.entrance import open_dataset
 from cellflow.data.folds import hash_images
@@ -17,6 +16,7 @@ from cellflow.experiments.plan import FOLDER_OPTIONS
 from cellflow.hashing import hash_file
 from cellflow.jsontext import read_object
 from cellflow.network.model_folder import CONFIG, WEIGHTS, learnt_images
+from cellflow.training.run_folder import BASELINE
 from cellflow.training.survey import fingerprint_unseen
 from cellflow.wording import counted
 

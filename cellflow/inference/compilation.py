@@ -30,7 +30,7 @@ from cellflow.network.precision import autocast
 from cellflow.network.upsampling import delay_upsampling
 
 Forward = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-"""(T, 2, h, w) on the device to the (T, 3, h, w) output and the (T, 256) styles, both float32."""
+"""(T, 2, h, w) on the device to the (T, 3, h, w) output and the (T, S) styles, both float32."""
 
 LARGEST_ERROR = {torch.float32: 1e-3, torch.bfloat16: 0.05}
 """Norm of the difference to the plain network over its norm. Fused layers round less often."""

@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 from cellflow.config import DiameterPolicy, InferenceConfig
 from cellflow.errors import ConfigError
 
+SMALLEST_DIAMETER = 5.0
+"""Pixels; Cellpose 3.1 does not enlarge images further than for cells of this size."""
 FEWEST_CELLS = 5
 """Cells of a first pass from which their median is believed."""
 LARGEST_CORRECTION = 2.0
@@ -76,32 +78,27 @@ def measured_diameter(
     Parameters
     ----------
     areas : (N,) integer
-        Of the cells that were found, pixels.
+        Of the cells that were found, pixels; zeros (labels without pixels) are left out.
     start : float
         Diameter at which they were looked for, pixels.
     policy : {"estimated", "refined"}
         Whether `start` was a guess, or is close to the truth.
-    """
-    if policy == "estimated":
-        return median_diameter(areas) or start
-    if np.count_nonzero(areas) < FEWEST_CELLS:
-        return start
-    limits = start / LARGEST_CORRECTION, start * LARGEST_CORRECTION
-    return float(np.clip(median_diameter(areas), *limits))
-
-
-def median_diameter(areas: NDArray[np.integer[Any]]) -> float:
-    """Give the median over cells of the diameter of a disc with the cell's area.
-
-    Parameters
-    ----------
-    areas : (N,) integer
-        Pixels; zeros (labels without pixels) are left out.
 
     Returns
     -------
     float
-        Pixels; 0 without cells. Equal to ``2 / sqrt(pi) · median(sqrt(area))``.
+        The median over cells of the diameter of a disc with the cell's area; `start` where there
+        are too few cells.
+
+    Notes
+    -----
+    Below `SMALLEST_DIAMETER` only where `start` is: specks would have the image enlarged many times
+    over.
     """
     present = areas[areas > 0]
-    return float(np.median(np.sqrt(present)) * 2 / np.sqrt(np.pi)) if len(present) else 0.0
+    if len(present) < (1 if policy == "estimated" else FEWEST_CELLS):
+        return start
+    found = float(np.median(np.sqrt(present)) * 2 / np.sqrt(np.pi))
+    if policy == "refined":
+        found = float(np.clip(found, start / LARGEST_CORRECTION, start * LARGEST_CORRECTION))
+    return max(found, min(start, SMALLEST_DIAMETER))

@@ -66,7 +66,7 @@ class PendingField:
     mean : (3, H, W) float32
     spread : (H, W) float32, or None
         As `FieldMean.result` gives them.
-    style : (256,) float32
+    style : (S,) float32
 
     Notes
     -----

@@ -77,10 +77,10 @@ class ImageJob:
                 prediction = pending.result()
         except ImageError as error:
             return str(error)
-        self.store.keep(path, prediction)
         if self.overlays is not None:
             target = self.overlays / f"{path.stem}.png"
             save_overlay(target, picture, predicted=prediction.labels, title=path.stem)
+        self.store.keep(path, prediction)  # last, since what is kept is not done again
         return None
 
     @contextmanager

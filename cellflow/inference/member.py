@@ -81,7 +81,7 @@ class Member:
         (3, H, W) float32
             On the device, at the image's own resolution and in its own orientation: flows times
             `FLOW_SCALE`, and the logit.
-        (256,) float32
+        (S,) float32
             Style, on the device.
         """
         height, width = prepared.shape[-2:]

@@ -183,7 +183,7 @@ class Model:
         return self.start_field(image, diameter).result()
 
     def style_of(self, image: NDArray[Any]) -> NDArray[np.float32]:
-        """Give the first network's (256,) style vector of the middle of an image, at unit length.
+        """Give the first network's (S,) style vector of the middle of an image, at unit length.
 
         Parameters
         ----------

@@ -85,7 +85,7 @@ def resolve_overlap(detections: Detections, rule: OverlapRule = "higher_score") 
     others = overlap.truth != overlap.predicted
     order = np.argsort(-scores, kind="stable")
     if rule == "mask_nms":
-        same = others & (2 * overlap.intersection > overlap.union)
+        same = others & (overlap.intersection > NMS_IOU * overlap.union)
         order = _without_duplicates(order, overlap.truth[same], overlap.predicted[same])
     least_free = LEAST_FREE if rule == "score_order" else 0.0
     height, width = masks.shape

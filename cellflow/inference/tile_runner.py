@@ -144,7 +144,7 @@ class TileRunner:
         -------
         (3, H, W) float32
             On the device: flows dy, dx times `FLOW_SCALE`, and the logit.
-        (256,) float32
+        (S,) float32
             On the device: the mean style of the tiles, at unit length.
 
         Raises

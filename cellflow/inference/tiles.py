@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from cellflow.network.devices import send
 
 DIVISOR = 16
-"""The network halves its input three times; Cellpose pads to multiples of 16."""
+"""Cellpose pads to multiples of 16; the largest network that is allowed halves its input four times
+(`config.network.MOST_LEVELS`)."""
 
 TAPER_WIDTH, TAPER_EDGE, TAPER_SIDE = 7.5, 20, 224
 """Sigmoid taper: its width and distance from the edge in pixels, and the side that it is defined
@@ -52,9 +53,9 @@ def plan_tiles(shape: tuple[int, int], tile_size: int, overlap: float) -> TileGr
     tile_size : int
         Side of a tile, pixels; an image that is smaller in an axis is one tile there.
     overlap : float
-        Smallest share of a tile that its neighbour covers too; at least 0.05 is taken.
+        Smallest share of a tile that its neighbour covers too.
     """
-    starts, sides, spread = [], [], 1 + 2 * _clamp(overlap)
+    starts, sides, spread = [], [], 1 + 2 * overlap
     for side in shape:
         count = 1 if side <= tile_size else int(np.ceil(spread * side / tile_size))
         sides.append(min(tile_size, side))
@@ -141,12 +142,8 @@ def longest_side(n_tiles: int, tile_size: int, overlap: float) -> int:
     >>> longest_side(1, 224, 0.1), longest_side(2, 224, 0.1)
     (208, 352)
     """
-    covered = tile_size if n_tiles == 1 else int(n_tiles * tile_size / (1 + 2 * _clamp(overlap)))
+    covered = tile_size if n_tiles == 1 else int(n_tiles * tile_size / (1 + 2 * overlap))
     return (covered - DIVISOR) // DIVISOR * DIVISOR
-
-
-def _clamp(overlap: float) -> float:
-    return min(0.5, max(0.05, overlap))
 
 
 def _spread(profile: NDArray[np.float64], starts: tuple[int, ...]) -> NDArray[np.float64]:

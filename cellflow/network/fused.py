@@ -79,7 +79,7 @@ class FusedNetwork:
         self._output = _layer(convolution.weight, convolution.bias, dtype)
 
     def __call__(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Give the (N, 3, H, W) outputs and the (N, 256) styles of (N, 2, H, W), all float32."""
+        """Give the (N, 3, H, W) outputs and the (N, S) styles of (N, 2, H, W), all float32."""
         outputs, styles = zip(*side_by_side(self._forward, torch.split(batch, 1)), strict=True)
         return torch.cat(outputs), torch.cat(styles)
 

@@ -12,7 +12,6 @@
 A setting that is absent has its default; format 1, without a number, had the first three only.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -197,10 +196,7 @@ def _provenance(path: Path, values: Any) -> Provenance | None:
     if values is None:
         return None
     try:
-        scores = {
-            name: Interval(**{key: math.nan if x is None else x for key, x in one.items()})
-            for name, one in values["scores"].items()
-        }
+        scores = {name: Interval.from_dict(one) for name, one in values["scores"].items()}
         return Provenance(**{**values, "scores": scores})
     except (TypeError, KeyError, AttributeError) as error:
         raise ModelError(f"{path}: provenance is broken: {error}") from error

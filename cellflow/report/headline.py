@@ -2,6 +2,7 @@
 
 import math
 
+from cellflow.comparison.formatting import p_value
 from cellflow.comparison.result import Comparison, PairedDifference
 from cellflow.metrics.score import Score
 from cellflow.records import Interval
@@ -75,11 +76,6 @@ def leading_pair(comparison: Comparison) -> PairedDifference:
     """Give the pair of the best and the second-best model."""
     leaders = set(comparison.ranking.order[:2])
     return next(pair for pair in comparison.pairs if {pair.first, pair.second} == leaders)
-
-
-def p_value(p: float) -> str:
-    """Write a probability; small ones as a bound."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _others(rest: int) -> str:

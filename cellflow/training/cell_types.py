@@ -56,6 +56,11 @@ def learn_cell_types(
     ------
     DataError
         An image cannot be read.
+
+    Notes
+    -----
+    Fitted and cross-validated on the style of the middle of each image, for the time it takes; a
+    prediction classifies the style of the whole image, over all its views.
     """
     styles = []
     for entry in entries:

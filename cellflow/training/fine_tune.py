@@ -256,6 +256,8 @@ def _occupied_folder(
                     )
                 record = start.record()
                 found.clear()
+                if overwrite and found.path / STAGES not in Path(start.weights.name).parents:
+                    found.remove_stages()  # they led to the run that is replaced
                 found.write_record(record)
             return found
 

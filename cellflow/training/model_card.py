@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from cellflow.config import Config, DynamicsConfig, Rescaling
 from cellflow.metrics.score import EMPTY_CASES, Score
 from cellflow.wording import counted
 
@@ -21,14 +23,24 @@ UNSELECTED = (
     "nor a threshold."
 )
 
+RESIZED_BY: Mapping[Rescaling, str] = {
+    "image": "each image by the diameter of its own cells",
+    "cell_type": "images by the diameter of their cell type",
+    "dataset": "all images by it as well",
+}
 
-def write_card(record: Mapping[str, Any], diameter: float, score: Score | None) -> str:
+
+def write_card(
+    record: Mapping[str, Any], config: Config, diameter: float, score: Score | None
+) -> str:
     """Give the model card as Markdown.
 
     Parameters
     ----------
     record : mapping
         What ``config.json`` keeps beside the settings; see `fine_tune`.
+    config : Config
+        Of the run.
     diameter : float
         Of the training cells, pixels.
     score : Score or None
@@ -39,9 +51,9 @@ def write_card(record: Mapping[str, Any], diameter: float, score: Score | None) 
             [
                 "# A cellflow model",
                 "A Cellpose 3 flow-field network (U-Net) that finds cells in microscopy images.",
-                _training(record, diameter),
-                _score(record, score),
-                _use(),
+                _training(record, config, diameter),
+                _score(record, config, score),
+                _use(config),
                 _origin(record),
             ]
         )
@@ -49,7 +61,7 @@ def write_card(record: Mapping[str, Any], diameter: float, score: Score | None) 
     )
 
 
-def _training(record: Mapping[str, Any], diameter: float) -> str:
+def _training(record: Mapping[str, Any], config: Config, diameter: float) -> str:
     data, weights, run = record["data"], record["initial_weights"], record["run"]
     lines = [
         "## Training",
@@ -58,8 +70,9 @@ def _training(record: Mapping[str, Any], diameter: float) -> str:
         f"(folder `{Path(data['folder']).name}`, layout {data['layout']}), "
         f"SHA-256 `{data['sha256']}`",
         f"- **Held out**: {counted(data['n_validation'], 'image')}, {data['split']}",
-        f"- **Cell diameter**: {diameter:.1f} px; images are resized by it, in training and "
-        "prediction",
+        f"- **Cell diameter**: {diameter:.1f} px, the median in the training images. Unless told "
+        f"another one, prediction resizes images from it to {config.network.diam_mean:g} px, at "
+        f"which the network sees cells; training resized {RESIZED_BY[config.training.rescaling]}",
         f"- **Initial weights**: {weights['name']}",
         f"- **Length**: {run['n_epochs']} epochs, {run['n_steps']} steps of "
         f"{run['batch_size']} crops, {run['seconds'] / 60:.1f} min on "
@@ -84,9 +97,10 @@ def _cell_types(head: Mapping[str, Any]) -> str:
     kinds = ", ".join(f"{kind} ({n} images)" for kind, n in head["images"].items())
     shares = head["cross_validation"]
     return (
-        f"prediction tells {kinds} from the image; in cross-validation on training images "
-        f"{shares['right']:.0%} right, {shares['wrong']:.0%} wrong, {shares['abstained']:.0%} "
-        "left open, which get the default thresholds"
+        f"prediction tells {kinds} from the image; in cross-validation on the middle of training "
+        f"images {shares['right']:.0%} right, {shares['wrong']:.0%} wrong, "
+        f"{shares['abstained']:.0%} left open, which get the default thresholds; prediction looks "
+        "at whole images, for which these shares were not measured"
     )
 
 
@@ -94,15 +108,15 @@ def _times(n_processes: int) -> str:
     return f"{n_processes} x " if n_processes > 1 else ""
 
 
-def _score(record: Mapping[str, Any], score: Score | None) -> str:
+def _score(record: Mapping[str, Any], config: Config, score: Score | None) -> str:
     if score is None:
         return "## Score\n\nNo images were held out, so there is no honest score."
     rows = {"all": score.overall, **score.per_cell_type}
     lines = [
         "## Score",
         "",
-        "Competition mAP (IoU 0.50 to 0.95) on the held-out images, default thresholds, "
-        "with a bootstrap 95 % interval over images.",
+        "Competition mAP (IoU 0.50 to 0.95) on the held-out images with "
+        f"{_thresholds(config.dynamics)}, and a bootstrap 95 % interval over images.",
         "",
         "| cell type | images | cells | found | mAP | 95 % interval | AP50 |",
         "|---|---:|---:|---:|---:|---|---:|",
@@ -123,8 +137,19 @@ def _honesty(run: Mapping[str, Any]) -> str:
     return UNSELECTED if run["patience"] is None else STOPPED
 
 
-def _use() -> str:
-    return """## Use
+def _thresholds(dynamics: DynamicsConfig) -> str:
+    """Say what the flows were followed with."""
+    untuned = DynamicsConfig()
+    changed = [
+        f"{each.name} {getattr(dynamics, each.name):g}"
+        for each in fields(dynamics)
+        if getattr(dynamics, each.name) != getattr(untuned, each.name)
+    ]
+    return f"this run's {', '.join(changed)}" if changed else "Cellpose's default thresholds"
+
+
+def _use(config: Config) -> str:
+    return f"""## Use
 
 ```
 cellflow predict IMAGES --model THIS_FOLDER --out submission.csv
@@ -136,8 +161,8 @@ prediction = load_model("THIS_FOLDER").predict(image)   # .labels, .scores
 ```
 
 In Cellpose 3: `CellposeModel(pretrained_model="THIS_FOLDER/cellpose_model")`, or in its GUI
-*Models > Add custom torch model to GUI*. The thresholds in `thresholds.json` are Cellpose's
-defaults until `tuned` says otherwise."""
+*Models > Add custom torch model to GUI*. Until `tuned` says otherwise, `thresholds.json` has
+{_thresholds(config.dynamics)}."""
 
 
 def _origin(record: Mapping[str, Any]) -> str:

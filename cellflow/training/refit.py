@@ -22,6 +22,7 @@ from cellflow.network.model_folder import CARD, CONFIG, read_model_folder
 from cellflow.records import Interval
 from cellflow.training.split import Split
 from cellflow.training.validation import Validator
+from cellflow.wording import counted
 
 HEADING = "\n## Refit on the held-out images\n"
 
@@ -61,10 +62,9 @@ class Effect:
     @property
     def sentence(self) -> str:
         """Say what was measured on how many images."""
-        by = self.difference
         return (
-            f"the refit changed mAP by {by.estimate:+.3f} [{by.low:+.3f}, {by.high:+.3f}] to "
-            f"{self.mean_after} on {len(self.before)} images that no stage saw"
+            f"the refit changed mAP by {self.difference.signed()} to {self.mean_after} "
+            f"on {counted(len(self.before), 'image')} that no stage saw"
         )
 
 
@@ -163,7 +163,7 @@ def _read(noted: dict[str, Any]) -> Effect:
     return Effect(
         before=noted["before"],
         after=noted["after"],
-        difference=Interval(**noted["difference"]),
-        mean_after=Interval(**noted["mean_after"]),
+        difference=Interval.from_dict(noted["difference"]),
+        mean_after=Interval.from_dict(noted["mean_after"]),
         runs=tuple(noted["runs"]),
     )

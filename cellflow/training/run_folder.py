@@ -14,7 +14,7 @@
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +29,11 @@ from cellflow.network.thresholds import THRESHOLDS
 from cellflow.training.run_lock import locked
 
 RUNS, STAGES = Path("runs"), "stages"
+BASELINE = "baseline.json"
+"""In the place of ``config.json`` where a baseline was trained, in such a folder too."""
 _RECORD = "run.json"
 _FOLDERS = ("checkpoints", "overlays")
-_MODEL_FILES = (CONFIG, THRESHOLDS, WEIGHTS, CELLPOSE_FILE, CARD, CELL_TYPES, CONFIDENCE)
+_MODEL_FILES = (CONFIG, BASELINE, THRESHOLDS, WEIGHTS, CELLPOSE_FILE, CARD, CELL_TYPES, CONFIDENCE)
 _FILES = ("metrics.csv", "loss.png", "score.png", *_MODEL_FILES)
 
 
@@ -117,6 +119,30 @@ class RunFolder:
                 (self.path / name).unlink(missing_ok=True)
         except OSError as error:
             raise DataError(f"cannot replace the run in {self.path}: {error.strerror}") from error
+
+    def remove_stages(self, kept: Collection[str] = ()) -> None:
+        """Remove the trainings that came before a run that is replaced.
+
+        Parameters
+        ----------
+        kept : collection of str
+            Names of their folders that the new run has too.
+
+        Notes
+        -----
+        As with `clear` files of others stay, and the lock.
+
+        Raises
+        ------
+        DataError
+            A file cannot be removed, or another process trains there.
+        """
+        for record in sorted(self.path.glob(f"{STAGES}/*/{_RECORD}")):
+            stage = RunFolder(path=record.parent)
+            if stage.path.name not in kept:
+                with stage.occupied():
+                    stage.clear()
+                    record.unlink()
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Write ``run.json``."""

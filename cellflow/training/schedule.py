@@ -68,12 +68,15 @@ def learning_rates(
 
     Notes
     -----
-    Cellpose's schedule keeps its rate through an epoch; the others change it at each step.
+    Cellpose's schedule keeps its rate through an epoch; the others change it at each step. A run of
+    a single epoch rises over steps whatever the schedule: Cellpose's would stay at 0 throughout.
     """
     schedule, n_all = choose_schedule(config, n_epochs), n_epochs * n_steps
     n_warmup = min(config.warmup_epochs * n_steps, n_all // 10)
     factors: NDArray[np.float64]
-    if schedule == "cellpose":
+    if schedule == "cellpose" and n_epochs == 1:
+        factors = _rise(steps, n_warmup)
+    elif schedule == "cellpose":
         factors = _cellpose(n_epochs, config.warmup_epochs)[steps // n_steps]
     elif schedule == "one_cycle":
         factors = _one_cycle(steps, n_all)

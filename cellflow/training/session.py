@@ -345,7 +345,7 @@ class Session:
             self.config,
             diameter=self.materials.diameter,
             record=record,
-            card=write_card(record, self.materials.diameter, score),
+            card=write_card(record, self.config, self.materials.diameter, score),
         )
         honest = role_of_held_out(self.config.training)
         shown = "no held-out images" if score is None else f"held-out mAP {score.mean}, {honest}"

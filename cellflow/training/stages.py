@@ -157,6 +157,8 @@ def train_in_stages(
         places = [_place(stage, folder, pretrained_in) for stage in stages]
         if not options.get("overwrite"):
             _refuse_other_run(folder, places[-2])
+        elif is_first_process():
+            RunFolder(path=folder).remove_stages(kept=[stage.name for stage in stages])
         for number, (stage, place) in enumerate(zip(stages, places, strict=True), 1):
             say(f"stage {number} of {len(stages)}: {stage.name or 'the last'}")
             left = None if stop_after is None else stop_after - (time.monotonic() - started)

@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 from cellflow.data.dataset import Entry
 from cellflow.errors import DataError, ImageError
 from cellflow.hashing import hash_file
+from cellflow.inference.diameter import SMALLEST_DIAMETER
 from cellflow.records import CellMasks
-
-SMALLEST_DIAMETER = 5.0
-"""Pixels; Cellpose 3.1 does not enlarge images further than for cells of this size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -11,7 +11,7 @@ from cellflow.baselines.baseline_model import Baseline
 from cellflow.baselines.examples import ExampleSource
 from cellflow.baselines.learner import FoundCells, whole_image
 from cellflow.baselines.presets import preset
-from cellflow.baselines.settings import CellSettings, ImageSettings
+from cellflow.baselines.settings import CellChoice, ImageSettings
 from cellflow.baselines.truth_crops import crop_masks
 from cellflow.baselines.unet import UNetLearner, pixel_classes
 from cellflow.config import AugmentConfig
@@ -89,7 +89,7 @@ def test_a_perfect_unet_gives_touching_cells_back(monkeypatch, scale):
     for number, (y, x) in enumerate([(5, 5), (5, 17), (17, 5), (40, 30), (49, 30), (48, 57)], 1):
         truth[y : y + 12, x : x + 12] = number
     config = replace(
-        preset("unet"), image=ImageSettings(scale=scale), cells=CellSettings(score_threshold=0.0)
+        preset("unet"), image=ImageSettings(scale=scale), cells=CellChoice(score_threshold=0.0)
     )
     warp = whole_image(truth.shape, scale)
     seen = np.zeros(warp.shape, np.int32)

@@ -5,7 +5,7 @@ import pytest
 
 from cellflow.baselines.classical import ClassicalConfig, segment_classical, tune_classical
 from cellflow.data.rle import labels_to_masks
-from cellflow.errors import DataError
+from cellflow.errors import DataError, ImageError
 from cellflow.metrics.average_precision import average_precision
 from cellflow.records import Sample
 
@@ -29,6 +29,14 @@ def test_separate_discs_are_found(rng):
 
 def test_a_flat_image_has_no_cells():
     assert not segment_classical(np.full((40, 40), 7, np.uint8), ClassicalConfig()).any()
+
+
+@pytest.mark.parametrize("what", [np.nan, np.inf])
+def test_an_image_with_a_number_that_is_none_is_refused(rng, what):
+    image = dark_discs(rng).image.astype(np.float32)
+    image[0, 0] = what
+    with pytest.raises(ImageError, match="holds NaN or infinity"):
+        segment_classical(image, ClassicalConfig())
 
 
 def test_tuning_never_ends_below_the_defaults(rng):

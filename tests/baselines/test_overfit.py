@@ -8,7 +8,7 @@ import pytest
 
 from cellflow.baselines.baseline_model import load_baseline
 from cellflow.baselines.presets import preset
-from cellflow.baselines.settings import CellSettings, DetectorSettings, ImageSettings, UNetSettings
+from cellflow.baselines.settings import CellChoice, DetectorSettings, ImageSettings, UNetSettings
 from cellflow.baselines.train import train_baseline
 from cellflow.config import AugmentConfig
 from cellflow.data.dataset import Entry
@@ -89,7 +89,7 @@ def test_two_images_are_learnt_by_heart(request, tmp_path, model, iterations, ra
             warmup=20,
         ),
         augment=AugmentConfig(level="none"),
-        cells=CellSettings(score_threshold=0.5 if model != "unet" else 0.0, min_area=10),
+        cells=CellChoice(score_threshold=0.5 if model != "unet" else 0.0, min_area=10),
     )
     done = train_baseline(
         model, entries, [], config, tmp_path / "run", train_dir=tmp_path / "data", device="cpu"

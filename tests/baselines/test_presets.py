@@ -81,7 +81,11 @@ def test_unknown_names_are_told_with_the_known_ones(call, words):
         ("cells.score_threshold=2", "expected 0 to 1, found 2"),
         ("network.diam_mean=3", "unknown section 'network'"),
         ("image.std=0", "expected > 0"),
+        ("image.mean=nan", r"image\.mean: expected a finite number, found nan"),
+        ("training.learning_rate=inf", r"training\.learning_rate: expected a finite number"),
         ("unet.boundary_width=0", "expected > 0 px"),
+        ("unet.boundary_weight=inf", r"unet\.boundary_weight: expected a finite number"),
+        ("unet.channels_per_level=[2,2,2,2,2,2]", "expected 2 to 5 positive sizes"),
     ],
 )
 def test_settings_out_of_range_are_told(assignment, words):

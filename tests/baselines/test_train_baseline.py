@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from cellflow.baselines import fit_session
 from cellflow.baselines.baseline_folder import read_baseline_folder
 from cellflow.baselines.baseline_model import load_baseline
-from cellflow.baselines.settings import CellSettings
+from cellflow.baselines.settings import CellChoice
 from cellflow.baselines.train import train_baseline, train_on_folder
 from cellflow.errors import ConfigError, DataError, ModelError
 from cellflow.training.history import read_rows
@@ -351,7 +351,7 @@ def test_what_cannot_be_trained_on_is_refused(tmp_path, disc_entries, tiny_confi
         run(tmp_path, "unet", [], config)
     with pytest.raises(DataError, match="has a cell"):
         run(tmp_path, "unet", disc_entries(2, n_cells=0), config)
-    other = replace(config, cells=CellSettings(score_thresholds={"neuron": 0.5}))
+    other = replace(config, cells=CellChoice(score_thresholds={"neuron": 0.5}))
     with pytest.raises(ConfigError, match="neuron"):
         run(tmp_path, "unet", disc_entries(2), other)
     mosaic = replace(config, augment=replace(config.augment, mosaic=0.5))
@@ -404,7 +404,7 @@ def test_limits_of_a_class_that_the_model_does_not_know_are_refused(
 
     def load(**cells):
         return load_baseline(
-            done.folder, "cpu", change=lambda base: replace(base, cells=CellSettings(**cells))
+            done.folder, "cpu", change=lambda base: replace(base, cells=CellChoice(**cells))
         )
 
     assert load(score_thresholds={"cort": 0.3}).config.cells.score_thresholds == {"cort": 0.3}
@@ -412,7 +412,7 @@ def test_limits_of_a_class_that_the_model_does_not_know_are_refused(
         with pytest.raises(ConfigError, match="'corti', but the model's classes are cort"):
             load(**cells)
     config = tiny_config("unet")
-    config = replace(config, cells=CellSettings(score_thresholds={"cort": 0.3}))
+    config = replace(config, cells=CellChoice(score_thresholds={"cort": 0.3}))
     with pytest.raises(ConfigError, match="the U-Net tells no classes"):
         run(tmp_path, "unet", disc_entries(1), config, out="unet")
 

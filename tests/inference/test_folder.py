@@ -13,7 +13,7 @@ from cellflow.data.images import write_png
 from cellflow.data.outputs import Outputs
 from cellflow.data.submission import read_submission
 from cellflow.errors import ConfigError, DataError, ImageError, ModelError
-from cellflow.inference import folder
+from cellflow.inference import folder, image_job
 from cellflow.inference.cost import Cost
 from cellflow.inference.folder import partial_folder, predict_folder
 from cellflow.inference.model import Model
@@ -352,6 +352,23 @@ def test_masks_of_other_images_in_the_folder_are_told_and_kept(
 def test_overlays_are_drawn_as_it_goes(tmp_path, model, images):
     predict_folder(model, images, Outputs([tmp_path / "s.csv"]), overlays=tmp_path / "pictures")
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 4
+
+
+def test_an_image_whose_picture_was_not_drawn_is_done_again(tmp_path, model, images, monkeypatch):
+    given = {"outputs": Outputs([tmp_path / "s.csv"]), "overlays": tmp_path / "pictures"}
+    draw, drawn = image_job.save_overlay, []
+
+    def stopped_at_the_second(path, *arguments, **options):
+        drawn.append(path)
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        draw(path, *arguments, **options)
+
+    monkeypatch.setattr(image_job, "save_overlay", stopped_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        predict_folder(model, images, **given)
+    assert predict_folder(model, images, **given).n_resumed == 1
+    assert len(list((tmp_path / "pictures").glob("*.png"))) == len(images)
 
 
 def test_an_estimated_diameter_is_said_for_each_image(tmp_path, images):

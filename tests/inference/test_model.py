@@ -9,7 +9,11 @@ import torch
 from cellflow.config import InferenceConfig
 from cellflow.errors import ConfigError
 from cellflow.inference.cells import CellFinder
-from cellflow.inference.diameter import choose_policy, measured_diameter, median_diameter
+from cellflow.inference.diameter import (
+    SMALLEST_DIAMETER,
+    choose_policy,
+    measured_diameter,
+)
 from cellflow.inference.model import Model
 from cellflow.inference.views import VIEWS
 from cellflow.network.cell_type_head import CellTypeHead
@@ -133,8 +137,8 @@ def test_without_cells_the_estimated_diameter_is_where_it_began():
     areas = np.zeros(0, int)
     assert measured_diameter(areas, 17.0, "estimated") == 17.0
     assert measured_diameter(areas, 17.0, "refined") == 17.0
-    assert median_diameter(areas) == 0
-    assert median_diameter(np.array([0, 100, 100])) == pytest.approx(11.28, abs=0.01)
+    some = np.array([0, 100, 100])
+    assert measured_diameter(some, 17.0, "estimated") == pytest.approx(11.28, abs=0.01)
 
 
 def test_a_refined_diameter_needs_some_cells_and_stays_near():
@@ -143,6 +147,12 @@ def test_a_refined_diameter_needs_some_cells_and_stays_near():
     assert measured_diameter(many, 20.0, "refined") == pytest.approx(22.57, abs=0.01)
     assert measured_diameter(np.full(9, 90_000), 20.0, "refined") == 40.0
     assert measured_diameter(np.full(9, 4), 20.0, "refined") == 10.0
+    # Specks do not have the image enlarged without end; who asks for less gets it.
+    specks = np.full(9, 4)
+    assert measured_diameter(specks, 20.0, "estimated") == SMALLEST_DIAMETER
+    assert measured_diameter(specks, 8.0, "refined") == SMALLEST_DIAMETER
+    assert measured_diameter(specks, 3.0, "estimated") == 3.0
+    assert measured_diameter(specks, 3.0, "refined") == 3.0
     # A guess is not trusted so far.
     assert measured_diameter(few, 20.0, "estimated") == pytest.approx(22.57, abs=0.01)
 

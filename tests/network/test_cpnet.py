@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from cellflow.config import NetworkConfig
+from cellflow.config.network import MOST_LEVELS
 from cellflow.errors import DataError, ModelError
+from cellflow.inference.tiles import DIVISOR
 from cellflow.network.cpnet import (
     FLOW_SCALE,
     build_network,
@@ -47,6 +49,11 @@ def test_the_default_network_is_the_size_of_cellposes():
     count = sum(p.numel() for p in network(config=NetworkConfig()).parameters())
     # The published 6,600,843 numbers of cyto3 hold the batch norms as scale and shift.
     assert abs(count - 6_600_843) < 5000
+
+
+def test_the_deepest_network_that_is_allowed_takes_the_smallest_padding():
+    deepest = network(config=NetworkConfig(channels_per_level=(2,) * MOST_LEVELS))
+    assert deepest.eval()(torch.zeros(1, 2, DIVISOR, DIVISOR))[0].shape == (1, 3, DIVISOR, DIVISOR)
 
 
 def test_a_file_gives_the_network_back_with_its_sizes_and_diameters(tmp_path):

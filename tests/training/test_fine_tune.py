@@ -14,7 +14,7 @@ from compared_runs import metrics_of, same_weights
 from drawn_discs import draw_discs
 from safetensors.torch import load_file
 
-from cellflow.config import AugmentConfig, Config, DataConfig, NetworkConfig
+from cellflow.config import AugmentConfig, Config, DataConfig, DynamicsConfig, NetworkConfig
 from cellflow.data.entrance import open_dataset
 from cellflow.data.folds import make_folds, write_folds
 from cellflow.data.images import read_image
@@ -74,6 +74,25 @@ def write_two_channel_discs(folder, n):
         tifffile.imwrite(folder / f"disc{k}.tif", np.stack([image, image]))
         tifffile.imwrite(folder / f"disc{k}_masks.tif", labels.astype(np.uint16))
     return folder
+
+
+def test_the_card_says_how_images_were_resized_and_what_thresholds_there_are(
+    disc_folder, tune, small_config
+):
+    data, config = disc_folder(5), small_config(n_epochs=1)
+    plain = (tune(data, config=config) / "README.md").read_text(encoding="utf-8")
+    assert "training resized each image by the diameter of its own cells" in plain
+    assert "held-out images with Cellpose's default thresholds" in plain
+    assert "`thresholds.json` has\nCellpose's default thresholds" in plain
+    other = replace(
+        config,
+        training=replace(config.training, rescaling="dataset"),
+        dynamics=DynamicsConfig(cellprob_threshold=-9.0, min_size=1),
+    )
+    card = (tune(data, "other", config=other) / "README.md").read_text(encoding="utf-8")
+    assert "training resized all images by it as well" in card
+    assert "`thresholds.json` has\nthis run's cellprob_threshold -9, min_size 1." in card
+    assert "Cellpose's default" not in card
 
 
 def test_the_model_folder_is_complete_and_predicts(disc_folder, tune):

@@ -35,11 +35,12 @@ def test_rows_after_the_checkpoint_are_dropped(tmp_path):
     assert [r.epoch for r in History(tmp_path / "metrics.csv", epochs_done=2).rows] == [1, 2]
 
 
-def test_a_line_that_a_crash_cut_short_is_dropped(tmp_path):
+@pytest.mark.parametrize("cut", ["2,8,1.", "2,8,1.5,0.03,0.7,0.3", "2,8,1.5,0.03,0.7,0.3,0.4,,,,,"])
+def test_a_line_that_a_crash_cut_short_is_dropped(tmp_path, cut):
     path = tmp_path / "metrics.csv"
     History(path).add(row(1))
     with path.open("a", encoding="utf-8") as file:
-        file.write("2,8,1.")
+        file.write(cut)
     assert History(path, epochs_done=5).rows == [row(1)]
     assert path.read_text(encoding="utf-8").count("\n") == 2
 

@@ -48,7 +48,8 @@ def test_a_run_never_lies_inside_the_data(here, monkeypatch):
 def test_clearing_a_run_removes_its_files_and_no_others(here):
     folder = new_run_folder(here / "ünser lauf", here / "data")
     folder.write_record({"a": 1})
-    for path in (folder.overlays / "1.png", folder.metrics, folder.last, folder.best(3)):
+    models = [folder.path / name for name in ("config.json", "baseline.json")]
+    for path in (folder.overlays / "1.png", folder.metrics, folder.last, folder.best(3), *models):
         path.parent.mkdir(exist_ok=True)
         path.touch()
     (folder.path / "notes.txt").write_text("mine", encoding="utf-8")
@@ -56,6 +57,19 @@ def test_clearing_a_run_removes_its_files_and_no_others(here):
     assert {path.name for path in folder.path.rglob("*")} == {
         "notes.txt", "run.json", "checkpoints"
     }  # fmt: skip
+
+
+def test_stages_of_a_replaced_run_go_but_for_files_of_others(here):
+    folder = new_run_folder(here / "run", here / "data")
+    stages = [RunFolder(path=folder.path / "stages" / name) for name in ("one", "two")]
+    for stage in stages:
+        stage.write_record({})
+        (stage.path / "config.json").touch()
+        (stage.path / "notes.txt").touch()
+    folder.remove_stages(kept=["two"])
+    assert [stage.is_begun for stage in stages] == [False, True]
+    assert [stage.is_finished for stage in stages] == [False, True]
+    assert all((stage.path / "notes.txt").is_file() for stage in stages)
 
 
 def test_a_run_that_was_killed_before_its_record_is_begun_anew(here):

@@ -30,11 +30,19 @@ def test_the_rate_is_what_is_asked_for_else_what_the_start_calls_for():
     assert max(rates_of(TrainingConfig(schedule="cellpose"), 20)) == 0.005
 
 
-@pytest.mark.parametrize("n_epochs", [1, 5, 9, 10, 11, 50, 100, 101, 150, 200, 300, 301, 500, 2000])
+@pytest.mark.parametrize("n_epochs", [2, 5, 9, 10, 11, 50, 100, 101, 150, 200, 300, 301, 500, 2000])
 def test_the_cellpose_schedule_is_cellposes(n_epochs):
     config = TrainingConfig(schedule="cellpose", learning_rate=0.005)
     rates = rates_of(config, n_epochs)
     np.testing.assert_allclose(rates, cellpose_rates(n_epochs, 0.005), rtol=1e-12)
+
+
+@pytest.mark.parametrize("warmup_epochs", [0, 1, 10])
+def test_a_single_epoch_trains_where_cellposes_first_has_no_rate(warmup_epochs):
+    config = TrainingConfig(schedule="cellpose", warmup_epochs=warmup_epochs, learning_rate=0.005)
+    rates = rates_of(config, 1, 20)
+    assert (rates > 0).all()
+    assert rates[-1] == 0.005
 
 
 @pytest.mark.reference

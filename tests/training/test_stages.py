@@ -89,6 +89,17 @@ def test_other_folders_before_show_nothing_of_what_is_held_out(tmp_path, train):
     assert any("left out, since they show what is held out: 1 (" in line for line in said)
 
 
+def test_overwrite_leaves_no_stage_of_the_run_that_it_replaces(tmp_path, train):
+    others = [write_disc_folder(tmp_path / f"other{k}", 3, seed=k) for k in (5, 6)]
+    data, given = write_disc_folder(tmp_path / "data", 5), {"training": {"n_epochs": 1}}
+    out = train(data, pretrain_dirs=others, **given)
+    assert [path.name for path in stages.earlier_stages(out)] == ["pretrain-1", "pretrain-2"]
+    train(data, pretrain_dirs=others[:1], overwrite=True, **given)
+    assert [path.name for path in stages.earlier_stages(out)] == ["pretrain-1"]
+    train(data, overwrite=True, **given)
+    assert stages.earlier_stages(out) == []
+
+
 def test_a_stop_between_two_stages_goes_on_with_the_second(tmp_path, train, monkeypatch):
     other = write_disc_folder(tmp_path / "other", 3, seed=5)
     data, tuned = write_disc_folder(tmp_path / "data", 4), []
@@ -150,6 +161,20 @@ def test_the_effect_of_a_refit_is_measured_on_a_fold_that_no_stage_saw(tmp_path,
     assert "on 3 images that no stage saw" in said[-1]
     assert "that no stage saw" in (out / "README.md").read_text(encoding="utf-8")
     assert record["config"]["training"]["learning_rate"] == pytest.approx(0.001)
+
+
+def test_a_refit_measured_on_one_image_is_told_again_and_carried(tmp_path, train):
+    data, said = write_disc_folder(tmp_path / "data", 5), []
+    folds = tmp_path / "folds.json"
+    write_folds(folds, make_folds(open_dataset(data), 5, seed=0))
+    given = {"folds_file": folds, "fold": 1, "training": {"n_epochs": 1}, "said": said}
+    out = train(data, refit="all", **given)
+    told = said[-1]
+    assert "(no interval) on 1 image that no stage saw" in told
+    train(data, refit="all", **given)
+    assert said[-1] == told
+    train(data, "all", refit="all", estimates=[out], training={"n_epochs": 1}, said=said)
+    assert said[-1] == told
 
 
 def test_other_folders_beside_a_refit_show_nothing_of_the_fold(tmp_path, train):
