@@ -312,7 +312,7 @@ def test_no_output_takes_the_place_of_an_image_or_of_another_output(tmp_path, mo
 def test_when_an_output_cannot_be_written_what_was_found_is_kept_and_told(
     tmp_path, model, images, monkeypatch
 ):
-    def refuse(path, found, folder_format):
+    def refuse(path, *arguments):
         raise DataError(f"cannot write {path}: No space left on device")
 
     out = Outputs([tmp_path / "s.csv"])
