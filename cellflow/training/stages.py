@@ -17,7 +17,7 @@ from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.entrance import open_dataset
 from cellflow.errors import ConfigError, DataError
 from cellflow.training.fine_tune import fine_tune
-from cellflow.training.initial import DEFAULT_INIT, SCRATCH
+from cellflow.training.initial import DEFAULT_INIT, SCRATCH, initial_weights
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.loop import Say
 from cellflow.training.materials import unseen_images
@@ -150,8 +150,8 @@ def train_in_stages(
         first = _pretraining(config, pretrain_dirs, _held_out(dataset, outer, later), say)
         stages = [*first, *later]
         folder = new_run_folder(None if out is None else Path(out), train_dir).path
-        if options.get("overwrite") and is_first_process():
-            RunFolder(path=folder).remove_stages(kept=[stage.name for stage in stages])
+        if options.get("overwrite"):
+            _make_way(RunFolder(path=folder), str(init or DEFAULT_INIT), main, say)
         for number, stage in enumerate(stages, 1):
             say(f"stage {number} of {len(stages)}: {stage.name or 'the last'}")
             left = None if stop_after is None else stop_after - (time.monotonic() - started)
@@ -176,6 +176,21 @@ def train_in_stages(
             note_refit(folder, refit, outer.train, effect, carried)
             say(effect.sentence if effect else carried.sentence if carried else NO_ESTIMATE)
     return folder
+
+
+def _make_way(run: RunFolder, init: str, config: Config, say: Say) -> None:
+    """Remove the run that is replaced, and all its stages: a stop must not leave one to go on with.
+
+    Nothing is removed before the weights that the first stage begins with are seen to be there.
+    """
+    if Path(init).exists() and Path(init).resolve().is_relative_to(run.path.resolve()):
+        raise ConfigError(
+            f"--init {init}: lies in --out {run.path}, which --overwrite clears; choose another "
+            "--out"
+        )
+    if is_first_process():
+        initial_weights(init, config.network, config.training.seed)
+        run.empty(say)
 
 
 NO_ESTIMATE = (
