@@ -115,7 +115,7 @@ def fine_tune(
         raise ConfigError("--resume continues a run and --overwrite replaces it; give one of them")
     train_dir, out = Path(train_dir), None if out is None else Path(out)
     if overwrite and out is not None:
-        refuse_own_weights(out, init)
+        _refuse_own_weights(out, init)
     if not resume:
         config, init = config or Config(), init or DEFAULT_INIT
     config = None if config is None else normal(config)
@@ -155,7 +155,7 @@ def fine_tune(
     return folder.path
 
 
-def refuse_own_weights(out: Path, init: str | Path | None) -> None:
+def _refuse_own_weights(out: Path, init: str | Path | None) -> None:
     """Refuse to begin with weights that are replaced; those of an earlier stage stay.
 
     Raises

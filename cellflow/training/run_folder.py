@@ -14,7 +14,7 @@
 """
 
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,9 +75,14 @@ class RunFolder:
         return self.path / "overlays"
 
     @property
+    def is_known(self) -> bool:
+        """Whether the folder is that of a run, be it one that is still to come (see `empty`)."""
+        return (self.path / _RECORD).is_file()
+
+    @property
     def is_begun(self) -> bool:
         """Whether there is a run: its record is written before anything else."""
-        return (self.path / _RECORD).is_file()
+        return self.is_known and (self.path / _RECORD).read_bytes().strip() != b"{}"
 
     @property
     def is_finished(self) -> bool:
@@ -120,13 +125,8 @@ class RunFolder:
         except OSError as error:
             raise DataError(f"cannot replace the run in {self.path}: {error.strerror}") from error
 
-    def remove_stages(self, kept: Collection[str] = ()) -> None:
+    def remove_stages(self) -> None:
         """Remove the trainings that came before a run that is replaced.
-
-        Parameters
-        ----------
-        kept : collection of str
-            Names of their folders that the new run has too.
 
         Notes
         -----
@@ -139,10 +139,22 @@ class RunFolder:
         """
         for record in sorted(self.path.glob(f"{STAGES}/*/{_RECORD}")):
             stage = RunFolder(path=record.parent)
-            if stage.path.name not in kept:
-                with stage.occupied():
-                    stage.clear()
-                    record.unlink()
+            with stage.occupied():
+                stage.clear()
+                record.unlink()
+
+    def empty(self, say: Callable[[str], None]) -> None:
+        """Remove run and stages, for stages that are to come before the run that replaces it.
+
+        Raises
+        ------
+        DataError
+            A file cannot be removed, or another process trains there.
+        """
+        with self.occupied(say):
+            self.clear()
+            self.remove_stages()
+            self.write_record({})
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
@@ -183,7 +195,7 @@ def new_run_folder(out: Path | None, train_dir: Path) -> RunFolder:
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: is a file; expected a folder")
     folder = RunFolder(path=out)
-    if out.is_dir() and not folder.is_begun:
+    if out.is_dir() and not folder.is_known:
         # A run that was killed before it had written its record.
         own = {"checkpoints", STAGES}
         others = [path.name for path in out.iterdir() if not path.name.startswith(PARTIAL)]
@@ -206,10 +218,11 @@ def existing_run_folder(out: Path | None) -> RunFolder:
         if not folder.is_begun:
             raise ModelError(f"{out}: no training run to continue there; start without --resume")
         return folder
-    runs = sorted(RUNS.glob(f"train-*/{_RECORD}"), key=lambda path: path.stat().st_mtime)
+    records = sorted(RUNS.glob(f"train-*/{_RECORD}"), key=lambda path: path.stat().st_mtime)
+    runs = [run for path in records if (run := RunFolder(path=path.parent)).is_begun]
     if not runs:
         raise ModelError(f"no training run in {RUNS}/ to continue; start without --resume")
-    return RunFolder(path=runs[-1].parent)
+    return runs[-1]
 
 
 def _next_numbered(train_dir: Path) -> RunFolder:

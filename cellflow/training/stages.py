@@ -16,8 +16,8 @@ from cellflow.config import Config, Refit
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.entrance import open_dataset
 from cellflow.errors import ConfigError, DataError
-from cellflow.training.fine_tune import fine_tune, refuse_own_weights
-from cellflow.training.initial import DEFAULT_INIT, SCRATCH
+from cellflow.training.fine_tune import fine_tune
+from cellflow.training.initial import DEFAULT_INIT, SCRATCH, initial_weights
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.loop import Say
 from cellflow.training.materials import require_known_types, unseen_images
@@ -135,8 +135,6 @@ def train_in_stages(
             "--resume continues a single training; to go on with one of several stages give the "
             "same command again, without it"
         )
-    if out is not None and options.get("overwrite"):
-        refuse_own_weights(Path(out), init)
     if out is None and n_processes() > 1:
         raise ConfigError("--out: name the folder, so that all processes mean the same one")
     started, train_dir, config = time.monotonic(), Path(train_dir), config or Config()
@@ -155,10 +153,10 @@ def train_in_stages(
             require_known_types(_trained_on(dataset, stage), stage.config)
         folder = new_run_folder(None if out is None else Path(out), train_dir).path
         places = [_place(stage, folder, pretrained_in) for stage in stages]
-        if not options.get("overwrite"):
+        if options.get("overwrite"):
+            _make_way(RunFolder(path=folder), str(init or DEFAULT_INIT), main, say)
+        else:
             _refuse_other_run(folder, places[-2])
-        elif is_first_process():
-            RunFolder(path=folder).remove_stages(kept=[stage.name for stage in stages])
         for number, (stage, place) in enumerate(zip(stages, places, strict=True), 1):
             say(f"stage {number} of {len(stages)}: {stage.name or 'the last'}")
             left = None if stop_after is None else stop_after - (time.monotonic() - started)
@@ -182,6 +180,21 @@ def train_in_stages(
             note_refit(folder, refit, outer.train, effect, carried)
             say(effect.sentence if effect else carried.sentence if carried else NO_ESTIMATE)
     return folder
+
+
+def _make_way(run: RunFolder, init: str, config: Config, say: Say) -> None:
+    """Remove the run that is replaced, and all its stages: a stop must not leave one to go on with.
+
+    Nothing is removed before the weights that the first stage begins with are seen to be there.
+    """
+    if Path(init).exists() and Path(init).resolve().is_relative_to(run.path.resolve()):
+        raise ConfigError(
+            f"--init {init}: lies in --out {run.path}, which --overwrite clears; choose another "
+            "--out"
+        )
+    if is_first_process():
+        initial_weights(init, config.network, config.training.seed)
+        run.empty(say)
 
 
 NO_ESTIMATE = (

@@ -63,12 +63,12 @@ def test_stages_of_a_replaced_run_go_but_for_files_of_others(here):
     folder = new_run_folder(here / "run", here / "data")
     stages = [RunFolder(path=folder.path / "stages" / name) for name in ("one", "two")]
     for stage in stages:
-        stage.write_record({})
+        stage.write_record({"a": 1})
         (stage.path / "config.json").touch()
         (stage.path / "notes.txt").touch()
-    folder.remove_stages(kept=["two"])
-    assert [stage.is_begun for stage in stages] == [False, True]
-    assert [stage.is_finished for stage in stages] == [False, True]
+    folder.remove_stages()
+    assert [stage.is_begun for stage in stages] == [False, False]
+    assert [stage.is_finished for stage in stages] == [False, False]
     assert all((stage.path / "notes.txt").is_file() for stage in stages)
 
 
@@ -124,8 +124,21 @@ def test_the_newest_run_is_continued_by_default(here):
             existing_run_folder(out)
     assert not (here / "none").exists()
     for name in ("train-001", "train-002"):
-        RunFolder(path=here / "runs" / name).write_record({})
+        RunFolder(path=here / "runs" / name).write_record({"a": 1})
     assert existing_run_folder(None).path.name == "train-002"
+    RunFolder(path=here / "runs" / "train-002").empty([].append)
+    assert existing_run_folder(None).path.name == "train-001"
+    with pytest.raises(ModelError, match="no training run"):
+        existing_run_folder(here / "runs" / "train-002")
+
+
+def test_an_emptied_folder_is_still_a_runs(here):
+    folder = new_run_folder(here / "run", here / "data")
+    folder.write_record({"a": 1})
+    (folder.path / "notes.txt").touch()
+    folder.empty([].append)
+    assert not folder.is_begun
+    assert new_run_folder(here / "run", here / "data") == folder
 
 
 def test_a_record_that_is_missing_or_broken_is_said(here):

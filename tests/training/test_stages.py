@@ -11,7 +11,7 @@ from drawn_discs import write_disc_folder
 from cellflow.config import AugmentConfig
 from cellflow.data.entrance import open_dataset
 from cellflow.data.folds import make_folds, write_folds
-from cellflow.errors import ConfigError
+from cellflow.errors import ConfigError, ModelError
 from cellflow.training import stages
 from cellflow.training.interruption import Preempted
 from cellflow.training.split import Split
@@ -98,6 +98,36 @@ def test_overwrite_leaves_no_stage_of_the_run_that_it_replaces(tmp_path, train):
     assert [path.name for path in stages.earlier_stages(out)] == ["pretrain-1"]
     train(data, overwrite=True, **given)
     assert stages.earlier_stages(out) == []
+
+
+def test_a_stopped_overwrite_goes_on_with_nothing_of_the_run_that_it_replaces(
+    tmp_path, train, monkeypatch
+):
+    other = write_disc_folder(tmp_path / "other", 3, seed=5)
+    data = write_disc_folder(tmp_path / "data", 5)
+    given = {"pretrain_dirs": [other], "refit": "all", "training": {"n_epochs": 1}}
+    out = train(data, **given)
+    runs = [out, *(out / "stages" / name for name in ("pretrain-1", "main"))]
+    before = [(run / "config.json").stat().st_mtime_ns for run in runs]
+    real, tuned = stages.fine_tune, []
+
+    def stop_at_second(train_dir, *arguments, **options):
+        tuned.append(train_dir)
+        if len(tuned) == 2:
+            raise Preempted("SIGTERM")
+        return real(train_dir, *arguments, **options)
+
+    with pytest.raises(ConfigError, match="which --overwrite clears"):
+        train(data, init=out, overwrite=True, **given)
+    with pytest.raises(ModelError, match="no such file"):
+        train(data, init="mistyped", overwrite=True, **given)
+    assert [(run / "config.json").stat().st_mtime_ns for run in runs] == before
+    monkeypatch.setattr(stages, "fine_tune", stop_at_second)
+    with pytest.raises(Preempted):
+        train(data, overwrite=True, **given)
+    train(data, **given)
+    after = [(run / "config.json").stat().st_mtime_ns for run in runs]
+    assert all(new > old for new, old in zip(after, before, strict=True))
 
 
 def test_a_stop_between_two_stages_goes_on_with_the_second(tmp_path, train, monkeypatch):
