@@ -69,11 +69,13 @@ def _run_small_job(folder: Path) -> None:
     from cellflow.data.outputs import Outputs
     from cellflow.data.polygons import polygon_to_runs
     from cellflow.diagnosis.inspection import inspect_data
+    from cellflow.dynamics.cleanup import keep_cells
     from cellflow.inference.folder import predict_folder
     from cellflow.inference.predict import load_model
     from cellflow.metrics.average_precision import average_precision
     from cellflow.report.write import report_comparison
     from cellflow.synth.competition import write_competition
+    from cellflow.targets.centers import find_cells
     from cellflow.training.fine_tune import fine_tune
 
     write_competition(folder / "data", 2, 0, n_test_images=1)
@@ -101,6 +103,8 @@ def _run_small_job(folder: Path) -> None:
     polygon_to_runs(np.array([[1.0, 1.0], [4.0, 1.0], [4.0, 4.0]]), (8, 8))
     labels = read_label_image(next((folder / "labels").iterdir()))
     average_precision(labels, labels)
+    # Above, no cell of these random weights need be one that is dropped.
+    keep_cells(find_cells(np.array([[1, 2]], np.int32)), np.array([False, True]))
     _warm_baselines()
 
 
