@@ -102,7 +102,7 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
         mode = stat.S_IMODE(os.fstat(handle).st_mode)
         os.close(handle)
         yield temporary
-        with temporary.open("rb") as written:
+        with temporary.open("r+b") as written:  # Windows syncs no file that is only read
             os.fsync(written.fileno())
         temporary.chmod(mode)  # the block may have put another file there
         temporary.replace(target)

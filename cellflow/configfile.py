@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from cellflow.config import Config
+from cellflow.config.inference import LEAST_OVERLAP
 from cellflow.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -115,6 +116,25 @@ def config_from_dict(tree: Mapping[str, Mapping[str, Any]], kind: type[Any] = Co
     if kind is Config:
         tree = _moved(tree)
     return kind(**{name: _section(hints[name], name, tree[name]) for name in tree})
+
+
+def config_of_record(tree: Mapping[str, Mapping[str, Any]]) -> Config:
+    """Build the `Config` of a run or model, which an earlier version may have written.
+
+    Notes
+    -----
+    `inference.tile_overlap` below 0.05 was taken as 0.05 then, and is refused now.
+
+    Raises
+    ------
+    ConfigError
+        As `read_config`.
+    """
+    inference = dict(tree.get("inference", {}))
+    overlap = inference.get("tile_overlap")
+    if isinstance(overlap, int | float) and 0 <= overlap < LEAST_OVERLAP:
+        tree = {**tree, "inference": {**inference, "tile_overlap": LEAST_OVERLAP}}
+    return config_from_dict(tree)
 
 
 def normal(config: Sections) -> Sections:

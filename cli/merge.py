@@ -22,7 +22,7 @@ def command(parts: tuple[Path, ...], **options: Any) -> None:
     from cellflow.inference.parts import merge_parts
     from cellflow.wording import counted
 
-    result = merge_parts(parts, outputs_from(options))
+    result = merge_parts(parts, outputs_from(options), say=lambda text: click.echo(text, err=True))
     tell_found(result)
     if result.failures:
         raise DataError(f"{counted(len(result.failures), 'image')} could not be done")

@@ -93,7 +93,5 @@ class FitData:
         settings = config_to_dict(config)
         for name in HARMLESS:
             settings["training"].pop(name)
-        content: list[Any] = [model, start, self.sha256, self.held_out_sha256, settings]
-        if len(self.classes) > 1:
-            content.append([self.classes, self.kinds])
+        content = [model, start, self.sha256, self.held_out_sha256, settings]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()

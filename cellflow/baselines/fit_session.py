@@ -121,17 +121,19 @@ class FitSession:
         """Note what the run is, or see that the one that is there is the same."""
         if self.overwrite:
             clear_run(self.folder)
-        key = key_of_run(self.folder)
-        if key == self._key:
-            return
+        key, kinds = key_of_run(self.folder), list(self.data.kinds)
         if key is not None:
-            raise another_run(self.folder)
+            # Older records do not hold the kinds, which the key has never held.
+            if (key, self.folder.read_record().get("kinds", kinds)) != (self._key, kinds):
+                raise another_run(self.folder)
+            return
         self.folder.write_record(
             {
                 RUN_KEY: self._key,
                 "model": self.model,
                 "initial_weights": self.init,
                 "classes": list(self.data.classes),
+                "kinds": kinds,
                 "data": self.data.record(),
                 "config": config_to_dict(self.config),
             }
@@ -343,8 +345,8 @@ def clear_run(folder: RunFolder) -> None:
 def another_run(folder: RunFolder) -> ModelError:
     """Give the error that a folder holds another run than the one asked for."""
     return ModelError(
-        f"{folder.path}: holds a run with other images, truth, folds, initial weights or settings; "
-        "choose another --out, or --overwrite"
+        f"{folder.path}: holds a run with other images, truth, cell types, folds, initial weights "
+        "or settings; choose another --out, or --overwrite"
     )
 
 

@@ -234,7 +234,7 @@ def _pictures(sources: Sequence[Path], shapes: Shapes) -> dict[str, Path]:
 def _learnt_remarks(folder: Path, name: str, images: Sequence[str]) -> list[str]:
     """Warn of images that a model's record says it was trained on, or chosen by."""
     from cellflow.baselines.baseline_folder import is_baseline_folder
-    from cellflow.network.model_folder import CONFIG, held_out_images, learnt_images
+    from cellflow.network.model_folder import CONFIG, learnt_images
     from cellflow.training.run_folder import BASELINE
 
     file = folder / (BASELINE if is_baseline_folder(folder) else CONFIG)
@@ -246,29 +246,30 @@ def _learnt_remarks(folder: Path, name: str, images: Sequence[str]) -> list[str]
             f"{name} was trained on {len(learnt)} of the {counted(len(images), 'image')} that it "
             f"predicts here, such as {learnt[0]}: what it finds there says nothing of new images"
         )
-    held_out = held_out_images(record) - trained
-    chosen_by = [image for image in images if image in held_out]
-    if chosen_by and (what := _what_held_out_chose(folder, record)):
-        remarks.append(
-            f"{len(chosen_by)} of the {counted(len(images), 'image')} that {name} predicts here, "
-            f"such as {chosen_by[0]}, chose {what}: its score on them is too high"
-        )
+    for what, choosers in _choices(folder, record).items():
+        if chosen_by := [image for image in images if image in choosers - trained]:
+            remarks.append(
+                f"{len(chosen_by)} of the {counted(len(images), 'image')} that {name} predicts "
+                f"here, such as {chosen_by[0]}, chose {what}: its score on them is too high"
+            )
     return remarks
 
 
-def _what_held_out_chose(folder: Path, record: Mapping[str, Any]) -> str:
-    """Say what of a model its held-out images decided; "" where nothing."""
+def _choices(folder: Path, record: Mapping[str, Any]) -> dict[str, set[str]]:
+    """Give what of a model was chosen by scores, and the images whose scores they were."""
+    from cellflow.network.model_folder import held_out_images
     from cellflow.network.thresholds import THRESHOLDS, read_thresholds
 
-    is_tuned = (folder / THRESHOLDS).is_file() and read_thresholds(folder).tuned
-    run = record.get("run")
-    run = run if isinstance(run, Mapping) else {}
-    parts = {
-        "its thresholds": is_tuned,
-        "its weights among those of all validations": run.get("kept") == "best",
-        "when its training ended": run.get("patience") is not None,
-    }
-    return " and ".join(part for part, is_so in parts.items() if is_so)
+    held_out, run = held_out_images(record), record.get("run")
+    choices: dict[str, set[str]] = {}
+    if isinstance(run, Mapping) and run.get("kept") == "best":
+        choices["its weights among those of all validations"] = held_out
+    if isinstance(run, Mapping) and run.get("patience") is not None:
+        choices["when its training ended"] = held_out
+    if (folder / THRESHOLDS).is_file() and (provenance := read_thresholds(folder).provenance):
+        # A file of before the names were kept was most likely tuned on these.
+        choices["its thresholds"] = set(provenance.images) or held_out
+    return choices
 
 
 def _limit_remarks(name: str, full: Sequence[str]) -> list[str]:

@@ -19,6 +19,7 @@ from cellflow.comparison.power import (
 from cellflow.comparison.result import PairedDifference, Ranking
 from cellflow.config import ComparisonConfig
 from cellflow.metrics.bootstrap import standard_error
+from cellflow.metrics.few_groups import n_groups
 from cellflow.metrics.matching import PERCENT
 
 UP_TO_PERCENT = 80
@@ -76,7 +77,11 @@ def _pair(
     difference = score.image_scores - other_score.image_scores
     p_value, p_is_exact = paired_p_value(difference, score.groups, evidence.seed)
     visible = smallest_visible(
-        error, n_images, [n_images, *IMAGE_COUNTS], freedom=estimates.freedom[row]
+        error,
+        n_images,
+        [n_images, *IMAGE_COUNTS],
+        freedom=estimates.freedom[row],
+        n_groups=n_groups(n_images, score.groups),
     )
     return PairedDifference(
         first=names[sides[0]],

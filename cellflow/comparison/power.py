@@ -26,6 +26,7 @@ def smallest_visible(
     counts: Sequence[int] = IMAGE_COUNTS,
     *,
     freedom: float = np.inf,
+    n_groups: float = np.inf,
 ) -> dict[int, float]:
     """Give the difference that so many images would show with 80 % power at the 5 % level.
 
@@ -40,6 +41,14 @@ def smallest_visible(
     freedom : float
         Degrees of freedom that the standard error rests on, in proportion to the images; with
         many the difference is 2.8 standard errors, 1.96 + 0.84.
+    n_groups : float
+        Independent groups among the `n_images`.
+
+    Returns
+    -------
+    dict of int to float
+        NaN where nothing varies; infinity where no difference of two scores is large enough, or
+        where the sign flips of so few groups are never rarer than the 5 %.
 
     Examples
     --------
@@ -49,14 +58,19 @@ def smallest_visible(
     """
     if not freedom > 0:
         return dict.fromkeys(counts, float("nan"))
-    return {
-        count: float(
-            stats.t.ppf([0.975, 0.8], freedom * count / n_images).sum()
-            * standard_error
-            * np.sqrt(n_images / count)
-        )
-        for count in counts
-    }
+    found = {}
+    for count in counts:
+        more = count / n_images
+        factor = float(stats.t.ppf([0.975, 0.8], freedom * more).sum())
+        size = factor * standard_error / np.sqrt(more)
+        is_possible = size <= 1 and 2 * 0.5 ** (n_groups * more) < SIGNIFICANCE
+        found[count] = float(size) if is_possible or np.isnan(size) else np.inf
+    return found
+
+
+def visible_text(size: float) -> str:
+    """Write what `smallest_visible` gives, "none" where no difference is large enough."""
+    return f"{size:.3f}" if np.isfinite(size) else "none"
 
 
 def flip_chance(

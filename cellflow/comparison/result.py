@@ -167,7 +167,7 @@ class PairedDifference:
         Whether all flips were tried.
     smallest_visible : float
         Difference that this many images would show with 80 % power at the 5 % level, mAP; NaN
-        when there are too few for an interval.
+        when there are too few for an interval, infinity when they can show none.
     smallest_visible_with : dict of int to float
         The same for other numbers of such images.
     flip_chance : float

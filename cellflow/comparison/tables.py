@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellflow.comparison.formatting import bounds, p_value, wrapped
-from cellflow.comparison.power import N_FLIPS, SIGNIFICANCE
+from cellflow.comparison.power import N_FLIPS, SIGNIFICANCE, visible_text
 from cellflow.metrics.score import EMPTY_CASES
 from cellflow.records import Interval
 
@@ -50,10 +50,10 @@ def answer(comparison: "Comparison") -> str:
             f"{best} may be better than {second}: {means}; {evidence}. The permutation test does "
             f"not rule out chance: p is not below {SIGNIFICANCE}."
         )
-    return (
-        f"{best} and {second} cannot be told apart: {means}; {evidence}. So many images show a "
-        f"difference of {pair.smallest_visible:.3f} or more."
-    )
+    visible = "No difference, however large, would be beyond chance on so few images."
+    if np.isfinite(pair.smallest_visible):
+        visible = f"So many images show a difference of {pair.smallest_visible:.3f} or more."
+    return f"{best} and {second} cannot be told apart: {means}; {evidence}. {visible}"
 
 
 def comparison_table(comparison: "Comparison") -> str:
@@ -222,7 +222,9 @@ def _power(comparison: "Comparison") -> list[str]:
     for (a, b), pair in zip(letter_pairs, comparison.pairs, strict=True):
         if np.isnan(pair.smallest_visible):
             continue
-        visible = "".join(f"{value:7.3f}" for value in pair.smallest_visible_with.values())
+        visible = "".join(
+            f"{visible_text(value):>7}" for value in pair.smallest_visible_with.values()
+        )
         lines.append(f"{f'{a} - {b}':<32}{visible}          {pair.flip_chance:10.1%}")
     if len(lines) == 1:
         return []

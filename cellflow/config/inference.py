@@ -9,6 +9,9 @@ from cellflow.config.precision import Precision
 DiameterPolicy = Literal["auto", "fixed", "training", "per_type", "estimated", "refined"]
 Compilation = Literal["auto", "none", "graphs", "inductor"]
 
+LEAST_OVERLAP = 0.05
+"""Of tiles, as in Cellpose."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferenceConfig:
@@ -53,8 +56,8 @@ class InferenceConfig:
             f"inference.tile_size: expected a multiple of 16, 32 or more, found {self.tile_size}",
         )
         require(
-            0.05 <= self.tile_overlap <= 0.5,
-            f"inference.tile_overlap: expected 0.05 to 0.5, found {self.tile_overlap}",
+            LEAST_OVERLAP <= self.tile_overlap <= 0.5,
+            f"inference.tile_overlap: expected {LEAST_OVERLAP:g} to 0.5, found {self.tile_overlap}",
         )
         require(
             self.batch_size is None or self.batch_size > 0,

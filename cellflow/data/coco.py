@@ -56,6 +56,7 @@ def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
     for file, content in contents.items():
         masks, skipped = read_annotations(content, file, faults)
         left_out += skipped
+        cells += masks.values()
         kinds = image_cell_types(content, file)
         for image in content["images"]:
             name = Path(image["file_name"]).stem
@@ -65,11 +66,10 @@ def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
                 continue
             if name in entries:
                 raise DataError(f"image {name} is in two COCO files, the second is {file.name}")
-            cells.append(masks[str(image["id"])])
             entries[name] = Entry(
                 name=name,
                 image_path=found,
-                read_masks=partial(_known, cells[-1]),
+                read_masks=partial(_known, masks[str(image["id"])]),
                 cell_type=kinds.get(str(image["id"])) or type_in_name(name),
                 group=well_in_name(name),
             )

@@ -113,7 +113,7 @@ def foreign_files(path: Path, folder_format: FolderFormat, names: Iterable[str])
         return []
     ending = ENDINGS[folder_format]
     own = {name + ending for name in names}
-    return sorted(file for file in path.glob(f"*{ending}") if file.name not in own)
+    return sorted(file for file in path.glob(f"[!.]*{ending}") if file.name not in own)
 
 
 def write_seg(path: Path, labels: NDArray[np.int32], image_path: Path) -> None:

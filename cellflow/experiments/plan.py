@@ -262,19 +262,17 @@ def _experiment(tree: dict[str, Any], path: Path, given: Mapping[str, Path]) -> 
     )
 
 
-def _folders(wanted: Mapping[str, str], given: Mapping[str, Path]) -> dict[str, Path]:
+def _folders(wanted: Mapping[str, str], given: Mapping[str, Path]) -> dict[str, Path | str]:
+    """Give the path of each folder that the file asks for, or what it is where none is given."""
     for name in given:
         if name not in wanted:
             known = ", ".join(wanted) or "none"
             raise ConfigError(f"--folder {name}: not asked for; the file's [folders]: {known}")
-    for name, what in wanted.items():
-        if name not in given:
-            raise ConfigError(f"give --folder {name}=PATH: {what}")
-    return {name: given[name].absolute() for name in wanted}
+    return {name: given[name].absolute() if name in given else wanted[name] for name in wanted}
 
 
 def _variant(
-    tree: dict[str, Any], group: str, beside: Path, folders: Mapping[str, Path]
+    tree: dict[str, Any], group: str, beside: Path, folders: Mapping[str, Path | str]
 ) -> Variant:
     name = tree.pop("name", None)
     if not isinstance(name, str) or not name:
@@ -295,7 +293,9 @@ def _variant(
     )
 
 
-def _options(tree: Mapping[str, Any], beside: Path, folders: Mapping[str, Path]) -> dict[str, Any]:
+def _options(
+    tree: Mapping[str, Any], beside: Path, folders: Mapping[str, Path | str]
+) -> dict[str, Any]:
     """Give the options with folders as lists of paths that hold wherever the command runs."""
     options = dict(tree)
     for key in FOLDER_OPTIONS:
@@ -311,13 +311,16 @@ def _options(tree: Mapping[str, Any], beside: Path, folders: Mapping[str, Path])
     return options
 
 
-def _folder(key: str, text: str, beside: Path, folders: Mapping[str, Path]) -> str:
+def _folder(key: str, text: str, beside: Path, folders: Mapping[str, Path | str]) -> str:
     if not text.startswith("{"):
         return str((beside / text).absolute())
     name = text.strip("{}")
     if name not in folders:
         raise ConfigError(f"{key} = {text!r}: [folders] has no {name!r}")
-    return str(folders[name])
+    found = folders[name]
+    if isinstance(found, str):
+        raise ConfigError(f"give --folder {name}=PATH: {found}")
+    return str(found)
 
 
 def _reported(entry: Mapping[str, Any]) -> Reported:

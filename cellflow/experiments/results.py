@@ -22,6 +22,7 @@ from cellflow.metrics.bootstrap import (
     resampled_sums,
     standard_error,
 )
+from cellflow.metrics.few_groups import n_groups
 from cellflow.records import Interval
 from cellflow.training.schedule import choose_rate
 
@@ -37,6 +38,8 @@ class Difference:
         NaN with a single independent group of images.
     freedom : float
         Degrees of freedom that it rests on.
+    n_groups : int
+        Independent groups of the images.
     p_value : float
         By sign flips, of this pair by itself.
     n_images : int
@@ -46,6 +49,7 @@ class Difference:
     interval: Interval
     standard_error: float
     freedom: float
+    n_groups: int
     p_value: float
     n_images: int
 
@@ -185,6 +189,7 @@ def paired(
         interval=interval_of(mean, draws, freedom, within=(-1, 1)),
         standard_error=standard_error(draws, freedom),
         freedom=freedom,
+        n_groups=n_groups(len(names), groups),
         p_value=paired_p_value(values, groups, seed)[0],
         n_images=len(names),
     )

@@ -7,6 +7,7 @@ from cellflow.comparison.power import (
     holm,
     is_beyond_chance,
     smallest_visible,
+    visible_text,
 )
 from cellflow.experiments.plan import Reported
 from cellflow.experiments.results import Difference
@@ -49,7 +50,7 @@ def _smallest(usable: Sequence[Difference]) -> str:
     told = []
     for count in counts:
         sizes = [_visible(each, count) for each in usable]
-        low, high = f"{min(sizes):.3f}", f"{max(sizes):.3f}"
+        low, high = visible_text(min(sizes)), visible_text(max(sizes))
         told.append(f"{low if low == high else f'{low} to {high}'} with {count}")
     return (
         f"Smallest paired difference that is seen with 80 % power: {', '.join(told)} images of "
@@ -58,7 +59,9 @@ def _smallest(usable: Sequence[Difference]) -> str:
 
 
 def _visible(one: Difference, count: int) -> float:
-    found = smallest_visible(one.standard_error, one.n_images, [count], freedom=one.freedom)
+    found = smallest_visible(
+        one.standard_error, one.n_images, [count], freedom=one.freedom, n_groups=one.n_groups
+    )
     return found[count]
 
 

@@ -6,7 +6,7 @@ Each job predicts every N-th image and leaves a part beside the output, a folder
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -105,7 +105,9 @@ def write_part(store: Store, shard: Shard, images: Sequence[Path], failures: Seq
     write_json(store.folder / PART, content)
 
 
-def merge_parts(folders: Sequence[Path], outputs: Outputs) -> FolderResult:
+def merge_parts(
+    folders: Sequence[Path], outputs: Outputs, *, say: Callable[[str], None] = lambda text: None
+) -> FolderResult:
     """Join the parts of a prediction and write them as one.
 
     Parameters
@@ -113,6 +115,8 @@ def merge_parts(folders: Sequence[Path], outputs: Outputs) -> FolderResult:
     folders : sequence of path
         All parts, in any order.
     outputs : Outputs
+    say : callable
+        Told what lies in the outputs' folders besides.
 
     Raises
     ------
@@ -137,7 +141,10 @@ def merge_parts(folders: Sequence[Path], outputs: Outputs) -> FolderResult:
     def load() -> Iterator[Found]:
         return (load_prediction(file, image) for _, file, image in kept)
 
-    outputs.check([image for _, _, image in kept])
+    images = [image for _, _, image in kept]
+    outputs.check(images)
+    for text in outputs.describe_foreign(images):
+        say(text)
     return FolderResult(
         n_images=len(kept),
         n_cells=outputs.write(load),

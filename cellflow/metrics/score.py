@@ -13,7 +13,7 @@ from cellflow.data.submission import read_submission
 from cellflow.errors import DataError, SubmissionError
 from cellflow.metrics.average_precision import Variant, average_precision
 from cellflow.metrics.bootstrap import N_DRAWS, degrees_of_freedom, interval_of, resampled_sums
-from cellflow.metrics.few_groups import coverage_remark
+from cellflow.metrics.few_groups import coverage_remark, independence_remark
 from cellflow.metrics.matching import THRESHOLDS
 from cellflow.metrics.overlap import Cells
 from cellflow.metrics.tables import score_table
@@ -243,7 +243,7 @@ def score_images(
             kind: over([i for i, other in enumerate(kinds) if other == kind])
             for kind in sorted({kind for kind in kinds if kind is not None})
         },
-        remarks=(*remarks, *coverage_remark(len(names), wells)),
+        remarks=(*remarks, *independence_remark(wells), *coverage_remark(len(names), wells)),
     )
 
 

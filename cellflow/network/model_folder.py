@@ -28,7 +28,7 @@ from safetensors.torch import load_file, save_file
 from cellflow._version import __version__
 from cellflow.atomic import atomic_path, write_json, write_text
 from cellflow.config import Config
-from cellflow.configfile import config_from_dict, config_to_dict
+from cellflow.configfile import config_of_record, config_to_dict
 from cellflow.errors import ConfigError, ModelError
 from cellflow.hashing import hash_file
 from cellflow.jsontext import read_object
@@ -167,7 +167,7 @@ def read_model_folder(folder: Path | str) -> ModelFolder:
         raise ModelError(f"{folder}: written by a newer cellflow; this is {__version__}")
     thresholds = read_thresholds(folder)
     try:
-        config = thresholds.default.applied_to(config_from_dict(record["config"]))
+        config = thresholds.default.applied_to(config_of_record(record["config"]))
         return ModelFolder(
             path=folder,
             config=config,

@@ -7,7 +7,8 @@
      "default": {"cellprob_threshold": 0.0, "flow_threshold": 0.4, "min_size": 15,
                  "score_threshold": 0.0, "boundary_shift": 0.0, "diameter": null},
      "per_cell_type": {"astro": {…}},
-     "provenance": {"how": …, "images_sha256": …, "n_images": …, "scores": {…}}}
+     "provenance": {"how": …, "images_sha256": …, "n_images": …, "images": […],
+                    "scores": {…}}}
 
 A setting that is absent has its default; format 1, without a number, had the first three only.
 """
@@ -86,6 +87,8 @@ class Provenance:
     images_sha256 : str
         Hash of the images and their truth that the thresholds were tuned on.
     n_images : int
+    images : tuple of str
+        Their names; empty in a file of before they were kept.
     scores : mapping of str to Interval
         ``default`` (untuned), ``itself`` (tuned on the images it scores), ``nested`` (the honest
         one), and paired by image ``gain`` (nested minus default) and ``optimism`` (itself minus
@@ -96,6 +99,7 @@ class Provenance:
     how: str
     images_sha256: str
     n_images: int
+    images: tuple[str, ...] = ()
     scores: Mapping[str, Interval] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=lambda: {"cellflow": __version__})
 
@@ -197,7 +201,8 @@ def _provenance(path: Path, values: Any) -> Provenance | None:
         return None
     try:
         scores = {name: Interval.from_dict(one) for name, one in values["scores"].items()}
-        return Provenance(**{**values, "scores": scores})
+        images = tuple(values.get("images", ()))
+        return Provenance(**{**values, "images": images, "scores": scores})
     except (TypeError, KeyError, AttributeError) as error:
         raise ModelError(f"{path}: provenance is broken: {error}") from error
 

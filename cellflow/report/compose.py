@@ -108,7 +108,7 @@ def write_report(
     write_text(path, content)
     n_bytes = len(content.encode())
     too_large = []
-    if n_bytes > 1e6 * megabytes:
+    if n_bytes > 1e6 * megabytes and not any(blocks.texts):
         too_large = [f"without pictures it takes {n_bytes / 1e6:.1f} MB, more than was asked for"]
     shown = [one.index for one, text in zip(ranking, blocks.texts, strict=True) if text]
     pictured = {subject.images[index] for index in shown} & subject.pictures.keys()

@@ -1,5 +1,7 @@
 """Which is better: every pair's difference, image by image."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -65,8 +67,7 @@ def _pair_figure(subject: Subject, comparison: Comparison, row: int) -> str:
         f"{name(pair.first)} is better; below the dots their mean with its 95 % interval. "
         f"Permutation p {text(p_value(pair.p_corrected))}; "
         f"{_share(pair.probability_first_better)} of the bootstrap draws favour "
-        f"{name(pair.first)}. These images can show a difference of "
-        f"{number(pair.smallest_visible)} or more with 80 % power. A dot opens its image."
+        f"{name(pair.first)}. {_visible(pair.smallest_visible)} A dot opens its image."
     )
     return figure(tag("div", *rows, class_="rows"), caption, _numbers(means))
 
@@ -130,3 +131,9 @@ def _numbers(means: dict[str, Interval]) -> str:
         for kind, mean in means.items()
     ]
     return table("Mean difference", ["images", "difference", "95 % interval"], rows)
+
+
+def _visible(size: float) -> str:
+    if not math.isfinite(size):
+        return "So few images can show no difference with 80 % power."
+    return f"These images can show a difference of {number(size)} or more with 80 % power."

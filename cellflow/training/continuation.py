@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cellflow.config import Config, NetworkConfig
-from cellflow.configfile import config_from_dict, config_to_dict
+from cellflow.configfile import config_from_dict, config_of_record, config_to_dict
 from cellflow.errors import ConfigError, ModelError
 from cellflow.training.initial import SCRATCH, InitialWeights, initial_weights
 from cellflow.training.levels import settle_levels
@@ -58,6 +58,8 @@ class Start:
         Settled, see `settled`.
     asked : Config
         As the caller gave it.
+    run_key : str
+        Of the run when it began, from `Materials.run_key`; its checkpoints hold it too.
     extra_dirs : tuple of str
     """
 
@@ -65,12 +67,14 @@ class Start:
     materials: Materials
     config: Config
     asked: Config
+    run_key: str
     extra_dirs: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Give what ``run.json`` says."""
         return {
-            "run_key": self.materials.run_key(self.config),
+            "run_key": self.run_key,
+            "types_key": self.materials.types_key(),
             "initial_weights": self.weights.record(),
             "split": asdict(self.materials.split),
             "layout": self.materials.dataset.layout,
@@ -130,10 +134,17 @@ def reopen(folder: RunFolder, train_dir: Path, asked: Asked) -> Start:
     _refuse_other_weights(folder, name, digest, asked.init)
     config = _same_or_refuse(folder, record, asked.config)
     is_asked = bool(asked.extra_dirs) or asked.same_split
-    if is_asked and _places(extra) != _places(asked.extra_dirs):
+    if is_asked and len(extra) != len(asked.extra_dirs):
         _refuse_change(folder, "--extra-dir", ", ".join(extra), ", ".join(asked.extra_dirs))
+    if asked.extra_dirs:
+        extra = asked.extra_dirs  # which may have been moved; that they hold the same is seen below
     materials = gather_materials(train_dir, config, split, layout=layout, extra_dirs=extra)
-    if materials.run_key(config) != run_key:
+    types_key = record.get("types_key", materials.types_key())  # older records have none
+    key_now = materials.run_key(_config_of(folder, record))
+    if (key_now, materials.types_key()) != (run_key, types_key):
+        recorded = tuple(record["extra_dirs"])
+        if _places(extra) != _places(recorded):
+            _refuse_change(folder, "--extra-dir", ", ".join(recorded), ", ".join(extra))
         beside = " or ".join(map(str, (train_dir, *extra)))
         raise ModelError(
             f"{folder.path}: images, truth or cell types in {beside} differ from those that the "
@@ -158,6 +169,7 @@ def reopen(folder: RunFolder, train_dir: Path, asked: Asked) -> Start:
         materials=materials,
         config=config,
         asked=_config_of(folder, record, "asked"),
+        run_key=run_key,
         extra_dirs=extra,
     )
 
@@ -165,7 +177,7 @@ def reopen(folder: RunFolder, train_dir: Path, asked: Asked) -> Start:
 def _config_of(folder: RunFolder, record: dict[str, Any], key: str = "config") -> Config:
     """Give the settings that a record holds; an old one holds them only as they were settled."""
     try:
-        return config_from_dict(record.get(key, record["config"]))
+        return config_of_record(record.get(key, record["config"]))
     except (KeyError, TypeError, ConfigError) as error:
         raise ModelError(f"{folder.path}: its record is broken ({error}); start anew") from error
 

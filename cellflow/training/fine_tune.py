@@ -217,6 +217,7 @@ def _begin(train_dir: Path, asked: Asked, ranks: Ranks, device: torch.device) ->
         materials=materials,
         config=config,
         asked=as_asked,
+        run_key=materials.run_key(config),
         extra_dirs=asked.extra_dirs,
     )
 
@@ -256,7 +257,8 @@ def _occupied_folder(
                     )
                 record = start.record()
                 found.clear()
-                if overwrite and found.path / STAGES not in Path(start.weights.name).parents:
+                stages = (found.path / STAGES).resolve()
+                if overwrite and not Path(start.weights.name).resolve().is_relative_to(stages):
                     found.remove_stages()  # they led to the run that is replaced
                 found.write_record(record)
             return found

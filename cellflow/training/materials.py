@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cellflow.config import Config, InferenceConfig, TuningConfig
+from cellflow.config import Config, TuningConfig
 from cellflow.configfile import config_to_dict
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.entrance import open_dataset
@@ -104,23 +104,23 @@ class Materials:
     def run_key(self, config: Config) -> str:
         """Give a hash of data, folds and all settings that change the result."""
         settings = config_to_dict(config)
-        for section, name in MAY_DIFFER:
-            if section == "inference":
-                # In the key of earlier versions, which mostly had the default.
-                settings[section][name] = getattr(InferenceConfig(), name)
-            else:
-                settings[section].pop(name)
+        for name in HARMLESS:
+            settings["training"].pop(name)
         for name, as_before in LATER.items():
             if settings["training"][name] == as_before:
                 settings["training"].pop(name)
         settings.pop("tuning")
-        content: list[Any] = [fingerprint(self.train), fingerprint(self.validation), settings]
+        content = [fingerprint(self.train), fingerprint(self.validation), settings]
         if self.extra:
             content.append(fingerprint(self.extra))
-        kinds = [fact.entry.cell_type for fact in (*self.learnt, *self.validation)]
-        if any(kinds):
-            content.append(kinds)
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    def types_key(self) -> str:
+        """Give a hash of the cell types, which `run_key` has never held."""
+        kinds = sorted(
+            (fact.entry.name, fact.entry.cell_type) for fact in (*self.learnt, *self.validation)
+        )
+        return hashlib.sha256(json.dumps(kinds).encode()).hexdigest()
 
     def describe(self, config: Config) -> list[str]:
         """Say what was found and why each value was chosen, one sentence each."""

@@ -205,7 +205,8 @@ def _claim(out: Path, together: Model, images: Sequence[Path]) -> None:
     inside = [path for path in images if path.resolve().is_relative_to(out.resolve())]
     if inside:
         raise ConfigError(f"--out {out}: {inside[0]}, which is to be labelled, lies in it")
-    foreign = [path.name for path in sorted(out.iterdir())] if out.is_dir() else []
+    names = [path.name for path in sorted(out.iterdir())] if out.is_dir() else []
+    foreign = [name for name in names if not name.startswith(".")]
     if foreign and not (out / "votes" / "models.txt").is_file():
         raise ConfigError(
             f"--out {out}: holds {foreign[0]}, which is not of pseudo-label; choose a new folder"

@@ -152,8 +152,9 @@ class RunFolder:
             A file cannot be removed, or another process trains there.
         """
         with self.occupied(say):
-            self.clear()
+            # In this order: what a kill leaves has no finished stages, so nothing goes on with it.
             self.remove_stages()
+            self.clear()
             self.write_record({})
 
     def write_record(self, record: Mapping[str, Any]) -> None:

@@ -94,9 +94,7 @@ class Session:
         self._last_score: tuple[int, Score] | None = None
         self._told_epochs = 0
         self._run = self._make_run(report, interrupt)
-        self._checkpoints = Checkpointing(
-            folder, self._run, self.materials.run_key(self.config), clock
-        )
+        self._checkpoints = Checkpointing(folder, self._run, start.run_key, clock)
         self._validator = Validator(
             [fact.entry for fact in self.materials.validation],
             self.config,

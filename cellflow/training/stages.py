@@ -20,7 +20,11 @@ from cellflow.training.fine_tune import fine_tune
 from cellflow.training.initial import DEFAULT_INIT, SCRATCH, initial_weights
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.loop import Say
-from cellflow.training.materials import require_known_types, unseen_images
+from cellflow.training.materials import (
+    gather_materials,
+    require_known_types,
+    unseen_images,
+)
 from cellflow.training.ranks import is_first_process, n_processes
 from cellflow.training.refit import carried_estimate, measured_effect, note_refit
 from cellflow.training.run_folder import STAGES, RunFolder, new_run_folder
@@ -154,6 +158,9 @@ def train_in_stages(
         folder = new_run_folder(None if out is None else Path(out), train_dir).path
         places = [_place(stage, folder, pretrained_in) for stage in stages]
         if options.get("overwrite"):
+            for stage in stages:  # before anything is removed
+                known = None if stage.name.startswith(PRETRAIN) else layout
+                gather_materials(stage.train_dir, stage.config, stage.split, layout=known)
             _make_way(RunFolder(path=folder), str(init or DEFAULT_INIT), main, say)
         else:
             _refuse_other_run(folder, places[-2])
@@ -318,13 +325,12 @@ def _own_stages(
     for name, names in passes:
         held_out = () if name else tuple(outer.validation)
         split = Split(train=names, validation=held_out, reason=f"{outer.reason}; a refit")
-        stage = Stage(name=name, train_dir=train_dir, config=again, split=split)
         # Few held-out images need not be of all types.
-        kinds = {entry.cell_type for entry in _trained_on(dataset, stage)}
-        ranges = config.augment.scale_range_by_type
-        own = {kind: value for kind, value in ranges.items() if kind in kinds}
-        augment = replace(config.augment, scale_range_by_type=own)
-        stages.append(replace(stage, config=replace(again, augment=augment)))
+        kinds = {entry.cell_type for entry in dataset.annotated if entry.name in set(names)}
+        ranges = config.augment.scale_range_by_type.items()
+        own = {kind: value for kind, value in ranges if kind in kinds}
+        changed = replace(again, augment=replace(config.augment, scale_range_by_type=own))
+        stages.append(Stage(name=name, train_dir=train_dir, config=changed, split=split))
     return stages
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from cellflow.atomic import write_json
 from cellflow.config import Config
-from cellflow.configfile import config_from_dict
+from cellflow.configfile import config_of_record
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.entrance import open_dataset
 from cellflow.data.folds import independent_groups
@@ -165,7 +165,7 @@ class _Subject:
     def open(cls, path: Path, device: str, change: Callable[[Config], Config]) -> "_Subject":
         """Load a model with the settings that it was trained with: a second tuning starts anew."""
         folder = read_model_folder(path)
-        trained_with = config_from_dict(folder.record["config"])
+        trained_with = config_of_record(folder.record["config"])
 
         def untuned(config: Config) -> Config:
             inference = replace(config.inference, diameter=trained_with.inference.diameter)
@@ -303,6 +303,7 @@ def _thresholds(
             how=how,
             images_sha256=held_out.images_sha256,
             n_images=overall.n_images,
+            images=tuple(sorted({pair.entry.name for pair in held_out.pairs})),
             scores={name: getattr(overall, name) for name in names},
             versions=versions(),
         ),

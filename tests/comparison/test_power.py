@@ -11,6 +11,7 @@ from cellflow.comparison.power import (
     paired_p_value,
     sign_flip_p_value,
     smallest_visible,
+    visible_text,
 )
 from cellflow.records import Interval
 
@@ -32,6 +33,14 @@ def test_with_few_degrees_of_freedom_a_difference_must_be_larger():
     reach = 0.01 * (stats.t.ppf(0.975, 3) + stats.t.ppf(0.8, 3))
     assert found == pytest.approx({4: reach, 400: 0.0028}, rel=0.01)
     assert np.isnan(smallest_visible(0.01, 4, [4], freedom=0)[4])
+
+
+def test_where_no_difference_is_large_enough_none_is_visible():
+    found = smallest_visible(0.01, 5, [5, 6, 30], freedom=4, n_groups=5)
+    assert found[5] == np.inf  # of five groups no p is below 0.0625
+    assert 0 < found[30] < found[6] < 1
+    assert smallest_visible(0.5, 10, [10], freedom=9, n_groups=10)[10] == np.inf
+    assert [visible_text(size) for size in (0.1234, np.inf)] == ["0.123", "none"]
 
 
 def test_the_chance_of_a_flip_is_that_of_drawn_leaderboards(rng):

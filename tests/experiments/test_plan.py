@@ -154,6 +154,12 @@ def test_some_variants_of_a_file_may_be_chosen(tmp_path):
     chosen = read_experiment(path, variants=["c", "a"])
     assert chosen.variants == (whole.variants[0], *whole.variants[2:])
     assert read_experiment(path, variants=["b"]).variants == whole.variants[1:2]
+    path.write_text(
+        path.read_text() + '[[variant]]\nname = "e"\npretrain_dir = "{l}"\n[folders]\nl = "L"\n'
+    )
+    assert read_experiment(path, variants=["a"]).variants == whole.variants[:1]
+    with pytest.raises(ConfigError, match="give --folder l=PATH: L"):
+        read_experiment(path, variants=["a", "e"])
     with pytest.raises(ConfigError, match=r"--variant d: no such variant; there are a, b, c"):
         read_experiment(path, variants=["d"])
 

@@ -14,6 +14,7 @@ def difference(estimate, error, n_images=32, p_value=0.01):
         interval=interval,
         standard_error=error,
         freedom=math.inf,
+        n_groups=n_images,
         p_value=p_value,
         n_images=n_images,
     )
@@ -55,6 +56,7 @@ def test_a_single_group_of_images_tells_nothing():
         interval=Interval(estimate=0.1, low=nan, high=nan),
         standard_error=nan,
         freedom=0.0,
+        n_groups=1,
         p_value=0.25,
         n_images=3,
     )

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from cellflow.data.image_names import ImageNames
 from cellflow.data.images import write_png
 from cellflow.data.outputs import Outputs
 from cellflow.errors import ConfigError, DataError
@@ -166,5 +167,11 @@ def test_options_that_a_share_cannot_follow_are_refused(tmp_path, tiny_model, im
         predict_folder(tiny_model(), images, Outputs(both), shard=Shard(1, 2))
     with pytest.raises(ConfigError, match="are for cellflow merge"):
         predict_folder(tiny_model(), images, Outputs(both[:1], cells=both[1]), shard=Shard(1, 2))
+    ids = {str(number): path.stem for number, path in enumerate(images)}
+    results = Outputs(
+        [tmp_path / "r.json"], image_names=ImageNames(source=tmp_path / "t.json", names=ids)
+    )
+    with pytest.raises(ConfigError, match="--image-names are for cellflow merge"):
+        predict_folder(tiny_model(), images, results, shard=Shard(1, 2))
     with pytest.raises(ConfigError, match="each job would leave out other views"):
         predict_folder(tiny_model(), images, Outputs(both[:1]), budget=9.0, shard=Shard(1, 2))

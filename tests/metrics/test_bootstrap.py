@@ -1,5 +1,7 @@
 """Error bars: what they mean, and what they refuse."""
 
+import time
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -152,3 +154,40 @@ def test_an_interval_does_not_say_what_cannot_be(rng):
     assert (found.low, found.high) == (0, 1)
     found = paired_difference(np.array([0.4, 0.6]), np.array([0.9, 0.2]), rng=rng)
     assert (found.low, found.high) == (-1, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n_images", "per_well"), [(30, 1), (119, 1), (30, 3), (120, 3)])
+def test_stratified_intervals_cover_with_and_without_wells(n_images, per_well):
+    rng = np.random.default_rng(0)
+    n_wells = n_images // per_well
+    kinds = np.repeat(["a", "b"], [n_wells // 2, n_wells - n_wells // 2]).repeat(per_well).tolist()
+    wells = np.repeat([f"w{k}" for k in range(n_wells)], per_well).tolist()
+    noise = rng.gamma(2, 1, (2000, n_wells, 1)) + rng.gamma(2, 1, (2000, n_wells, per_well))
+    values = noise.reshape(2000, -1)
+    draws = resampled_sums(values, rng=rng, strata=kinds, clusters=wells, n_draws=1000) / n_images
+    hits = 0
+    for row, drawn in zip(values, draws, strict=True):
+        freedom = degrees_of_freedom(row - row.mean(), kinds, wells)
+        found = interval_of(float(row.mean()), drawn, freedom)
+        hits += found.low <= 4 <= found.high
+    assert hits / 2000 == pytest.approx(0.95, abs=0.025)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_images", [30, 119])
+def test_the_interval_covers_as_often_as_it_says(n_images):
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(2000):
+        values = rng.beta(2, 3, n_images)
+        found = mean_interval(values, rng=rng, n_draws=1000)
+        hits += found.low <= 0.4 <= found.high
+    assert hits / 2000 == pytest.approx(0.95, abs=0.015)
+
+
+def test_ten_thousand_draws_over_the_whole_training_set_are_quick(rng):
+    started = time.perf_counter()
+    mean_interval(rng.random(606), rng=rng, strata=["a", "b", "c"] * 202)
+    # A hundred times what it takes; a loop over draws would not make it.
+    assert time.perf_counter() - started < 20

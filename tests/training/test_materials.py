@@ -56,6 +56,15 @@ def test_a_run_from_before_a_setting_existed_keeps_its_key(gathered, monkeypatch
     assert found.run_key(config) == key
 
 
+def test_the_key_of_a_run_never_held_the_cell_types(gathered):
+    found, config = gathered("image")
+    other = replace(found, train=tuple(
+        replace(fact, entry=replace(fact.entry, cell_type="other")) for fact in found.train
+    ))  # fmt: skip
+    assert other.run_key(config) == found.run_key(config)
+    assert other.types_key() != found.types_key()
+
+
 def test_a_cell_type_is_rescaled_by_all_its_cells(gathered, disc_entries):
     found, config = gathered("cell_type")
     kinds = [replace(f.entry, cell_type="a") for f in found.train]

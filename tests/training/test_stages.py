@@ -11,7 +11,7 @@ from drawn_discs import write_disc_folder
 from cellflow.config import AugmentConfig
 from cellflow.data.entrance import open_dataset
 from cellflow.data.folds import make_folds, write_folds
-from cellflow.errors import ConfigError, ModelError
+from cellflow.errors import ConfigError, DataError, ModelError
 from cellflow.training import stages
 from cellflow.training.interruption import Preempted
 from cellflow.training.split import Split
@@ -249,6 +249,18 @@ def test_a_run_of_other_stages_is_told_before_any_of_them(tmp_path, train, monke
         with pytest.raises(ConfigError, match="holds a run that did not begin with these stages"):
             train(data, training={"n_epochs": 1}, **options)
     assert not (out / "stages").exists()
+
+
+def test_what_cannot_be_trained_replaces_nothing(tmp_path, train):
+    data, other = (write_disc_folder(tmp_path / name, 5) for name in ("data", "other"))
+    out = train(data, pretrain_dirs=[other], training={"n_epochs": 1})
+    models = [out / "config.json", out / "stages" / "pretrain-1" / "config.json"]
+    before = [path.read_bytes() for path in models]
+    with pytest.raises(DataError, match=r"none of .* training images has 50 cells"):
+        train(
+            data, pretrain_dirs=[other], training={"n_epochs": 1, "min_cells": 50}, overwrite=True
+        )
+    assert [path.read_bytes() for path in models] == before
 
 
 def test_a_zoom_for_a_type_that_is_not_there_is_told_before_any_stage(
