@@ -66,7 +66,10 @@ def test_a_grid_gives_a_variant_for_every_combination(tmp_path):
         ("[base.grid]\nx = 3\n[[variant]]\nname = 'a'", "grid: expected lines such as"),
         ("[[variant]]\nname = 'a'\npretrain_dir = 3", "pretrain_dir: expected a path or a list"),
         ("[[variant]]\nname = 'a'\npretrain_dir = '{x}'", r"\[folders\] has no 'x'"),
-        ("[folders]\nx = 'cells'\n[[variant]]\nname = 'a'", "give --folder x=PATH: cells"),
+        (
+            "[folders]\nx = 'cells'\n[[variant]]\nname = 'a'\npretrain_dir = '{x}'",
+            "give --folder x=PATH: cells",
+        ),
         ("[[reported]]\nname = 'x'\n[[variant]]\nname = 'a'", "expected name and score"),
         ("[family.unet]\n[[variant]]\nname = 'a'", "no variant is of it; there are cellflow"),
         ("family = 3\n[[variant]]\nname = 'a'", "family: expected a table"),
