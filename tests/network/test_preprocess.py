@@ -5,10 +5,13 @@ import re
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from cellflow.config import DataConfig
 from cellflow.errors import ImageError
-from cellflow.network.preprocess import prepare_image, resize_image
+from cellflow.network.preprocess import percentiles, prepare_image, resize_image
 
 
 def test_percentiles_become_zero_and_one_and_the_second_channel_is_empty(rng):
@@ -47,6 +50,28 @@ def test_an_absent_channel_and_infinity_are_refused():
 def test_what_is_no_picture_is_refused_with_its_shape(shape):
     with pytest.raises(ImageError, match=re.escape(f"at most 4 channels, found shape {shape}")):
         prepare_image(np.zeros(shape), DataConfig())
+
+
+@given(
+    plane=st.sampled_from([np.uint8, np.uint16, np.int16, np.float32]).flatmap(
+        lambda dtype: arrays(
+            dtype, array_shapes(min_dims=2, max_dims=2), elements=st.integers(0, 99)
+        )
+    ),
+    shares=st.lists(st.floats(0, 100), min_size=1, max_size=3),
+)
+def test_percentiles_are_numpys_for_counted_and_sorted_grey_levels(plane, shares):
+    expected = np.percentile(plane.astype(np.float64), shares)
+    assert percentiles(plane, shares) == pytest.approx(expected, rel=1e-5, abs=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_picture_is_prepared_the_same_from_any_dtype(rng, dtype):
+    image = rng.integers(0, 256, (40, 30))
+    expected = prepare_image(image, DataConfig())
+    np.testing.assert_allclose(
+        prepare_image(image.astype(dtype), DataConfig()), expected, atol=1e-6
+    )
 
 
 @pytest.mark.reference
