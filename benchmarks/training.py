@@ -25,10 +25,9 @@ from cellflow.config import AugmentConfig, DataConfig, NetworkConfig, TrainingCo
 from cellflow.data.dataset import Entry
 from cellflow.data.images import write_png
 from cellflow.data.rle import labels_to_masks
-from cellflow.network.convolutions import quicken_gradients
 from cellflow.network.cpnet import build_network
 from cellflow.network.precision import has_native_bfloat16
-from cellflow.network.upsampling import delay_upsampling
+from cellflow.network.quick_training import quicken_training
 from cellflow.training.batches import CropSource, loader_threads, stream_batches
 from cellflow.training.budget import Pace, Plan
 from cellflow.training.checkpoint import Position
@@ -113,8 +112,7 @@ class CellflowTrainer:
     def __init__(self, entries, config, device, dtype):
         network = build_network(NetworkConfig(), torch.Generator().manual_seed(0)).train()
         network.to(device)
-        delay_upsampling(network, torch.device(device))
-        quicken_gradients(network, torch.device(device), dtype)
+        quicken_training(network, torch.device(device), dtype)
         source = source_of(entries, config)
         self.run = Run(
             network=network,

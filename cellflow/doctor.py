@@ -6,6 +6,7 @@ import platform
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,7 @@ def _run_small_job(folder: Path) -> None:
     from cellflow.synth.competition import write_competition
     from cellflow.targets.centers import find_cells
     from cellflow.training.fine_tune import fine_tune
+    from cellflow.training.rehearsal import measure_step
 
     write_competition(folder / "data", 2, 0, n_test_images=1)
     inspect_data(folder / "data")
@@ -87,6 +89,8 @@ def _run_small_job(folder: Path) -> None:
         dynamics=DynamicsConfig(cellprob_threshold=-9.0, flow_threshold=9.0, min_size=1),
     )
     fine_tune(folder / "data", folder / "model", config, init="scratch", device="cpu")
+    quick = replace(config.training, precision="bfloat16")
+    measure_step(replace(config, training=quick), "cpu")
     found = folder / "found.csv"
     predict_folder(
         load_model(folder / "model", device="cpu"),

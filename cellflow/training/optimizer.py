@@ -13,7 +13,8 @@ def make_optimizer(network: torch.nn.Module, config: TrainingConfig) -> torch.op
     Parameters
     ----------
     network : torch.nn.Module
-        On its device: on a CUDA device the update is one fused kernel, where PyTorch has one.
+        On its device: on a CPU and a CUDA device the update is one fused kernel, where PyTorch has
+        one.
     config : TrainingConfig
         Its optimizer, learning_rate, weight_decay and momentum.
 
@@ -22,7 +23,7 @@ def make_optimizer(network: torch.nn.Module, config: TrainingConfig) -> torch.op
     ``adamw`` and ``sgd`` are set up as in Cellpose 3.1. What is not set is PyTorch's default.
     """
     parameters, rate = list(network.parameters()), choose_rate(config)
-    decay, fused = config.weight_decay, parameters[0].is_cuda
+    decay, fused = config.weight_decay, parameters[0].device.type in ("cpu", "cuda")
     if config.optimizer == "adamw":
         return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=fused)
     if config.optimizer == "adam":

@@ -6,11 +6,10 @@ import torch
 
 from cellflow.config import Config
 from cellflow.errors import ModelError
-from cellflow.network.convolutions import quicken_gradients
 from cellflow.network.cpnet import build_network
 from cellflow.network.devices import choose_device, image_layout, is_out_of_memory, synchronize
 from cellflow.network.precision import autocast, choose_precision
-from cellflow.network.upsampling import delay_upsampling
+from cellflow.network.quick_training import quicken_training
 from cellflow.training.losses import flow_and_cell_loss
 from cellflow.training.optimizer import make_optimizer
 
@@ -62,8 +61,7 @@ def _measure(config: Config, device: torch.device, n_crops: int) -> float:
     generator = torch.Generator().manual_seed(training.seed)
     layout = image_layout(device)
     network = build_network(config.network, generator).to(device, memory_format=layout).train()
-    delay_upsampling(network, device)
-    quicken_gradients(network, device, dtype)
+    quicken_training(network, device, dtype)
     optimizer = make_optimizer(network, training)
     shape = (n_crops, training.crop_size, training.crop_size)
     image = torch.rand((shape[0], 2, *shape[1:]), generator=generator).to(device)

@@ -7,12 +7,11 @@ from typing import Any, cast
 
 from cellflow.metrics.score import Score
 from cellflow.network.cell_type_head import write_cell_type_head
-from cellflow.network.convolutions import quicken_gradients
 from cellflow.network.cpnet import CPnet, load_weights, save_cellpose_file, silence_style
 from cellflow.network.devices import DeviceChoice, image_layout
 from cellflow.network.model_folder import versions, write_model_folder
 from cellflow.network.precision import PrecisionChoice, choose_precision
-from cellflow.network.upsampling import delay_upsampling
+from cellflow.network.quick_training import quicken_training
 from cellflow.training.batches import CropSource
 from cellflow.training.budget import Pace, Plan
 from cellflow.training.cell_types import choose_images, learn_cell_types
@@ -82,8 +81,8 @@ class Session:
         )
         if not training.style:
             silence_style(network)
-        delay_upsampling(network, device.device)
-        quicken_gradients(network, device.device, self.precision.dtype)
+        dtype = self.precision.dtype
+        quicken_training(network, device.device, dtype, is_compiled=training.compile)
         self.network = synchronize_statistics(network, ranks, device.device)
         self.network.diam_labels.data.fill_(self.materials.diameter)
         self._clock, self._zero = clock, started
