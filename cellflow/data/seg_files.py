@@ -72,7 +72,8 @@ def read_seg_labels(path: Path | str) -> NDArray[np.int32]:
         EOFError,
     ) as error:
         raise LabelError(f"{path}: not a _seg.npy of Cellpose: {error}") from error
-    masks = np.squeeze(masks)
+    while masks.ndim > 2 and 1 in masks.shape:  # of a stack of one; an image may be a line
+        masks = masks.squeeze(masks.shape.index(1))
     if masks.ndim != 2 or masks.dtype.kind not in "iu":
         raise LabelError(f"{path}: expected one 2-D label image, found {masks.shape} {masks.dtype}")
     # Old versions of the GUI count from -1.

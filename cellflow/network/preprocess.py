@@ -46,6 +46,7 @@ def prepare_image(image: NDArray[Any], config: DataConfig) -> NDArray[np.float32
     Grey of a coloured picture is the mean of its channels. Percentiles are of the whole picture,
     interpolated as by `numpy.percentile`.
     """
+    image = np.asarray(image)
     check_image(image, config)
     planes = image[None] if image.ndim == 2 else image
     first, second = config.channels
@@ -63,6 +64,8 @@ def check_image(image: NDArray[Any], config: DataConfig) -> None:
             f"expected (H, W) or (C, H, W) of at most {MOST_CHANNELS} channels, found shape "
             f"{image.shape}"
         )
+    if planes.dtype.kind not in "buif":
+        raise ImageError(f"expected grey levels as real numbers, found {image.dtype}")
     first, second = config.channels
     for number in (first, second) if second else (first,):
         if number > len(planes):

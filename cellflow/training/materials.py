@@ -117,8 +117,11 @@ class Materials:
 
     def types_key(self) -> str:
         """Give a hash of the cell types, which `run_key` has never held."""
+        entries = [fact.entry for fact in (*self.learnt, *self.validation)]
+        # Two folders may have a name in common, of which one says the type and the other does not.
         kinds = sorted(
-            (fact.entry.name, fact.entry.cell_type) for fact in (*self.learnt, *self.validation)
+            ((entry.name, entry.cell_type) for entry in entries),
+            key=lambda pair: (pair[0], pair[1] or ""),
         )
         return hashlib.sha256(json.dumps(kinds).encode()).hexdigest()
 

@@ -18,6 +18,7 @@ from cellflow.data.dataset import Dataset
 from cellflow.errors import ConfigError
 from cellflow.inference.predict import load_model
 from cellflow.metrics.bootstrap import mean_interval, paired_difference
+from cellflow.metrics.few_groups import coverage_remark, independence_remark
 from cellflow.network.model_folder import CARD, CONFIG, read_model_folder
 from cellflow.records import Interval
 from cellflow.training.split import Split
@@ -35,6 +36,9 @@ class Effect:
     ----------
     before, after : dict of str to float
         Score of each image, which neither stage saw.
+    cell_types, groups : dict of str to str or None
+        Of these images: strata and clusters of the intervals. Empty where a record is older and
+        says nothing of them; every image is then taken as independent.
     difference, mean_after : Interval
         After minus before, paired by image; and the mean afterwards.
     runs : tuple of str
@@ -43,29 +47,48 @@ class Effect:
 
     before: dict[str, float]
     after: dict[str, float]
+    cell_types: dict[str, str | None]
+    groups: dict[str, str | None]
     difference: Interval
     mean_after: Interval
     runs: tuple[str, ...]
 
     @classmethod
-    def of(cls, before: dict[str, float], after: dict[str, float], runs: Sequence[str]) -> "Effect":
+    def of(
+        cls,
+        before: dict[str, float],
+        after: dict[str, float],
+        runs: Sequence[str],
+        *,
+        cell_types: dict[str, str | None],
+        groups: dict[str, str | None],
+    ) -> "Effect":
         """Compute the intervals."""
         values = [np.array([scores[name] for name in before]) for scores in (after, before)]
+        strata = [cell_types.get(name) for name in before]
+        clusters = [groups.get(name) for name in before]
+        rng = np.random.default_rng
         return cls(
             before=before,
             after=after,
-            difference=paired_difference(*values, rng=np.random.default_rng(0)),
-            mean_after=mean_interval(values[0], rng=np.random.default_rng(0)),
+            cell_types=cell_types,
+            groups=groups,
+            difference=paired_difference(*values, rng=rng(0), strata=strata, clusters=clusters),
+            mean_after=mean_interval(
+                values[0], rng=rng(0), strata=strata, clusters=clusters, within=(0, 1)
+            ),
             runs=tuple(runs),
         )
 
     @property
     def sentence(self) -> str:
-        """Say what was measured on how many images."""
+        """Say what was measured on how many images, and how far that can be trusted."""
+        clusters = [self.groups.get(name) for name in self.before]
+        remarks = [*independence_remark(clusters), *coverage_remark(len(clusters), clusters)]
         return (
             f"the refit changed mAP by {self.difference.signed()} to {self.mean_after} "
             f"on {counted(len(self.before), 'image')} that no stage saw"
-        )
+        ) + "".join(f"; {remark}" for remark in remarks)
 
 
 def measured_effect(
@@ -92,7 +115,13 @@ def measured_effect(
     before = dict(zip(score.names, map(float, score.image_scores), strict=True))
     images = read_model_folder(final).record["score"]["images"]
     after = {name: float(images[name]["score"]) for name in before}
-    return Effect.of(before, after, [str(final)])
+    return Effect.of(
+        before,
+        after,
+        [str(final)],
+        cell_types=dict(zip(score.names, score.cell_types, strict=True)),
+        groups=dict(zip(score.names, score.groups, strict=True)),
+    )
 
 
 def carried_estimate(runs: Sequence[Path], refit: Refit | None) -> Effect | None:
@@ -107,6 +136,8 @@ def carried_estimate(runs: Sequence[Path], refit: Refit | None) -> Effect | None
     """
     before: dict[str, float] = {}
     after: dict[str, float] = {}
+    cell_types: dict[str, str | None] = {}
+    groups: dict[str, str | None] = {}
     for run in runs:
         noted = read_model_folder(run).record.get("refit") or {}
         if noted.get("recipe") != refit or not noted.get("measured"):
@@ -118,7 +149,12 @@ def carried_estimate(runs: Sequence[Path], refit: Refit | None) -> Effect | None
             raise ConfigError(f"--estimate {run}: its fold has images of another one")
         before |= effect.before
         after |= effect.after
-    return Effect.of(before, after, [str(run) for run in runs]) if runs else None
+        cell_types |= effect.cell_types
+        groups |= effect.groups
+    if not runs:
+        return None
+    names = [str(run) for run in runs]
+    return Effect.of(before, after, names, cell_types=cell_types, groups=groups)
 
 
 def note_refit(
@@ -163,6 +199,8 @@ def _read(noted: dict[str, Any]) -> Effect:
     return Effect(
         before=noted["before"],
         after=noted["after"],
+        cell_types=noted.get("cell_types", {}),
+        groups=noted.get("groups", {}),
         difference=Interval.from_dict(noted["difference"]),
         mean_after=Interval.from_dict(noted["mean_after"]),
         runs=tuple(noted["runs"]),

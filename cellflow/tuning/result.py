@@ -86,6 +86,12 @@ class TuneResult:
     told: Mapping[str, float]
     remarks: tuple[str, ...]
 
+    @property
+    def is_calibration_taken(self) -> bool:
+        """Whether the calibrated confidence is nearer to the truth, or a chosen threshold's own."""
+        rests_on_it = any(one.settings.score_threshold > 0 for one in self.types.values())
+        return rests_on_it or self.calibrated.brier < self.raw.brier
+
     def to_dict(self) -> dict[str, Any]:
         """Give it as plain values, for JSON."""
         return asdict(self)

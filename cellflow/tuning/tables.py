@@ -47,7 +47,8 @@ def _confidence(result: "TuneResult") -> str:
         f"confidence of {calibrated.n_cells} cells, told by images that did not calibrate it: "
         f"calibration error {raw.calibration_error:.3f}\n"
         f"before and {calibrated.calibration_error:.3f} after, Brier {raw.brier:.3f} and "
-        f"{calibrated.brier:.3f}, AUC {raw.auc:.3f} and {calibrated.auc:.3f}"
+        f"{calibrated.brier:.3f}, AUC {raw.auc:.3f} and {calibrated.auc:.3f}: "
+        + ("taken" if result.is_calibration_taken else "not taken")
     )
 
 

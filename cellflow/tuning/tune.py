@@ -97,8 +97,9 @@ def tune(
 
     Notes
     -----
-    Each model folder gets ``thresholds.json``, ``confidence.json``, ``cell_types.json`` where it
-    had none and there are two cell types, and ``tuning/`` with curves and numbers. Memory holds
+    Each model folder gets ``thresholds.json``; ``confidence.json`` where the calibrated confidence
+    is nearer to the truth on images that did not calibrate it, or a chosen threshold is of it;
+    ``cell_types.json`` where it had none and there are two cell types; and ``tuning/`` with curves and numbers. Memory holds
     the scores of every image at every place of the grid (4 bytes each, 0.2 MB an image by default),
     the cells of every image, and one flow field.
     """
@@ -260,7 +261,7 @@ def _write(
     draw_thresholds(path / PICTURES, found, images, grid, 0)
     if subject.head is not None and subject.is_head_new:
         write_cell_type_head(path, subject.head)
-    if found.confidence is not None:
+    if found.confidence is not None and result.is_calibration_taken:
         write_confidence(path, _recorded(found.confidence, result, held_out))
     else:  # nor the one of an earlier tuning, on which nothing here rests
         (path / CONFIDENCE).unlink(missing_ok=True)
