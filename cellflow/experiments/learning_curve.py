@@ -131,7 +131,7 @@ def describe_curve(curve: LearningCurve) -> list[str]:
     if math.isnan(curve.scores[-1].low):
         return [*lines, f"What {N_MORE} more would bring cannot be said from a single group."]
     gains = {form: curve.gain(form) for form in FORMS}
-    told = "; ".join(f"{form} says {_signed(gain)}" for form, gain in gains.items())
+    told = "; ".join(f"{form} says {gain.signed(4)}" for form, gain in gains.items())
     last = curve.sizes[-1]
     lines.append(f"{N_MORE} more images than {last:.4g}: {told}, 95 % intervals.")
     return [*lines, *_doubts(curve, gains)]
@@ -180,10 +180,6 @@ def _by_seed(curve: LearningCurve, form: str) -> str:
         return "More seeds would show how far it goes."
     images = "its own images" if curve.chosen_by_seed else "the same images"
     return f"By seed, each with {images} to train on: {gains}."
-
-
-def _signed(interval: Interval) -> str:
-    return f"{interval.estimate:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]"
 
 
 def _design(form: str, sizes: NDArray[np.float64]) -> NDArray[np.float64]:
