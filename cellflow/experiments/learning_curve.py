@@ -69,13 +69,13 @@ class LearningCurve:
     clusters: Sequence[str | None]
     chosen_by_seed: bool
 
-    def gain(self, form: str, n_more: float = N_MORE) -> Interval:
-        """Give what so many more images than the most would bring, by a form of `FORMS`."""
-        return self._mean(self._gain_weights(form, n_more))
+    def gain(self, form: str) -> Interval:
+        """Give what `N_MORE` images more than the most would bring, by a form of `FORMS`."""
+        return self._mean(self._gain_weights(form))
 
-    def gain_by_seed(self, form: str, n_more: float = N_MORE) -> list[float]:
+    def gain_by_seed(self, form: str) -> list[float]:
         """Give the same of every seed alone."""
-        gains: list[float] = (self.per_seed @ self._gain_weights(form, n_more)).tolist()
+        gains: list[float] = (self.per_seed @ self._gain_weights(form)).tolist()
         return gains
 
     def misfit(self, form: str) -> list[Interval]:
@@ -88,10 +88,10 @@ class LearningCurve:
         weights = _design(form, sizes) @ np.linalg.pinv(_design(form, self.sizes))
         return [self._mean(row) for row in weights]
 
-    def _gain_weights(self, form: str, n_more: float) -> NDArray[np.float64]:
+    def _gain_weights(self, form: str) -> NDArray[np.float64]:
         basis, last = FORMS[form], self.sizes[-1]
         slope: NDArray[np.float64] = np.linalg.pinv(_design(form, self.sizes))[1]
-        return slope * float(basis(last + n_more) - basis(last))
+        return slope * float(basis(last + N_MORE) - basis(last))
 
     def _mean(self, weights: NDArray[np.float64]) -> Interval:
         return mean_interval(

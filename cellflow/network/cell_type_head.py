@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -179,13 +179,6 @@ def read_cell_type_head(folder: Path | str, n_features: int) -> CellTypeHead | N
         raise ModelError(f"{path}: broken: {error}") from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Shares:
-    right: float
-    wrong: float
-    abstained: float
-
-
 def _fold_numbers(
     cell_types: Sequence[str | None], groups: Sequence[str | None]
 ) -> dict[str, dict[int, int]]:
@@ -231,9 +224,8 @@ def _choose_threshold(
             threshold = float(candidate)
             break
     accepted = best >= threshold
-    shares = _Shares(
-        right=float((accepted & is_right).mean()),
-        wrong=float((accepted & ~is_right).mean()),
-        abstained=float((~accepted).mean()),
-    )
-    return threshold, asdict(shares)
+    return threshold, {
+        "right": float((accepted & is_right).mean()),
+        "wrong": float((accepted & ~is_right).mean()),
+        "abstained": float((~accepted).mean()),
+    }
