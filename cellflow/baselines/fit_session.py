@@ -29,7 +29,6 @@ from cellflow.metrics.score import Score, score_images
 from cellflow.network.devices import choose_device, image_layout
 from cellflow.network.model_folder import versions
 from cellflow.network.precision import choose_precision
-from cellflow.records import CellMasks
 from cellflow.training.checkpoint import load_checkpoint, save_checkpoint
 from cellflow.training.checkpointing import SECONDS_BETWEEN_CHECKPOINTS
 from cellflow.training.history import EpochRow, History
@@ -249,10 +248,8 @@ class FitSession:
         truths, found = {}, {}
         for entry in self.data.held_out:
             self.interrupt.check()
-            sample = entry.load()
-            height, width = sample.image.shape[-2:]
-            truths[entry.name] = sample.masks or CellMasks.empty((height, width))
-            found[entry.name] = baseline.predict(sample.image, entry.name).labels
+            image, truths[entry.name] = entry.load_annotated()
+            found[entry.name] = baseline.predict(image, entry.name).labels
         return score_images(
             truths,
             found,

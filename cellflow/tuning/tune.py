@@ -11,7 +11,7 @@ from typing import Any
 from cellflow.atomic import write_json
 from cellflow.config import Config
 from cellflow.configfile import config_of_record
-from cellflow.data.dataset import Dataset, Entry
+from cellflow.data.dataset import Dataset
 from cellflow.data.entrance import open_dataset
 from cellflow.data.folds import independent_groups
 from cellflow.errors import DataError, ModelError
@@ -28,7 +28,6 @@ from cellflow.network.model_folder import (
     versions,
 )
 from cellflow.network.thresholds import CellSettings, Provenance, Thresholds, write_thresholds
-from cellflow.records import CellMasks
 from cellflow.training.cell_types import choose_images, learn_cell_types
 from cellflow.tuning.card import update_card
 from cellflow.tuning.choice import ALL_TYPES
@@ -210,7 +209,7 @@ def _look_at(
 ) -> TunedImage:
     model, entry = subject.model, pair.entry
     look = partial(store.look, model, subject.weights, entry)
-    truth = _truth(entry)
+    truth = entry.truth()
     followings, told = [], None
     for factor in grid.diameter_factor:
         seen = look(factor)
@@ -237,12 +236,6 @@ def _look_at(
         look=look,
         diameter=model.diameter,
     )
-
-
-def _truth(entry: Entry) -> CellMasks:
-    if entry.read_masks is None:
-        raise DataError(f"image {entry.name}: has no truth, so nothing can be tuned on it")
-    return entry.read_masks()
 
 
 def _write(
