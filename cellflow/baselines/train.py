@@ -137,10 +137,8 @@ def train_baseline(
     if model not in MODELS:
         raise ConfigError(f"unknown model {model!r}; known: {', '.join(MODELS)}")
     choose_device(device)
-    if overwrite and init != RANDOM and Path(init).resolve().is_relative_to(Path(folder).resolve()):
-        raise ConfigError(
-            f"--init {init}: lies in --out {folder}, which --overwrite clears; choose another --out"
-        )
+    if overwrite and init != RANDOM:
+        RunFolder(path=Path(folder)).require_other_weights(init)
     with InterruptFlag(stop_after) as interrupt:
         run = new_run_folder(Path(folder), train_dir)
         own = FitData.survey(train, held_out)

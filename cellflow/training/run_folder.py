@@ -157,6 +157,22 @@ class RunFolder:
             self.clear()
             self.write_record({})
 
+    def require_other_weights(self, init: str | Path, *, but_stages: bool = False) -> None:
+        """Refuse to begin with weights that an overwriting of this run removes.
+
+        Raises
+        ------
+        ConfigError
+            The path `init` lies in the folder; with `but_stages` outside the stages, which stay.
+        """
+        place, folder = Path(init).resolve(), self.path.resolve()
+        stays = but_stages and place.is_relative_to(folder / STAGES)
+        if place.is_relative_to(folder) and not stays:
+            raise ConfigError(
+                f"--init {init}: lies in --out {self.path}, which --overwrite clears; choose "
+                "another --out"
+            )
+
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
         write_json(self.path / _RECORD, record)

@@ -194,11 +194,8 @@ def _make_way(run: RunFolder, init: str, config: Config, say: Say) -> None:
 
     Nothing is removed before the weights that the first stage begins with are seen to be there.
     """
-    if Path(init).exists() and Path(init).resolve().is_relative_to(run.path.resolve()):
-        raise ConfigError(
-            f"--init {init}: lies in --out {run.path}, which --overwrite clears; choose another "
-            "--out"
-        )
+    if Path(init).exists():
+        run.require_other_weights(init)
     if is_first_process():
         initial_weights(init, config.network, config.training.seed)
         run.empty(say)
