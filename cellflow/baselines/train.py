@@ -1,6 +1,6 @@
 """From annotated images to the folder of a baseline: the whole of ``cellflow baseline train``."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from cellflow.data.dataset import Entry
 from cellflow.data.entrance import open_dataset
 from cellflow.errors import ConfigError, DataError
 from cellflow.network.devices import choose_device
+from cellflow.telling import Report, Say
 from cellflow.training.history import read_validations
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.levels import describe_levers
@@ -27,10 +28,6 @@ from cellflow.training.run_folder import STAGES, RunFolder, new_run_folder
 from cellflow.training.split import left_out_text, split_dataset, without_held_out
 from cellflow.training.trained import Trained
 from cellflow.wording import counted
-
-Report = Callable[[int, Mapping[str, float]], None]
-Say = Callable[[str], None]
-
 
 PRETRAIN = "pretrain"
 """Folder of the stage on other data."""

@@ -23,8 +23,9 @@ from cellflow.config import Config
 from cellflow.configfile import changes_from_default, config_from_dict, config_to_dict
 from cellflow.data.dataset import Entry
 from cellflow.errors import ConfigError, ModelError
-from cellflow.experiments.family import Job, Report, Say
+from cellflow.experiments.family import Job
 from cellflow.records import Prediction
+from cellflow.telling import Report, Say
 from cellflow.training.trained import Trained
 
 if TYPE_CHECKING:

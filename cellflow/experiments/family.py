@@ -1,6 +1,6 @@
 """What a kind of model must do to be part of an experiment: check, train, predict."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,10 +9,8 @@ from cellflow.config import Config
 from cellflow.configfile import config_from_dict, config_to_dict
 from cellflow.data.dataset import Entry
 from cellflow.records import Prediction
+from cellflow.telling import Report, Say
 from cellflow.training.trained import Trained
-
-Report = Callable[[int, Mapping[str, float]], None]
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

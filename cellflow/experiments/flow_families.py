@@ -8,8 +8,9 @@ from typing import Any, get_args
 from cellflow.config import Config, Refit
 from cellflow.data.dataset import Entry
 from cellflow.errors import ConfigError
-from cellflow.experiments.family import Job, Report, Say, changed
+from cellflow.experiments.family import Job, changed
 from cellflow.records import Prediction
+from cellflow.telling import Report, Say
 from cellflow.training.trained import Trained
 
 GO_ON = "the same `cellflow experiment run`; what is done is not done again"

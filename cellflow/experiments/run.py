@@ -17,13 +17,14 @@ from cellflow.data.submission import write_submission
 from cellflow.errors import TrainingDiverged
 from cellflow.experiments.bench import Bench
 from cellflow.experiments.families import find_family
-from cellflow.experiments.family import Job, Report, Say
+from cellflow.experiments.family import Job
 from cellflow.experiments.memory import peak_megabytes, reset_peak
 from cellflow.experiments.plan import FOLDER_OPTIONS, Experiment, Variant
 from cellflow.experiments.store import Row, Store
 from cellflow.experiments.tasks import Task, plan_tasks, settings_of
 from cellflow.metrics.score import score_images
 from cellflow.records import Prediction
+from cellflow.telling import Report, Say
 from cellflow.training.run_lock import InUse, locked
 from cellflow.training.trained import Trained
 from cellflow.wording import counted

@@ -1,7 +1,7 @@
 """Image files and masks to a folder of pictures: one an image, and sheets per cell type."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,9 +18,8 @@ from cellflow.pictures.mask_sources import MaskSource, open_masks
 from cellflow.pictures.outlines import ZOOM
 from cellflow.pictures.overlay import Colouring, save_overlay
 from cellflow.records import CellMasks, Sample, Shape
+from cellflow.telling import Report
 from cellflow.wording import some_of
-
-Report = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from cellflow.data.images import read_image
 from cellflow.errors import ConfigError
 from cellflow.metrics.score import Score
 from cellflow.records import Shape
-from cellflow.report.compose import MEGABYTES, Report, ReportResult, write_report
+from cellflow.report.compose import MEGABYTES, ReportResult, write_report
 from cellflow.report.picture_files import beside_truth, find_pictures
 from cellflow.report.subject import (
     Subject,
@@ -26,6 +26,7 @@ from cellflow.report.subject import (
     subject_of_submission,
     subject_without_truth,
 )
+from cellflow.telling import Report
 
 
 def report_score(

@@ -12,10 +12,10 @@ from cellflow.config import Config
 from cellflow.configfile import normal
 from cellflow.errors import ConfigError, DataError
 from cellflow.inference.model import Model
+from cellflow.telling import Report, Say
 from cellflow.training.continuation import Asked, Start, config_of, reopen, settled
 from cellflow.training.initial import DEFAULT_INIT, initial_weights
 from cellflow.training.interruption import InterruptFlag
-from cellflow.training.loop import Report, Say
 from cellflow.training.materials import gather_materials
 from cellflow.training.ranks import Ranks, joined_ranks
 from cellflow.training.run_folder import (

@@ -16,10 +16,10 @@ from cellflow.config import Config, Refit
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.entrance import open_dataset
 from cellflow.errors import ConfigError, DataError
+from cellflow.telling import Say
 from cellflow.training.fine_tune import fine_tune
 from cellflow.training.initial import DEFAULT_INIT, SCRATCH, initial_weights
 from cellflow.training.interruption import InterruptFlag
-from cellflow.training.loop import Say
 from cellflow.training.materials import (
     gather_materials,
     require_known_types,

@@ -28,6 +28,7 @@ from cellflow.network.model_folder import (
     versions,
 )
 from cellflow.network.thresholds import CellSettings, Provenance, Thresholds, write_thresholds
+from cellflow.telling import Report, Say
 from cellflow.training.cell_types import choose_images, learn_cell_types
 from cellflow.tuning.card import update_card
 from cellflow.tuning.choice import ALL_TYPES
@@ -35,12 +36,10 @@ from cellflow.tuning.flow_cache import FlowCache
 from cellflow.tuning.grid import Grid
 from cellflow.tuning.held_out import HeldOut, HeldOutImages, find_held_out, training_images
 from cellflow.tuning.image_scores import ImageCells, list_cells
-from cellflow.tuning.nested import NestedResult, Report, TunedImage, tune_nested
+from cellflow.tuning.nested import NestedResult, TunedImage, tune_nested
 from cellflow.tuning.pictures import draw_thresholds
 from cellflow.tuning.result import ALL, TuneResult, summarize
 from cellflow.wording import counted
-
-Say = Callable[[str], None]
 
 PICTURES = "tuning"
 """Folder of curves and numbers within a model folder."""
