@@ -70,7 +70,7 @@ def read_config(
     """
     tree = config_to_dict(base) if base is not None else {}
     if path is not None:
-        for section, values in _read_toml(Path(path)).items():
+        for section, values in read_toml(Path(path)).items():
             _merge(tree, section, values)
     of_file = copy.deepcopy(tree)
     for text in assignments:
@@ -168,6 +168,30 @@ def changes_from_default(config: Config) -> dict[str, dict[str, Any]]:
     }
 
 
+def read_toml(path: Path) -> dict[str, Any]:
+    """Give the tables of a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def toml_value(text: str) -> Any:
+    """Give the value that a text is in TOML, and the text itself where it is none."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+
+
 def _moved(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Give `tree` with the settings of earlier versions where they are now."""
     moved = {section: dict(values) for section, values in tree.items()}
@@ -216,15 +240,6 @@ def _convert(key: str, value: Any, hint: Any) -> Any:
     raise ConfigError(f"{key}: expected {wanted}, found {value!r}")
 
 
-def _read_toml(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
-
-
 def _refusal(tree: Mapping[str, Mapping[str, Any]], kind: type[Any]) -> str:
     """Give what `config_from_dict` says against settings, "" where it takes them."""
     try:
@@ -238,10 +253,7 @@ def _parse_assignment(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or "." not in key:
         raise ConfigError(f"--set {text}: expected SECTION.KEY=VALUE")
-    try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()
+    return key.strip(), toml_value(value)
 
 
 def _merge(tree: dict[str, dict[str, Any]], section: str, values: Any) -> None:

@@ -5,7 +5,6 @@ beside threshold and watershed tuned on the same training images, with a paired 
 """
 
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +24,8 @@ from cellflow.metrics.score import Score
 from cellflow.pictures.overlay import save_overlay
 from cellflow.report.write import report_comparison
 from cellflow.synth.competition import write_competition
+from cellflow.telling import Report, Say
 from cellflow.training.fine_tune import fine_tune
-
-Report = Callable[[int, Mapping[str, float]], None]
-Say = Callable[[str], None]
 
 N_TRAIN, N_TEST = 40, 24
 N_TUNED = 10

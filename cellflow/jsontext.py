@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cellflow._version import __version__
 from cellflow.errors import CellflowError
 
 
@@ -21,7 +22,9 @@ def to_json(content: Any, indent: int | None = 2) -> str:
     return json.dumps(_finite(content), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
-def read_object(path: Path, refusal: type[CellflowError], advice: str = "") -> dict[str, Any]:
+def read_object(
+    path: Path, refusal: type[CellflowError], advice: str = "", *, newest: int | None = None
+) -> dict[str, Any]:
     """Read a file that holds one JSON object.
 
     Parameters
@@ -31,6 +34,8 @@ def read_object(path: Path, refusal: type[CellflowError], advice: str = "") -> d
         What is raised when the file cannot be read or is broken.
     advice : str
         What to do then, as the end of the sentence.
+    newest : int, optional
+        The latest ``format`` that this version reads; a file that names none is of the first.
 
     Raises
     ------
@@ -46,6 +51,8 @@ def read_object(path: Path, refusal: type[CellflowError], advice: str = "") -> d
         raise refusal(f"{path}: broken ({error}){behind}") from error
     if not isinstance(content, dict):
         raise refusal(f"{path}: broken (no JSON object){behind}")
+    if newest is not None and content.get("format", 1) not in range(1, newest + 1):
+        raise refusal(f"{path}: written by a newer cellflow; this is {__version__}")
     return content
 
 

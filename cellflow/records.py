@@ -7,7 +7,7 @@ Axes are always (channel, y, x) and vectors (dy, dx).
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -358,15 +358,21 @@ class Interval:
 
     def __str__(self) -> str:
         """Write ``0.331 [0.270, 0.392]``, or say that a single image gives no interval."""
-        if math.isnan(self.low):
-            return f"{self.estimate:.3f} (no interval)"
-        return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return self._written(".3f")
 
-    def signed(self) -> str:
+    def signed(self, digits: int = 3) -> str:
         """Write a difference, ``+0.056 [+0.032, +0.079]``, as `__str__` writes a score."""
+        return self._written(f"+.{digits}f")
+
+    def bounds(self, form: str = ".3f") -> str:
+        """Write ``0.270 to 0.392``, or "no interval"; `form` is that of each number."""
         if math.isnan(self.low):
-            return f"{self.estimate:+.3f} (no interval)"
-        return f"{self.estimate:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+            return "no interval"
+        return f"{self.low:{form}} to {self.high:{form}}"
+
+    def turned(self) -> "Interval":
+        """Give the interval of the difference the other way round."""
+        return replace(self, estimate=-self.estimate, low=-self.high, high=-self.low)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, float | None]) -> "Interval":
@@ -378,6 +384,11 @@ class Interval:
             A field is missing or unknown.
         """
         return cls(**{name: math.nan if x is None else x for name, x in values.items()})
+
+    def _written(self, form: str) -> str:
+        if math.isnan(self.low):
+            return f"{self.estimate:{form}} (no interval)"
+        return f"{self.estimate:{form}} [{self.low:{form}}, {self.high:{form}}]"
 
 
 def _require_dtype(name: str, array: NDArray[Any], dtype: type[np.generic]) -> None:

@@ -21,14 +21,15 @@ def counted(number: int, noun: str) -> str:
 
 
 def some_of(names: Sequence[str]) -> str:
-    """Name the first three of what there is.
+    """Name the first five of what there is, and say how many more there are.
 
     Examples
     --------
-    >>> some_of(["a", "b"]), some_of(["a", "b", "c", "d"])
-    ('a, b', 'a, b, c, …')
+    >>> some_of(["a", "b"]), some_of(list("abcdefgh"))
+    ('a, b', 'a, b, c, d, e and 3 more')
     """
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    rest = len(names) - 5
+    return ", ".join(names[:5]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def duration_text(seconds: float) -> str:

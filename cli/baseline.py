@@ -107,8 +107,8 @@ def train(
     config = config_from(config_file, assignments, base=preset(model, preset_name), **named)
     say = partial(tqdm.write, file=sys.stderr)
     with Progress("training") as progress:
-        done = train_on_folder(model, config=config, report=progress, say=say, **options)
-    click.echo(done.folder)
+        folder = train_on_folder(model, config=config, report=progress, say=say, **options)
+    click.echo(folder)
 
 
 @command.command()

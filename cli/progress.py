@@ -3,14 +3,11 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
 from tqdm import tqdm
-
-Report = Callable[[int, Mapping[str, float]], None]
-"""What the library calls as ``report(step, numbers)``."""
 
 SECONDS_BETWEEN_LINES = 10.0
 

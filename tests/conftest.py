@@ -24,6 +24,17 @@ def real_data() -> Path:
 
 
 @pytest.fixture
+def one_thread():
+    """Small tensors: on a busy machine two threads wait for each other a thousand times longer."""
+    import torch
+
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
+@pytest.fixture
 def rng():
     """A fresh generator with a fixed seed."""
     import numpy as np

@@ -13,9 +13,10 @@ import numpy as np
 
 from cellflow.data.rle import labels_to_rle, rle_to_masks
 from cellflow.dynamics.boundary import shift_boundaries
+from cellflow.dynamics.cell_features import cell_features
 from cellflow.dynamics.cleanup import drop_bad_cells
 from cellflow.dynamics.follow import follow_flows
-from cellflow.dynamics.segment import cell_scores, flows_to_labels
+from cellflow.dynamics.segment import flows_to_labels
 from cellflow.metrics.overlap import find_overlap
 from cellflow.targets.centers import find_cells
 from cellflow.targets.flows import labels_to_flows
@@ -50,7 +51,7 @@ def run_scene() -> dict[str, np.ndarray]:
             noisy, cellprob, n_steps=45, tolerance=tolerance, min_size=5
         )
     found = results["labels 0.001"]
-    results["scores"] = cell_scores(found, noisy, cellprob)
+    results["scores"] = cell_features(found, noisy, cellprob).scores
     for shift in (1.5, -1.0):
         results[f"shift {shift}"] = shift_boundaries(labels, cellprob, shift)
     masks = rle_to_masks([*labels_to_rle(labels), "5 9 60 4"], labels.shape)

@@ -155,8 +155,11 @@ def test_an_interval_reads_as_estimate_and_bounds():
     alone = Interval(estimate=0.3309, low=math.nan, high=math.nan)
     assert str(alone) == "0.331 (no interval)"
     assert alone.signed() == "+0.331 (no interval)"
+    assert alone.bounds() == "no interval"
     difference = Interval(estimate=0.056, low=-0.032, high=0.079)
     assert difference.signed() == "+0.056 [-0.032, +0.079]"
+    assert difference.bounds("+.2f") == "-0.03 to +0.08"
+    assert difference.turned().signed() == "-0.056 [-0.079, +0.032]"
 
 
 def test_an_interval_comes_back_from_a_file_that_knows_no_nan():

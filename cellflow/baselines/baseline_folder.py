@@ -146,9 +146,7 @@ def read_baseline_folder(path: Path | str) -> BaselineFolder:
     path = Path(path)
     if not is_baseline_folder(path):
         raise ModelError(f"{path}: no trained baseline: it holds no {BASELINE}")
-    record = read_object(path / BASELINE, ModelError)
-    if record.get("format", FORMAT + 1) > FORMAT:
-        raise ModelError(f"{path}: written by a newer cellflow; this is {__version__}")
+    record = read_object(path / BASELINE, ModelError, newest=FORMAT)
     try:
         return BaselineFolder(
             path=path,

@@ -20,9 +20,8 @@ from cellflow.hashing import hash_file
 from cellflow.network.devices import choose_device, is_out_of_memory
 from cellflow.network.precision import autocast
 from cellflow.records import Prediction
+from cellflow.telling import Say
 from cellflow.training.augment import crop_picture
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

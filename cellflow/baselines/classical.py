@@ -5,7 +5,7 @@ foreground, whose rim, the halo around cells, is taken off; maxima of the distan
 smoothed, are markers; a watershed from the markers divides the foreground into cells.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -16,9 +16,9 @@ from scipy import ndimage
 from cellflow.errors import DataError, ImageError
 from cellflow.metrics.average_precision import average_precision
 from cellflow.records import Sample
+from cellflow.telling import Report
 
 Signal = Literal["texture", "bright", "dark"]
-Report = Callable[[int, Mapping[str, float]], None]
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "signal": ("texture", "bright", "dark"),

@@ -19,7 +19,7 @@ from cellflow.baselines.truth_crops import TruthCrop, crop_masks
 from cellflow.data.dataset import Entry
 from cellflow.data.flatten import flatten
 from cellflow.data.rle import labels_to_masks
-from cellflow.errors import ConfigError, DataError, ImageError
+from cellflow.errors import ConfigError, ImageError
 from cellflow.inference.overlap import finish_behind
 from cellflow.records import CellMasks
 from cellflow.training.augment import Crop, Warp, crop_picture, draw_warp
@@ -208,14 +208,11 @@ class ExampleSource:
 
 
 def _read(entry: Entry, is_flat: bool, config: BaselineConfig) -> KeptImage:
-    sample = entry.load()
-    if sample.masks is None:
-        raise DataError(f"image {entry.name}: has no truth, so it cannot be trained on")
+    image, masks = entry.load_annotated()
     try:
-        grey = grey_image(sample.image)
+        grey = grey_image(image)
     except ImageError as error:
         raise ImageError(f"image {entry.name}: {error}") from error
-    masks = sample.masks
     if is_flat:
         masks = labels_to_masks(flatten(masks, config.unet.flatten))
     return KeptImage(grey=grey, masks=masks)

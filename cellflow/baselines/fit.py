@@ -21,11 +21,10 @@ from cellflow.baselines.settings import BaselineConfig
 from cellflow.errors import ModelError, TrainingDiverged
 from cellflow.network.devices import is_out_of_memory
 from cellflow.network.precision import autocast
+from cellflow.telling import Report
 from cellflow.training.batches import loader_threads
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.schedule import learning_rates
-
-Report = Callable[[int, Mapping[str, float]], None]
 
 SECONDS_BETWEEN_READS = 1.0
 """Of the loss from a GPU, which waits for it."""

@@ -1,7 +1,6 @@
 """One stage of a baseline's training: from its checkpoint, or its start, to the model's folder."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,7 +17,7 @@ from cellflow.baselines.baseline_folder import (
 from cellflow.baselines.baseline_model import Baseline
 from cellflow.baselines.build import build_learner, start_from
 from cellflow.baselines.examples import ExampleSource
-from cellflow.baselines.fit import Fit, FitPosition, Report, fit
+from cellflow.baselines.fit import Fit, FitPosition, fit
 from cellflow.baselines.fit_data import FitData
 from cellflow.baselines.initial_weights import WEIGHTS
 from cellflow.baselines.settings import RANDOM, BaselineConfig
@@ -29,7 +28,7 @@ from cellflow.metrics.score import Score, score_images
 from cellflow.network.devices import choose_device, image_layout
 from cellflow.network.model_folder import versions
 from cellflow.network.precision import choose_precision
-from cellflow.records import CellMasks
+from cellflow.telling import Report, Say
 from cellflow.training.checkpoint import load_checkpoint, save_checkpoint
 from cellflow.training.checkpointing import SECONDS_BETWEEN_CHECKPOINTS
 from cellflow.training.history import EpochRow, History
@@ -73,7 +72,7 @@ class FitSession:
     overwrite: bool
     interrupt: InterruptFlag
     report: Report
-    say: Callable[[str], None]
+    say: Say
     _run: Fit = field(init=False)
     _history: History = field(init=False)
     _key: str = field(init=False)
@@ -249,10 +248,8 @@ class FitSession:
         truths, found = {}, {}
         for entry in self.data.held_out:
             self.interrupt.check()
-            sample = entry.load()
-            height, width = sample.image.shape[-2:]
-            truths[entry.name] = sample.masks or CellMasks.empty((height, width))
-            found[entry.name] = baseline.predict(sample.image, entry.name).labels
+            image, truths[entry.name] = entry.load_annotated()
+            found[entry.name] = baseline.predict(image, entry.name).labels
         return score_images(
             truths,
             found,

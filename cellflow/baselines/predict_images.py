@@ -1,7 +1,7 @@
 """Many images through a baseline: the same files, and resumable in the same way, as `predict`."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,7 @@ from cellflow.inference.folder import check_names, partial_folder
 from cellflow.inference.outcome import FolderResult, conclude
 from cellflow.inference.store import Store
 from cellflow.pictures.overlay import save_overlay
-
-Report = Callable[[int, Mapping[str, float]], None]
-Say = Callable[[str], None]
+from cellflow.telling import Report, Say
 
 
 def predict_images(

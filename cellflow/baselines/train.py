@@ -1,6 +1,6 @@
 """From annotated images to the folder of a baseline: the whole of ``cellflow baseline train``."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,14 @@ from cellflow.data.dataset import Entry
 from cellflow.data.entrance import open_dataset
 from cellflow.errors import ConfigError, DataError
 from cellflow.network.devices import choose_device
-from cellflow.training.history import read_rows
+from cellflow.telling import Report, Say
+from cellflow.training.history import read_validations
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.levels import describe_levers
 from cellflow.training.run_folder import STAGES, RunFolder, new_run_folder
 from cellflow.training.split import left_out_text, split_dataset, without_held_out
+from cellflow.training.trained import Trained
 from cellflow.wording import counted
-
-Report = Callable[[int, Mapping[str, float]], None]
-Say = Callable[[str], None]
-
 
 PRETRAIN = "pretrain"
 """Folder of the stage on other data."""
@@ -42,38 +40,6 @@ class Fitting:
     data: FitData
     config: BaselineConfig
     folder: RunFolder
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainedBaseline:
-    """What a training gave, besides the model.
-
-    Parameters
-    ----------
-    folder : Path
-    n_steps : int
-        Iterations, over all stages.
-    n_parameters : int
-        Weights of the network, those that do not train among them.
-    seconds : float
-        Of training, over all sittings and stages.
-    device : str
-    curve : tuple of (step, seconds, mAP)
-        Of the validations on the held-out images; steps and seconds are those of all stages.
-    versions : mapping of str to str
-    conditions : mapping of str to str
-        What a fair comparison asks for, in words: ``batch``, ``augmentation``, ``overlaps``,
-        ``most detections`` (of an image; not of the U-Net), ``operators``, ``learning rate``.
-    """
-
-    folder: Path
-    n_steps: int
-    n_parameters: int
-    seconds: float
-    device: str
-    curve: tuple[tuple[int, float, float], ...]
-    versions: Mapping[str, str]
-    conditions: Mapping[str, str]
 
 
 def train_baseline(
@@ -91,8 +57,8 @@ def train_baseline(
     stop_after: float | None = None,
     report: Report = lambda step, numbers: None,
     say: Say = lambda text: None,
-) -> TrainedBaseline:
-    """Train a baseline, continue a training that was interrupted, or read one that is done.
+) -> Path:
+    """Train a baseline, continue a training that was interrupted, or leave one that is done.
 
     Parameters
     ----------
@@ -122,6 +88,11 @@ def train_baseline(
     say : callable
         Told what was found and chosen.
 
+    Returns
+    -------
+    Path
+        The run's folder, now that of a baseline.
+
     Raises
     ------
     ConfigError
@@ -137,10 +108,8 @@ def train_baseline(
     if model not in MODELS:
         raise ConfigError(f"unknown model {model!r}; known: {', '.join(MODELS)}")
     choose_device(device)
-    if overwrite and init != RANDOM and Path(init).resolve().is_relative_to(Path(folder).resolve()):
-        raise ConfigError(
-            f"--init {init}: lies in --out {folder}, which --overwrite clears; choose another --out"
-        )
+    if overwrite and init != RANDOM:
+        RunFolder(path=Path(folder)).require_other_weights(init)
     with InterruptFlag(stop_after) as interrupt:
         run = new_run_folder(Path(folder), train_dir)
         own = FitData.survey(train, held_out)
@@ -171,7 +140,7 @@ def train_baseline(
                 say=say,
             ).run()
             init = str(stage.folder.path)
-    return read_trained(run.path)
+    return run.path
 
 
 def _make_way(run: RunFolder, overwrite: bool, say: Say) -> None:
@@ -219,7 +188,7 @@ def train_on_folder(
     pretrain_dirs: Sequence[Path] = (),
     say: Say = lambda text: None,
     **options: Any,
-) -> TrainedBaseline:
+) -> Path:
     """Train a baseline on a folder of annotated images.
 
     Parameters
@@ -235,6 +204,11 @@ def train_on_folder(
         images.
     say : callable
         Told what was found and chosen.
+
+    Returns
+    -------
+    Path
+        As for `train_baseline`.
 
     Raises
     ------
@@ -273,7 +247,7 @@ def _annotated(path: Path, say: Say) -> tuple[Entry, ...]:
     return dataset.annotated
 
 
-def read_trained(folder: Path) -> TrainedBaseline:
+def read_trained(folder: Path) -> Trained:
     """Give what a finished training gave.
 
     Raises
@@ -281,23 +255,18 @@ def read_trained(folder: Path) -> TrainedBaseline:
     ModelError
         The folder holds no trained baseline.
     """
-    found, run = read_baseline_folder(folder), RunFolder(path=folder)
+    found = read_baseline_folder(folder)
     facts, n_before, seconds_before = found.record["run"], 0, 0.0
     # A stage that lies there may be of a run that was replaced.
     if Path(found.record["initial_weights"]).parts[-2:] == (STAGES, PRETRAIN):
         before = read_baseline_folder(folder / STAGES / PRETRAIN).record["run"]
         n_before, seconds_before = before["n_steps"], before["seconds"]
-    return TrainedBaseline(
-        folder=folder,
+    return Trained(
         n_steps=n_before + facts["n_steps"],
         n_parameters=facts["n_parameters"],
         seconds=seconds_before + facts["seconds"],
         device=facts["device"],
-        curve=tuple(
-            (n_before + row.step, seconds_before + row.seconds, row.validation_map)
-            for row in read_rows(run.metrics)
-            if row.validation_map is not None
-        ),
+        curve=read_validations(RunFolder(path=folder).metrics, n_before, seconds_before),
         versions=found.record["versions"],
         conditions=_conditions(found),
     )

@@ -8,7 +8,6 @@ import numpy as np
 
 from cellflow.comparison.breakdowns import Evidence, all_breakdowns
 from cellflow.comparison.coco_precision import INSTALL, coco_precision, has_coco_tools
-from cellflow.comparison.count_limits import count_limit_remarks
 from cellflow.comparison.coverage import compared_images
 from cellflow.comparison.importers import (
     MethodOutput,
@@ -19,14 +18,13 @@ from cellflow.comparison.importers import (
 from cellflow.comparison.pairs import paired_differences, rank
 from cellflow.comparison.preparation import Prepared, image_folds, prepare
 from cellflow.comparison.result import Comparison
-from cellflow.comparison.truth import Truth, read_truth, shapes_of
+from cellflow.comparison.truth import Truth, masks_of, read_truth, score_against, shapes_of
 from cellflow.config import ComparisonConfig
 from cellflow.errors import ConfigError, SubmissionError
 from cellflow.metrics.average_precision import Variant
 from cellflow.metrics.bootstrap import N_DRAWS
 from cellflow.metrics.few_groups import coverage_remark, independence_remark
 from cellflow.metrics.found_cells import find_cells
-from cellflow.metrics.score import Score, score_images
 from cellflow.records import CellMasks
 
 DEFAULTS = ComparisonConfig()
@@ -125,7 +123,7 @@ def compare_outputs(
     folds = image_folds(truth, settings.n_folds, np.random.default_rng(seed))
     prepared = [prepare(output, truth, folds, settings) for output in outputs]
     for output, one in zip(outputs, prepared, strict=True):
-        remarks += [*output.remarks, *one.remarks, *_count_limits(one, truth)]
+        remarks += [*output.remarks, *one.remarks, *one.count_limits(truth)]
     groups = [image.group for image in truth.values()]
     remarks += [*independence_remark(groups), *coverage_remark(len(groups), groups)]
     if settings.coco:
@@ -143,22 +141,16 @@ def compare_outputs(
         remarks=tuple(remarks),
         hidden_images=settings.hidden_images,
         public_share=settings.public_share,
-        truths={name: image.masks for name, image in truth.items()},
+        truths=masks_of(truth),
         predicted=tuple(cells),
     )
-
-
-def _count_limits(prepared: Prepared, truth: Truth) -> list[str]:
-    counts = {name: len(one.masks) for name, one in prepared.detections.items()}
-    kinds = {name: image.cell_type for name, image in truth.items()}
-    return count_limit_remarks(prepared.method.name, counts, kinds)
 
 
 def _with_coco(prepared: list[Prepared], truth: Truth) -> tuple[list[Prepared], list[str]]:
     """Add COCO's precision to every method, or say why not."""
     if not has_coco_tools():
         return prepared, [f"COCO precision is not given; {INSTALL} adds it"]
-    truths = {name: image.masks for name, image in truth.items()}
+    truths = masks_of(truth)
     return [
         replace(one, method=replace(one.method, coco=coco_precision(truths, one.detections)))
         for one in prepared
@@ -173,7 +165,10 @@ def _gather(
     seed: int,
 ) -> Evidence:
     return Evidence(
-        scores=tuple(_score(truth, cells, variant, n_draws, seed) for cells in methods),
+        scores=tuple(
+            score_against(truth, cells, variant=variant, n_draws=n_draws, seed=seed)
+            for cells in methods
+        ),
         found=tuple(
             tuple(
                 find_cells(image.masks, cells.get(name, CellMasks.empty(image.masks.shape)))
@@ -183,18 +178,4 @@ def _gather(
         ),
         n_draws=n_draws,
         seed=seed,
-    )
-
-
-def _score(
-    truth: Truth, predicted: Mapping[str, CellMasks], variant: Variant, n_draws: int, seed: int
-) -> Score:
-    return score_images(
-        {name: image.masks for name, image in truth.items()},
-        predicted,
-        cell_types={name: image.cell_type for name, image in truth.items()},
-        groups={name: image.group for name, image in truth.items()},
-        variant=variant,
-        n_draws=n_draws,
-        rng=np.random.default_rng(seed),
     )

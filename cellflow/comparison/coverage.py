@@ -3,11 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from cellflow.errors import ConfigError, SubmissionError
-from cellflow.wording import counted
-
-NAMED = 5
-"""Images that a message names before it only counts."""
-
+from cellflow.wording import counted, some_of
 
 _EMPTY_HINT = (
     "; if nothing was found there, --image-names tells so: the COCO file that the model was run on"
@@ -61,21 +57,21 @@ def compared_images(
         if unknown := [image for image in images if image not in known]:
             remarks.append(
                 f"{name}: {counted(len(unknown), 'image')} left out that the truth does not have: "
-                f"{some(unknown)}"
+                f"{some_of(unknown)}"
             )
         lacking = by_any - covered_truth[name]
         missing = [image for image in truth if image in lacking]
         if missing and not common_only:
             raise SubmissionError(
                 f"{name} lacks {counted(len(missing), 'image')} that others have "
-                f"({some(missing)}); "
+                f"({some_of(missing)}); "
                 "--common-only compares on the images that all have"
                 + (_EMPTY_HINT if name in without_empty else "")
             )
         if missing:
             remarks.append(
                 f"{name} lacks {counted(len(missing), 'image')} that others have, left out for "
-                f"all: {some(missing)}"
+                f"all: {some_of(missing)}"
             )
     common = set.intersection(*covered_truth.values())
     if not common:
@@ -86,15 +82,9 @@ def compared_images(
         may_be_empty = set(covered) <= set(without_empty) and not all_truth
         remarks.append(
             f"{counted(len(uncovered), 'image')} of the truth in no entry, {fate}: "
-            f"{some(uncovered)}" + (_EMPTY_HINT if may_be_empty else "")
+            f"{some_of(uncovered)}" + (_EMPTY_HINT if may_be_empty else "")
         )
     return [image for image in truth if all_truth or image in common], remarks
-
-
-def some(names: Sequence[str]) -> str:
-    """Give the first names, and how many more there are."""
-    rest = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _examples(covered: Mapping[str, Collection[str]]) -> str:

@@ -1,6 +1,5 @@
 """``cellflow diagnose``: the files of a prediction and its truth to a diagnosis."""
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cellflow.comparison.coverage import compared_images
@@ -9,8 +8,7 @@ from cellflow.comparison.truth import read_truth, shapes_of
 from cellflow.diagnosis.diagnose import Diagnosis, Examined, diagnose
 from cellflow.diagnosis.pictures import draw_diagnosis
 from cellflow.records import CellMasks
-
-Report = Callable[[int, Mapping[str, float]], None]
+from cellflow.telling import Report
 
 
 def diagnose_files(

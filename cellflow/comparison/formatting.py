@@ -1,11 +1,7 @@
-"""Intervals, probabilities and long sentences as text of at most 100 columns."""
+"""Probabilities and long sentences as text of at most 100 columns."""
 
 import textwrap
 from collections.abc import Sequence
-
-import numpy as np
-
-from cellflow.records import Interval
 
 WIDTH = 100
 
@@ -17,14 +13,6 @@ def wrapped(sentences: Sequence[str]) -> list[str]:
         for sentence in sentences
         for line in textwrap.wrap(sentence, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
     ]
-
-
-def bounds(interval: Interval, *, with_sign: bool = False) -> str:
-    """Write ``0.353 to 0.421``; "none" without an interval."""
-    if np.isnan(interval.low):
-        return "none"
-    sign = "+" if with_sign else ""
-    return f"{interval.low:{sign}.3f} to {interval.high:{sign}.3f}"
 
 
 def p_value(p: float) -> str:

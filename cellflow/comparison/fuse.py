@@ -15,14 +15,14 @@ from cellflow.comparison.fusion_table import fusion_table
 from cellflow.comparison.importers import Sources, names_from_truth, read_outputs
 from cellflow.comparison.power import paired_p_value
 from cellflow.comparison.preparation import Prepared, image_folds, prepare
-from cellflow.comparison.truth import Truth, read_truth, shapes_of
+from cellflow.comparison.truth import Truth, read_truth, score_against, shapes_of
 from cellflow.config import ComparisonConfig
 from cellflow.data.images import find_images, read_image
 from cellflow.data.submission import write_submission
 from cellflow.errors import ConfigError, DataError, SubmissionError
 from cellflow.metrics.bootstrap import N_DRAWS, paired_difference
 from cellflow.metrics.found_cells import find_cells
-from cellflow.metrics.score import Score, score_images
+from cellflow.metrics.score import Score
 from cellflow.records import CellMasks, Detections, Interval, Shape
 from cellflow.tuning.choice import ALL_TYPES, choose, given
 
@@ -197,10 +197,10 @@ def _choose(
     table = _rule_scores({name: final[name] for name in truth}, truth, rules)
     choice = choose(table, kinds)
     chosen = given(choice, [truth[name].cell_type if name in truth else None for name in images])
-    score = _score(nested, truth, n_draws, seed)
+    score = score_against(truth, nested, n_draws=n_draws, seed=seed)
     alone = [table[:, number].mean() for number in range(len(prepared))]
     best = int(np.argmax(alone))
-    best_score = _score(prepared[best].cells, truth, n_draws, seed)
+    best_score = score_against(truth, prepared[best].cells, n_draws=n_draws, seed=seed)
     numbers = given(choice, kinds)
     return Fusion(
         names=names,
@@ -278,14 +278,3 @@ def _means(
     for kind in sorted({kind for kind in kinds if kind}):
         means[kind] = table[[other == kind for other in kinds]].mean(axis=0)
     return {kind: dict(zip(rules, row.tolist(), strict=True)) for kind, row in means.items()}
-
-
-def _score(cells: Mapping[str, CellMasks], truth: Truth, n_draws: int, seed: int) -> Score:
-    return score_images(
-        {name: image.masks for name, image in truth.items()},
-        cells,
-        cell_types={name: image.cell_type for name, image in truth.items()},
-        groups={name: image.group for name, image in truth.items()},
-        n_draws=n_draws,
-        rng=np.random.default_rng(seed),
-    )

@@ -26,9 +26,8 @@ from cellflow.data.submission import read_submission
 from cellflow.errors import ConfigError, DataError, LabelError, ModelError, SubmissionError
 from cellflow.jsontext import read_object
 from cellflow.records import CellMasks, Detections, Prediction, Shape
+from cellflow.telling import Report, Say
 from cellflow.wording import counted
-
-Report = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -279,9 +278,7 @@ def _limit_remarks(name: str, full: Sequence[str]) -> list[str]:
     return [f"{name} has as many cells as it may list on {counted(len(full), 'image')}: {full[0]}"]
 
 
-def _load_model(
-    folder: Path, device: str, say: Callable[[str], None]
-) -> Callable[[NDArray[Any], str], Prediction]:
+def _load_model(folder: Path, device: str, say: Say) -> Callable[[NDArray[Any], str], Prediction]:
     """Give the prediction of a model folder of cellflow's own, or of a trained baseline."""
     # Only here is torch needed, which takes more than a second to import.
     from cellflow.baselines.baseline_folder import is_baseline_folder

@@ -158,7 +158,7 @@ def is_beyond_chance(difference: Interval, p_value: float) -> bool:
 
 
 def sign_flip_p_value(
-    differences: NDArray[np.float64], rng: np.random.Generator, n_draws: int = N_FLIPS
+    differences: NDArray[np.float64], rng: np.random.Generator
 ) -> tuple[float, bool]:
     """Give the two-sided p that differences as far from 0 arise by chance.
 
@@ -167,8 +167,7 @@ def sign_flip_p_value(
     differences : (N,) float64
         One an image, or one sum a cluster.
     rng : numpy.random.Generator
-    n_draws : int
-        Random flips, where all 2^N are too many.
+        Of `N_FLIPS` random flips, where all 2^N are too many.
 
     Returns
     -------
@@ -186,5 +185,5 @@ def sign_flip_p_value(
     if n <= EXACT_UP_TO:
         bits = np.arange(2**n)[:, None] >> np.arange(n) & 1
         return float((np.abs((1 - 2 * bits) @ differences) >= observed).mean()), True
-    signs = rng.integers(0, 2, size=(n_draws, n), dtype=np.int8) * 2 - 1
-    return float((1 + (np.abs(signs @ differences) >= observed).sum()) / (1 + n_draws)), False
+    signs = rng.integers(0, 2, size=(N_FLIPS, n), dtype=np.int8) * 2 - 1
+    return float((1 + (np.abs(signs @ differences) >= observed).sum()) / (1 + N_FLIPS)), False

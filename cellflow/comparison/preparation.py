@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellflow.comparison.count_limits import count_limit_remarks
 from cellflow.comparison.cutoffs import NO_CUTOFF, Cutoff, Cutoffs, passes, tune_cutoffs
 from cellflow.comparison.importers import MethodOutput
 from cellflow.comparison.result import Method, OverlapCost
@@ -50,6 +51,12 @@ class Prepared:
         """What is scored of each image: cut by what was chosen without the image's own fold."""
         cutoffs = self.cutoffs.of_image if self.cutoffs else {}
         return {name: self.cut(name, cutoffs).masks for name in self.resolved}
+
+    def count_limits(self, truth: Truth) -> list[str]:
+        """Warn of a largest number of cells, see `count_limit_remarks`."""
+        kinds = {name: image.cell_type for name, image in truth.items()}
+        counts = {name: len(one.masks) for name, one in self.detections.items()}
+        return count_limit_remarks(self.method.name, counts, kinds)
 
     def cut(self, name: str, cutoffs: Mapping[str, Cutoff]) -> Detections:
         """Give an image's cells that reach its cutoff, without overlap, in their given order."""

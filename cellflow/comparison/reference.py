@@ -19,7 +19,7 @@ from cellflow.atomic import write_json
 from cellflow.config import Config
 from cellflow.data.dataset import Entry
 from cellflow.data.flatten import flatten
-from cellflow.errors import ConfigError, DataError, ModelError
+from cellflow.errors import ConfigError, ModelError
 from cellflow.jsontext import read_object
 from cellflow.network.cpnet import build_network
 from cellflow.network.devices import choose_device
@@ -208,7 +208,5 @@ def predict_reference(
 
 
 def _annotated(entry: Entry, config: Config) -> tuple[NDArray[Any], NDArray[np.int32]]:
-    sample = entry.load()
-    if sample.masks is None:
-        raise DataError(f"image {entry.name}: has no truth, so it cannot be trained on")
-    return sample.image, flatten(sample.masks, config.data.flatten)
+    image, truth = entry.load_annotated()
+    return image, flatten(truth, config.data.flatten)

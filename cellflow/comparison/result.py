@@ -312,6 +312,12 @@ class Comparison:
         return tuple(method.name for method in self.methods)
 
     @property
+    def leading_pair(self) -> PairedDifference:
+        """The pair of the best and the second-best method."""
+        leaders = set(self.ranking.order[:2])
+        return next(pair for pair in self.pairs if {pair.first, pair.second} == leaders)
+
+    @property
     def answer(self) -> str:
         """Which method is best and how sure that is, in a sentence."""
         return answer(self)

@@ -2,15 +2,14 @@
 
 import itertools
 import string
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow.comparison.formatting import bounds, p_value, wrapped
+from cellflow.comparison.formatting import p_value, wrapped
 from cellflow.comparison.power import N_FLIPS, SIGNIFICANCE, visible_text
 from cellflow.metrics.score import EMPTY_CASES
-from cellflow.records import Interval
+from cellflow.wording import counted
 
 if TYPE_CHECKING:
     from cellflow.comparison.result import (
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
         Comparison,
         FoundBy,
         OverlapCost,
-        PairedDifference,
         Slice,
         TunedCutoffs,
     )
@@ -32,17 +30,13 @@ def answer(comparison: "Comparison") -> str:
     """Say which method is best and how sure that is, in a sentence."""
     best, second = comparison.ranking.order[:2]
     score = dict(zip(comparison.names, comparison.scores, strict=True))
-    sign, pair = _between(comparison.pairs, best, second)
-    n_images = comparison.scores[0].overall.n_images
-    plural = "images" if n_images > 1 else "image"
+    pair = comparison.leading_pair
+    images = counted(comparison.scores[0].overall.n_images, "image")
     means = f"{score[best].mean.estimate:.3f} against {score[second].mean.estimate:.3f}"
     if np.isnan(pair.difference.low):
-        return (
-            f"Nothing follows from {n_images} {plural}: {best} {means} of {second}, without an "
-            "interval."
-        )
-    difference = _times(sign, pair.difference).signed()
-    evidence = f"difference {difference}, p {p_value(pair.p_corrected)}, {n_images} {plural}"
+        return f"Nothing follows from {images}: {best} {means} of {second}, without an interval."
+    difference = pair.difference if pair.first == best else pair.difference.turned()
+    evidence = f"difference {difference.signed()}, p {p_value(pair.p_corrected)}, {images}"
     if pair.is_beyond_chance:
         return f"{best} is better than {second}: {means}; {evidence}."
     if pair.excludes_zero:
@@ -88,7 +82,7 @@ def _scores(comparison: "Comparison") -> list[str]:
         ap50, ap75 = score.overall.per_threshold[0], score.overall.per_threshold[5]
         lines.append(
             f"{letter}  {_short(method.name):<{width}}  {score.overall.n_predicted:5d}  "
-            f"{score.mean.estimate:.3f}  {bounds(score.mean):<14}  {ap50:.3f}  {ap75:.3f}  "
+            f"{score.mean.estimate:.3f}  {score.mean.bounds():<14}  {ap50:.3f}  {ap75:.3f}  "
             f"{lower.estimate:>{len(up_to)}.3f}" + _coco(method.coco)
         )
     same = "changes the ranking to" if ranking.changes else "keeps the ranking"
@@ -158,7 +152,7 @@ def _differences(comparison: "Comparison") -> list[str]:
         better = f"{pair.probability_first_better:.1%}"
         lines.append(
             f"{letters[0]} - {letters[1]}      {pair.difference.estimate:+.3f}   "
-            f"{bounds(pair.difference, with_sign=True):<16}  {p_value(pair.p_corrected):>7}   "
+            f"{pair.difference.bounds('+.3f'):<16}  {p_value(pair.p_corrected):>7}   "
             f"{better:>12}   {low.signed()}"
         )
     flips = "all" if comparison.pairs[0].p_is_exact else f"{N_FLIPS:,} random"
@@ -172,9 +166,8 @@ def _breakdown(comparison: "Comparison", breakdown: "Breakdown") -> list[str]:
     if not breakdown.slices:
         return []
     letters = dict(zip(comparison.names, _letters(comparison), strict=True))
-    best, second = comparison.ranking.order[:2]
-    row = comparison.pairs.index(_between(comparison.pairs, best, second)[1])
-    pair = comparison.pairs[row]
+    pair = comparison.leading_pair
+    row = comparison.pairs.index(pair)
     width = max(len(one.label) for one in breakdown.slices) + 2
     columns = "".join(f"{letter:>7}" for letter in letters.values())
     lines = [
@@ -242,29 +235,6 @@ def _letters(comparison: "Comparison") -> list[str]:
     n_methods = len(comparison.methods)
     letters = list(string.ascii_uppercase)
     return letters[:n_methods] if n_methods <= len(letters) else [str(i) for i in range(n_methods)]
-
-
-def _between(
-    pairs: Sequence["PairedDifference"], best: str, second: str
-) -> tuple[int, "PairedDifference"]:
-    """Give the pair of two methods, and -1 when it is the other way round."""
-    for pair in pairs:
-        if (pair.first, pair.second) == (best, second):
-            return 1, pair
-        if (pair.first, pair.second) == (second, best):
-            return -1, pair
-    raise AssertionError("every two methods are a pair")
-
-
-def _times(sign: int, interval: Interval) -> Interval:
-    if sign > 0:
-        return interval
-    return Interval(
-        estimate=-interval.estimate,
-        low=-interval.high,
-        high=-interval.low,
-        level=interval.level,
-    )
 
 
 def _short(name: str) -> str:

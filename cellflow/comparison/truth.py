@@ -1,13 +1,18 @@
 """What methods are compared against: annotated images from a table, a COCO file or a folder."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from cellflow.data.coco_truth import read_coco_truth
 from cellflow.data.entrance import open_dataset
 from cellflow.data.kaggle import read_train_csv
 from cellflow.errors import DataError
+from cellflow.metrics.average_precision import Variant
+from cellflow.metrics.bootstrap import N_DRAWS
+from cellflow.metrics.score import Score, score_images
 from cellflow.records import CellMasks, Shape
 
 
@@ -59,15 +64,12 @@ def read_truth(path: Path | str, remarks: list[str] | None = None) -> dict[str, 
             for entry in dataset
             if entry.read_masks is not None
         }
-    elif path.suffix.lower() == ".json":
-        truth = {
-            name: TrueImage(masks=image.masks, cell_type=image.cell_type, group=image.group)
-            for name, image in read_coco_truth(path, remarks).items()
-        }
     else:
+        is_coco = path.suffix.lower() == ".json"
+        images = read_coco_truth(path, remarks) if is_coco else read_train_csv(path)
         truth = {
             name: TrueImage(masks=image.masks, cell_type=image.cell_type, group=image.group)
-            for name, image in read_train_csv(path).items()
+            for name, image in images.items()
         }
     if not truth:
         raise DataError(f"{path}: no annotated image")
@@ -77,3 +79,30 @@ def read_truth(path: Path | str, remarks: list[str] | None = None) -> dict[str, 
 def shapes_of(truth: Truth) -> dict[str, Shape]:
     """Give the size of each image."""
     return {name: image.masks.shape for name, image in truth.items()}
+
+
+def masks_of(truth: Truth) -> dict[str, CellMasks]:
+    """Give the cells of each image."""
+    return {name: image.masks for name, image in truth.items()}
+
+
+def score_against(
+    truth: Truth,
+    cells: Mapping[str, CellMasks],
+    *,
+    variant: Variant = "competition",
+    n_draws: int = N_DRAWS,
+    seed: int,
+    remarks: Sequence[str] = (),
+) -> Score:
+    """Score the cells of one method, see `score_images`; `seed` is that of the bootstrap."""
+    return score_images(
+        masks_of(truth),
+        cells,
+        cell_types={name: image.cell_type for name, image in truth.items()},
+        groups={name: image.group for name, image in truth.items()},
+        variant=variant,
+        n_draws=n_draws,
+        rng=np.random.default_rng(seed),
+        remarks=remarks,
+    )

@@ -1,7 +1,7 @@
 """What is wrong, or worth knowing, in a data set before anything is trained on it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +13,8 @@ from cellflow.data.folds import hash_images
 from cellflow.data.rle import draw_cell
 from cellflow.errors import DataError
 from cellflow.records import CellMasks, Sample
+from cellflow.telling import Report
 from cellflow.wording import counted
-
-Report = Callable[[int, Mapping[str, float]], None]
 
 TINY = 15
 """Pixels; smaller cells are dropped by Cellpose's default min_size."""

@@ -96,7 +96,8 @@ def _trace(starts, lengths, offsets, width, n_loops):  # type: ignore[no-untyped
             for x in range(edges.shape[1]):
                 while edges[y, x] != 0:
                     if n_all == len(corners):
-                        corners, n_steps = _doubled_rows(corners), _doubled(n_steps)
+                        corners = np.concatenate((corners, corners))
+                        n_steps = np.concatenate((n_steps, n_steps))
                     begin = n_walked
                     steps, n_walked = _walk(edges, y, x, steps, n_walked)
                     corners[n_all, 0], corners[n_all, 1] = top + y, left + x
@@ -151,7 +152,7 @@ def _walk(edges, y, x, steps, n_walked):  # type: ignore[no-untyped-def]
     while True:
         edges[y, x] &= 255 ^ (1 << step)
         if n_walked == len(steps):
-            steps = _doubled(steps)
+            steps = np.concatenate((steps, steps))
         steps[n_walked] = step
         n_walked += 1
         y += (0, 1, 0, -1)[step]
@@ -163,17 +164,3 @@ def _walk(edges, y, x, steps, n_walked):  # type: ignore[no-untyped-def]
             if edges[y, x] & (1 << (step + turn) % 4):
                 step = (step + turn) % 4
                 break
-
-
-@njit(cache=True, nogil=True)
-def _doubled(values):  # type: ignore[no-untyped-def]
-    grown = np.empty(2 * len(values), values.dtype)
-    grown[: len(values)] = values
-    return grown
-
-
-@njit(cache=True, nogil=True)
-def _doubled_rows(values):  # type: ignore[no-untyped-def]
-    grown = np.empty((2 * len(values), values.shape[1]), values.dtype)
-    grown[: len(values)] = values
-    return grown

@@ -4,6 +4,9 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from cellflow.data.images import read_image
 from cellflow.errors import DataError
@@ -45,10 +48,34 @@ class Entry:
         ImageError, LabelError, RleError
             A file is broken, or masks and image differ in size.
         """
+        return self._with(None if self.read_masks is None else self.read_masks())
+
+    def load_annotated(self) -> tuple[NDArray[Any], CellMasks]:
+        """Read the image and its truth; raises what `load` and `truth` do."""
+        truth = self.truth()
+        return self._with(truth).image, truth
+
+    def truth(self) -> CellMasks:
+        """Read the truth.
+
+        Raises
+        ------
+        DataError
+            There is none.
+        LabelError, RleError
+            It is broken.
+        """
+        if self.read_masks is None:
+            raise DataError(
+                f"image {self.name}: has no truth, which training, tuning and scores need"
+            )
+        return self.read_masks()
+
+    def _with(self, masks: CellMasks | None) -> Sample:
         return Sample(
             name=self.name,
             image=read_image(self.image_path),
-            masks=None if self.read_masks is None else self.read_masks(),
+            masks=masks,
             cell_type=self.cell_type,
             group=self.group,
         )

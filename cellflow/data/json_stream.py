@@ -6,6 +6,7 @@ over the file: what is decoded falls out at the front, new characters come in at
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -47,14 +48,8 @@ def iterate_json(path: Path | str) -> Iterator[tuple[str, Any]]:
     Memory: a chunk of text and one item. Of an array within an object within the file nothing is
     streamed; COCO files have none that are long.
     """
-    path = Path(path)
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            yield from _Reader(path, file).items()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text: {error.reason}") from error
+    with _reading(Path(path)) as reader:
+        yield from reader.items()
 
 
 def starts_json_array(path: Path | str) -> bool:
@@ -65,10 +60,15 @@ def starts_json_array(path: Path | str) -> bool:
     DataError
         As `iterate_json`.
     """
-    path = Path(path)
+    with _reading(Path(path)) as reader:
+        return reader.peek() == "["
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator["_Reader"]:
     try:
         with path.open(encoding="utf-8-sig") as file:
-            return _Reader(path, file).peek() == "["
+            yield _Reader(path, file)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

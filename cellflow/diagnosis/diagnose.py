@@ -1,6 +1,6 @@
 """What limits the score of a prediction: its errors, the flows, and the annotations themselves."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,8 +13,7 @@ from cellflow.errors import DataError
 from cellflow.metrics.bootstrap import mean_interval
 from cellflow.metrics.error_budget import ErrorBudget, image_errors, summarize_errors
 from cellflow.records import CellMasks, Interval
-
-Report = Callable[[int, Mapping[str, float]], None]
+from cellflow.telling import Report
 
 ALL = "all"
 """Row of all images together."""

@@ -1,6 +1,6 @@
 """What `cellflow check` says of a data folder, a submission, or a download."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,8 @@ from cellflow.data.manifests import read_manifest, verify_download
 from cellflow.data.submission import COMPETITION_SHAPE, Shapes, check_submission
 from cellflow.diagnosis.ceilings import policy_ceilings
 from cellflow.errors import DataError
+from cellflow.telling import Report
 from cellflow.wording import counted
-
-Report = Callable[[int, Mapping[str, float]], None]
 
 MOST_SHOWN = 20
 """Problems that are printed; JSON has all."""

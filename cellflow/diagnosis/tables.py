@@ -1,12 +1,10 @@
 """A diagnosis as text of at most 100 columns."""
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from cellflow.metrics.cell_errors import KINDS
 from cellflow.metrics.score import EMPTY_CASES
-from cellflow.records import Interval
 
 if TYPE_CHECKING:
     from cellflow.diagnosis.annotation_limits import SizeLimits
@@ -51,7 +49,7 @@ def _found(one: "TypeDiagnosis") -> str:
     offset = one.bias.offset
     return (
         f"{one.budget.n_found:6d}  {one.budget.n_truths:8d}  {one.budget.found_iou:8.3f}  "
-        f"{offset.estimate:+.2f} px ({_bounds(offset, '+.2f')}), spread {one.bias.spread:.2f}"
+        f"{offset.estimate:+.2f} px ({offset.bounds('+.2f')}), spread {one.bias.spread:.2f}"
     )
 
 
@@ -85,9 +83,3 @@ def _limits(limits: tuple["SizeLimits", ...]) -> str:
         lines.append(f"{area:<13}  {one.n_cells:6d}  {quartiles}  {holds}")
     lines.append("holds: largest threshold that three of four cells pass after the mix of changes")
     return "\n".join(lines)
-
-
-def _bounds(interval: Interval, form: str) -> str:
-    if math.isnan(interval.low):
-        return "no interval"
-    return f"{interval.low:{form}} to {interval.high:{form}}"

@@ -19,7 +19,7 @@ class CellFeatures:
     Parameters
     ----------
     flow_errors : (N,) float64
-        See `flow_errors`.
+        See `cell_flow_errors`.
     cellprob : (N,) float64
         Mean logit of the cell's pixels.
     probability : (N,) float64

@@ -29,7 +29,7 @@ def drop_bad_cells(
     flows : (2, H, W) float32
         Pixels per step.
     flow_threshold : float
-        Largest `flow_errors` of a cell that is kept; 0 = no check.
+        Largest flow error of a cell that is kept; 0 = no check.
     min_size : int
         Pixels of the smallest cell that is kept, before and after holes are filled.
 

@@ -5,13 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellflow.dynamics.cell_features import cell_features
 from cellflow.dynamics.cleanup import drop_bad_cells
 from cellflow.dynamics.follow import checked_field, find_traps, follow_flows, masked_field, walk
 from cellflow.dynamics.sinks import gather_in_sinks
 from cellflow.targets.centers import CellBoxes
 
-__all__ = ["cell_scores", "flows_to_labels", "follow_flows"]
+__all__ = ["flows_to_labels", "follow_flows"]
 
 
 def flows_to_labels(
@@ -94,34 +93,3 @@ def gather_cells(
     trap_at, traps = find_traps(flows, field, pixels)
     ends = walk(field, pixels, trap_at, traps, n_steps=n_steps, tolerance=tolerance)
     return gather_in_sinks(ends, pixels, (cellprob.shape[0], cellprob.shape[1]))
-
-
-def cell_scores(
-    labels: NDArray[Any], flows: NDArray[Any], cellprob: NDArray[Any]
-) -> NDArray[np.float32]:
-    """Give how sure the network is of each cell.
-
-    Parameters
-    ----------
-    labels : (H, W) integer
-    flows : (2, H, W) float32
-        Pixels per step (dy, dx).
-    cellprob : (H, W) float32
-        Logit.
-
-    Returns
-    -------
-    (N,) float32
-        In [0, 1], by ascending label: mean probability of the cell's pixels times
-        ``exp(-flow_error)``. A sure cell whose flows are its shape's own gets nearly 1.
-
-    Raises
-    ------
-    LabelError
-        The labels cannot be used, or the shapes do not fit.
-
-    See Also
-    --------
-    cellflow.inference.confidence : The same calibrated to a probability.
-    """
-    return cell_features(labels, flows, cellprob).scores.astype(np.float32)

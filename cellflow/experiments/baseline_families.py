@@ -23,8 +23,10 @@ from cellflow.config import Config
 from cellflow.configfile import changes_from_default, config_from_dict, config_to_dict
 from cellflow.data.dataset import Entry
 from cellflow.errors import ConfigError, ModelError
-from cellflow.experiments.family import Job, Report, Say, Trained
+from cellflow.experiments.family import Job
 from cellflow.records import Prediction
+from cellflow.telling import Report, Say
+from cellflow.training.trained import Trained
 
 if TYPE_CHECKING:
     from cellflow.baselines.settings import BaselineConfig
@@ -91,7 +93,7 @@ class BaselineFamily:
 
     def train(self, job: Job, report: Report, say: Say) -> Trained:
         """Train by `train_baseline`, which continues what was interrupted."""
-        from cellflow.baselines.train import train_baseline
+        from cellflow.baselines.train import read_trained, train_baseline
         from cellflow.data.entrance import open_dataset
         from cellflow.training.split import split_dataset
 
@@ -99,7 +101,7 @@ class BaselineFamily:
         held_out = set(split_dataset(dataset, 0, job.folds_file, job.fold).validation)
         config = baseline_config(self.model, job.options, job.config)
         others = [open_dataset(folder) for folder in _folders(job.options)]
-        done = train_baseline(
+        folder = train_baseline(
             self.model,
             job.train_entries,
             [entry for entry in dataset.annotated if entry.name in held_out],
@@ -112,15 +114,7 @@ class BaselineFamily:
             report=report,
             say=say,
         )
-        return Trained(
-            n_steps=done.n_steps,
-            n_parameters=done.n_parameters,
-            seconds=done.seconds,
-            device=done.device,
-            curve=done.curve,
-            versions=done.versions,
-            conditions=done.conditions,
-        )
+        return read_trained(folder)
 
     def predict(
         self, job: Job, changes: Mapping[str, Mapping[str, Any]], entries: Sequence[Entry]

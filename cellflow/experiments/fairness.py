@@ -17,13 +17,10 @@ from cellflow.experiments.plan import FOLDER_OPTIONS, PREDICT_SECTIONS, Variant
 from cellflow.experiments.results import VariantResult, image_facts
 from cellflow.experiments.search import Search
 from cellflow.training.initial import DEFAULT_INIT, SCRATCH
-from cellflow.wording import counted
+from cellflow.wording import counted, some_of
 
 SAME_TIME = 1.1
 """Trainings whose minutes differ by less than this factor took the same time."""
-
-MOST_NAMED = 4
-"""Variants that a sentence names before it only counts."""
 
 RANDOM_WEIGHTS = (SCRATCH, "random")
 """What flow networks and baselines call them."""
@@ -91,14 +88,10 @@ def _line(what: str, of: Mapping[str, str]) -> str:
     values = list(dict.fromkeys(of.values()))
     if len(values) == 1:
         return f"same {what}: {values[0]}"
-    told = [f"{value} ({_names([n for n in of if of[n] == value])})" for value in values]
+    told = [
+        f"{value} ({some_of([repr(name) for name in of if of[name] == value])})" for value in values
+    ]
     return f"not the same {what}: {'; '.join(told)}"
-
-
-def _names(names: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, names[:MOST_NAMED]))
-    more = len(names) - MOST_NAMED
-    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _images(results: Sequence[VariantResult]) -> dict[str, str]:

@@ -5,11 +5,9 @@ from typing import Any
 
 from cellflow.errors import ConfigError
 from cellflow.experiments.baseline_families import BaselineFamily
-from cellflow.experiments.family import Family, Job, Report, Say, Trained, changed
+from cellflow.experiments.family import Family
 from cellflow.experiments.flow_families import CellflowFamily, CellposeFamily
 from cellflow.experiments.subset import SUBSET_OPTIONS
-
-__all__ = ["FAMILIES", "Family", "Job", "Report", "Say", "Trained", "changed", "find_family"]
 
 FAMILIES: dict[str, Family] = {
     "cellflow": CellflowFamily(),

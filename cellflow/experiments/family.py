@@ -1,7 +1,7 @@
 """What a kind of model must do to be part of an experiment: check, train, predict."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,9 +9,8 @@ from cellflow.config import Config
 from cellflow.configfile import config_from_dict, config_to_dict
 from cellflow.data.dataset import Entry
 from cellflow.records import Prediction
-
-Report = Callable[[int, Mapping[str, float]], None]
-Say = Callable[[str], None]
+from cellflow.telling import Report, Say
+from cellflow.training.trained import Trained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,34 +52,6 @@ class Job:
     device: str
     pretraining: Path | None = None
     flows: Path | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trained:
-    """What a training gave, besides the model.
-
-    Parameters
-    ----------
-    n_steps, n_parameters : int
-    seconds : float
-        Of training, over all sittings.
-    device : str
-    curve : tuple of (step, seconds, mAP)
-        Of the validations on the held-out images.
-    versions : mapping of str to str
-    conditions : mapping of str to str
-        What a fair comparison asks for, in words, where the settings do not tell it:
-        ``batch``, ``augmentation``, ``overlaps`` (how they are resolved), ``most detections`` (of
-        an image, a number), ``operators`` (native or fallback), ``learning rate``.
-    """
-
-    n_steps: int
-    n_parameters: int
-    seconds: float
-    device: str
-    curve: tuple[tuple[int, float, float], ...]
-    versions: Mapping[str, str]
-    conditions: Mapping[str, str] = field(default_factory=dict)
 
 
 class Family(Protocol):

@@ -8,8 +8,10 @@ from typing import Any, get_args
 from cellflow.config import Config, Refit
 from cellflow.data.dataset import Entry
 from cellflow.errors import ConfigError
-from cellflow.experiments.family import Job, Report, Say, Trained, changed
+from cellflow.experiments.family import Job, changed
 from cellflow.records import Prediction
+from cellflow.telling import Report, Say
+from cellflow.training.trained import Trained
 
 GO_ON = "the same `cellflow experiment run`; what is done is not done again"
 """Told when a training is stopped: continued alone it would give no result."""
@@ -57,6 +59,7 @@ class CellflowFamily:
     def train(self, job: Job, report: Report, say: Say) -> Trained:
         """Train; what was interrupted is continued from its checkpoint."""
         from cellflow.network.model_folder import read_model_folder
+        from cellflow.training.history import read_validations
         from cellflow.training.run_folder import RunFolder
         from cellflow.training.stages import earlier_stages, train_in_stages
 
@@ -88,7 +91,7 @@ class CellflowFamily:
             n_parameters=sum(tensor.numel() for tensor in network.parameters()),
             seconds=seconds + facts["seconds"],
             device=facts["device"],
-            curve=_validations(job.folder, steps, seconds),
+            curve=read_validations(RunFolder(path=job.folder).metrics, steps, seconds),
             versions=folder.record["versions"],
             conditions=flow_conditions(
                 job.config, is_trained=begins_trained("cellflow", job.options)
@@ -201,22 +204,3 @@ def begins_trained(family: str, options: Mapping[str, Any]) -> bool:
 def _n_steps(config: Config, n_images: int) -> int:
     training = config.training
     return training.n_epochs * -(-(training.images_per_epoch or n_images) // training.batch_size)
-
-
-def _validations(folder: Path, steps: int, seconds: float) -> tuple[tuple[int, float, float], ...]:
-    """Give the validations of the last stage, which is the one that is asked on the held-out fold.
-
-    Parameters
-    ----------
-    folder : Path
-    steps, seconds
-        Of the stages before, which are added.
-    """
-    from cellflow.training.history import read_rows
-    from cellflow.training.run_folder import RunFolder
-
-    return tuple(
-        (steps + row.step, seconds + row.seconds, row.validation_map)
-        for row in read_rows(RunFolder(path=folder).metrics)
-        if row.validation_map is not None
-    )

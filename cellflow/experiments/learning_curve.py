@@ -69,13 +69,13 @@ class LearningCurve:
     clusters: Sequence[str | None]
     chosen_by_seed: bool
 
-    def gain(self, form: str, n_more: float = N_MORE) -> Interval:
-        """Give what so many more images than the most would bring, by a form of `FORMS`."""
-        return self._mean(self._gain_weights(form, n_more))
+    def gain(self, form: str) -> Interval:
+        """Give what `N_MORE` images more than the most would bring, by a form of `FORMS`."""
+        return self._mean(self._gain_weights(form))
 
-    def gain_by_seed(self, form: str, n_more: float = N_MORE) -> list[float]:
+    def gain_by_seed(self, form: str) -> list[float]:
         """Give the same of every seed alone."""
-        gains: list[float] = (self.per_seed @ self._gain_weights(form, n_more)).tolist()
+        gains: list[float] = (self.per_seed @ self._gain_weights(form)).tolist()
         return gains
 
     def misfit(self, form: str) -> list[Interval]:
@@ -88,10 +88,10 @@ class LearningCurve:
         weights = _design(form, sizes) @ np.linalg.pinv(_design(form, self.sizes))
         return [self._mean(row) for row in weights]
 
-    def _gain_weights(self, form: str, n_more: float) -> NDArray[np.float64]:
+    def _gain_weights(self, form: str) -> NDArray[np.float64]:
         basis, last = FORMS[form], self.sizes[-1]
         slope: NDArray[np.float64] = np.linalg.pinv(_design(form, self.sizes))[1]
-        return slope * float(basis(last + n_more) - basis(last))
+        return slope * float(basis(last + N_MORE) - basis(last))
 
     def _mean(self, weights: NDArray[np.float64]) -> Interval:
         return mean_interval(
@@ -131,7 +131,7 @@ def describe_curve(curve: LearningCurve) -> list[str]:
     if math.isnan(curve.scores[-1].low):
         return [*lines, f"What {N_MORE} more would bring cannot be said from a single group."]
     gains = {form: curve.gain(form) for form in FORMS}
-    told = "; ".join(f"{form} says {_signed(gain)}" for form, gain in gains.items())
+    told = "; ".join(f"{form} says {gain.signed(4)}" for form, gain in gains.items())
     last = curve.sizes[-1]
     lines.append(f"{N_MORE} more images than {last:.4g}: {told}, 95 % intervals.")
     return [*lines, *_doubts(curve, gains)]
@@ -180,10 +180,6 @@ def _by_seed(curve: LearningCurve, form: str) -> str:
         return "More seeds would show how far it goes."
     images = "its own images" if curve.chosen_by_seed else "the same images"
     return f"By seed, each with {images} to train on: {gains}."
-
-
-def _signed(interval: Interval) -> str:
-    return f"{interval.estimate:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]"
 
 
 def _design(form: str, sizes: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -48,14 +48,13 @@
     flow_threshold = 0.0
 """
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from cellflow.config import Config
-from cellflow.configfile import config_from_dict
+from cellflow.configfile import config_from_dict, read_toml
 from cellflow.errors import ConfigError
 from cellflow.experiments.layers import assigned, check_families, check_kinds, shared
 from cellflow.experiments.settings_tree import combinations, merged
@@ -204,22 +203,6 @@ def _chosen(entries: Sequence[dict[str, Any]], names: Sequence[str]) -> list[dic
     if unknown := [name for name in names if name not in known]:
         raise ConfigError(f"--variant {unknown[0]}: no such variant; there are {', '.join(known)}")
     return [entry for entry, name in zip(entries, known, strict=True) if name in names]
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Give the tables of a TOML file.
-
-    Raises
-    ------
-    ConfigError
-        It cannot be read, or is not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
 
 def _experiment(tree: dict[str, Any], path: Path, given: Mapping[str, Path]) -> Experiment:

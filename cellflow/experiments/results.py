@@ -104,9 +104,7 @@ class VariantResult:
     learning_rate: str
 
 
-def summarize(
-    rows: Sequence[Row], variants: Sequence[str], rank_by: RankBy, seed: int = 0
-) -> list[VariantResult]:
+def summarize(rows: Sequence[Row], variants: Sequence[str], rank_by: RankBy) -> list[VariantResult]:
     """Give one result a variant, in the order of `variants`.
 
     Parameters
@@ -116,8 +114,6 @@ def summarize(
     variants : sequence of str
         The first is what the others are compared with; those without rows are left out.
     rank_by : {"last", "best", "last10", "stability"}
-    seed : int
-        Of the bootstrap.
 
     Raises
     ------
@@ -129,7 +125,7 @@ def summarize(
         raise DataError(f"no result of {variants[0]!r} yet, with which the others are compared")
     first = image_scores(of[variants[0]])
     results = [
-        _summarize(name, of[name], None if name == variants[0] else first, rank_by, seed)
+        _summarize(name, of[name], None if name == variants[0] else first, rank_by)
         for name in variants
         if of[name]
     ]
@@ -155,7 +151,6 @@ def paired(
     ours: Mapping[str, float],
     theirs: Mapping[str, float],
     facts: Mapping[str, Mapping[str, Any]],
-    seed: int = 0,
 ) -> Difference | None:
     """Give the mean of ``ours - theirs`` over the images that both have.
 
@@ -164,8 +159,6 @@ def paired(
     ours, theirs : mapping of image to score
     facts : mapping of image to facts
         From `image_facts`: strata and clusters of the bootstrap.
-    seed : int
-        Of the bootstrap.
 
     Returns
     -------
@@ -179,7 +172,7 @@ def paired(
     kinds, groups = ([facts[name][key] for name in names] for key in ("cell_type", "group"))
     sums = resampled_sums(
         np.stack([values, np.ones(len(values))]),
-        rng=np.random.default_rng(seed),
+        rng=np.random.default_rng(0),
         strata=kinds,
         clusters=groups,
     )
@@ -190,7 +183,7 @@ def paired(
         standard_error=standard_error(draws, freedom),
         freedom=freedom,
         n_groups=n_groups(len(names), groups),
-        p_value=paired_p_value(values, groups, seed)[0],
+        p_value=paired_p_value(values, groups, seed=0)[0],
         n_images=len(names),
     )
 
@@ -200,7 +193,6 @@ def _summarize(
     rows: Sequence[Row],
     first: dict[str, float] | None,
     rank_by: RankBy,
-    seed: int,
 ) -> VariantResult:
     scores, facts = image_scores(rows), image_facts(rows)
     names = list(scores)
@@ -212,7 +204,7 @@ def _summarize(
     def interval(chosen: Sequence[str]) -> Interval:
         return mean_interval(
             np.array([scores[image] for image in chosen]),
-            rng=np.random.default_rng(seed),
+            rng=np.random.default_rng(0),
             strata=[kinds[image] for image in chosen],
             clusters=[facts[image]["group"] for image in chosen],
             within=(0, 1),
@@ -229,7 +221,7 @@ def _summarize(
             kind: interval([image for image in names if kinds[image] == kind])
             for kind in sorted({kind for kind in kinds.values() if kind is not None})
         },
-        difference=None if first is None else paired(scores, first, facts, seed),
+        difference=None if first is None else paired(scores, first, facts),
         rank=mean if rank_by == "last" else rank_value(rows, rank_by),
         rows=tuple(rows),
         minutes=float(np.mean([row.facts["seconds"] for row in ended])) / 60,

@@ -14,17 +14,19 @@ from cellflow.data.dataset import Entry
 from cellflow.data.folds import write_folds
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.submission import write_submission
-from cellflow.errors import DataError, TrainingDiverged
+from cellflow.errors import TrainingDiverged
 from cellflow.experiments.bench import Bench
 from cellflow.experiments.families import find_family
-from cellflow.experiments.family import Job, Report, Say, Trained
+from cellflow.experiments.family import Job
 from cellflow.experiments.memory import peak_megabytes, reset_peak
 from cellflow.experiments.plan import FOLDER_OPTIONS, Experiment, Variant
 from cellflow.experiments.store import Row, Store
 from cellflow.experiments.tasks import Task, plan_tasks, settings_of
 from cellflow.metrics.score import score_images
-from cellflow.records import CellMasks, Prediction
+from cellflow.records import Prediction
+from cellflow.telling import Report, Say
 from cellflow.training.run_lock import InUse, locked
+from cellflow.training.trained import Trained
 from cellflow.wording import counted
 
 NOTHING = Trained(n_steps=0, n_parameters=0, seconds=0.0, device="none", curve=(), versions={})
@@ -203,14 +205,14 @@ def _folds_file(task: Task, bench: Bench) -> Path:
 
 def _no_cells(entries: Sequence[Entry]) -> Iterator[Prediction]:
     for entry in entries:
-        labels = np.zeros(_truth(entry).shape, np.int32)
+        labels = np.zeros(entry.truth().shape, np.int32)
         yield Prediction(name=entry.name, labels=labels, scores=np.empty(0, np.float32))
 
 
 def _score(
     predictions: Iterable[Prediction], task: Task, entries: Sequence[Entry], store: Store
 ) -> dict[str, dict[str, Any]]:
-    truths = {entry.name: _truth(entry) for entry in entries}
+    truths = {entry.name: entry.truth() for entry in entries}
     found = {each.name: labels_to_masks(each.labels) for each in predictions}
     write_submission(store.predictions(task.key), found.items())
     score = score_images(truths, found, rng=np.random.default_rng(0), n_draws=1)
@@ -226,12 +228,6 @@ def _score(
         }
         for name, image in zip(score.names, score.images, strict=True)
     }
-
-
-def _truth(entry: Entry) -> CellMasks:
-    if entry.read_masks is None:
-        raise DataError(f"image {entry.name}: has no truth, so it cannot be scored")
-    return entry.read_masks()
 
 
 def _without_places(key: str, value: Any) -> Any:

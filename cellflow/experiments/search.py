@@ -44,7 +44,7 @@ class Search:
     difference: Difference | None
 
 
-def searches(rows: Sequence[Row], variants: Sequence[Variant], seed: int = 0) -> list[Search]:
+def searches(rows: Sequence[Row], variants: Sequence[Variant]) -> list[Search]:
     """Give what every group of variants is worth when one of it is chosen on folds.
 
     Parameters
@@ -52,8 +52,6 @@ def searches(rows: Sequence[Row], variants: Sequence[Variant], seed: int = 0) ->
     rows : sequence of Row
         Named as the experiment names its variants.
     variants : sequence of Variant
-    seed : int
-        Of the bootstrap.
 
     Returns
     -------
@@ -77,7 +75,7 @@ def searches(rows: Sequence[Row], variants: Sequence[Variant], seed: int = 0) ->
     found: list[Search] = []
     first: dict[str, float] | None = None
     for name, members in groups.items():
-        search, scores = _search(rows, name, members, folds, first, seed)
+        search, scores = _search(rows, name, members, folds, first)
         first = scores if first is None else first
         found.append(search)
     return found
@@ -89,7 +87,6 @@ def _search(
     members: Sequence[str],
     folds: dict[str, int],
     first: dict[str, float] | None,
-    seed: int,
 ) -> tuple[Search, dict[str, float]]:
     images, facts = sorted(folds), image_facts(rows)
     columns = [_scores(rows, member) for member in members]
@@ -104,14 +101,14 @@ def _search(
         n_candidates=len(members),
         score=mean_interval(
             choice.scores,
-            rng=np.random.default_rng(seed),
+            rng=np.random.default_rng(0),
             strata=kinds,
             clusters=groups,
             within=(0, 1),
         ),
         same_images_score=choice.same_images_score,
         chosen=tuple(sorted(set(chosen), key=lambda one: (-chosen.count(one), one))),
-        difference=None if first is None else paired(scores, first, facts, seed),
+        difference=None if first is None else paired(scores, first, facts),
     ), scores
 
 

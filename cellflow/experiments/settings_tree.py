@@ -2,10 +2,10 @@
 
 import copy
 import itertools
-import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cellflow.configfile import toml_value
 from cellflow.errors import ConfigError
 
 
@@ -58,10 +58,7 @@ def with_assignments(tree: Mapping[str, Any], assignments: Sequence[str]) -> dic
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"--set {text}: expected KEY=VALUE")
-        try:
-            put(result, key.strip(), tomllib.loads(f"value = {value}")["value"])
-        except tomllib.TOMLDecodeError:
-            put(result, key.strip(), value.strip())
+        put(result, key.strip(), toml_value(value))
     return result
 
 

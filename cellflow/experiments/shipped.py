@@ -3,8 +3,8 @@
 from importlib.resources import files
 from pathlib import Path
 
+from cellflow.configfile import read_toml
 from cellflow.errors import ConfigError
-from cellflow.experiments.plan import read_toml
 
 SHIPPED = Path(str(files("cellflow.experiments"))) / "shipped"
 

@@ -12,7 +12,6 @@ from cellflow.experiments.search import Search, searches
 from cellflow.experiments.store import Row
 from cellflow.experiments.visible import visibility
 from cellflow.metrics.few_groups import coverage_remark
-from cellflow.records import Interval
 from cellflow.wording import counted
 
 
@@ -101,7 +100,7 @@ def _search_cells(one: Search) -> list[str]:
     return [
         one.name,
         f"{one.score.estimate:.3f}",
-        _bounds(one.score, ".3f"),
+        one.score.bounds(),
         *_difference(one.difference),
         str(one.n_candidates),
         ", ".join(one.chosen) if is_search else "",
@@ -113,7 +112,7 @@ def _cells(result: VariantResult, kinds: Sequence[str], rank_by: RankBy) -> list
     cells = [
         result.name,
         f"{result.score.estimate:.3f}",
-        _bounds(result.score, ".3f"),
+        result.score.bounds(),
         *(
             f"{result.per_cell_type[kind].estimate:.3f}" if kind in result.per_cell_type else ""
             for kind in kinds
@@ -137,7 +136,7 @@ def _difference(difference: Difference | None) -> list[str]:
     if difference is None:
         return ["", ""]
     interval = difference.interval
-    return [f"{interval.estimate:+.3f}", _bounds(interval, "+.3f")]
+    return [f"{interval.estimate:+.3f}", interval.bounds("+.3f")]
 
 
 def _remarks(results: Sequence[VariantResult], rank_by: RankBy) -> list[str]:
@@ -205,12 +204,6 @@ def _validation_remarks(results: Sequence[VariantResult], rank_by: RankBy) -> li
 
 def _listed(title: str, lines: Sequence[str]) -> str:
     return "\n".join([f"{title}:", "", *(f"- {line}" for line in lines)]) if lines else ""
-
-
-def _bounds(interval: Interval, style: str) -> str:
-    if math.isnan(interval.low):
-        return "none"
-    return f"{interval.low:{style}} to {interval.high:{style}}"
 
 
 def _row(cells: Sequence[str]) -> str:

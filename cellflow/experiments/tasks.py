@@ -12,7 +12,8 @@ from cellflow.configfile import changes_from_default, config_to_dict
 from cellflow.data.folds import Fold
 from cellflow.errors import ConfigError
 from cellflow.experiments.bench import Bench
-from cellflow.experiments.families import changed, find_family
+from cellflow.experiments.families import find_family
+from cellflow.experiments.family import changed
 from cellflow.experiments.plan import PREDICT_SECTIONS, Experiment, Variant
 from cellflow.experiments.store import make_key
 from cellflow.experiments.subset import SUBSET_OPTIONS, check_subset, chosen_images

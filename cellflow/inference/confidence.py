@@ -5,7 +5,6 @@ one image well, but 0.8 of it means something else in each model. The calibrated
 probability that the cell matches a true cell with an IoU above one half.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from cellflow.atomic import write_json
 from cellflow.dynamics.cell_features import CellFeatures
 from cellflow.errors import ModelError
+from cellflow.jsontext import read_object
 from cellflow.network.logistic import fit_logistic
 from cellflow.network.model_folder import CONFIDENCE
 
@@ -129,10 +129,8 @@ def read_confidence(folder: Path | str) -> Confidence | None:
     path = Path(folder) / CONFIDENCE
     if not path.exists():
         return None
+    content = read_object(path, ModelError, newest=FORMAT)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] > FORMAT:
-            raise ModelError(f"{path}: written by a newer cellflow")
         if set(content["weights"]) != set(COLUMNS):
             raise ValueError(f"expected weights of {', '.join(COLUMNS)}")
         weights = np.array([content["weights"][name] for name in COLUMNS], np.float64)
@@ -140,8 +138,6 @@ def read_confidence(folder: Path | str) -> Confidence | None:
         if not np.isfinite([*weights, bias, spread]).all():
             raise ValueError("weights must be finite numbers")
         return Confidence(weights=weights, bias=bias, spread=spread, record=content["record"])
-    except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: broken: {error}") from error
 

@@ -4,7 +4,7 @@ What is found in each image is kept in a folder ``OUT.partial`` until all output
 that an interrupted run goes on where it stopped.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -17,9 +17,7 @@ from cellflow.inference.overlap import finish_behind
 from cellflow.inference.parts import Shard, open_part, write_part
 from cellflow.inference.plan import plan_prediction, settle_precision
 from cellflow.inference.store import Store, state_of
-
-Report = Callable[[int, Mapping[str, float]], None]
-Say = Callable[[str], None]
+from cellflow.telling import Report, Say
 
 IN_FLIGHT = {"cpu": 1, "cuda": 3, "mps": 3}
 """Images that are worked on at the same time, by kind of device, where the settings do not say."""

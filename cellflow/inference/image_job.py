@@ -15,8 +15,8 @@ from cellflow.inference.model import Model, PendingPrediction
 from cellflow.inference.store import Store
 from cellflow.network.devices import is_out_of_memory
 from cellflow.pictures.overlay import save_overlay
+from cellflow.telling import Say
 
-Say = Callable[[str], None]
 Picture = NDArray[Any]
 
 

@@ -6,7 +6,7 @@ Each job predicts every N-th image and leaves a part beside the output, a folder
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -23,6 +23,7 @@ from cellflow.inference.store import (
     load_prediction,
 )
 from cellflow.jsontext import read_object
+from cellflow.telling import Say
 from cellflow.wording import counted
 
 Item = TypeVar("Item")
@@ -106,7 +107,7 @@ def write_part(store: Store, shard: Shard, images: Sequence[Path], failures: Seq
 
 
 def merge_parts(
-    folders: Sequence[Path], outputs: Outputs, *, say: Callable[[str], None] = lambda text: None
+    folders: Sequence[Path], outputs: Outputs, *, say: Say = lambda text: None
 ) -> FolderResult:
     """Join the parts of a prediction and write them as one.
 

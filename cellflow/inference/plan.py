@@ -1,6 +1,6 @@
 """Before the first image: what it will cost, and what has to be left out."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,8 @@ from cellflow.inference.cost import Cost, fit_to_budget, measure_cost
 from cellflow.inference.model import Model
 from cellflow.network.devices import is_out_of_memory
 from cellflow.records import Shape
+from cellflow.telling import Say
 from cellflow.wording import counted, duration_text
-
-Say = Callable[[str], None]
 
 LONG = 10.0
 """Seconds of work from which its length is told."""

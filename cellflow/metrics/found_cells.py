@@ -19,8 +19,6 @@ class FoundCells:
         Whether each true cell is matched with IoU above the threshold.
     hits : (T, M) bool
         Whether each predicted cell is.
-    best_iou : (N,) float64
-        Largest IoU of each true cell with any predicted one, 0 without.
     truth_areas : (N,) int64
     predicted_areas : (M,) int64
         Pixels.
@@ -28,7 +26,6 @@ class FoundCells:
 
     found: NDArray[np.bool_]
     hits: NDArray[np.bool_]
-    best_iou: NDArray[np.float64]
     truth_areas: NDArray[np.int64]
     predicted_areas: NDArray[np.int64]
 
@@ -77,12 +74,9 @@ def find_cells(truth: Cells, predicted: Cells) -> FoundCells:
         chosen = pairs[assign_matches(overlap.truth[pairs], overlap.predicted[pairs], iou[pairs])]
         found[row, overlap.truth[chosen]] = True
         hits[row, overlap.predicted[chosen]] = True
-    best_iou = np.zeros(len(overlap.truth_areas))
-    np.maximum.at(best_iou, overlap.truth, iou)
     return FoundCells(
         found=found,
         hits=hits,
-        best_iou=best_iou,
         truth_areas=overlap.truth_areas,
         predicted_areas=overlap.predicted_areas,
     )

@@ -34,7 +34,7 @@ def _line(score: "TypeScore") -> str:
     mean = score.mean
     # Without an interval all images are of one group.
     alone = "      (1 image)" if score.n_images == 1 else "      (1 group)"
-    interval = alone if np.isnan(mean.low) else f"{mean.low:.3f} to {mean.high:.3f}"
+    interval = alone if np.isnan(mean.low) else mean.bounds()
     ap50, ap75 = score.per_threshold[0], score.per_threshold[5]
     return (
         f"{score.n_images:6d}  {score.n_truths:6d} {score.n_predicted:6d}  {mean.estimate:.3f}  "

@@ -1,9 +1,8 @@
 """The cell type of an image from the network's style vector: a linear head that may abstain."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from cellflow.atomic import write_json
 from cellflow.errors import ModelError
+from cellflow.jsontext import read_object
 from cellflow.network.logistic import Logistic, fit_logistic
 
 CELL_TYPES = "cell_types.json"
@@ -154,10 +154,8 @@ def read_cell_type_head(folder: Path | str, n_features: int) -> CellTypeHead | N
     path = Path(folder) / CELL_TYPES
     if not path.exists():
         return None
+    content = read_object(path, ModelError, newest=FORMAT)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] > FORMAT:
-            raise ModelError(f"{path}: written by a newer cellflow")
         weights = np.array(content["weights"], np.float64)
         bias = np.array(content["bias"], np.float64)
         kinds = tuple(content["cell_types"])
@@ -173,17 +171,8 @@ def read_cell_type_head(folder: Path | str, n_features: int) -> CellTypeHead | N
             threshold=float(content["threshold"]),
             record=content["record"],
         )
-    except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: broken: {error}") from error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Shares:
-    right: float
-    wrong: float
-    abstained: float
 
 
 def _fold_numbers(
@@ -231,9 +220,8 @@ def _choose_threshold(
             threshold = float(candidate)
             break
     accepted = best >= threshold
-    shares = _Shares(
-        right=float((accepted & is_right).mean()),
-        wrong=float((accepted & ~is_right).mean()),
-        abstained=float((~accepted).mean()),
-    )
-    return threshold, asdict(shares)
+    return threshold, {
+        "right": float((accepted & is_right).mean()),
+        "wrong": float((accepted & ~is_right).mean()),
+        "abstained": float((~accepted).mean()),
+    }

@@ -162,9 +162,7 @@ def read_model_folder(folder: Path | str) -> ModelFolder:
     folder = Path(folder)
     if not (folder / CONFIG).is_file():
         raise ModelError(f"{folder}: no model folder: cannot read {CONFIG} (there is none)")
-    record = read_object(folder / CONFIG, ModelError)
-    if record.get("format", FORMAT + 1) > FORMAT:
-        raise ModelError(f"{folder}: written by a newer cellflow; this is {__version__}")
+    record = read_object(folder / CONFIG, ModelError, newest=FORMAT)
     thresholds = read_thresholds(folder)
     try:
         config = thresholds.default.applied_to(config_of_record(record["config"]))

@@ -141,9 +141,7 @@ def read_thresholds(folder: Path | str) -> Thresholds:
         wrong type or outside its range.
     """
     path = Path(folder) / THRESHOLDS
-    content = read_object(path, ModelError)
-    if content.get("format", 1) not in range(1, FORMAT + 1):
-        raise ModelError(f"{path}: written by a newer cellflow; this is {__version__}")
+    content = read_object(path, ModelError, newest=FORMAT)
     _refuse_unknown(
         path, "", content, ["format", "tuned", "default", "per_cell_type", "provenance"]
     )

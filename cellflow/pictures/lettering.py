@@ -20,9 +20,7 @@ def load_font(size: int) -> Font:
     return ImageFont.load_default(size)
 
 
-def add_caption(
-    picture: NDArray[np.uint8], text: str, *, size: int = 20, ink: Colour = INK
-) -> NDArray[np.uint8]:
+def add_caption(picture: NDArray[np.uint8], text: str, *, size: int = 20) -> NDArray[np.uint8]:
     """Put one line of text on a white strip above a picture.
 
     Parameters
@@ -41,7 +39,7 @@ def add_caption(
     pen = ImageDraw.Draw(strip)
     font = load_font(size)
     shown = fit_text(text, picture.shape[1] - size // 2, font)
-    pen.text((size // 3, round(0.2 * size)), shown, fill=ink, font=font)
+    pen.text((size // 3, round(0.2 * size)), shown, fill=INK, font=font)
     return np.concatenate([np.asarray(strip), picture])
 
 

@@ -1,7 +1,7 @@
 """Image files and masks to a folder of pictures: one an image, and sheets per cell type."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from cellflow.pictures.mask_sources import MaskSource, open_masks
 from cellflow.pictures.outlines import ZOOM
 from cellflow.pictures.overlay import Colouring, save_overlay
 from cellflow.records import CellMasks, Sample, Shape
-
-Report = Callable[[int, Mapping[str, float]], None]
+from cellflow.telling import Report
+from cellflow.wording import some_of
 
 
 @dataclass(slots=True, kw_only=True)
@@ -152,10 +152,10 @@ def _open_sides(
             )
         missing = sorted(entries.keys() - fitting)
         if missing:
-            remarks.append(f"{path}: nothing for {_some(missing)}; shown without its outlines")
+            remarks.append(f"{path}: nothing for {some_of(missing)}; shown without its outlines")
         extra = sorted(source.readers.keys() - fitting)
         if extra:
-            remarks.append(f"{path}: no image for {_some(extra)}; left out")
+            remarks.append(f"{path}: no image for {some_of(extra)}; left out")
         sides[source.side] = source
     return sides
 
@@ -211,8 +211,3 @@ def _write_sheet(
     path = out / "gallery" / f"{file_name}_{number}.png"
     gallery(path, f"{kind}, sheet {number}", sheets[kind])
     sheets[kind] = []
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

@@ -20,6 +20,7 @@ from cellflow.report.markup import script_json
 from cellflow.report.packing import pack_cells, pack_numbers
 from cellflow.report.partners import find_partners
 from cellflow.report.subject import Subject
+from cellflow.telling import Report
 
 QUALITIES = (90, 80, 70, 65, 60, 55, 50, 45, 40, 35)
 """Of WebP, best first. Phase contrast of 704x520 takes 64 kB at 60, and 89 kB as a JPEG that looks
@@ -28,8 +29,6 @@ LONGEST_SIDE = 1408
 """Larger pictures are averaged down to this many pixels; the cells' outlines stay exact."""
 N_SAMPLES = 8
 """Pictures that are tried to choose the quality."""
-
-Report = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

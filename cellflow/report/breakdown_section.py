@@ -4,7 +4,7 @@ import math
 
 from cellflow.comparison.result import Breakdown, Comparison, PairedDifference
 from cellflow.pictures.scales import Scale
-from cellflow.report.headline import bounds, leading_pair, number
+from cellflow.report.headline import bounds, number
 from cellflow.report.markup import Section, figure, name, table, tag, text
 from cellflow.report.plots import axis_row, interval_row, percent_scale
 from cellflow.wording import counted
@@ -12,7 +12,7 @@ from cellflow.wording import counted
 
 def breakdown_section(comparison: Comparison) -> Section:
     """Give the section on where the two best models differ."""
-    pair = leading_pair(comparison)
+    pair = comparison.leading_pair
     content = [
         tag("p", f"{name(pair.first)} minus {name(pair.second)}. {_ranking(comparison)}"),
         _slices(comparison, comparison.pairs.index(pair)),

@@ -1,6 +1,5 @@
 """A subject to its page, within a number of bytes, and to the file."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from cellflow.report.page import assemble, method_section
 from cellflow.report.ranking import rank_images
 from cellflow.report.score_section import score_section
 from cellflow.report.subject import Subject
+from cellflow.telling import Report
 from cellflow.wording import counted
 
 MEGABYTES = 12.0
@@ -26,8 +26,6 @@ N_REASONS = 3
 """Pictures that cannot be read of which the page says why."""
 SENTENCES = 2000
 """Bytes kept free for what is said about the pictures."""
-
-Report = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from cellflow.records import Interval
 from cellflow.report.markup import name, tag, text
 from cellflow.report.plots import ROW_HEIGHT, axis_row, interval_row, percent_scale
 from cellflow.report.subject import Subject
+from cellflow.wording import counted
 
 MINUS = "−"
 
@@ -40,23 +41,24 @@ def verdict(pair: PairedDifference) -> str:
 
 def bounds(interval: Interval, *, signed: bool = False) -> str:
     """Write an interval's bounds, or that there is none."""
-    if math.isnan(interval.low):
-        return "no interval"
-    return f"{number(interval.low, signed=signed)} to {number(interval.high, signed=signed)}"
+    return interval.bounds(_form(signed)).replace("-", MINUS)
 
 
 def number(value: float, *, signed: bool = False) -> str:
     """Write a score or a difference with three decimals and a true minus sign."""
-    return f"{value:{'+' if signed else ''}.3f}".replace("-", MINUS)
+    return f"{value:{_form(signed)}}".replace("-", MINUS)
+
+
+def _form(signed: bool) -> str:
+    return "+.3f" if signed else ".3f"
 
 
 def _of_comparison(subject: Subject, comparison: Comparison) -> str:
-    pair = leading_pair(comparison)
+    pair = comparison.leading_pair
     rest = len(comparison.names) - 2
     also = f" {_others(rest)}" if rest else ""
     # Written from the better one's side.
-    sign = -1 if pair.difference.estimate < 0 else 1
-    shown = _times(pair.difference, sign)
+    shown = pair.difference.turned() if pair.difference.estimate < 0 else pair.difference
     facts = (
         f"mAP, 95 % interval {bounds(shown, signed=True)}, paired over {_images(subject)}; "
         f"permutation p {p_value(pair.p_corrected)}."
@@ -72,19 +74,8 @@ def _of_comparison(subject: Subject, comparison: Comparison) -> str:
     )
 
 
-def leading_pair(comparison: Comparison) -> PairedDifference:
-    """Give the pair of the best and the second-best model."""
-    leaders = set(comparison.ranking.order[:2])
-    return next(pair for pair in comparison.pairs if {pair.first, pair.second} == leaders)
-
-
 def _others(rest: int) -> str:
     return f"These two lead; {rest} more {'is' if rest == 1 else 'are'} below."
-
-
-def _times(interval: Interval, sign: int) -> Interval:
-    low, high = sorted((sign * interval.low, sign * interval.high))
-    return Interval(estimate=sign * interval.estimate, low=low, high=high, level=interval.level)
 
 
 def _scores_picture(subject: Subject) -> str:
@@ -166,7 +157,7 @@ def _without_truth(subject: Subject) -> str:
 
 
 def _images(subject: Subject) -> str:
-    return "1 image" if len(subject.images) == 1 else f"{len(subject.images)} images"
+    return counted(len(subject.images), "image")
 
 
 def _overline(subject: Subject) -> str:

@@ -233,13 +233,11 @@ def panel(
     )
 
 
-def panel_scales(
-    x: NDArray[np.float64], y: NDArray[np.float64], *, tight: bool = True
-) -> tuple[Scale, Scale]:
+def panel_scales(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[Scale, Scale]:
     """Give the scales of a panel that holds the finite points."""
     known = np.isfinite(x) & np.isfinite(y)
     return (
-        fit_scale(x[known], LEFT + 8.0, PANEL_WIDTH - RIGHT - 8.0, tight=tight),
+        fit_scale(x[known], LEFT + 8.0, PANEL_WIDTH - RIGHT - 8.0, tight=True),
         fit_scale(y[known], float(PANEL_HEIGHT - BOTTOM), float(TOP)),
     )
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from cellflow.comparison.coco_precision import INSTALL
 from cellflow.comparison.count_limits import count_limit_remarks
-from cellflow.comparison.coverage import some
 from cellflow.comparison.importers import MethodOutput
 from cellflow.comparison.result import Comparison
 from cellflow.data.kaggle import read_train_csv
@@ -18,7 +17,7 @@ from cellflow.errors import DataError
 from cellflow.metrics.score import Score
 from cellflow.records import CellMasks, Shape
 from cellflow.report.picture_files import require_some
-from cellflow.wording import counted
+from cellflow.wording import counted, some_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,7 +86,7 @@ class Subject:
             return self
         require_some(pictures, self.images)
         missing = [name for name in self.images if name not in pictures]
-        remarks = [f"{counted(len(missing), 'image')} without a picture: {some(missing)}"]
+        remarks = [f"{counted(len(missing), 'image')} without a picture: {some_of(missing)}"]
         return replace(
             self,
             pictures={name: pictures[name] for name in self.images if name in pictures},
@@ -171,7 +170,7 @@ def subject_without_truth(outputs: Sequence[MethodOutput], shapes: Mapping[str, 
     unknown = [name for name in names if name not in shapes]
     if unknown:
         remarks.append(
-            f"{counted(len(unknown), 'image')} left out that --images lack: {some(unknown)}"
+            f"{counted(len(unknown), 'image')} left out that --images lack: {some_of(unknown)}"
         )
     images = tuple(name for name in names if name in shapes)
     if not images:

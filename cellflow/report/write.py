@@ -7,18 +7,17 @@ import numpy as np
 
 from cellflow.atomic import check_outputs
 from cellflow.comparison.compare import compare_outputs
-from cellflow.comparison.count_limits import count_limit_remarks
 from cellflow.comparison.coverage import compared_images
 from cellflow.comparison.importers import MethodOutput, Sources, names_from_truth, read_outputs
 from cellflow.comparison.preparation import image_folds, prepare
 from cellflow.comparison.result import Comparison
-from cellflow.comparison.truth import Truth, read_truth, shapes_of
+from cellflow.comparison.truth import Truth, masks_of, read_truth, score_against, shapes_of
 from cellflow.config import ComparisonConfig
 from cellflow.data.images import read_image
 from cellflow.errors import ConfigError
-from cellflow.metrics.score import Score, score_images
+from cellflow.metrics.score import Score
 from cellflow.records import Shape
-from cellflow.report.compose import MEGABYTES, Report, ReportResult, write_report
+from cellflow.report.compose import MEGABYTES, ReportResult, write_report
 from cellflow.report.picture_files import beside_truth, find_pictures
 from cellflow.report.subject import (
     Subject,
@@ -27,6 +26,7 @@ from cellflow.report.subject import (
     subject_of_submission,
     subject_without_truth,
 )
+from cellflow.telling import Report
 
 
 def report_score(
@@ -168,16 +168,11 @@ def _of_one(
     covered = {name: truth[name] for name in names}
     folds = image_folds(covered, settings.n_folds, np.random.default_rng(seed))
     prepared = prepare(output, covered, folds, settings)
-    counts = {name: len(one.masks) for name, one in prepared.detections.items()}
-    kinds = {name: image.cell_type for name, image in covered.items()}
-    limits = count_limit_remarks(output.name, counts, kinds)
-    truths = {name: image.masks for name, image in covered.items()}
-    score = score_images(
-        truths,
+    limits = prepared.count_limits(covered)
+    score = score_against(
+        covered,
         prepared.cells,
-        rng=np.random.default_rng(seed),
-        cell_types=kinds,
-        groups={name: image.group for name, image in covered.items()},
+        seed=seed,
         remarks=[*of_truth, *remarks, *output.remarks, *prepared.remarks, *limits],
     )
-    return subject_of_score(score, output.name, truths, prepared.cells)
+    return subject_of_score(score, output.name, masks_of(covered), prepared.cells)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,8 +18,8 @@ from cellflow.data.submission import write_submission
 from cellflow.errors import ConfigError, DataError
 from cellflow.records import CellMasks
 from cellflow.synth.samples import draw_field
+from cellflow.telling import Report
 
-Report = Callable[[int, Mapping[str, float]], None]
 Part = Literal["train", "test"]
 
 CYCLE = ("cort", "shsy5y", "cort", "astro")

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellflow.errors import LabelError
 from cellflow.records import FlowTarget
 from cellflow.targets.centers import CellBoxes, find_cells
 from cellflow.targets.diffusion import write_cell_errors, write_cell_flows
@@ -67,47 +66,23 @@ def labels_to_target(labels: NDArray[Any]) -> FlowTarget:
     return FlowTarget(flows=labels_to_flows(labels), cells=np.asarray(labels) > 0)
 
 
-def flow_errors(labels: NDArray[Any], flows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Give how far `flows` are from the flows that each cell of `labels` would have.
-
-    Parameters
-    ----------
-    labels : (H, W) integer or bool
-    flows : (2, H, W) float32
-        Pixels per step (dy, dx).
-
-    Returns
-    -------
-    (N,) float64
-        Per cell, by ascending label: mean over its pixels of the squared length of the
-        difference. 0 is perfect, about 1 is what no flow at all gets, 4 is opposite.
-
-    Raises
-    ------
-    LabelError
-        The labels cannot be used, see `labels_to_flows`, or the sizes differ.
-    """
-    cells = find_cells(labels)
-    if flows.shape != (2, *cells.labels.shape):
-        raise LabelError(f"flows have shape {flows.shape}, expected {(2, *cells.labels.shape)}")
-    flows = np.ascontiguousarray(flows, np.float32)
-    return cell_flow_errors(cells, flows, np.ones(len(cells.values), np.bool_))
-
-
 def cell_flow_errors(
     cells: CellBoxes, flows: NDArray[np.float32], chosen: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Give `flow_errors` of the chosen cells, NaN for the others.
+    """Give how far `flows` are from the flows that each chosen cell would have.
 
     Parameters
     ----------
     cells : CellBoxes
     flows : (2, H, W) float32, C-contiguous
+        Pixels per step (dy, dx).
     chosen : (N,) bool
 
     Returns
     -------
     (N,) float64
+        Mean over the cell's pixels of the squared length of the difference: 0 is perfect, about 1
+        is what no flow at all gets, 4 is opposite. NaN for cells that are not chosen.
     """
     errors = np.full(len(cells.values), np.nan)
     run_shares(

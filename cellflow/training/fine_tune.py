@@ -12,10 +12,10 @@ from cellflow.config import Config
 from cellflow.configfile import normal
 from cellflow.errors import ConfigError, DataError
 from cellflow.inference.model import Model
+from cellflow.telling import Report, Say
 from cellflow.training.continuation import Asked, Start, config_of, reopen, settled
 from cellflow.training.initial import DEFAULT_INIT, initial_weights
 from cellflow.training.interruption import InterruptFlag
-from cellflow.training.loop import Report, Say
 from cellflow.training.materials import gather_materials
 from cellflow.training.ranks import Ranks, joined_ranks
 from cellflow.training.run_folder import (
@@ -114,8 +114,8 @@ def fine_tune(
     if resume and overwrite:
         raise ConfigError("--resume continues a run and --overwrite replaces it; give one of them")
     train_dir, out = Path(train_dir), None if out is None else Path(out)
-    if overwrite and out is not None:
-        _refuse_own_weights(out, init)
+    if overwrite and out is not None and init is not None and Path(init).exists():
+        RunFolder(path=out).require_other_weights(init, but_stages=True)
     if not resume:
         config, init = config or Config(), init or DEFAULT_INIT
     config = None if config is None else normal(config)
@@ -153,21 +153,6 @@ def fine_tune(
                 go_on=go_on,
             ).run()
     return folder.path
-
-
-def _refuse_own_weights(out: Path, init: str | Path | None) -> None:
-    """Refuse to begin with weights that are replaced; those of an earlier stage stay.
-
-    Raises
-    ------
-    ConfigError
-        `init` lies in `out`.
-    """
-    if init is None or not Path(init).exists():
-        return
-    place, folder = Path(init).resolve(), out.resolve()
-    if place.is_relative_to(folder) and not place.is_relative_to(folder / STAGES):
-        raise ConfigError(f"--init {init}: lies in --out {out}, which --overwrite replaces")
 
 
 def recorded_config(out: Path | str | None = None) -> Config:

@@ -160,3 +160,14 @@ def read_rows(path: Path) -> list[EpochRow]:
         except (KeyError, TypeError, ValueError):
             break
     return rows
+
+
+def read_validations(
+    path: Path, steps: int, seconds: float
+) -> tuple[tuple[int, float, float], ...]:
+    """Read the `Trained.curve` of a last stage, to which steps and seconds before it are added."""
+    return tuple(
+        (steps + row.step, seconds + row.seconds, row.validation_map)
+        for row in read_rows(path)
+        if row.validation_map is not None
+    )

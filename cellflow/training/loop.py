@@ -6,7 +6,7 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +23,7 @@ from cellflow.network.devices import (
     synchronize,
 )
 from cellflow.network.precision import autocast
+from cellflow.telling import Report, Say
 from cellflow.training.batches import Batch, CropSource, loader_threads, stream_batches
 from cellflow.training.budget import Pace
 from cellflow.training.checkpoint import Position
@@ -32,9 +33,6 @@ from cellflow.training.optimizer import AveragedWeights
 from cellflow.training.ranks import Ranks
 from cellflow.training.schedule import choose_rate, learning_rates
 from cellflow.training.throughput import Throughput
-
-Report = Callable[[int, Mapping[str, float]], None]
-Say = Callable[[str], None]
 
 
 @dataclass(kw_only=True, eq=False)

@@ -20,7 +20,7 @@ from cellflow.network.preprocess import check_image
 from cellflow.training.prepared import prepared_folder
 from cellflow.training.split import Split, left_out_text, split_dataset, without_held_out
 from cellflow.training.survey import ImageFacts, fingerprint, median_diameter, survey_images
-from cellflow.wording import counted
+from cellflow.wording import counted, some_of
 
 HARMLESS = ("max_minutes", "n_workers", "cache_megabytes", "store_prepared")
 """Training settings that do not change the weights of equally many steps."""
@@ -266,7 +266,7 @@ def _named(dataset: Dataset, names: Sequence[str]) -> list[Entry]:
     if missing:
         raise ModelError(
             f"{dataset.root}: {len(missing)} images of the folds are not there or not annotated "
-            f"({', '.join(missing[:3])}); give the folder that the folds were made for"
+            f"({some_of(missing)}); give the folder that the folds were made for"
         )
     return [known[name] for name in names]
 

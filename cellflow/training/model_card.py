@@ -123,7 +123,7 @@ def _score(record: Mapping[str, Any], config: Config, score: Score | None) -> st
     ]
     for name, one in rows.items():
         known = math.isfinite(one.mean.low)
-        interval = f"{one.mean.low:.3f} to {one.mean.high:.3f}" if known else "one image"
+        interval = one.mean.bounds() if known else "one image"
         lines.append(
             f"| {name} | {one.n_images} | {one.n_truths} | {one.n_predicted} | "
             f"{one.mean.estimate:.3f} | {interval} | {one.per_threshold[0]:.3f} |"

@@ -19,7 +19,7 @@ from cellflow.atomic import atomic_path
 from cellflow.config import DataConfig
 from cellflow.data.dataset import Entry
 from cellflow.data.flatten import flatten
-from cellflow.errors import ConfigError, DataError, ImageError
+from cellflow.errors import ConfigError, ImageError
 from cellflow.kernel_cache import ROOT_VARIABLE
 from cellflow.network.cpnet import N_INPUTS
 from cellflow.network.preprocess import prepare_image
@@ -45,14 +45,12 @@ def prepare_entry(entry: Entry, config: DataConfig, *, keep_labels: bool = False
     DataError
         The image has no truth, or a file is broken; the message names the image.
     """
-    sample = entry.load()
-    if sample.masks is None:
-        raise DataError(f"image {entry.name}: has no truth, so it cannot be trained on")
+    picture, truth = entry.load_annotated()
     try:
-        image = prepare_image(sample.image, config)
+        image = prepare_image(picture, config)
     except ImageError as error:
         raise ImageError(f"image {entry.name}: {error}") from error
-    labels = flatten(sample.masks, config.flatten)
+    labels = flatten(truth, config.flatten)
     uncertain = None
     if entry.uncertain is not None and len(entry.uncertain):
         uncertain = flatten(entry.uncertain, config.flatten) > 0

@@ -9,7 +9,7 @@ import io
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from cellflow.errors import ConfigError, DataError, ImageError
 from cellflow.hashing import hash_file
 from cellflow.inference.model import Model
 from cellflow.metrics.overlap import find_overlap
+from cellflow.telling import Report, Say
 from cellflow.wording import counted
 
 SAME = 0.5
@@ -134,8 +135,8 @@ def write_pseudo_labels(
     out: Path,
     gates: Gates,
     *,
-    report: Callable[[int, Mapping[str, float]], None] = lambda step, numbers: None,
-    say: Callable[[str], None] = lambda text: None,
+    report: Report = lambda step, numbers: None,
+    say: Say = lambda text: None,
 ) -> dict[str, Any]:
     """Label images by several models, or by several views of one, and write what is agreed on.
 

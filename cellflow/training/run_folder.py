@@ -14,7 +14,7 @@
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from cellflow.jsontext import read_object
 from cellflow.network.cell_type_head import CELL_TYPES
 from cellflow.network.model_folder import CARD, CELLPOSE_FILE, CONFIDENCE, CONFIG, WEIGHTS
 from cellflow.network.thresholds import THRESHOLDS
+from cellflow.telling import Say
 from cellflow.training.run_lock import locked
 
 RUNS, STAGES = Path("runs"), "stages"
@@ -90,7 +91,7 @@ class RunFolder:
         return (self.path / CONFIG).is_file()
 
     @contextmanager
-    def occupied(self, say: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+    def occupied(self, say: Say = lambda text: None) -> Iterator[None]:
         """Keep other processes out, and remove what a killed one was just writing.
 
         Raises
@@ -143,7 +144,7 @@ class RunFolder:
                 stage.clear()
                 record.unlink()
 
-    def empty(self, say: Callable[[str], None]) -> None:
+    def empty(self, say: Say) -> None:
         """Remove run and stages, for stages that are to come before the run that replaces it.
 
         Raises
@@ -156,6 +157,22 @@ class RunFolder:
             self.remove_stages()
             self.clear()
             self.write_record({})
+
+    def require_other_weights(self, init: str | Path, *, but_stages: bool = False) -> None:
+        """Refuse to begin with weights that an overwriting of this run removes.
+
+        Raises
+        ------
+        ConfigError
+            The path `init` lies in the folder; with `but_stages` outside the stages, which stay.
+        """
+        place, folder = Path(init).resolve(), self.path.resolve()
+        stays = but_stages and place.is_relative_to(folder / STAGES)
+        if place.is_relative_to(folder) and not stays:
+            raise ConfigError(
+                f"--init {init}: lies in --out {self.path}, which --overwrite clears; choose "
+                "another --out"
+            )
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Write ``run.json``."""

@@ -2,12 +2,13 @@
 
 import errno
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from cellflow.errors import DataError
+from cellflow.telling import Say
 
 NAME = "lock"
 
@@ -21,7 +22,7 @@ class _UnavailableError(Exception):
 
 
 @contextmanager
-def locked(folder: Path, say: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+def locked(folder: Path, say: Say = lambda text: None) -> Iterator[None]:
     """Hold the lock of a folder.
 
     Parameters

@@ -12,6 +12,7 @@ from cellflow.network.devices import DeviceChoice, image_layout
 from cellflow.network.model_folder import versions, write_model_folder
 from cellflow.network.precision import PrecisionChoice, choose_precision
 from cellflow.network.quick_training import quicken_training
+from cellflow.telling import Report, Say
 from cellflow.training.batches import CropSource
 from cellflow.training.budget import Pace, Plan
 from cellflow.training.cell_types import choose_images, learn_cell_types
@@ -20,7 +21,7 @@ from cellflow.training.checkpointing import Checkpointing
 from cellflow.training.continuation import Start
 from cellflow.training.history import EpochRow, History
 from cellflow.training.interruption import InterruptFlag, StepFinished
-from cellflow.training.loop import Report, Run, Say, train
+from cellflow.training.loop import Run, train
 from cellflow.training.model_card import write_card
 from cellflow.training.optimizer import AveragedWeights, make_optimizer
 from cellflow.training.ranks import Ranks, synchronize_statistics

@@ -8,6 +8,7 @@ from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.folds import make_holdout, read_folds
 from cellflow.errors import ConfigError
 from cellflow.hashing import hash_file
+from cellflow.wording import some_of
 
 HOLDOUT_SEED = 0
 """Fixed, so that runs with different training seeds are scored on the same images."""
@@ -105,7 +106,7 @@ def without_held_out(
 
 def left_out_text(names: Sequence[str]) -> str:
     """Say which images `without_held_out` left out; there is one at least."""
-    return f"left out, since they show what is held out: {len(names)} ({', '.join(names[:3])})"
+    return f"left out, since they show what is held out: {len(names)} ({some_of(names)})"
 
 
 def _of_file(dataset: Dataset, path: Path, fold: int) -> Split:

@@ -16,10 +16,10 @@ from cellflow.config import Config, Refit
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.entrance import open_dataset
 from cellflow.errors import ConfigError, DataError
+from cellflow.telling import Say
 from cellflow.training.fine_tune import fine_tune
 from cellflow.training.initial import DEFAULT_INIT, SCRATCH, initial_weights
 from cellflow.training.interruption import InterruptFlag
-from cellflow.training.loop import Say
 from cellflow.training.materials import (
     gather_materials,
     require_known_types,
@@ -194,11 +194,8 @@ def _make_way(run: RunFolder, init: str, config: Config, say: Say) -> None:
 
     Nothing is removed before the weights that the first stage begins with are seen to be there.
     """
-    if Path(init).exists() and Path(init).resolve().is_relative_to(run.path.resolve()):
-        raise ConfigError(
-            f"--init {init}: lies in --out {run.path}, which --overwrite clears; choose another "
-            "--out"
-        )
+    if Path(init).exists():
+        run.require_other_weights(init)
     if is_first_process():
         initial_weights(init, config.network, config.training.seed)
         run.empty(say)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellflow.data.dataset import Entry
-from cellflow.errors import DataError, ImageError
+from cellflow.errors import ImageError
 from cellflow.hashing import hash_file
 from cellflow.inference.diameter import SMALLEST_DIAMETER
 from cellflow.records import CellMasks
@@ -86,7 +86,7 @@ def fingerprint_unseen(entries: Iterable[Entry]) -> str:
     DataError
         An entry has no truth, or a file cannot be read.
     """
-    return _joined((entry.name, _content(entry, _truth(entry))) for entry in entries)
+    return _joined((entry.name, _content(entry, entry.truth())) for entry in entries)
 
 
 def median_diameter(facts: Sequence[ImageFacts], *, per_image: bool) -> float:
@@ -113,15 +113,10 @@ def median_diameter(facts: Sequence[ImageFacts], *, per_image: bool) -> float:
 
 
 def _survey(entry: Entry, check: Callable[[NDArray[Any]], None] | None) -> ImageFacts:
-    if entry.read_masks is None:
-        raise _no_truth(entry)
-    sample = entry.load()
-    masks = sample.masks
-    if masks is None:
-        raise _no_truth(entry)
+    image, masks = entry.load_annotated()
     if check is not None:
         try:
-            check(sample.image)
+            check(image)
         except ImageError as error:
             raise ImageError(f"{entry.image_path}: {error}") from error
     return ImageFacts(
@@ -129,16 +124,6 @@ def _survey(entry: Entry, check: Callable[[NDArray[Any]], None] | None) -> Image
         cell_diameters=2 * np.sqrt(masks.areas / np.pi),
         content=_content(entry, masks),
     )
-
-
-def _truth(entry: Entry) -> CellMasks:
-    if entry.read_masks is None:
-        raise _no_truth(entry)
-    return entry.read_masks()
-
-
-def _no_truth(entry: Entry) -> DataError:
-    return DataError(f"image {entry.name}: has no truth, so it cannot be trained on")
 
 
 def _joined(contents: Iterable[tuple[str, str]]) -> str:

@@ -134,9 +134,5 @@ class Validator:
 
 
 def _predict(model: Model, entry: Entry) -> tuple[Prediction, CellMasks]:
-    sample = entry.load()
-    truth = sample.masks
-    if truth is None:
-        height, width = sample.image.shape[-2:]
-        truth = CellMasks.empty((height, width))
-    return model.predict(sample.image, entry.name), truth
+    image, truth = entry.load_annotated()
+    return model.predict(image, entry.name), truth

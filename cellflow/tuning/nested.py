@@ -6,7 +6,7 @@ chosen, and the decision to keep the defaults made on the other folds only; the 
 predicted and scored as users would.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,13 +18,12 @@ from cellflow.inference.cells import CellFinder
 from cellflow.inference.confidence import Confidence, fit_confidence
 from cellflow.metrics.average_precision import average_precision
 from cellflow.records import CellMasks
+from cellflow.telling import Report
 from cellflow.tuning.choice import assign_folds
 from cellflow.tuning.flow_cache import SeenField
 from cellflow.tuning.grid import Grid, Index
 from cellflow.tuning.image_scores import Following, ImageCells, confidence_of, score_grid
 from cellflow.tuning.search import Choice, choose_settings
-
-Report = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from cellflow.diagnosis.boundary_bias import BoundaryBias
 from cellflow.network.thresholds import CellSettings
-from cellflow.records import Interval
 
 if TYPE_CHECKING:
     from cellflow.tuning.result import TuneResult, TypeResult
@@ -55,8 +54,8 @@ def _confidence(result: "TuneResult") -> str:
 def _scores(one: "TypeResult") -> str:
     return (
         f"{one.n_images:6d}   {one.default.estimate:.3f}            {one.itself.estimate:.3f}   "
-        f"{one.nested.estimate:.3f}  {_bounds(one.nested, '.3f'):<14}  "
-        f"{one.gain.estimate:+.3f} ({_bounds(one.gain, '+.3f')})"
+        f"{one.nested.estimate:.3f}  {one.nested.bounds():<14}  "
+        f"{one.gain.estimate:+.3f} ({one.gain.bounds('+.3f')})"
     )
 
 
@@ -89,10 +88,4 @@ def _bias(one: "TypeResult") -> str:
 def _offset(bias: BoundaryBias) -> str:
     if bias.n_cells == 0:
         return "no cell"
-    return f"{bias.offset.estimate:+.2f} ({_bounds(bias.offset, '+.2f')})"
-
-
-def _bounds(interval: Interval, form: str) -> str:
-    if math.isnan(interval.low):
-        return "no interval"
-    return f"{interval.low:{form}} to {interval.high:{form}}"
+    return f"{bias.offset.estimate:+.2f} ({bias.offset.bounds('+.2f')})"

@@ -11,7 +11,7 @@ from typing import Any
 from cellflow.atomic import write_json
 from cellflow.config import Config
 from cellflow.configfile import config_of_record
-from cellflow.data.dataset import Dataset, Entry
+from cellflow.data.dataset import Dataset
 from cellflow.data.entrance import open_dataset
 from cellflow.data.folds import independent_groups
 from cellflow.errors import DataError, ModelError
@@ -28,7 +28,7 @@ from cellflow.network.model_folder import (
     versions,
 )
 from cellflow.network.thresholds import CellSettings, Provenance, Thresholds, write_thresholds
-from cellflow.records import CellMasks
+from cellflow.telling import Report, Say
 from cellflow.training.cell_types import choose_images, learn_cell_types
 from cellflow.tuning.card import update_card
 from cellflow.tuning.choice import ALL_TYPES
@@ -36,12 +36,10 @@ from cellflow.tuning.flow_cache import FlowCache
 from cellflow.tuning.grid import Grid
 from cellflow.tuning.held_out import HeldOut, HeldOutImages, find_held_out, training_images
 from cellflow.tuning.image_scores import ImageCells, list_cells
-from cellflow.tuning.nested import NestedResult, Report, TunedImage, tune_nested
+from cellflow.tuning.nested import NestedResult, TunedImage, tune_nested
 from cellflow.tuning.pictures import draw_thresholds
 from cellflow.tuning.result import ALL, TuneResult, summarize
 from cellflow.wording import counted
-
-Say = Callable[[str], None]
 
 PICTURES = "tuning"
 """Folder of curves and numbers within a model folder."""
@@ -99,9 +97,9 @@ def tune(
     -----
     Each model folder gets ``thresholds.json``; ``confidence.json`` where the calibrated confidence
     is nearer to the truth on images that did not calibrate it, or a chosen threshold is of it;
-    ``cell_types.json`` where it had none and there are two cell types; and ``tuning/`` with curves and numbers. Memory holds
-    the scores of every image at every place of the grid (4 bytes each, 0.2 MB an image by default),
-    the cells of every image, and one flow field.
+    ``cell_types.json`` where it had none and there are two cell types; and ``tuning/`` with curves
+    and numbers. Memory holds the scores of every image at every place of the grid (4 bytes each,
+    0.2 MB an image by default), the cells of every image, and one flow field.
     """
     _require_different(folders)
     subjects = [_Subject.open(path, device, change) for path in folders]
@@ -211,7 +209,7 @@ def _look_at(
 ) -> TunedImage:
     model, entry = subject.model, pair.entry
     look = partial(store.look, model, subject.weights, entry)
-    truth = _truth(entry)
+    truth = entry.truth()
     followings, told = [], None
     for factor in grid.diameter_factor:
         seen = look(factor)
@@ -238,12 +236,6 @@ def _look_at(
         look=look,
         diameter=model.diameter,
     )
-
-
-def _truth(entry: Entry) -> CellMasks:
-    if entry.read_masks is None:
-        raise DataError(f"image {entry.name}: has no truth, so nothing can be tuned on it")
-    return entry.read_masks()
 
 
 def _write(

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from drawn_discs import disc_entry
 
 from cellflow.baselines.presets import preset
@@ -33,12 +32,8 @@ TINY_DETECTOR = DetectorSettings(
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    """Small tensors: on a busy machine two threads wait for each other a thousand times longer."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
+def _one_thread(one_thread):
+    """For all tests here."""
 
 
 @pytest.fixture

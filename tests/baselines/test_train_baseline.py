@@ -13,7 +13,7 @@ from cellflow.baselines import fit_session
 from cellflow.baselines.baseline_folder import read_baseline_folder
 from cellflow.baselines.baseline_model import load_baseline
 from cellflow.baselines.settings import CellChoice
-from cellflow.baselines.train import train_baseline, train_on_folder
+from cellflow.baselines.train import read_trained, train_baseline, train_on_folder
 from cellflow.errors import ConfigError, DataError, ModelError
 from cellflow.training.history import read_rows
 from cellflow.training.interruption import Preempted
@@ -45,17 +45,18 @@ def test_the_loss_falls_and_cells_can_be_found(
     )  # fmt: skip
     assert len(losses) == iterations
     assert np.mean(losses[-6:]) < factor * np.mean(losses[:4])
-    assert (done.n_steps, len(done.curve)) == (iterations, 1)
-    assert done.n_parameters > 1000
+    facts = read_trained(done)
+    assert (facts.n_steps, len(facts.curve)) == (iterations, 1)
+    assert facts.n_parameters > 1000
     image = disc_entries(1, seed=3)[0].load().image
-    prediction = load_baseline(done.folder, "cpu").predict(image, "x")
+    prediction = load_baseline(done, "cpu").predict(image, "x")
     assert prediction.labels.shape == image.shape
-    record = read_baseline_folder(done.folder).record
+    record = read_baseline_folder(done).record
     assert ("operators of torchvision" in record["operators"]) == (model != "unet")
     assert record["data"]["n_train"] == 2
-    assert done.conditions["operators"] == record["operators"]
-    assert done.conditions.get("most detections") == (None if model == "unet" else "50")
-    assert "Cascade" in (done.folder / "README.md").read_text() or model != "cascade-mask-rcnn"
+    assert facts.conditions["operators"] == record["operators"]
+    assert facts.conditions.get("most detections") == (None if model == "unet" else "50")
+    assert "Cascade" in (done / "README.md").read_text() or model != "cascade-mask-rcnn"
 
 
 @pytest.mark.parametrize("model", RESUMED)
@@ -75,10 +76,10 @@ def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(
     with pytest.raises(Preempted):
         run(tmp_path, model, entries, config, held_out=held_out, out="parts", stop_after=1e-3)
     parts = run(tmp_path, model, entries, config, held_out=held_out, out="parts")
-    one, other = (load_file(each.folder / "weights.safetensors") for each in (whole, parts))
+    one, other = (load_file(each / "weights.safetensors") for each in (whole, parts))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
-    rows, again = (read_rows(each.folder / "metrics.csv") for each in (whole, parts))
+    rows, again = (read_rows(each / "metrics.csv") for each in (whole, parts))
     assert [row.step for row in rows] == [3, 4]
     assert [(r.epoch, r.step, r.loss, r.validation_map) for r in rows] == [
         (r.epoch, r.step, r.loss, r.validation_map) for r in again
@@ -99,7 +100,7 @@ def test_a_stop_within_a_validation_loses_no_line(tmp_path, disc_entries, tiny_c
     with pytest.raises(Preempted):
         run(tmp_path, "unet", entries, config, held_out=held_out)
     done = run(tmp_path, "unet", entries, config, held_out=held_out)
-    assert [step for step, _, _ in done.curve] == [1, 2]
+    assert [step for step, _, _ in read_trained(done).curve] == [1, 2]
 
 
 def test_the_same_call_reads_a_finished_run(tmp_path, disc_entries, tiny_config):
@@ -118,21 +119,21 @@ def test_the_same_call_reads_a_finished_run(tmp_path, disc_entries, tiny_config)
 def test_another_run_in_the_folder_is_not_touched(tmp_path, disc_entries, tiny_config, change):
     config, entries = tiny_config("unet", iterations=2), disc_entries(2)
     done = run(tmp_path, "unet", entries, config)
-    before = (done.folder / "baseline.json").read_bytes()
+    before = (done / "baseline.json").read_bytes()
     if change == "settings":
         config = tiny_config("unet", iterations=3)
     if change == "images":
         entries = disc_entries(2, seed=5)
     with pytest.raises(ModelError, match="holds a run with other"):
         run(tmp_path, "unet" if change != "model" else "mask-rcnn", entries, config)
-    assert (done.folder / "baseline.json").read_bytes() == before
+    assert (done / "baseline.json").read_bytes() == before
 
 
 def test_overwrite_replaces_a_run(tmp_path, disc_entries, tiny_config):
     entries = disc_entries(2)
     run(tmp_path, "unet", entries, tiny_config("unet", iterations=2))
     done = run(tmp_path, "unet", entries, tiny_config("unet", iterations=3), overwrite=True)
-    assert done.n_steps == 3
+    assert read_trained(done).n_steps == 3
 
 
 def test_overwrite_does_not_clear_the_weights_that_it_is_to_begin_with(
@@ -141,8 +142,8 @@ def test_overwrite_does_not_clear_the_weights_that_it_is_to_begin_with(
     entries, config = disc_entries(1), tiny_config("unet", iterations=1)
     done = run(tmp_path, "unet", entries, config)
     with pytest.raises(ConfigError, match="which --overwrite clears; choose another --out"):
-        run(tmp_path, "unet", entries, config, init=str(done.folder), overwrite=True)
-    assert (done.folder / "weights.safetensors").is_file()
+        run(tmp_path, "unet", entries, config, init=str(done), overwrite=True)
+    assert (done / "weights.safetensors").is_file()
 
 
 def test_other_data_first_gives_what_fits_and_new_classes(tmp_path, disc_entries, tiny_config):
@@ -156,14 +157,14 @@ def test_other_data_first_gives_what_fits_and_new_classes(tmp_path, disc_entries
         tmp_path, "mask-rcnn", disc_entries(2), config, pretrain=others, say=said.append,
         held_out=disc_entries(1, seed=2),
     )  # fmt: skip
-    assert done.n_steps == 5
-    [(step, seconds, _)] = done.curve
+    assert read_trained(done).n_steps == 5
+    [(step, seconds, _)] = read_trained(done).curve
     assert step == 5
-    earlier = read_baseline_folder(done.folder / "stages" / "pretrain")
+    earlier = read_baseline_folder(done / "stages" / "pretrain")
     assert earlier.classes == ("A172", "MCF7")
     assert earlier.record["run"]["n_steps"] == 3
     assert seconds > earlier.record["run"]["seconds"]
-    assert read_baseline_folder(done.folder).classes == ("cort",)
+    assert read_baseline_folder(done).classes == ("cort",)
     [taken] = [line for line in said if "tensors taken" in line]
     assert "roi_heads.box_predictor" in taken
     assert "backbone" not in taken.partition("stay random")[2]
@@ -175,8 +176,8 @@ def test_other_data_first_shows_nothing_of_what_is_held_out(tmp_path, tiny_confi
     other = write_disc_folder(tmp_path / "other", 5)  # the same wells
     given = {"pretrain_dirs": [other], "device": "cpu", "say": said.append}
     done = train_on_folder("unet", data, tmp_path / "run", config, **given)
-    held_out = set(read_baseline_folder(done.folder).record["data"]["validation"])
-    before = read_baseline_folder(done.folder / "stages" / "pretrain").record["data"]
+    held_out = set(read_baseline_folder(done).record["data"]["validation"])
+    before = read_baseline_folder(done / "stages" / "pretrain").record["data"]
     assert held_out
     assert not held_out & set(before["train"])
     assert any("left out, since they show what is held out: 1 (" in line for line in said)
@@ -186,10 +187,11 @@ def test_steps_and_validations_count_from_the_first_stage(tmp_path, disc_entries
     config = tiny_config("unet", iterations=2, pretrain_iterations=3)
     entries, others = disc_entries(2), disc_entries(2, seed=7)
     done = run(tmp_path, "unet", entries, config, held_out=disc_entries(1, seed=3), pretrain=others)
-    earlier = read_baseline_folder(done.folder / "stages" / "pretrain").record["run"]
-    assert done.n_steps == 5
-    assert done.curve[-1][0] == 5
-    assert done.curve[-1][1] > earlier["seconds"]
+    earlier = read_baseline_folder(done / "stages" / "pretrain").record["run"]
+    facts = read_trained(done)
+    assert facts.n_steps == 5
+    assert facts.curve[-1][0] == 5
+    assert facts.curve[-1][1] > earlier["seconds"]
 
 
 class _Stop(Exception):
@@ -206,15 +208,15 @@ def test_a_stage_that_is_left_from_another_run_does_not_count(tmp_path, disc_ent
     with pytest.raises(_Stop):
         run(tmp_path, "unet", entries, config, pretrain=others, report=_stop)
     alone = run(tmp_path, "unet", entries, config)
-    assert alone.seconds == read_baseline_folder(alone.folder).record["run"]["seconds"]
+    assert read_trained(alone).seconds == read_baseline_folder(alone).record["run"]["seconds"]
     both = run(tmp_path, "unet", entries, config, pretrain=others, overwrite=True)
     own, before = (
         read_baseline_folder(folder).record["run"]["seconds"]
-        for folder in (both.folder, both.folder / "stages" / "pretrain")
+        for folder in (both, both / "stages" / "pretrain")
     )
-    assert both.seconds == own + before
+    assert read_trained(both).seconds == own + before
     alone = run(tmp_path, "unet", entries, config, overwrite=True)
-    assert alone.seconds == read_baseline_folder(alone.folder).record["run"]["seconds"]
+    assert read_trained(alone).seconds == read_baseline_folder(alone).record["run"]["seconds"]
 
 
 def test_another_run_is_told_before_other_data_are_learnt(tmp_path, disc_entries, tiny_config):
@@ -234,7 +236,7 @@ def test_a_run_that_replaces_another_goes_on_without_overwrite(tmp_path, disc_en
         run(tmp_path, "unet", entries, config, overwrite=True, stop_after=1e-3, **given)
     assert "the same command, without --overwrite, goes on" in said[-1]
     assert not (tmp_path / "run" / "baseline.json").exists()
-    assert run(tmp_path, "unet", entries, config, **given).n_steps == 4
+    assert read_trained(run(tmp_path, "unet", entries, config, **given)).n_steps == 4
 
 
 def test_what_is_held_out_is_not_learnt_before_either(tmp_path, disc_entries, tiny_config):
@@ -244,7 +246,7 @@ def test_what_is_held_out_is_not_learnt_before_either(tmp_path, disc_entries, ti
     done = run(
         tmp_path, "unet", entries, config, held_out=held_out, pretrain=others, say=said.append
     )
-    earlier = read_baseline_folder(done.folder / "stages" / "pretrain").record["data"]
+    earlier = read_baseline_folder(done / "stages" / "pretrain").record["data"]
     assert earlier["train"] == ["disc7-0", "disc7-1"]
     assert "left out, since they show what is held out: 1 (disc2-0)" in said
     with pytest.raises(DataError, match="every image shows what is held out, so none is left"):
@@ -267,11 +269,11 @@ def test_the_folder_takes_the_weights_that_were_asked_for(
     monkeypatch.setattr(fit_session.FitSession, "_score", drawn)
     config = tiny_config("unet", iterations=2, validate_every=1, keep=keep)
     done = run(tmp_path, "unet", disc_entries(2), config, held_out=disc_entries(1, seed=2))
-    record = read_baseline_folder(done.folder).record
+    record = read_baseline_folder(done).record
     assert record["run"]["kept_step"] == {"last": 2, "best": 1}[keep]
     assert record["run"]["best_step"] == 1
-    kept = load_file(done.folder / "weights.safetensors")
-    best = load_file(done.folder / "checkpoints" / "best-0001")
+    kept = load_file(done / "weights.safetensors")
+    best = load_file(done / "checkpoints" / "best-0001")
     same = all(torch.equal(kept[name], best[name]) for name in kept)
     assert same == (keep == "best")
 
@@ -280,7 +282,7 @@ def test_without_held_out_images_the_last_weights_are_called_so(
     tmp_path, disc_entries, tiny_config
 ):
     done = run(tmp_path, "unet", disc_entries(1), tiny_config("unet", iterations=1, keep="best"))
-    assert "**Weights kept**: last, of iteration 1" in (done.folder / "README.md").read_text()
+    assert "**Weights kept**: last, of iteration 1" in (done / "README.md").read_text()
 
 
 def test_the_time_of_a_validation_counts_however_often_a_run_is_stopped(
@@ -299,7 +301,7 @@ def test_the_time_of_a_validation_counts_however_often_a_run_is_stopped(
         patched.setattr(fit_session.FitSession, "_score", slow)
         with pytest.raises(Preempted):
             run(tmp_path, "unet", entries, config, held_out=held_out)
-    assert run(tmp_path, "unet", entries, config, held_out=held_out).seconds > 1000
+    assert read_trained(run(tmp_path, "unet", entries, config, held_out=held_out)).seconds > 1000
 
 
 def test_out_of_memory_says_what_to_lower(tmp_path, disc_entries, tiny_config, monkeypatch):
@@ -370,7 +372,7 @@ def test_an_image_with_as_many_cells_as_may_be_listed_is_told(tmp_path, disc_ent
     assert any("at most 3 detections an image, but the densest" in line for line in said)
     told = []
     image = disc_entries(1)[0].load().image
-    load_baseline(done.folder, "cpu", say=told.append).predict(image, "disc")
+    load_baseline(done, "cpu", say=told.append).predict(image, "disc")
     assert told == [
         "image disc: reached the limit of 3 detections; it may hold more cells: raise "
         "detector.detections"
@@ -380,7 +382,7 @@ def test_an_image_with_as_many_cells_as_may_be_listed_is_told(tmp_path, disc_ent
 def test_without_a_limit_no_image_reaches_it(tmp_path, disc_entries, tiny_config):
     done = run(tmp_path, "mask-rcnn", disc_entries(1), tiny_config("mask-rcnn", iterations=1))
     model = load_baseline(
-        done.folder, "cpu",
+        done, "cpu",
         change=lambda base: replace(base, detector=replace(base.detector, detections=None)),
     )  # fmt: skip
     assert not model.find(disc_entries(1)[0].load().image).is_full
@@ -404,7 +406,7 @@ def test_limits_of_a_class_that_the_model_does_not_know_are_refused(
 
     def load(**cells):
         return load_baseline(
-            done.folder, "cpu", change=lambda base: replace(base, cells=CellChoice(**cells))
+            done, "cpu", change=lambda base: replace(base, cells=CellChoice(**cells))
         )
 
     assert load(score_thresholds={"cort": 0.3}).config.cells.score_thresholds == {"cort": 0.3}
@@ -421,7 +423,7 @@ def test_elsewhere_the_limit_lies_above_the_densest_image(tmp_path, disc_entries
     config = tiny_config("mask-rcnn", iterations=1)
     open_ = replace(config, detector=replace(config.detector, detections=None, norm="auto"))
     done = run(tmp_path, "mask-rcnn", disc_entries(1), open_)
-    settled = json.loads((done.folder / "baseline.json").read_text())["config"]["detector"]
+    settled = json.loads((done / "baseline.json").read_text())["config"]["detector"]
     assert settled["detections"] == 1000
     assert settled["norm"] == "group"
     assert settled["trainable_layers"] == 5

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cellflow.comparison.coverage import compared_images, some
+from cellflow.comparison.coverage import compared_images
 from cellflow.errors import ConfigError, SubmissionError
 
 TRUTH = ["c", "a", "b", "d"]
@@ -35,11 +35,6 @@ def test_all_truth_is_no_way_around_different_images():
 def test_the_two_options_exclude_each_other():
     with pytest.raises(ConfigError, match="exclude each other"):
         compared_images(TRUTH, {"x": ["a"]}, common_only=True, all_truth=True)
-
-
-def test_many_names_are_counted_after_the_first_five():
-    assert some([str(n) for n in range(8)]) == "0, 1, 2, 3, 4 and 3 more"
-    assert some(["0", "1"]) == "0, 1"
 
 
 def test_a_file_that_cannot_list_empty_images_is_given_a_hint():

@@ -117,7 +117,7 @@ def test_label_images_without_a_picture_are_told_in_folders_too(tmp_path):
     for name in ("a", "b_mask_1", "c", "d", "e"):
         write_png(tmp_path / f"masks/{name}.png", LABELS)
     assert open_dataset(tmp_path).remarks == (
-        "4 label files have no picture: b_mask_1.png, c.png, d.png, …",
+        "4 label files have no picture: b_mask_1.png, c.png, d.png, e.png",
     )
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from cellflow.dynamics.cell_features import cell_features
-from cellflow.dynamics.segment import cell_scores
 from cellflow.errors import LabelError
 from cellflow.targets.flows import labels_to_flows
 
@@ -34,8 +33,19 @@ def test_flows_the_wrong_way_are_an_error_of_4_and_lower_the_score():
     assert found.flow_errors[0] == pytest.approx(0, abs=1e-9)
     assert found.flow_errors[1] > 3.5
     assert found.scores == pytest.approx(found.probability * np.exp(-found.flow_errors))
-    assert cell_scores(labels, wrong, cellprob) == pytest.approx(found.scores, rel=1e-6)
     assert found.spread is None
+
+
+def test_scores_are_high_where_probability_and_flows_agree():
+    labels = np.zeros((12, 30), int)
+    labels[1:10, 1:10], labels[1:10, 11:20], labels[1:10, 21:30] = 2, 4, 5
+    flows = labels_to_flows(labels)
+    flows[:, labels == 4] *= -1
+    cellprob = np.where(labels == 5, 0.0, 8.0)
+    scores = cell_features(labels, flows, cellprob).scores
+    assert scores[0] == pytest.approx(1 / (1 + np.exp(-8)), abs=1e-3)
+    assert scores[1] < 0.03
+    assert scores[2] == pytest.approx(0.5, abs=1e-3)
 
 
 def test_a_network_that_shouts_gives_0_and_1_without_a_warning():

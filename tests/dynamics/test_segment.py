@@ -2,7 +2,7 @@ import numba
 import numpy as np
 import pytest
 
-from cellflow.dynamics.segment import cell_scores, flows_to_labels
+from cellflow.dynamics.segment import flows_to_labels
 from cellflow.targets.flows import labels_to_flows
 
 NETWORK_SCALE = 5
@@ -127,24 +127,6 @@ def test_calls_from_several_threads_at_once_do_not_disturb_each_other(rng):
         calls = [pool.submit(flows_to_labels, output / NETWORK_SCALE, cellprob) for _ in range(8)]
     for call in calls:
         np.testing.assert_array_equal(call.result(), alone)
-
-
-def test_scores_are_high_where_probability_and_flows_agree():
-    labels = np.zeros((12, 30), int)
-    labels[1:10, 1:10], labels[1:10, 11:20], labels[1:10, 21:30] = 2, 4, 5
-    flows = labels_to_flows(labels)
-    flows[:, labels == 4] *= -1
-    cellprob = np.where(labels == 5, 0.0, 8.0)
-    scores = cell_scores(labels, flows, cellprob)
-    assert scores.dtype == np.float32
-    assert scores[0] == pytest.approx(1 / (1 + np.exp(-8)), abs=1e-3)
-    assert scores[1] < 0.03
-    assert scores[2] == pytest.approx(0.5, abs=1e-3)
-
-
-def test_no_cells_no_scores():
-    scores = cell_scores(np.zeros((3, 4), int), np.zeros((2, 3, 4)), np.zeros((3, 4)))
-    assert scores.shape == (0,)
 
 
 @pytest.mark.reference

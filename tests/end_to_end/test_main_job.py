@@ -11,6 +11,8 @@ from cellflow.data.images import write_png
 from cellflow.data.kaggle import KaggleImage, write_train_csv
 from cellflow.data.rle import labels_to_masks
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = [
     "--init", "scratch", "--epochs", "30", "--batch-size", "4", "--learning-rate", "0.01",
     "--device", "cpu", "--set", "network.channels_per_level=[8, 16]",
@@ -37,15 +39,6 @@ def draw(folder, n_images, seed):
         )
     write_train_csv(folder / "train.csv", rows)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Small tensors: on a busy machine two threads wait for each other."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ from cellflow.data.rle import labels_to_masks
 from cellflow.errors import ConfigError, TrainingDiverged
 from cellflow.experiments import families
 from cellflow.experiments.bench import open_bench
-from cellflow.experiments.families import Trained, changed
+from cellflow.experiments.family import changed
 from cellflow.experiments.plan import read_experiment
 from cellflow.records import Prediction
+from cellflow.training.trained import Trained
 
 
 class ThresholdFamily:

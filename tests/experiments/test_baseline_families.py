@@ -3,17 +3,12 @@
 import shutil
 from dataclasses import replace
 
-import numpy as np
 import pytest
-import torch
-from drawn_discs import draw_discs
+from drawn_discs import write_disc_folder
 
 from cellflow.baselines import presets
 from cellflow.baselines.presets import preset
 from cellflow.config import AugmentConfig, Config, TrainingConfig
-from cellflow.data.images import write_png
-from cellflow.data.kaggle import KaggleImage, write_train_csv
-from cellflow.data.rle import labels_to_masks
 from cellflow.errors import ConfigError, DataError
 from cellflow.experiments.baseline_families import baseline_config
 from cellflow.experiments.bench import open_bench
@@ -22,6 +17,8 @@ from cellflow.experiments.forecast import forecast
 from cellflow.experiments.plan import read_experiment
 from cellflow.experiments.run import finished_rows, run_experiment
 from cellflow.experiments.tasks import plan_tasks
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 FILE = """
 folds = 2
@@ -44,24 +41,9 @@ learning_rate = 1e-4
 """
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
-
-
 @pytest.fixture
 def discs(tmp_path):
-    rng, rows = np.random.default_rng(1), []
-    for k in range(4):
-        image, labels = draw_discs(rng)
-        write_png(tmp_path / "discs" / "train" / f"disc{k}.png", image)
-        metadata = {"cell_type": "cort", "sample_id": f"p_A{k}-1_Vessel-1_Ph_1"}
-        rows.append(KaggleImage(name=f"disc{k}", masks=labels_to_masks(labels), metadata=metadata))
-    write_train_csv(tmp_path / "discs" / "train.csv", rows)
-    return tmp_path / "discs"
+    return write_disc_folder(tmp_path / "discs", 4)
 
 
 def test_a_baseline_is_trained_on_every_fold_and_never_twice(discs, tmp_path):

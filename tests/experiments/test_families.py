@@ -6,7 +6,6 @@ import signal
 from dataclasses import replace
 
 import pytest
-import torch
 from cellflow_cli.experiment import command
 from click.testing import CliRunner
 from drawn_discs import write_disc_folder
@@ -19,6 +18,8 @@ from cellflow.experiments.plan import read_experiment
 from cellflow.experiments.run import finished_rows, run_experiment
 from cellflow.network.thresholds import CellSettings, Thresholds, write_thresholds
 from cellflow.training.run_folder import RunFolder
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SMALL = """
 folds = 2
@@ -39,14 +40,6 @@ precision = "float32"
 [[variant]]
 name = "small"
 """
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
 
 
 @pytest.fixture

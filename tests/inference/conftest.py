@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from cellflow.config import Config, DynamicsConfig, InferenceConfig, NetworkConfig
+from cellflow.data.images import write_png
 from cellflow.inference.model import Model
 from cellflow.network.cpnet import build_network
 
@@ -15,6 +17,19 @@ TINY = Config(
     # A random network has flows of no shape; without the check it gives cells to look at.
     dynamics=DynamicsConfig(flow_threshold=0.0, min_size=1),
 )
+
+
+@pytest.fixture
+def draw_images(tmp_path, rng):
+    """Write so many images of noise; gives their paths."""
+
+    def draw(n):
+        paths = [tmp_path / "in ä" / f"i{k}.png" for k in range(n)]
+        for path in paths:
+            write_png(path, rng.integers(0, 255, (40, 50), np.uint8))
+        return paths
+
+    return draw
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cellflow.config import Config, DynamicsConfig
-from cellflow.dynamics.segment import cell_scores
+from cellflow.dynamics.cell_features import cell_features
 from cellflow.inference.cells import CellFinder
 from cellflow.inference.confidence import Confidence
 from cellflow.network.cell_type_head import CellTypeHead
@@ -42,7 +42,8 @@ def finder(**settings):
 def test_perfect_flows_give_the_cells_with_their_scores(field, labels):
     found = finder().find(field, "a", **SIZES)
     assert (found.labels == labels).all()
-    assert found.scores == pytest.approx(cell_scores(labels, field.flows, field.cellprob))
+    expected = cell_features(labels, field.flows, field.cellprob).scores
+    assert found.scores == pytest.approx(expected)
     assert (found.name, found.cell_type) == ("a", None)
 
 

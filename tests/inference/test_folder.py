@@ -53,11 +53,8 @@ def model():
 
 
 @pytest.fixture
-def images(tmp_path, rng):
-    paths = [tmp_path / "in ä" / f"i{k}.png" for k in range(4)]
-    for path in paths:
-        write_png(path, rng.integers(0, 255, (40, 50), np.uint8))
-    return paths
+def images(draw_images):
+    return draw_images(4)
 
 
 def test_every_image_has_its_row_and_nothing_is_left_over(tmp_path, model, images):

@@ -14,11 +14,8 @@ from cellflow.inference.parts import Shard, merge_parts
 
 
 @pytest.fixture
-def images(tmp_path, rng):
-    paths = [tmp_path / "in" / f"i{k}.png" for k in range(5)]
-    for path in paths:
-        write_png(path, rng.integers(0, 255, (40, 50), np.uint8))
-    return paths
+def images(draw_images):
+    return draw_images(5)
 
 
 @pytest.fixture
@@ -142,7 +139,7 @@ def test_an_image_that_failed_is_said_again_and_the_rest_is_written(tmp_path, im
 
 
 def test_what_is_no_part_is_refused(tmp_path, images, share):
-    with pytest.raises(DataError, match="in: no part of a prediction"):
+    with pytest.raises(DataError, match="in ä: no part of a prediction"):
         merge_parts([images[0].parent], Outputs([tmp_path / "s.csv"]))
     parts = share(2)
     (parts[0] / "part.json").write_text("{")

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tifffile
 
-from cellflow.data.images import write_png
 from cellflow.data.outputs import Outputs
 from cellflow.errors import ConfigError
 from cellflow.inference.cost import Cost
@@ -16,11 +15,8 @@ from cellflow.inference.plan import plan_prediction
 
 
 @pytest.fixture
-def images(tmp_path, rng):
-    paths = [tmp_path / "in" / f"i{k}.png" for k in range(4)]
-    for path in paths:
-        write_png(path, rng.integers(0, 255, (40, 50), np.uint8))
-    return paths
+def images(draw_images):
+    return draw_images(4)
 
 
 @pytest.fixture
@@ -74,7 +70,7 @@ def test_a_budget_that_is_too_small_is_refused_before_anything_is_written(
     pass_takes(100)
     with pytest.raises(ConfigError, match="a single pass over 4 images takes about 7 min"):
         predict_folder(tiny_model(), images, Outputs([tmp_path / "s.csv"]), budget=60)
-    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    assert [path.name for path in tmp_path.iterdir()] == ["in ä"]
 
 
 def test_an_interrupted_run_with_a_budget_goes_on_with_what_it_began_with(
@@ -102,7 +98,7 @@ def test_an_interrupted_run_with_a_budget_goes_on_with_what_it_began_with(
 def test_an_image_that_no_network_takes_does_not_stop_the_plan_of_a_budget(
     tmp_path, tiny_model, images
 ):
-    broken = tmp_path / "in" / "a.tif"
+    broken = images[0].parent / "a.tif"
     tifffile.imwrite(broken, np.full((40, 50), np.nan, np.float32))
     result = predict_folder(
         tiny_model(), [broken, *images], Outputs([tmp_path / "s.csv"]), budget=1e6

@@ -1,14 +1,13 @@
 """A model's flow fields and cells: shapes, edges, precision, and agreement with Cellpose."""
 
 import socket
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from cellflow.config import Config, DynamicsConfig, InferenceConfig, NetworkConfig
-from cellflow.errors import ImageError, ModelError
+from cellflow.errors import ModelError
 from cellflow.inference import cells
 from cellflow.inference.predict import Model, default_model, load_model, load_models
 from cellflow.network.cpnet import FLOW_SCALE, PRETRAINED, build_network, save_cellpose_file
@@ -77,34 +76,6 @@ def test_bfloat16_gives_almost_the_same_field(rng):
         both.append(model.flow_field(image))
     correlation = np.corrcoef(both[0].flows.ravel(), both[1].flows.ravel())[0, 1]
     assert correlation > 0.999
-
-
-def test_out_of_memory_halves_the_batch(rng, monkeypatch):
-    config = replace(TINY, inference=replace(TINY.inference, batch_size=8))
-    model = Model.from_network(random_network(), config, diameter=17.0, device=CPU)
-    image = rng.integers(0, 255, (150, 150), np.uint8)
-    expected = model.flow_field(image)
-    runner, sizes = model.members[0].runner, []
-    forward = runner._plain
-
-    def small_memory(batch):
-        sizes.append(len(batch))
-        if len(batch) > 2:
-            raise torch.OutOfMemoryError
-        return forward(batch)
-
-    monkeypatch.setattr(runner, "_plain", small_memory)
-    assert model.flow_field(image).flows == pytest.approx(expected.flows, abs=1e-5)
-    assert min(sizes) <= 2 < max(sizes)
-
-
-def test_a_tile_that_never_fits_is_one_sentence(model, rng, monkeypatch):
-    def no_memory(batch):
-        raise torch.OutOfMemoryError
-
-    monkeypatch.setattr(model.members[0].runner, "_plain", no_memory)
-    with pytest.raises(ImageError, match="does not fit into the memory of cpu"):
-        model.flow_field(rng.integers(0, 255, (50, 50), np.uint8))
 
 
 def test_a_folder_predicts_without_any_network_access(tmp_path, rng, monkeypatch):

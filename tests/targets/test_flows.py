@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from real_labels import FOLDERS, label_images
 
-from cellflow.errors import LabelError
-from cellflow.targets.flows import flow_errors, labels_to_flows, labels_to_target
+from cellflow.targets.centers import find_cells
+from cellflow.targets.flows import cell_flow_errors, labels_to_flows, labels_to_target
 
 small_labels = arrays(
     np.int32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3)
@@ -117,15 +117,14 @@ def test_own_flows_have_no_error_and_opposite_ones_four():
     labels = np.zeros((9, 20), int)
     labels[1:8, 1:9], labels[2:7, 11:18] = 2, 5
     flows = labels_to_flows(labels)
-    assert flow_errors(labels, flows) == pytest.approx([0, 0], abs=1e-12)
+
+    def errors(flows):
+        return cell_flow_errors(find_cells(labels), flows, np.ones(2, bool))
+
+    assert errors(flows) == pytest.approx([0, 0], abs=1e-12)
     lengths = [np.hypot(*flows)[labels == label].mean() for label in (2, 5)]
-    assert flow_errors(labels, 0 * flows) == pytest.approx(lengths, rel=1e-5)
-    assert flow_errors(labels, -flows) == pytest.approx(np.multiply(4, lengths), rel=1e-5)
-
-
-def test_flows_of_another_size_are_refused():
-    with pytest.raises(LabelError, match=r"\(2, 3, 4\), expected \(2, 3, 5\)"):
-        flow_errors(np.zeros((3, 5), int), np.zeros((2, 3, 4), np.float32))
+    assert errors(0 * flows) == pytest.approx(lengths, rel=1e-5)
+    assert errors(-flows) == pytest.approx(np.multiply(4, lengths), rel=1e-5)
 
 
 @pytest.mark.needs_jit

@@ -4,19 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from drawn_discs import disc_entry, write_disc_folder
 
 from cellflow.config import Config, InferenceConfig, NetworkConfig, TrainingConfig
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    """Small tensors: on a busy machine two threads wait for each other a thousand times longer."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
+def _one_thread(one_thread):
+    """For all tests here."""
 
 
 @pytest.fixture

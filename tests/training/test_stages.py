@@ -100,6 +100,18 @@ def test_overwrite_leaves_no_stage_of_the_run_that_it_replaces(tmp_path, train):
     assert stages.earlier_stages(out) == []
 
 
+def stop_at_second_stage(monkeypatch):
+    real, tuned = stages.fine_tune, []
+
+    def stop_at_second(train_dir, *arguments, **options):
+        tuned.append(train_dir)
+        if len(tuned) == 2:
+            raise Preempted("SIGTERM")
+        return real(train_dir, *arguments, **options)
+
+    monkeypatch.setattr(stages, "fine_tune", stop_at_second)
+
+
 def test_a_stopped_overwrite_goes_on_with_nothing_of_the_run_that_it_replaces(
     tmp_path, train, monkeypatch
 ):
@@ -109,20 +121,12 @@ def test_a_stopped_overwrite_goes_on_with_nothing_of_the_run_that_it_replaces(
     out = train(data, **given)
     runs = [out, *(out / "stages" / name for name in ("pretrain-1", "main"))]
     before = [(run / "config.json").stat().st_mtime_ns for run in runs]
-    real, tuned = stages.fine_tune, []
-
-    def stop_at_second(train_dir, *arguments, **options):
-        tuned.append(train_dir)
-        if len(tuned) == 2:
-            raise Preempted("SIGTERM")
-        return real(train_dir, *arguments, **options)
-
     with pytest.raises(ConfigError, match="which --overwrite clears"):
         train(data, init=out, overwrite=True, **given)
     with pytest.raises(ModelError, match="no such file"):
         train(data, init="mistyped", overwrite=True, **given)
     assert [(run / "config.json").stat().st_mtime_ns for run in runs] == before
-    monkeypatch.setattr(stages, "fine_tune", stop_at_second)
+    stop_at_second_stage(monkeypatch)
     with pytest.raises(Preempted):
         train(data, overwrite=True, **given)
     train(data, **given)
@@ -132,16 +136,8 @@ def test_a_stopped_overwrite_goes_on_with_nothing_of_the_run_that_it_replaces(
 
 def test_a_stop_between_two_stages_goes_on_with_the_second(tmp_path, train, monkeypatch):
     other = write_disc_folder(tmp_path / "other", 3, seed=5)
-    data, tuned = write_disc_folder(tmp_path / "data", 4), []
-    real = stages.fine_tune
-
-    def stop_at_second(train_dir, *arguments, **options):
-        tuned.append(train_dir)
-        if len(tuned) == 2:
-            raise Preempted("SIGTERM")
-        return real(train_dir, *arguments, **options)
-
-    monkeypatch.setattr(stages, "fine_tune", stop_at_second)
+    data = write_disc_folder(tmp_path / "data", 4)
+    stop_at_second_stage(monkeypatch)
     with pytest.raises(Preempted):
         train(data, pretrain_dirs=[other])
     assert not (tmp_path / "run" / "config.json").exists()

@@ -1,0 +1,35 @@
+"""What a training of any kind of model gave, besides the model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """The facts of a training.
+
+    Parameters
+    ----------
+    n_steps : int
+        Over all stages.
+    n_parameters : int
+        Weights of the network, those that do not train among them.
+    seconds : float
+        Of training, over all sittings and stages.
+    device : str
+    curve : tuple of (step, seconds, mAP)
+        Of the validations on the held-out images; steps and seconds are those of all stages.
+    versions : mapping of str to str
+    conditions : mapping of str to str
+        What a fair comparison asks for, in words, where the settings do not tell it:
+        ``batch``, ``augmentation``, ``overlaps`` (how they are resolved), ``most detections`` (of
+        an image, a number), ``operators`` (native or fallback), ``learning rate``.
+    """
+
+    n_steps: int
+    n_parameters: int
+    seconds: float
+    device: str
+    curve: tuple[tuple[int, float, float], ...]
+    versions: Mapping[str, str]
+    conditions: Mapping[str, str] = field(default_factory=dict)
