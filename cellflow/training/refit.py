@@ -105,7 +105,7 @@ def measured_effect(
         return None
     noted = read_model_folder(final).record.get("refit")
     if noted and noted["measured"]:
-        return _read(noted["measured"])
+        return read_effect(noted["measured"])
     known = {entry.name: entry for entry in dataset.annotated}
     model = load_model(main, device=device)
     diameter = read_model_folder(main).diameter
@@ -144,7 +144,7 @@ def carried_estimate(runs: Sequence[Path], refit: Refit | None) -> Effect | None
             raise ConfigError(
                 f"--estimate {run}: measured no refit {refit!r} on a fold; train it with --folds"
             )
-        effect = _read(noted["measured"])
+        effect = read_effect(noted["measured"])
         if before.keys() & effect.before.keys():
             raise ConfigError(f"--estimate {run}: its fold has images of another one")
         before |= effect.before
@@ -195,7 +195,8 @@ def _section(refit: Refit, measured: Effect | None, carried: Effect | None) -> s
     return f"\nTrained once more at a lower rate {how}. {told}\n"
 
 
-def _read(noted: dict[str, Any]) -> Effect:
+def read_effect(noted: dict[str, Any]) -> Effect:
+    """Give what a record says, also one of a version that knew neither types nor groups."""
     return Effect(
         before=noted["before"],
         after=noted["after"],

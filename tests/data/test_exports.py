@@ -127,6 +127,13 @@ def test_label_tiffs_and_seg_files_give_the_labels_back(tmp_path, found):
     assert (read_seg_labels(tmp_path / "seg/a b_seg.npy") == LABELS).all()
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 30), (30, 1)])
+def test_a_seg_file_of_an_image_that_is_a_line_is_read_back(tmp_path, shape):
+    labels = np.ones(shape, np.int32)
+    write_seg(tmp_path / "line_seg.npy", labels, tmp_path / "line.png")
+    assert (read_seg_labels(tmp_path / "line_seg.npy") == labels).all()
+
+
 def test_a_seg_file_has_what_the_cellpose_gui_asks_for(tmp_path):
     write_seg(tmp_path / "a_seg.npy", LABELS, tmp_path / "a.png")
     content = np.load(tmp_path / "a_seg.npy", allow_pickle=True).item()

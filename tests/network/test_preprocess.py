@@ -52,6 +52,18 @@ def test_what_is_no_picture_is_refused_with_its_shape(shape):
         prepare_image(np.zeros(shape), DataConfig())
 
 
+def test_what_are_no_grey_levels_is_refused():
+    for image in (np.zeros((5, 5), complex), np.full((5, 5), "a"), np.zeros((5, 5), object)):
+        with pytest.raises(ImageError, match="expected grey levels as real numbers, found"):
+            prepare_image(image, DataConfig())
+
+
+def test_lists_of_numbers_are_a_picture(rng):
+    image = rng.integers(0, 256, (8, 9))
+    expected = prepare_image(image, DataConfig())
+    assert (prepare_image(image.tolist(), DataConfig()) == expected).all()
+
+
 @given(
     plane=st.sampled_from([np.uint8, np.uint16, np.int16, np.float32]).flatmap(
         lambda dtype: arrays(

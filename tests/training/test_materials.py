@@ -72,3 +72,12 @@ def test_a_cell_type_is_rescaled_by_all_its_cells(gathered, disc_entries):
     scales = materials._rescales(facts, config, 99.0)
     assert len(set(scales)) == 1
     assert any("each by the median of its cell type" in line for line in found.describe(config))
+
+
+def test_a_name_in_two_folders_may_have_its_cell_type_in_one_of_them(gathered):
+    found, _ = gathered("image")
+    fact = found.train[0]
+    untyped = replace(fact, entry=replace(fact.entry, cell_type=None))
+    both = replace(found, train=(*found.train, untyped))
+    other = replace(found, train=(untyped, *found.train))
+    assert both.types_key() == other.types_key() != found.types_key()

@@ -12,6 +12,7 @@ from cellflow.inference.confidence import read_confidence
 from cellflow.network.model_folder import read_model_folder
 from cellflow.network.thresholds import CellSettings, read_thresholds
 from cellflow.tuning import nested
+from cellflow.tuning.result import summarize
 from cellflow.tuning.tune import tune
 
 
@@ -70,6 +71,29 @@ def test_the_confidence_is_calibrated_on_other_images(tuned):
     assert 0.8 < result.calibrated.share_right < 1
     assert result.calibrated.calibration_error < 0.05
     assert result.calibrated.auc > 0.9
+
+
+def test_a_calibration_that_is_worse_on_other_images_is_not_taken(data, played, monkeypatch):
+    def worse(*given):
+        result = summarize(*given)
+        types = {
+            name: replace(one, settings=replace(one.settings, score_threshold=0.0))
+            for name, one in result.types.items()
+        }
+        calibrated = replace(result.calibrated, brier=result.raw.brier + 0.1)
+        return replace(result, types=types, calibrated=calibrated)
+
+    path = played("m", range(16))
+    assert tune([path], data).is_calibration_taken
+    assert (path / "confidence.json").exists()
+    monkeypatch.setattr("cellflow.tuning.tune.summarize", worse)
+    result = tune([path], data)
+    assert not result.is_calibration_taken
+    assert not (path / "confidence.json").exists()
+    assert "not taken" in result.table()
+    one = replace(result.types["all"].settings, score_threshold=0.5)
+    types = {**result.types, "all": replace(result.types["all"], settings=one)}
+    assert replace(result, types=types).is_calibration_taken
 
 
 def test_the_table_says_all_of_it(tuned):

@@ -1,0 +1,48 @@
+"""The effect of a refit has the interval that its images allow."""
+
+from dataclasses import asdict
+
+import numpy as np
+
+from cellflow.metrics.bootstrap import mean_interval
+from cellflow.training.refit import Effect, read_effect
+
+NAMES = [f"i{k}" for k in range(30)]
+WELLS = {name: f"well{k // 6}" for k, name in enumerate(NAMES)}
+
+
+def scores():
+    """Scores that differ from well to well, and so does what the refit changes."""
+    rng = np.random.default_rng(0)
+    after = np.repeat(rng.normal(0.3, 0.1, 5), 6) + rng.normal(0, 0.01, 30)
+    before = after - np.repeat(rng.normal(0.01, 0.03, 5), 6)
+    return before, after
+
+
+def effect_of(cell_types, groups):
+    before, after = (dict(zip(NAMES, map(float, one), strict=True)) for one in scores())
+    return Effect.of(before, after, ["run"], cell_types=cell_types, groups=groups)
+
+
+def test_images_of_a_well_are_not_taken_as_independent():
+    before, after = scores()
+    effect = effect_of({}, WELLS)
+    wells = list(WELLS.values())
+    expected = mean_interval(after - before, rng=np.random.default_rng(0), clusters=wells)
+    assert effect.difference == expected
+    assert effect.difference.low < 0 < effect_of({}, {}).difference.low
+    assert "of 5 independent groups of images" in effect.sentence
+    assert "plate and well of the images are unknown" in effect_of({}, {}).sentence
+
+
+def test_cell_types_are_strata():
+    kinds = {name: "astro" if k < 12 else "cort" for k, name in enumerate(NAMES)}
+    assert effect_of(kinds, WELLS).mean_after != effect_of({}, WELLS).mean_after
+
+
+def test_records_are_read_back_and_older_ones_know_nothing_of_wells():
+    effect = effect_of(dict.fromkeys(NAMES, "cort"), WELLS)
+    noted = asdict(effect)
+    assert read_effect(noted) == effect
+    older = {key: value for key, value in noted.items() if key not in ("cell_types", "groups")}
+    assert read_effect(older).groups == {}
