@@ -13,7 +13,7 @@ from cellflow.data.images import SUFFIXES
 from cellflow.data.segmentations import segmentation_to_runs
 from cellflow.errors import DataError, LabelError, RleError
 from cellflow.records import CellMasks, Shape
-from cellflow.wording import counted
+from cellflow.wording import counted, some_of
 
 _LIVECELL_NAME = re.compile(r"(?P<type>\w+?)_Phase_(?P<well>[A-Z]\d+)_")
 
@@ -82,7 +82,7 @@ def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
     remarks += [*_together(root, contents), *left_out]
     if missing:
         remarks.append(
-            f"{counted(len(missing), 'image')} of the COCO files not there: {missing[0]}, …"
+            f"{counted(len(missing), 'image')} of the COCO files not there: {some_of(missing)}"
         )
     ordered = tuple(entries[name] for name in sorted(entries))
     return Dataset(root=root, layout="coco", entries=ordered, remarks=tuple(remarks))

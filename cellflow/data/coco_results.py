@@ -23,7 +23,7 @@ from cellflow.data.json_stream import iterate_json, starts_json_array
 from cellflow.data.segmentations import lies_outside, segmentation_to_runs
 from cellflow.errors import DataError, LabelError, RleError
 from cellflow.records import CellMasks, Detections, Shape
-from cellflow.wording import counted
+from cellflow.wording import counted, some_of
 
 MOST_DETECTIONS = 2000
 """Of an image; those of the highest scores. Dense images have 800 cells, detectors set to list
@@ -269,7 +269,7 @@ class _Results:
             names = list(self.finder.unknown)
             yield (
                 f"{file}: {counted(len(names), 'image')} left out that the truth does not have: "
-                f"{names[0]}" + (", …" if len(names) > 1 else "")
+                f"{some_of(names)}"
             )
         if self.names is not None:
             listed = set(self.names.names.values()) & self.shapes.keys()

@@ -122,17 +122,24 @@ def normalize(
     clip : bool
         Whether what is negative becomes 0.
 
-    Returns
-    -------
-    (N, C, H, W) tensor, channels-last
+    Raises
+    ------
+    ValueError
+        Sizes or types do not fit together, or a map has a single value.
     """
     norm = cast(nn.BatchNorm2d, norm)
     if not norm.training or x.dtype is not torch.bfloat16 or x.device.type != "cpu":
         total = x if added is None else x + added
         total = total if feature is None else total + feature[:, :, None, None]
         return functional.relu(norm(total)) if clip else norm(total)
+    if added is not None and (feature is None or (added.shape, added.dtype) != (x.shape, x.dtype)):
+        raise ValueError(f"expected two maps of {tuple(x.shape)} {x.dtype}, and a feature")
     if feature is not None:
+        if feature.shape != x.shape[:2]:
+            raise ValueError(f"expected a feature for each of {tuple(x.shape[:2])}")
         feature = feature.float()
+    if x.numel() < 2 * x.shape[1]:
+        raise ValueError(f"expected more than one value for each map, found {tuple(x.shape)}")
     normalized = _Normalize.apply(norm, clip, x, added, feature, norm.weight, norm.bias)  # type: ignore[no-untyped-call]
     return cast(torch.Tensor, normalized)
 
@@ -161,7 +168,11 @@ class _Normalize(torch.autograd.Function):
         maps, out = _pixels(x), torch.empty_like(x)
         floor = np.float32(0 if clip else -np.inf)
         n_images, n_pixels, n_maps = maps.shape
-        near = x[0, :, x.shape[2] // 2, x.shape[3] // 2].float().numpy()
+        near = _middle_of(x)
+        if added is not None:
+            near = near + _middle_of(added)
+        if feature is not None:
+            near = near + feature[0].numpy()
         sums, squares = _of_chunks(
             sum_values,
             maps,
@@ -244,10 +255,19 @@ def _of_chunks(work: Pass, maps: Maps, *others: Any) -> tuple[NDArray[Any], NDAr
 def _in_chunks(work: Pass, maps: Maps, *others: Any) -> None:
     """Do a pass over all chunks, side by side."""
     n_all = len(maps) * n_chunks(maps.shape[1])
-    least = max(1, LEAST_VALUES * n_all // maps.size)
+    # As many threads as PyTorch's own layers would take, where those are fewer.
+    least = max(1, LEAST_VALUES * n_all // maps.size, -(-n_all // torch.get_num_threads()))
     run_shares(
         lambda chunks: work(maps, *others, chunks.start, chunks.stop), split_evenly(n_all, least)
     )
+
+
+def _middle_of(maps: torch.Tensor) -> NDArray[np.float32]:
+    """Give a pixel's values, which will be about the mean of each map."""
+    values: NDArray[np.float32] = (
+        maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2].detach().float().numpy()
+    )
+    return values
 
 
 def _pixels(maps: torch.Tensor) -> Maps:

@@ -5,7 +5,7 @@
     config.json            settings, versions, commit, seed, data hash, initial weights
     thresholds.json        of the dynamics, by cell type, and how they were tuned
     cell_types.json        tells the cell type of an image (with two types or more)
-    confidence.json        calibrates the score of a cell (after `cellflow tune`)
+    confidence.json        calibrates the score of a cell (where `cellflow tune` found it better)
     weights.safetensors    the network
     cellpose_model         the same as the plain file that Cellpose and its GUI load
     README.md              the model card

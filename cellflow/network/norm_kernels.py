@@ -31,7 +31,10 @@ def widen(bits):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def narrow(value):  # type: ignore[no-untyped-def]
-    """Give the bits of the bfloat16 nearest to a float32, of two the even one; NaN stays NaN."""
+    """Give the bits of the bfloat16 nearest to a float32, of two the even one.
+
+    NaN stays NaN if it comes from arithmetic or from bfloat16: all but those of set lower bits.
+    """
     bits = np.float32(value).view(np.uint32)
     odd = np.uint32(bits >> np.uint32(16)) & np.uint32(1)
     return np.uint16(np.uint32(bits + np.uint32(0x7FFF) + odd) >> np.uint32(16))

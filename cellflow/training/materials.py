@@ -121,7 +121,7 @@ class Materials:
         # Two folders may have a name in common, of which one says the type and the other does not.
         kinds = sorted(
             ((entry.name, entry.cell_type) for entry in entries),
-            key=lambda pair: (pair[0], pair[1] or ""),
+            key=lambda pair: (pair[0], pair[1] is not None, pair[1] or ""),
         )
         return hashlib.sha256(json.dumps(kinds).encode()).hexdigest()
 

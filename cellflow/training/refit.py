@@ -82,13 +82,25 @@ class Effect:
 
     @property
     def sentence(self) -> str:
-        """Say what was measured on how many images, and how far that can be trusted."""
-        clusters = [self.groups.get(name) for name in self.before]
-        remarks = [*independence_remark(clusters), *coverage_remark(len(clusters), clusters)]
+        """Say what was measured on how many images."""
         return (
             f"the refit changed mAP by {self.difference.signed()} to {self.mean_after} "
             f"on {counted(len(self.before), 'image')} that no stage saw"
-        ) + "".join(f"; {remark}" for remark in remarks)
+        )
+
+    @property
+    def remarks(self) -> list[str]:
+        """Say how far that can be trusted."""
+        clusters = [self.groups.get(name) for name in self.before]
+        n_unknown = clusters.count(None)
+        if 0 < n_unknown < len(clusters):
+            mixed = [
+                f"plate and well of {n_unknown} of {counted(len(clusters), 'image')} are unknown: "
+                "these count as independent, which frames and neighbours of one field are not"
+            ]
+        else:
+            mixed = independence_remark(clusters)
+        return [*mixed, *coverage_remark(len(clusters), clusters)]
 
 
 def measured_effect(
@@ -184,14 +196,17 @@ def _section(refit: Refit, measured: Effect | None, carried: Effect | None) -> s
     }[refit]
     if measured is not None:
         told = f"Measured: {measured.sentence}."
+        remarks = measured.remarks
     elif carried is not None:
         told = (
             "**Estimate, not measured on this model**, which no image is left for: with the same "
             f"recipe on other splits of the data {carried.sentence} "
             f"(runs {', '.join(carried.runs)}). This model saw more images than those."
         )
+        remarks = carried.remarks
     else:
-        told = "Every image was trained on. There is no score, and none is carried."
+        told, remarks = "Every image was trained on. There is no score, and none is carried.", []
+    told += "".join(f" {remark[0].upper()}{remark[1:]}." for remark in remarks)
     return f"\nTrained once more at a lower rate {how}. {told}\n"
 
 

@@ -185,7 +185,9 @@ def train_in_stages(
             device = str(options.get("device", "auto"))
             effect = measured_effect(folder / STAGES / MAIN, folder, dataset, outer, device)
             note_refit(folder, refit, outer.train, effect, carried)
-            say(effect.sentence if effect else carried.sentence if carried else NO_ESTIMATE)
+            shown = effect or carried
+            for text in (shown.sentence, *shown.remarks) if shown else (NO_ESTIMATE,):
+                say(text)
     return folder
 
 

@@ -51,9 +51,10 @@ def section(result: TuneResult) -> str:
     if reliability.n_cells:
         lines += [
             "",
-            f"Confidence of a cell: calibration error {reliability.calibration_error:.3f} "
-            f"(before {result.raw.calibration_error:.3f}) on {reliability.n_cells} cells of images "
-            "that did not calibrate it.",
+            f"Confidence of a cell: calibration error {result.raw.calibration_error:.3f} before "
+            f"and {reliability.calibration_error:.3f} after calibration, on {reliability.n_cells} "
+            "cells of images that did not calibrate it; "
+            + ("it is calibrated." if result.is_calibration_taken else "it is left as it was."),
         ]
     lines += [
         "",

@@ -88,13 +88,16 @@ class TuneResult:
 
     @property
     def is_calibration_taken(self) -> bool:
-        """Whether the calibrated confidence is nearer to the truth, or a chosen threshold's own."""
+        """Whether the calibrated confidence is nearer to the truth, or a chosen threshold is of it.
+
+        Judged by the Brier score of the cells that the settings in use before find.
+        """
         rests_on_it = any(one.settings.score_threshold > 0 for one in self.types.values())
         return rests_on_it or self.calibrated.brier < self.raw.brier
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as plain values, for JSON."""
-        return asdict(self)
+        return asdict(self) | {"is_calibration_taken": self.is_calibration_taken}
 
     def table(self) -> str:
         """Give it for reading."""

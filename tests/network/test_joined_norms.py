@@ -95,6 +95,29 @@ def test_the_variance_of_values_far_from_zero_is_not_lost():
     torch.testing.assert_close(norm.running_var.double(), exact, rtol=1e-5, atol=0)
 
 
+def test_a_sum_far_from_its_first_map_loses_no_variance_either():
+    norm, x, feature = a_norm(4), normal(2, 4, 40, 40), normal(2, 4, scale=0.0, mean=256.0)
+    normalize(norm, x, None, feature, clip=False)
+    total = (x.float() + 256).bfloat16().double()
+    exact = 0.95 + 0.05 * total.var((0, 2, 3))
+    torch.testing.assert_close(norm.running_var.double(), exact, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("x", "added", "feature", "message"),
+    [
+        ((2, 3, 8, 8), (1, 3, 8, 8), (2, 3), "two maps of"),
+        ((2, 3, 8, 8), (2, 3, 8, 8), None, "and a feature"),
+        ((2, 3, 8, 8), None, (1, 3), "a feature for each"),
+        ((1, 3, 1, 1), None, None, "more than one value"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(x, added, feature, message):
+    given = (normal(*size) if size else None for size in (x, added, feature))
+    with pytest.raises(ValueError, match=message):
+        normalize(a_norm(3), *given, clip=True)
+
+
 def test_nan_comes_out_where_it_went_in():
     x = normal(2, 3, 8, 8)
     x[1, 2, 3, 4] = torch.nan
@@ -144,7 +167,8 @@ def test_bfloat16_is_rounded_as_pytorch_does(rng):
     assert [narrow(value) for value in values] == expected.tolist()
     again = [widen(one) for one in expected]
     assert again == torch.from_numpy(values).bfloat16().float().tolist()
-    assert np.isnan(widen(narrow(np.float32(np.nan))))
+    nan = np.array([0x7FC00000, 0xFFC00000, 0x7FFF0000, 0xFFFF0000], np.uint32).view(np.float32)
+    assert all(np.isnan(widen(narrow(value))) for value in nan)
 
 
 def a_pair(channels=(4, 8, 16)):

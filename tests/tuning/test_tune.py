@@ -91,6 +91,9 @@ def test_a_calibration_that_is_worse_on_other_images_is_not_taken(data, played, 
     assert not result.is_calibration_taken
     assert not (path / "confidence.json").exists()
     assert "not taken" in result.table()
+    assert "it is left as it was" in (path / "README.md").read_text(encoding="utf-8")
+    numbers = json.loads((path / "tuning" / "tuning.json").read_text())
+    assert numbers["is_calibration_taken"] is False
     one = replace(result.types["all"].settings, score_threshold=0.5)
     types = {**result.types, "all": replace(result.types["all"], settings=one)}
     assert replace(result, types=types).is_calibration_taken
