@@ -6,7 +6,6 @@ import platform
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +77,6 @@ def _run_small_job(folder: Path) -> None:
     from cellflow.synth.competition import write_competition
     from cellflow.targets.centers import find_cells
     from cellflow.training.fine_tune import fine_tune
-    from cellflow.training.rehearsal import measure_step
 
     write_competition(folder / "data", 2, 0, n_test_images=1)
     inspect_data(folder / "data")
@@ -89,8 +87,6 @@ def _run_small_job(folder: Path) -> None:
         dynamics=DynamicsConfig(cellprob_threshold=-9.0, flow_threshold=9.0, min_size=1),
     )
     fine_tune(folder / "data", folder / "model", config, init="scratch", device="cpu")
-    quick = replace(config.training, precision="bfloat16")
-    measure_step(replace(config, training=quick), "cpu")
     found = folder / "found.csv"
     predict_folder(
         load_model(folder / "model", device="cpu"),
@@ -109,7 +105,21 @@ def _run_small_job(folder: Path) -> None:
     average_precision(labels, labels)
     # Above, no cell of these random weights need be one that is dropped.
     keep_cells(find_cells(np.array([[1, 2]], np.int32)), np.array([False, True]))
+    _warm_norms()
     _warm_baselines()
+
+
+def _warm_norms() -> None:
+    """Call the kernels of a training in bfloat16, in all their forms, on maps that are large enough."""
+    import torch
+
+    from cellflow.network.joined_norms import FEWEST_VALUES, normalize
+
+    norm, feature = torch.nn.BatchNorm2d(2), torch.zeros(2, 2)
+    maps = torch.zeros((2, 2, FEWEST_VALUES // 4, 1), dtype=torch.bfloat16, requires_grad=True)
+    normalize(norm, maps, clip=True).sum().backward()  # type: ignore[no-untyped-call]
+    normalize(norm, maps, None, feature, clip=True)
+    normalize(norm, maps, maps, feature, clip=True)
 
 
 def _warm_baselines() -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from cellflow.config import NetworkConfig
+from cellflow.network import joined_norms
 from cellflow.network.cpnet import build_network
 from cellflow.network.joined_norms import join_norms, normalize
 from cellflow.network.norm_kernels import CHUNK, narrow, scale_values, sum_values, widen
@@ -17,6 +18,14 @@ from cellflow.network.quick_training import quicken_training
 from cellflow.network.upsampling import delay_upsampling
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def maps_of_any_size(monkeypatch):
+    """Have small maps go through the kernels, too."""
+    monkeypatch.setattr(joined_norms, "FEWEST_VALUES", 0)
+
+
 SHAPES = [(1, 3, 1, 2), (2, 5, 7, 3), (3, 32, 16, 16), (2, 8, 65, 64)]
 """The last has chunks that are not whole."""
 
@@ -116,6 +125,19 @@ def test_sizes_that_do_not_fit_are_refused(x, added, feature, message):
     given = (normal(*size) if size else None for size in (x, added, feature))
     with pytest.raises(ValueError, match=message):
         normalize(a_norm(3), *given, clip=True)
+
+
+def test_small_maps_go_through_the_layers(monkeypatch):
+    monkeypatch.setattr(joined_norms, "FEWEST_VALUES", 1000)
+    for n_maps, is_joined in ((3, False), (5, True)):
+        x = normal(2, n_maps, 10, 10)
+        made = normalize(a_norm(n_maps), x.requires_grad_(), clip=True).grad_fn.name()
+        assert ("_Normalize" in made) == is_joined
+        total = normal(2, n_maps), x
+        norm, exact = a_norm(n_maps), a_norm(n_maps).double()
+        found = normalize(norm, x, x, total[0], clip=True)
+        expected = exact((x + x).double() + total[0].double()[:, :, None, None]).relu()
+        assert_alike([found.double()], [expected])
 
 
 def test_nan_comes_out_where_it_went_in():
