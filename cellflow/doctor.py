@@ -110,7 +110,7 @@ def _run_small_job(folder: Path) -> None:
 
 
 def _warm_norms() -> None:
-    """Call the kernels of a training in bfloat16, in all their forms, on maps that are large enough."""
+    """Call the kernels of a training in bfloat16 in all their forms, on maps that are large."""
     import torch
 
     from cellflow.network.joined_norms import FEWEST_VALUES, normalize
