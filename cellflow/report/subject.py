@@ -13,7 +13,7 @@ from cellflow.comparison.importers import MethodOutput
 from cellflow.comparison.result import Comparison
 from cellflow.data.kaggle import read_train_csv
 from cellflow.data.submission import read_submission
-from cellflow.errors import DataError
+from cellflow.errors import DataError, ImageError
 from cellflow.metrics.score import Score
 from cellflow.records import CellMasks, Shape
 from cellflow.report.picture_files import require_some
@@ -151,7 +151,11 @@ def subject_of_comparison(comparison: Comparison) -> Subject:
     )
 
 
-def subject_without_truth(outputs: Sequence[MethodOutput], shapes: Mapping[str, Shape]) -> Subject:
+def subject_without_truth(
+    outputs: Sequence[MethodOutput],
+    shapes: Mapping[str, Shape],
+    unread: Mapping[str, ImageError] | None = None,
+) -> Subject:
     """Give the subject of predictions of which nobody knows how good they are.
 
     Parameters
@@ -159,6 +163,8 @@ def subject_without_truth(outputs: Sequence[MethodOutput], shapes: Mapping[str, 
     outputs : sequence of MethodOutput
     shapes : mapping of image name to (H, W)
         The images at hand; others are left out, which the remarks say.
+    unread : mapping of image name to ImageError, optional
+        Images that are there and cannot be read, so that nobody knows their size.
 
     Raises
     ------
@@ -167,7 +173,9 @@ def subject_without_truth(outputs: Sequence[MethodOutput], shapes: Mapping[str, 
     """
     names = tuple(dict.fromkeys(image for one in outputs for image in one.detections))
     remarks = [remark for output in outputs for remark in output.remarks]
-    unknown = [name for name in names if name not in shapes]
+    unread = unread or {}
+    remarks += [f"left out: {unread[name]}" for name in names if name in unread]
+    unknown = [name for name in names if name not in shapes and name not in unread]
     if unknown:
         remarks.append(
             f"{counted(len(unknown), 'image')} left out that --images lack: {some_of(unknown)}"

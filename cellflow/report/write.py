@@ -14,7 +14,7 @@ from cellflow.comparison.result import Comparison
 from cellflow.comparison.truth import Truth, masks_of, read_truth, score_against, shapes_of
 from cellflow.config import ComparisonConfig
 from cellflow.data.images import read_image
-from cellflow.errors import ConfigError
+from cellflow.errors import ConfigError, ImageError
 from cellflow.metrics.score import Score
 from cellflow.records import Shape
 from cellflow.report.compose import MEGABYTES, ReportResult, write_report
@@ -146,10 +146,17 @@ def _without_truth(
     predictions: Sequence[Path], pictures: dict[str, Path], sources: Sources
 ) -> Subject:
     shapes: dict[str, Shape] = {}
+    unread: dict[str, ImageError] = {}
     for name, picture in pictures.items():
-        height, width = read_image(picture).shape[-2:]
-        shapes[name] = (height, width)
-    return subject_without_truth(read_outputs(predictions, shapes, sources), shapes)
+        try:
+            height, width = read_image(picture).shape[-2:]
+        except ImageError as error:
+            unread[name] = error
+        else:
+            shapes[name] = (height, width)
+    if not shapes and unread:
+        raise next(iter(unread.values()))
+    return subject_without_truth(read_outputs(predictions, shapes, sources), shapes, unread)
 
 
 def _of_one(

@@ -346,6 +346,25 @@ def test_one_broken_picture_is_told_and_does_not_stop_the_report(folder, submiss
     assert "1 picture cannot be read, so that the cells stand alone" in Page(path).shown
 
 
+def test_without_truth_an_image_that_cannot_be_read_is_left_out_and_told(
+    folder, submissions, tmp_path
+):
+    shutil.copytree(folder / "train", tmp_path / "train")
+    path, sources = tmp_path / "r.html", Sources(images=(tmp_path / "train",))
+    n_images = report_predictions(path, submissions[:1], sources=sources).n_images
+    (tmp_path / "train" / "b.png").write_bytes(b"no picture")
+    result = report_predictions(path, submissions[:1], sources=sources)
+    assert result.n_images == n_images - 1
+    assert any(
+        remark.startswith("left out: ") and "b.png: broken image" in remark
+        for remark in result.remarks
+    )
+    for picture in (tmp_path / "train").iterdir():
+        picture.write_bytes(b"no picture")
+    with pytest.raises(ImageError, match="broken image"):
+        report_predictions(path, submissions[:1], sources=sources)
+
+
 def test_a_file_that_cannot_be_written_is_one_error(folder, submissions, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"cannot write .*r.html"):
