@@ -51,8 +51,12 @@ def read_object(
         raise refusal(f"{path}: broken ({error}){behind}") from error
     if not isinstance(content, dict):
         raise refusal(f"{path}: broken (no JSON object){behind}")
-    if newest is not None and content.get("format", 1) not in range(1, newest + 1):
-        raise refusal(f"{path}: written by a newer cellflow; this is {__version__}")
+    if newest is not None:
+        written = content.get("format", 1)
+        if type(written) is not int or written < 1:
+            raise refusal(f"{path}: broken (format: expected a number from 1, found {written!r})")
+        if written > newest:
+            raise refusal(f"{path}: written by a newer cellflow; this is {__version__}{behind}")
     return content
 
 

@@ -1,7 +1,6 @@
 """Folds: which images are trained on and which are held out, in a small file that models share."""
 
 import hashlib
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.near_duplicates import MOST_IMAGES, find_near_duplicates
 from cellflow.errors import ConfigError, DataError
 from cellflow.hashing import hash_file
+from cellflow.jsontext import read_object
 from cellflow.wording import counted
 
 FORMAT = 1
@@ -149,10 +149,8 @@ def read_folds(path: Path | str, dataset: Dataset | None = None) -> Folds:
         made for, a fold names another image, or one is on both of its sides.
     """
     path = Path(path)
+    content = read_object(path, DataError, "make the folds anew", newest=FORMAT)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] > FORMAT:
-            raise DataError(f"{path}: written by a newer cellflow; make the folds anew")
         folds = Folds(
             how=content["how"],
             seed=content["seed"],
@@ -162,9 +160,7 @@ def read_folds(path: Path | str, dataset: Dataset | None = None) -> Folds:
                 for fold in content["folds"]
             ),
         )
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise DataError(f"{path}: not a folds file: {error}") from error
     for number, fold in enumerate(folds.folds):
         if both := sorted(set(fold.train) & set(fold.validation)):

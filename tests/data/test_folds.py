@@ -177,7 +177,7 @@ def test_a_file_of_folds_is_for_its_own_images_only(tmp_path):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"folds": 3}'])
 def test_a_broken_file_of_folds_is_named(tmp_path, text):
     (tmp_path / "f.json").write_text(text)
-    with pytest.raises(DataError, match=r"f\.json: not a folds file"):
+    with pytest.raises(DataError, match=r"f\.json: (broken|not a folds file)"):
         read_folds(tmp_path / "f.json")
     with pytest.raises(DataError, match="cannot read"):
         read_folds(tmp_path / "none.json")
@@ -203,7 +203,7 @@ def test_a_fold_of_an_image_that_is_not_there_is_refused(tmp_path):
 
 def test_folds_of_a_newer_version_are_refused(tmp_path):
     (tmp_path / "f.json").write_text('{"format": 2, "parts": []}')
-    with pytest.raises(DataError, match="written by a newer cellflow"):
+    with pytest.raises(DataError, match=r"written by a newer cellflow.*; make the folds anew"):
         read_folds(tmp_path / "f.json")
 
 

@@ -67,6 +67,8 @@ def test_settings_go_into_a_config_and_come_back():
     ("changes", "message"),
     [
         ({"format": 3}, "newer cellflow"),
+        ({"format": 0}, "broken .format: expected a number from 1, found 0"),
+        ({"format": "2"}, "broken .format: expected a number from 1, found '2'"),
         ({"tuned": 1}, "tuned: expected true or false, found 1"),
         ({"default": []}, r"default: expected an object, found \[\]"),
         ({"extra": 1}, "unknown entry extra; known: format, tuned"),
