@@ -15,7 +15,7 @@ import hashlib
 import platform
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -36,7 +36,6 @@ from cellflow.network.cell_type_head import CELL_TYPES, CellTypeHead, read_cell_
 from cellflow.network.cpnet import CPnet, build_network, save_cellpose_file
 from cellflow.network.thresholds import (
     THRESHOLDS,
-    CellSettings,
     Thresholds,
     read_thresholds,
     write_thresholds,
@@ -49,6 +48,8 @@ CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 CELLPOSE_FILE, CARD = "cellpose_model", "README.md"
 CONFIDENCE = "confidence.json"
 """Read and written by `inference.confidence`."""
+TUNING, FLOW_CACHE = "tuning", "flow-cache"
+"""Folders that `tuning.tune` writes: curves and numbers, and what the network gave."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +136,7 @@ def write_model_folder(
         except SafetensorError as error:  # its word for a full disk
             raise OSError(0, str(error)) from error
     save_cellpose_file(network, folder / CELLPOSE_FILE)
-    untuned = Thresholds(default=replace(CellSettings.of(config), diameter=None))
-    write_thresholds(folder, untuned)
+    write_thresholds(folder, Thresholds.untuned(config))
     write_text(folder / CARD, card)
     # Last, since a folder without it is no model.
     write_json(

@@ -124,6 +124,11 @@ class Thresholds:
     tuned: bool = False
     provenance: Provenance | None = None
 
+    @classmethod
+    def untuned(cls, config: Config) -> "Thresholds":
+        """Give those of a model that was trained with `config`, its diameter told elsewhere."""
+        return cls(default=replace(CellSettings.of(config), diameter=None))
+
     def of_type(self, cell_type: str | None) -> CellSettings:
         """Give the settings for images of a cell type; None or an unknown one = the default."""
         return (

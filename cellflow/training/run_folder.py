@@ -11,6 +11,7 @@
     stages/                trainings that came before, each a run (see `training.stages`)
     overlays/              held-out images, truth beside prediction
     config.json …          the model folder, when training is done (see `network.model_folder`)
+    tuning/ flow-cache/    of a tuning afterwards
 """
 
 import shutil
@@ -24,7 +25,15 @@ from cellflow.atomic import PARTIAL, remove_partial, write_json
 from cellflow.errors import ConfigError, DataError, ModelError
 from cellflow.jsontext import read_object
 from cellflow.network.cell_type_head import CELL_TYPES
-from cellflow.network.model_folder import CARD, CELLPOSE_FILE, CONFIDENCE, CONFIG, WEIGHTS
+from cellflow.network.model_folder import (
+    CARD,
+    CELLPOSE_FILE,
+    CONFIDENCE,
+    CONFIG,
+    FLOW_CACHE,
+    TUNING,
+    WEIGHTS,
+)
 from cellflow.network.thresholds import THRESHOLDS
 from cellflow.telling import Say
 from cellflow.training.run_lock import locked
@@ -118,7 +127,8 @@ class RunFolder:
             A file cannot be removed.
         """
         try:
-            shutil.rmtree(self.overlays, ignore_errors=not self.overlays.exists())
+            for folder in (self.overlays, self.path / TUNING, self.path / FLOW_CACHE):
+                shutil.rmtree(folder, ignore_errors=not folder.exists())
             for path in [self.last, *self.last.parent.glob("best-*")]:
                 path.unlink(missing_ok=True)
             for name in _FILES:

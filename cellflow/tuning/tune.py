@@ -22,6 +22,8 @@ from cellflow.inference.predict import Model, load_model
 from cellflow.network.cell_type_head import CellTypeHead, write_cell_type_head
 from cellflow.network.model_folder import (
     CONFIDENCE,
+    FLOW_CACHE,
+    TUNING,
     WEIGHTS,
     ModelFolder,
     read_model_folder,
@@ -40,11 +42,6 @@ from cellflow.tuning.nested import NestedResult, TunedImage, tune_nested
 from cellflow.tuning.pictures import draw_thresholds
 from cellflow.tuning.result import ALL, TuneResult, summarize
 from cellflow.wording import counted
-
-PICTURES = "tuning"
-"""Folder of curves and numbers within a model folder."""
-CACHE = "flow-cache"
-"""Folder of network output within the first model folder, where no other is given."""
 
 
 def tune(
@@ -115,7 +112,7 @@ def tune(
     say(f"{counted(len(held_out.pairs), 'held-out image')}, {grid.size} combinations of settings")
     for subject in subjects:
         subject.learn_types(dataset)
-    with _flow_cache(cache, folders[0] / CACHE, dry_run, say) as store:
+    with _flow_cache(cache, folders[0] / FLOW_CACHE, dry_run, say) as store:
         images = _look(subjects, held_out, grid, store, report)
         if len({image.group for image in images}) < 2:
             raise DataError(
@@ -156,6 +153,7 @@ class _Subject:
     folder: ModelFolder
     model: Model
     weights: str
+    trained_with: Config
     settings_in_use: CellSettings
     head: CellTypeHead | None
     is_head_new: bool = False
@@ -174,6 +172,7 @@ class _Subject:
             folder=folder,
             model=load_model(path, device=device, change=untuned),
             weights=hash_file(path / WEIGHTS),
+            trained_with=trained_with,
             settings_in_use=replace(CellSettings.of(untuned(folder.config)), diameter=None),
             head=folder.cell_type_head,
         )
@@ -249,8 +248,10 @@ def _write(
     """Write what was found into a model folder; thresholds.json last."""
     path = subject.folder.path
     content = {"images_sha256": held_out.images_sha256, **result.to_dict()}
-    write_json(path / PICTURES / "tuning.json", content)
-    draw_thresholds(path / PICTURES, found, images, grid, 0)
+    write_json(path / TUNING / "tuning.json", content)
+    draw_thresholds(path / TUNING, found, images, grid, 0)
+    # Those of an earlier tuning do not go with this one's confidence, should it end in between.
+    write_thresholds(path, Thresholds.untuned(subject.trained_with))
     if subject.head is not None and subject.is_head_new:
         write_cell_type_head(path, subject.head)
     if found.confidence is not None and result.is_calibration_taken:

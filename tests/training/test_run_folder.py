@@ -49,6 +49,7 @@ def test_clearing_a_run_removes_its_files_and_no_others(here):
     folder = new_run_folder(here / "ünser lauf", here / "data")
     folder.write_record({"a": 1})
     models = [folder.path / name for name in ("config.json", "baseline.json")]
+    models += [folder.path / "tuning" / "tuning.json", folder.path / "flow-cache" / "a.npz"]
     for path in (folder.overlays / "1.png", folder.metrics, folder.last, folder.best(3), *models):
         path.parent.mkdir(exist_ok=True)
         path.touch()

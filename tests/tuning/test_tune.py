@@ -231,6 +231,22 @@ def test_a_calibration_of_an_earlier_tuning_does_not_outlive_it(data, played, mo
     assert read_confidence(path) is None
 
 
+def test_a_tuning_that_is_killed_while_it_writes_leaves_no_thresholds_of_an_earlier_one(
+    data, played, monkeypatch
+):
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    path = played("m", range(16))
+    untuned = read_thresholds(path)
+    tune([path], data)
+    assert read_thresholds(path).tuned
+    monkeypatch.setattr("cellflow.tuning.tune.write_confidence", killed)
+    with pytest.raises(KeyboardInterrupt):
+        tune([path], data)
+    assert read_thresholds(path) == untuned
+
+
 def test_one_image_cannot_tell(data, played):
     with pytest.raises(DataError, match="one group"):
         tune([played("m", [3])], data)
