@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellflow.atomic import atomic_path, write_json, write_text
+from cellflow.configfile import config_to_dict
 from cellflow.data.images import read_image
 from cellflow.data.kaggle import UNCERTAIN, WEIGHTS, KaggleImage, write_train_csv
 from cellflow.data.rle import labels_to_masks
@@ -25,6 +26,7 @@ from cellflow.errors import ConfigError, DataError, ImageError
 from cellflow.hashing import hash_file
 from cellflow.inference.model import Model
 from cellflow.metrics.overlap import find_overlap
+from cellflow.network.model_folder import versions
 from cellflow.telling import Report, Say
 from cellflow.wording import counted
 
@@ -157,7 +159,7 @@ def write_pseudo_labels(
     Returns
     -------
     dict
-        What ``record.json`` keeps: models, gates, and the images by cell type.
+        What ``record.json`` keeps: models, settings, versions, gates, the images by cell type.
 
     Raises
     ------
@@ -192,7 +194,7 @@ def write_pseudo_labels(
             f"{gates.image_agreement:g}; the best is {best:.2f}. A lower --image-agreement goes on "
             f"from the votes, which stay in {out / 'votes'}"
         )
-    return _write(out, chosen, gates, together.name)
+    return _write(out, chosen, gates, together)
 
 
 def _voters(models: Sequence[Model]) -> tuple[Model, list[Model]]:
@@ -262,7 +264,7 @@ def _best_of_each_type(found: Sequence[tuple[float, Path]], most: int) -> list[t
 
 
 def _write(
-    out: Path, chosen: Sequence[tuple[float, Path]], gates: Gates, models: str
+    out: Path, chosen: Sequence[tuple[float, Path]], gates: Gates, together: Model
 ) -> dict[str, Any]:
     # The table comes last and goes first: without it the folder is no annotated one.
     (out / "train.csv").unlink(missing_ok=True)
@@ -287,7 +289,10 @@ def _write(
     write_train_csv(out / "train.csv", sure)
     kinds = Counter(str(cell_type_of(path.stem)) for _, path in chosen)
     record = {
-        "models": models,
+        "models": together.name,
+        "fingerprint": together.fingerprint,
+        "config": config_to_dict(together.config),
+        "versions": versions(),
         "gates": asdict(gates),
         "n_images": len(chosen),
         "n_cells": sum(len(image.masks) for image in sure),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from drawn_discs import write_disc_folder
 
-from cellflow.config import DataConfig, TrainingConfig
+from cellflow.config import Config, DataConfig, TrainingConfig
 from cellflow.data.entrance import open_dataset
 from cellflow.data.images import write_png
 from cellflow.errors import ConfigError, DataError
@@ -48,7 +48,7 @@ def test_an_empty_image_on_which_all_agree():
 class Voter:
     """Finds six cells; those whose numbers are named not at all, in the images named so."""
 
-    fingerprint, name, n_passes, n_calls = "a hash", "stub", 3, 0
+    fingerprint, name, n_passes, n_calls, config = "a hash", "stub", 3, 0, Config()
 
     def __init__(self, **missing):
         self.missing = missing
@@ -91,7 +91,10 @@ def test_the_best_images_of_each_cell_type_are_written_with_weights(vote, tmp_pa
     assert [len(entry.uncertain) for entry in dataset] == [0, 1, 0, 1]
     assert [entry.cell_type for entry in dataset] == ["astro", "astro", "cort", "cort"]
     assert dataset.entries[0].group == "astros[a]_A1"
-    assert json.loads((tmp_path / "out" / "record.json").read_text("utf-8")) == record
+    written = json.loads((tmp_path / "out" / "record.json").read_text("utf-8"))
+    assert written == json.loads(json.dumps(record))
+    assert written["config"]["dynamics"]["flow_threshold"] == 0.4
+    assert {"cellflow", "torch"} <= written["versions"].keys()
 
 
 def test_other_gates_need_no_network_and_other_models_another_folder(vote, tmp_path, monkeypatch):
