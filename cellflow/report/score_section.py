@@ -85,11 +85,15 @@ def _cell(score: TypeScore) -> str:
 
 def _curves(subject: Subject) -> str:
     groups: list[str | None] = [None, *(subject.kinds if len(subject.kinds) > 1 else ())]
-    top = max(float(score.overall.per_threshold[0]) for score in subject.scores)
-    for kind in subject.kinds:
-        top = max(top, *(float(s.per_cell_type[kind].per_threshold[0]) for s in subject.scores))
-    scales = panel_scales(THRESHOLDS, np.array([0.0, max(top, 0.1)]).repeat(5))
-    panels = [_panel(subject, kind, scales) for kind in groups]
+    bands = {kind: [_band(score, kind) for score in subject.scores] for kind in groups}
+    highest = [
+        float(values.max())
+        for kind, each in bands.items()
+        for score, band in zip(subject.scores, each, strict=True)
+        for values in (_of(score, kind).per_threshold, *(band or ()))
+    ]
+    scales = panel_scales(THRESHOLDS, np.array([0.0, max(0.1, *highest)]).repeat(5))
+    panels = [_panel(subject, kind, bands[kind], scales) for kind in groups]
     plots = key(subject.models) + tag("div", *panels, class_="panels")
     caption = (
         "Average precision against the intersection over union that counts as a hit. "
@@ -100,17 +104,22 @@ def _curves(subject: Subject) -> str:
     return figure(plots, text(caption), _numbers(subject, groups))
 
 
-def _panel(subject: Subject, kind: str | None, scales: tuple[Scale, Scale]) -> str:
+def _panel(
+    subject: Subject,
+    kind: str | None,
+    bands_of_models: Sequence[Bands | None],
+    scales: tuple[Scale, Scale],
+) -> str:
     across, upwards = scales
     bands, curves = [], []
-    for model, score in enumerate(subject.scores):
+    for model, (score, band) in enumerate(zip(subject.scores, bands_of_models, strict=True)):
         shown = _of(score, kind).per_threshold
-        if (band := _band(score, kind)) is not None:
+        if band is not None:
             edge = polyline(
                 across,
                 upwards,
                 [*THRESHOLDS, *THRESHOLDS[::-1]],
-                [*np.minimum(band[1], upwards.high), *band[0][::-1]],
+                [*band[1], *band[0][::-1]],
             )
             bands.append(tag("polygon", points=edge, class_=f"band {style_of(model)}"))
         line = polyline(across, upwards, THRESHOLDS.tolist(), shown.tolist())

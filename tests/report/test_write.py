@@ -23,7 +23,9 @@ from cellflow.data.submission import write_submission
 from cellflow.errors import ConfigError, DataError, ImageError, SubmissionError
 from cellflow.metrics.score import score_submission
 from cellflow.pictures.colours import HIT, MISSED, SPURIOUS
+from cellflow.report import score_section
 from cellflow.report.page import SCRIPTS, _read
+from cellflow.report.plots import BOTTOM, PANEL_HEIGHT, TOP
 from cellflow.report.write import report_comparison, report_predictions, report_score
 from cellflow.synth.samples import draw_field
 
@@ -223,6 +225,19 @@ def test_a_list_of_results_scored_alone_says_that_images_may_be_empty_ones(folde
     (tmp_path / "found.json").write_text(json.dumps([result]))
     report_predictions(tmp_path / "r.html", [tmp_path / "found.json"], truth=folder / "train.csv")
     assert "if nothing was found there, --image-names tells so" in Page(tmp_path / "r.html").shown
+
+
+def test_bands_that_reach_above_all_curves_are_drawn_whole(
+    folder, submissions, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(score_section, "_band", lambda *score: (np.zeros(10), np.full(10, 1.37)))
+    report_predictions(tmp_path / "r.html", submissions, truth=folder / "train.csv")
+    bands = re.findall(r'<polygon points="([^"]+)" class="band', Page(tmp_path / "r.html").html)
+    places = {float(point.partition(",")[2]) for band in bands for point in band.split()}
+    # The axis goes to 1.5.
+    bottom = PANEL_HEIGHT - BOTTOM
+    top = bottom - 1.37 / 1.5 * (bottom - TOP)
+    assert sorted(places) == [pytest.approx(top, abs=0.1), bottom]
 
 
 def test_equal_input_gives_equal_bytes(folder, submissions, tmp_path):
