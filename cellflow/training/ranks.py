@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
+from itertools import count
 from typing import Any, TypeVar, cast
 
 import torch
@@ -162,12 +164,36 @@ def joined_ranks(device: str = "auto") -> Iterator[tuple[Ranks, DeviceChoice]]:
     is_cuda = chosen.device.type == "cuda"
     if is_cuda:
         torch.cuda.set_device(chosen.device)
-    dist.init_process_group("nccl" if is_cuda else "gloo", timeout=PATIENCE)
+    _meet("nccl" if is_cuda else "gloo")
     try:
         talk = dist.new_group(backend="gloo", timeout=PATIENCE)
         yield Ranks(rank=dist.get_rank(), size=size, talk=talk), chosen
     finally:
         dist.destroy_process_group()
+
+
+def _meet(backend: str) -> None:
+    """Make the group of all processes, by notes that no earlier group of theirs has left.
+
+    Notes
+    -----
+    PyTorch gives the notes of every first group the same names. Stages follow each other in the
+    same processes, and the one that is there first would find what another wrote for the stage
+    before: an address where nobody listens any more.
+    """
+    notes, rank, size = _notes()
+    own = dist.PrefixStore(f"sitting-{next(_SITTINGS)}", notes)  # type: ignore[attr-defined]
+    dist.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=PATIENCE)
+
+
+_SITTINGS = count()
+
+
+@cache
+def _notes() -> tuple[Any, int, int]:
+    """Give what all processes can write and read, which lasts as long as they do; rank and size."""
+    found: tuple[Any, int, int] = next(dist.rendezvous("env://", timeout=PATIENCE))  # type: ignore[attr-defined]
+    return found
 
 
 def _choose_own(device: str) -> DeviceChoice:

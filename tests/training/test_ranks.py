@@ -62,6 +62,12 @@ def test_a_signal_to_one_stops_both_and_they_continue_bit_by_bit(pairs):
 
 
 @needs_fork
+def test_they_meet_again_for_every_stage(pairs):
+    _, codes = pairs
+    assert (codes["again"], codes["again by torchrun"]) == ([0, 0], [0, 0])
+
+
+@needs_fork
 def test_the_validation_that_they_share_is_that_of_one(pairs, discs):
     folder, _ = pairs
     record = json.loads((folder / "whole" / "config.json").read_text(encoding="utf-8"))
