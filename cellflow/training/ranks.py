@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cellflow.errors import CellflowError, ConfigError
 from cellflow.network.devices import DeviceChoice, choose_device
+from cellflow.training.interruption import StepFinished
 
 T = TypeVar("T")
 
@@ -165,11 +166,17 @@ def joined_ranks(device: str = "auto") -> Iterator[tuple[Ranks, DeviceChoice]]:
     if is_cuda:
         torch.cuda.set_device(chosen.device)
     _meet("nccl" if is_cuda else "gloo")
+    talk, goes_alone = dist.new_group(backend="gloo", timeout=PATIENCE), False
     try:
-        talk = dist.new_group(backend="gloo", timeout=PATIENCE)
         yield Ranks(rank=dist.get_rank(), size=size, talk=talk), chosen
+    except BaseException as error:
+        goes_alone = not isinstance(error, StepFinished)
+        raise
     finally:
-        dist.destroy_process_group()
+        # Taking leave, NCCL waits for the others. But they wait for what a process that failed owes
+        # them; they hear of it when it has ended, and its error is told.
+        if not goes_alone:
+            dist.destroy_process_group()
 
 
 def _meet(backend: str) -> None:
