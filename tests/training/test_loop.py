@@ -286,6 +286,19 @@ def test_too_little_memory_for_one_crop_is_one_clear_line(disc_entries):
         train_and_watch(run)
 
 
+def test_what_cudas_libraries_said_stands_behind_the_lack_of_memory(disc_entries):
+    """They say the same of a cuDNN that does not fit this torch."""
+
+    class Broken(torch.nn.Module):
+        def forward(self, x):
+            raise RuntimeError("GET was unable to find an engine to execute this computation")
+
+    run = make_run(disc_entries(1))
+    run.network = Broken()
+    with pytest.raises(ModelError, match=r"--device cpu \(GET was unable to find an engine"):
+        train_and_watch(run)
+
+
 def test_other_runtime_errors_are_not_taken_for_lack_of_memory(disc_entries):
     run = make_run(disc_entries(1))
     run.network = torch.nn.Conv2d(5, 3, 1)
