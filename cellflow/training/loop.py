@@ -7,7 +7,7 @@
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -271,11 +271,21 @@ def _batches(run: Run) -> Generator[Batch, None, None]:
     return stream_batches(run.source, first, pin=_is_cuda(run.device), n_threads=threads)
 
 
-def _tuned_convolutions(device: torch.device) -> AbstractContextManager[None]:
-    """On CUDA let cuDNN try which algorithm is fastest for the crops, which all have one shape."""
-    if not _is_cuda(device):
-        return nullcontext()
-    return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True)
+@contextmanager
+def _tuned_convolutions(device: torch.device) -> Iterator[None]:
+    """On CUDA let cuDNN try which algorithm is fastest for the crops, which all have one shape.
+
+    Notes
+    -----
+    Among those that the process allows: whether they may round to TF32 or must be deterministic,
+    `torch.backends.cudnn.flags` would decide anew.
+    """
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = before or _is_cuda(device)
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def _next_batch(run: Run, batches: Iterator[Batch]) -> Batch:
