@@ -165,6 +165,8 @@ def _record_one(
     torch.cuda.current_stream(batch.device).wait_stream(beside)
     graph = torch.cuda.CUDAGraph()
     with (
+        # It waits for the current device, and would take a place on one that is another's.
+        torch.cuda.device(batch.device),
         _stream_restored(batch.device),
         # Threads of this process may meanwhile wait for a copy, which is no part of the recording.
         torch.cuda.graph(graph, pool=pool, stream=beside, capture_error_mode="thread_local"),
