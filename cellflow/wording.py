@@ -32,6 +32,17 @@ def some_of(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {rest} more" if rest > 0 else "")
 
 
+def first_line(error: BaseException) -> str:
+    r"""Give the first line of what an error says, or the kind of one that says nothing.
+
+    Examples
+    --------
+    >>> first_line(OSError("full\nSet DEBUG=1")), first_line(MemoryError())
+    ('full', 'MemoryError')
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def duration_text(seconds: float) -> str:
     """Write a duration with two digits that matter.
 

@@ -1,4 +1,4 @@
-"""Where the real data is, and a visible price for every test that skips without it."""
+"""Where the real data is, and a visible price for every test that skips without it; no GPU."""
 
 import os
 from pathlib import Path
@@ -11,6 +11,15 @@ settings.register_profile("cellflow", deadline=None)
 settings.load_profile("cellflow")
 
 DATA = Path(os.environ.get("CELLFLOW_DATA", "../shared/data"))
+
+
+def pytest_configure(config):
+    """Hide the GPUs from all tests but those marked gpu, which run by themselves: ``-m gpu``.
+
+    The others expect what a processor gives, by themselves and in the commands that they start.
+    """
+    if config.getoption("markexpr") != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.fixture(scope="session")

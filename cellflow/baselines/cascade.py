@@ -51,7 +51,7 @@ def build_cascade(settings: DetectorSettings, n_classes: int, seed: int) -> Any:
     """Give a Cascade Mask R-CNN with random weights; parameters as of `build_mask_rcnn`."""
     network = build_mask_rcnn(settings, n_classes, seed)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         network.roi_heads = CascadeRoIHeads(network.roi_heads, settings, n_classes + 1)
     return network
 

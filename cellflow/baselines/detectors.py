@@ -63,7 +63,7 @@ def build_mask_rcnn(settings: DetectorSettings, n_classes: int, seed: int) -> An
         Its boxes have the middle of pixel 0 at 0; its masks stay `MASK_SIDE` pixels wide.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return _build(settings, n_classes + 1)
 
 

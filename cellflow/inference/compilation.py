@@ -28,6 +28,7 @@ from cellflow.network.fused import FusedNetwork, can_fuse
 from cellflow.network.norms import absorb_norms
 from cellflow.network.precision import autocast
 from cellflow.network.upsampling import delay_upsampling
+from cellflow.wording import first_line
 
 Forward = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 """(T, 2, h, w) on the device to the (T, 3, h, w) output and the (T, S) styles, both float32."""
@@ -127,8 +128,7 @@ def compiled_forward(
         error = max(_error(plain(batch), compiled(batch)) for batch in largest_first)
     # A missing compiler, driver or Triton shows as any kind of error, out of memory as well.
     except Exception as failure:
-        reason = str(failure).strip().splitlines() or [type(failure).__name__]
-        return None, f"the network runs without {kind}: {reason[0]}"
+        return None, f"the network runs without {kind}: {first_line(failure)}"
     if not error <= LARGEST_ERROR[dtype]:
         return None, f"the network runs without {kind}: its output differs by {error:.1%}"
     return compiled, f"the network was prepared by {kind} in {time.perf_counter() - started:.1f} s"
@@ -165,6 +165,8 @@ def _record_one(
     torch.cuda.current_stream(batch.device).wait_stream(beside)
     graph = torch.cuda.CUDAGraph()
     with (
+        # It waits for the current device, and would take a place on one that is another's.
+        torch.cuda.device(batch.device),
         _stream_restored(batch.device),
         # Threads of this process may meanwhile wait for a copy, which is no part of the recording.
         torch.cuda.graph(graph, pool=pool, stream=beside, capture_error_mode="thread_local"),

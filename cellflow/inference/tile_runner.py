@@ -31,6 +31,7 @@ from cellflow.network.cpnet import N_INPUTS, N_OUTPUTS, CPnet
 from cellflow.network.devices import image_layout, is_out_of_memory
 from cellflow.network.precision import PrecisionChoice, choose_precision
 from cellflow.records import Shape
+from cellflow.wording import first_line
 
 Result = TypeVar("Result")
 
@@ -253,7 +254,7 @@ class TileRunner:
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
-                cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                cause = first_line(error)
             # Outside the except block, whose traceback would keep the tensors alive.
             self._halve(grid, cause)
 

@@ -74,7 +74,7 @@ def build_network(config: NetworkConfig, generator: torch.Generator) -> CPnet:
     """
     seed = int(torch.randint(2**62, (1,), generator=generator).item())
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return _new_network(config.channels_per_level, config.diam_mean)
 
 

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from cellflow.errors import ConfigError
+from cellflow.wording import first_line
 
 OUT_OF_MEMORY = (
     "out of memory",
@@ -127,7 +128,7 @@ def cuda_fault(index: int) -> str:
     except RuntimeError as error:
         # A full device works, and whoever wants it must hear that it is full.
         if not is_out_of_memory(error):
-            return str(error).strip().splitlines()[0]
+            return first_line(error)
     return ""
 
 

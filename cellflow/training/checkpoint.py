@@ -140,6 +140,7 @@ def load_checkpoint(
     network.load_state_dict(content["network"])
     _keep_kernels(optimizer, content["optimizer"])
     optimizer.load_state_dict(content["optimizer"])
+    _lay_out(optimizer)
     if average is not None:
         average.load_state_dict(content["average"])
     return kind(**content["position"])
@@ -150,6 +151,21 @@ def _keep_kernels(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> No
     for group, old in zip(optimizer.param_groups, saved["param_groups"], strict=True):
         if "fused" in group:
             old["fused"] = group["fused"]
+
+
+def _lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Lay what the optimiser remembers of each weight out in memory as the weight itself lies.
+
+    Notes
+    -----
+    A file keeps the layout of the device that the run began on, see `image_layout`. Fused kernels
+    go through both as they lie: on CUDA they refuse another layout, on a CPU they take the memory
+    of one value for that of another.
+    """
+    for weight, memory in optimizer.state.items():
+        for name, value in memory.items():
+            if isinstance(value, torch.Tensor) and value.shape == weight.shape:
+                memory[name] = torch.empty_like(weight, requires_grad=False).copy_(value)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,7 @@ from cellflow.training.optimizer import AveragedWeights
 from cellflow.training.ranks import Ranks
 from cellflow.training.schedule import choose_rate, learning_rates
 from cellflow.training.throughput import Throughput
+from cellflow.wording import first_line
 
 
 @dataclass(kw_only=True, eq=False)
@@ -118,8 +119,7 @@ def _compiled(network: Callable[[torch.Tensor], Any]) -> Callable[[torch.Tensor]
         except TorchDynamoException as error:
             if is_out_of_memory(error):
                 raise
-            inner = getattr(error, "inner_exception", error)
-            reason = (str(inner).strip().splitlines() or [type(inner).__name__])[0]
+            reason = first_line(getattr(error, "inner_exception", error))
             raise ModelError(f"training.compile does not work here: {reason}") from error
 
     return forward
@@ -197,8 +197,9 @@ def training_step(run: Run, batch: Batch) -> torch.Tensor:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
+            cause = first_line(error)
         # Outside the except block, whose traceback would keep the tensors alive.
-        _halve_parts(run, len(batch.image))
+        _halve_parts(run, len(batch.image), cause)
 
 
 def _step_in_parts(run: Run, batch: Batch) -> torch.Tensor:
@@ -270,11 +271,21 @@ def _batches(run: Run) -> Generator[Batch, None, None]:
     return stream_batches(run.source, first, pin=_is_cuda(run.device), n_threads=threads)
 
 
-def _tuned_convolutions(device: torch.device) -> AbstractContextManager[None]:
-    """On CUDA let cuDNN try which algorithm is fastest for the crops, which all have one shape."""
-    if not _is_cuda(device):
-        return nullcontext()
-    return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True)
+@contextmanager
+def _tuned_convolutions(device: torch.device) -> Iterator[None]:
+    """On CUDA let cuDNN try which algorithm is fastest for the crops, which all have one shape.
+
+    Notes
+    -----
+    Among those that the process allows: whether they may round to TF32 or must be deterministic,
+    `torch.backends.cudnn.flags` would decide anew.
+    """
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = before or _is_cuda(device)
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def _next_batch(run: Run, batches: Iterator[Batch]) -> Batch:
@@ -315,17 +326,17 @@ def _close_epoch(run: Run) -> None:
         )
 
 
-def _halve_parts(run: Run, batch_size: int) -> None:
+def _halve_parts(run: Run, batch_size: int, cause: str) -> None:
     if run.ranks.size > 1:
         # The others are on their way to a sum of gradients that this one would never join.
         raise ModelError(
             f"{run.device}: not enough memory for {batch_size} crops of {run.config.crop_size} px; "
-            "start more processes, or lower training.batch_size or training.crop_size"
+            f"start more processes, or lower training.batch_size or training.crop_size ({cause})"
         )
     if run.position.n_parts >= batch_size:
         raise ModelError(
             f"{run.device}: not enough memory for one crop of {run.config.crop_size} px; "
-            "lower training.crop_size, or use --device cpu"
+            f"lower training.crop_size, or use --device cpu ({cause})"
         )
     run.position.n_parts = min(2 * run.position.n_parts, batch_size)
     if _is_cuda(run.device):

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
+from itertools import count
 from typing import Any, TypeVar, cast
 
 import torch
@@ -17,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cellflow.errors import CellflowError, ConfigError
 from cellflow.network.devices import DeviceChoice, choose_device
+from cellflow.training.interruption import StepFinished
 
 T = TypeVar("T")
 
@@ -162,12 +165,42 @@ def joined_ranks(device: str = "auto") -> Iterator[tuple[Ranks, DeviceChoice]]:
     is_cuda = chosen.device.type == "cuda"
     if is_cuda:
         torch.cuda.set_device(chosen.device)
-    dist.init_process_group("nccl" if is_cuda else "gloo", timeout=PATIENCE)
+    _meet("nccl" if is_cuda else "gloo")
+    talk, goes_alone = dist.new_group(backend="gloo", timeout=PATIENCE), False
     try:
-        talk = dist.new_group(backend="gloo", timeout=PATIENCE)
         yield Ranks(rank=dist.get_rank(), size=size, talk=talk), chosen
+    except BaseException as error:
+        goes_alone = not isinstance(error, StepFinished)
+        raise
     finally:
-        dist.destroy_process_group()
+        # Taking leave, NCCL waits for the others. But they wait for what a process that failed owes
+        # them; they hear of it when it has ended, and its error is told.
+        if not goes_alone:
+            dist.destroy_process_group()
+
+
+def _meet(backend: str) -> None:
+    """Make the group of all processes, by notes that no earlier group of theirs has left.
+
+    Notes
+    -----
+    PyTorch gives the notes of every first group the same names. Stages follow each other in the
+    same processes, and the one that is there first would find what another wrote for the stage
+    before: an address where nobody listens any more.
+    """
+    notes, rank, size = _notes()
+    own = dist.PrefixStore(f"sitting-{next(_SITTINGS)}", notes)  # type: ignore[attr-defined]
+    dist.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=PATIENCE)
+
+
+_SITTINGS = count()
+
+
+@cache
+def _notes() -> tuple[Any, int, int]:
+    """Give what all processes can write and read, which lasts as long as they do; rank and size."""
+    found: tuple[Any, int, int] = next(dist.rendezvous("env://", timeout=PATIENCE))  # type: ignore[attr-defined]
+    return found
 
 
 def _choose_own(device: str) -> DeviceChoice:

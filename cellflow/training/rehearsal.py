@@ -12,6 +12,7 @@ from cellflow.network.precision import autocast, choose_precision
 from cellflow.network.quick_training import quicken_training
 from cellflow.training.losses import flow_and_cell_loss
 from cellflow.training.optimizer import make_optimizer
+from cellflow.wording import first_line
 
 N_STEPS = 2
 """Of which the last one is timed: the first one chooses algorithms and asks for memory."""
@@ -44,11 +45,12 @@ def measure_step(config: Config, device: str = "auto") -> float:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
+            cause = first_line(error)
         # Outside the except block, whose traceback would keep the tensors alive.
         if n_crops == 1:
             raise ModelError(
                 f"{chosen}: not enough memory for one crop of {training.crop_size} px; "
-                "lower training.crop_size"
+                f"lower training.crop_size ({cause})"
             )
         n_crops //= 2
         if chosen.type == "cuda":

@@ -141,6 +141,7 @@ def train_in_stages(
         )
     if out is None and n_processes() > 1:
         raise ConfigError("--out: name the folder, so that all processes mean the same one")
+    say = say if is_first_process() else (lambda text: None)
     started, train_dir, config = time.monotonic(), Path(train_dir), config or Config()
     with InterruptFlag():
         carried = carried_estimate(estimates, refit)

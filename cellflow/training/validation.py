@@ -65,6 +65,9 @@ class Validator:
         """
         self._ranks.align(network)
         model, own = self.model(network), self._ranks.share(self.entries)
+        if self.entries and not self._ranks.is_first:
+            # By the image that decides in the first process: all are to compute in one precision.
+            model.settle_precision(self.entries[0].load().image)
         pairs: dict[str, tuple[CellMasks, CellMasks]] = {}
         for turn in range(self._n_turns):
             self._between_images()

@@ -25,6 +25,15 @@ MASKS[0, 10:41, 10:41] = MASKS[1, 60:101, 60:91] = 1
 TARGETS = [{"boxes": BOXES, "labels": torch.tensor([1, 3]), "masks": MASKS}]
 
 
+def test_weights_leave_the_generators_of_gpus_as_they_are(tiny_config, monkeypatch):
+    from cellflow.baselines.cascade import build_cascade
+
+    seeds = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    build_cascade(tiny_config("cascade-mask-rcnn").detector, 3, seed=0)
+    assert seeds == []
+
+
 def moved(x):
     """Give the first cell's box moved: its IoU is 0.82 for 3, 0.64 for 6.5, 0.52 for 9.5."""
     return BOXES[:1] + torch.tensor([x, 0.0, x, 0.0])

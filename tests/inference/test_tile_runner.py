@@ -1,6 +1,6 @@
 """Tiles through a network: batches, compiled shapes, and memory that runs out."""
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
@@ -220,15 +220,24 @@ def pretended_cuda(monkeypatch):
         def __init__(self):
             self.replay = lambda: None
 
-    recordings = []
+    recordings, current = [], ["cuda:0"]
+
+    @contextmanager
+    def device(chosen):
+        current.append(chosen)
+        yield
+        current.pop()
 
     def record(graph, *, pool, capture_error_mode, stream=None):
-        recordings.append(stream or Stream())
+        stream = stream or Stream()
+        assert current[-1] == stream.device  # else PyTorch waits for the other one too
+        recordings.append(stream)
         return nullcontext()
 
     for name, stand_in in {
         "Stream": Stream, "CUDAGraph": Graph, "graph": record, "graph_pool_handle": object,
         "current_stream": Stream, "current_device": lambda: 0, "stream": nullcontext,
+        "device": device,
     }.items():  # fmt: skip
         monkeypatch.setattr(compilation.torch.cuda, name, stand_in)
     return recordings

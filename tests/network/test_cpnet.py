@@ -45,6 +45,13 @@ def test_weights_depend_on_the_generator_alone_and_leave_the_global_one():
     assert torch.equal(torch.rand(1), expected)
 
 
+def test_weights_leave_the_generators_of_gpus_as_they_are(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    network(1)
+    assert seeds == []
+
+
 def test_the_default_network_is_the_size_of_cellposes():
     count = sum(p.numel() for p in network(config=NetworkConfig()).parameters())
     # The published 6,600,843 numbers of cyto3 hold the batch norms as scale and shift.

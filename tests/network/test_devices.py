@@ -1,5 +1,7 @@
 """A device is there and has its reason, or is refused in a sentence."""
 
+import os
+
 import pytest
 import torch
 
@@ -124,6 +126,11 @@ def test_autocast_changes_convolutions_only_when_asked():
         assert convolution(image).dtype is torch.float32
     with autocast(CPU, torch.bfloat16):
         assert convolution(image).dtype is torch.bfloat16
+
+
+def test_no_gpu_decides_what_a_test_sees(request):
+    if request.config.getoption("markexpr") != "gpu":
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
 
 
 @pytest.mark.gpu

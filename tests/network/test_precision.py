@@ -28,6 +28,18 @@ def test_a_cpu_has_bfloat16_where_it_is_quicker(monkeypatch, reported, expected)
     assert ("float32 is quicker on this cpu" in str(asked)) is not expected
 
 
+@pytest.mark.parametrize(
+    ("capability", "expected"), [((6, 0), False), ((7, 5), False), ((8, 0), True), ((9, 0), True)]
+)
+def test_a_gpu_has_bfloat16_from_ampere_on(monkeypatch, capability, expected):
+    gpu = torch.device("cuda", 1)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert (choose_precision("auto", gpu).dtype is torch.bfloat16) is expected
+    asked = choose_precision("bfloat16", gpu)
+    assert asked.dtype is torch.bfloat16
+    assert ("float32 is quicker on this cuda" in str(asked)) is not expected
+
+
 def test_an_older_torch_reports_nothing(monkeypatch):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     assert not has_native_bfloat16(CPU)

@@ -8,10 +8,12 @@ import os
 import signal
 import socket
 import sys
+import time
 from itertools import count
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from mortal_runs import config_of
 from torch.nn import BatchNorm2d
 
@@ -33,11 +35,12 @@ LONGEST = 240
 """Seconds after which a pair that waits for each other is ended."""
 
 
-def in_pair(work, *arguments):
+def in_pair(work, *arguments, port=None):
     """Do the work in two children that know of each other; give their exit codes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    if port is None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
     children = []
     for rank in range(2):
         child = os.fork()
@@ -86,6 +89,23 @@ def train_as_one_of_two(data, target):
         train_without_statistics(data, target, ranks)
 
 
+def in_pair_of_torchrun(work):
+    """The same where the processes' notes outlast them, as those that `torchrun` keeps."""
+    notes = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"
+    codes = in_pair(work, port=notes.port)
+    del os.environ["TORCHELASTIC_USE_AGENT_STORE"]
+    return codes
+
+
+def meet_again():
+    """Train together three times, as stages do; each time another one is the last to come."""
+    for turn in range(3):
+        with joined_ranks("cpu") as (ranks, _):
+            assert ranks.gather(turn) == [turn, turn]
+            time.sleep(0.5 * (ranks.rank == turn % 2))
+
+
 def tune(data, out, stop_at=None):
     """Train by the front door; at some step the second process gets a scheduler's signal."""
     is_second, steps, told = os.environ["RANK"] == "1", count(1), []
@@ -113,5 +133,7 @@ if __name__ == "__main__":
         "whole": in_pair(tune, data, folder / "whole"),
         "cut": in_pair(tune, data, folder / "cut", 7),
         "continued": in_pair(tune, data, folder / "cut"),
+        "again": in_pair(meet_again),
+        "again by torchrun": in_pair_of_torchrun(meet_again),
     }
     sys.stdout.write(json.dumps(codes))

@@ -75,6 +75,32 @@ def test_the_optimiser_goes_on_with_the_kernels_of_its_own_device(tmp_path):
         assert optimizer.param_groups[0]["fused"] is fused
 
 
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "radam"])
+def test_a_run_goes_on_alike_where_weights_lie_otherwise_in_memory(tmp_path, name):
+    """On Apple's GPUs they lie in PyTorch's own layout, elsewhere channels last."""
+
+    def start(layout):
+        torch.manual_seed(0)
+        network = torch.nn.Conv2d(3, 4, 3).to(memory_format=layout)
+        return network, make_optimizer(network, TrainingConfig(optimizer=name))
+
+    def step(network, optimizer, number):
+        generator = torch.Generator().manual_seed(number)
+        for weight in network.parameters():
+            weight.grad = torch.empty_like(weight)
+            weight.grad.copy_(torch.randn(weight.shape, generator=generator))
+        optimizer.step()
+
+    first, optimizer = start(torch.contiguous_format)
+    step(first, optimizer, 1)
+    save_checkpoint(tmp_path / "last.pt", first, optimizer, POSITION, "key")
+    step(first, optimizer, 2)
+    second, optimizer = start(torch.channels_last)
+    load_checkpoint(tmp_path / "last.pt", second, optimizer, "key")
+    step(second, optimizer, 2)
+    torch.testing.assert_close(second.weight, first.weight)
+
+
 def test_another_run_is_refused_with_a_reason(tmp_path):
     network, optimizer = a_network()
     save_checkpoint(tmp_path / "last.pt", network, optimizer, POSITION, "key")

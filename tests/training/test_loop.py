@@ -138,6 +138,17 @@ def test_bfloat16_trains_too(disc_entries):
     assert all(p.dtype == torch.float32 for p in run.network.parameters())
 
 
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_convolutions_are_tuned_on_cuda_within_what_the_process_allows(monkeypatch, kind):
+    cudnn = torch.backends.cudnn
+    monkeypatch.setattr(cudnn, "deterministic", True)
+    monkeypatch.setattr(cudnn, "allow_tf32", False)
+    with loop._tuned_convolutions(torch.device(kind)):
+        assert cudnn.benchmark == (kind == "cuda")
+        assert (cudnn.deterministic, cudnn.allow_tf32) == (True, False)
+    assert not cudnn.benchmark
+
+
 def test_images_without_cells_teach_silence(disc_entries):
     run = make_run(disc_entries(2, n_cells=0), n_epochs=40, learning_rate=0.02)
     losses = train_and_watch(run)
@@ -283,6 +294,19 @@ def test_too_little_memory_for_one_crop_is_one_clear_line(disc_entries):
     run = make_run(disc_entries(1))
     run.network = TooMuch(run.network, 0)
     with pytest.raises(ModelError, match="not enough memory for one crop of 32 px"):
+        train_and_watch(run)
+
+
+def test_what_cudas_libraries_said_stands_behind_the_lack_of_memory(disc_entries):
+    """They say the same of a cuDNN that does not fit this torch."""
+
+    class Broken(torch.nn.Module):
+        def forward(self, x):
+            raise RuntimeError("GET was unable to find an engine to execute this computation")
+
+    run = make_run(disc_entries(1))
+    run.network = Broken()
+    with pytest.raises(ModelError, match=r"--device cpu \(GET was unable to find an engine"):
         train_and_watch(run)
 
 

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import paired_runs
 import pytest
@@ -14,11 +14,12 @@ from mortal_runs import config_of
 
 from cellflow.config import TrainingConfig
 from cellflow.data.entrance import open_dataset
-from cellflow.errors import ConfigError
+from cellflow.errors import ConfigError, ModelError
 from cellflow.inference.predict import load_model
 from cellflow.network.devices import choose_device
 from cellflow.training.batches import CropSource
 from cellflow.training.fine_tune import fine_tune
+from cellflow.training.interruption import StepFinished
 from cellflow.training.ranks import Ranks, joined_ranks
 from cellflow.training.validation import Validator
 
@@ -59,6 +60,12 @@ def test_a_signal_to_one_stops_both_and_they_continue_bit_by_bit(pairs):
     assert metrics_of(folder / "whole") == metrics_of(folder / "cut")
     said = json.loads((folder / "whole.said.json").read_text(encoding="utf-8"))
     assert any("2 processes, the first on cpu" in line for line in said)
+
+
+@needs_fork
+def test_they_meet_again_for_every_stage(pairs):
+    _, codes = pairs
+    assert (codes["again"], codes["again by torchrun"]) == ([0, 0], [0, 0])
 
 
 @needs_fork
@@ -109,3 +116,22 @@ def test_several_processes_do_not_share_a_named_device(monkeypatch, device):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match="several processes would share it"), joined_ranks(device):
         pass
+
+
+@pytest.mark.parametrize(
+    ("error", "takes_leave"),
+    [(None, True), (StepFinished("Ctrl-C"), True), (ModelError("one GPU is full"), False)],
+)
+def test_a_process_that_fails_alone_does_not_wait_for_the_others(monkeypatch, error, takes_leave):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    left, ranks = [], sys.modules["cellflow.training.ranks"]
+    monkeypatch.setattr(ranks, "_meet", lambda backend: None)
+    for name, stand_in in {
+        "get_rank": lambda: 1, "new_group": lambda **_: None,
+        "destroy_process_group": lambda: left.append(True),
+    }.items():  # fmt: skip
+        monkeypatch.setattr(ranks.dist, name, stand_in)
+    with nullcontext() if error is None else pytest.raises(type(error)), joined_ranks("cpu"):
+        if error is not None:
+            raise error
+    assert left == [True] * takes_leave

@@ -45,5 +45,5 @@ def test_too_little_memory_for_a_crop_is_one_sentence(gpu, monkeypatch):
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(rehearsal, "_measure", measure)
-    with pytest.raises(ModelError, match="not enough memory for one crop of 32 px; lower"):
+    with pytest.raises(ModelError, match=r"memory for one crop of 32 px; .* \(OutOfMemoryError\)"):
         measure_step(SMALL)

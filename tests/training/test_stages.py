@@ -52,6 +52,14 @@ def test_other_folders_come_first_and_pass_their_weights_on(tmp_path, train):
     assert before == [(first / "weights.safetensors").stat().st_mtime_ns for first in firsts]
 
 
+def test_of_several_processes_only_the_first_says_which_stage_it_is(tmp_path, train, monkeypatch):
+    other = write_disc_folder(tmp_path / "other", 3, seed=5)
+    monkeypatch.setenv("RANK", "1")
+    said = []
+    train(write_disc_folder(tmp_path / "data", 5), pretrain_dirs=[other], said=said)
+    assert said == []
+
+
 @pytest.mark.parametrize(
     ("asked", "rates"), [(None, (0.005, 0.001, 0.0001)), (0.02, (0.02, 0.02, 0.002))]
 )
