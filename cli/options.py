@@ -159,13 +159,18 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
         callback=must_end(".csv"),
         help="Also write a CSV with count, confluence, sizes of each image, empty ones too.",
     )
+    overwrite = click.option(
+        "--overwrite",
+        is_flag=True,
+        help="Also replace files that no prediction wrote, or that were corrected since.",
+    )
     image_names = click.option(
         "--image-names",
         type=EXISTING,
         help="Image ids of results.json: the COCO .json of the truth, or a CSV id,file_name.  "
         "[default: the images' names]",
     )
-    return out(folder_format(cells(counts(image_names(function)))))
+    return out(folder_format(overwrite(cells(counts(image_names(function))))))
 
 
 def outputs_from(options: dict[str, Any]) -> "Outputs":
@@ -180,6 +185,7 @@ def outputs_from(options: dict[str, Any]) -> "Outputs":
         cells=options.pop("cells"),
         counts=options.pop("counts"),
         image_names=None if names is None else read_image_names(names),
+        overwrite=options.pop("overwrite"),
     )
 
 

@@ -14,17 +14,16 @@ folder, ``roi``  one ImageJ zip an image
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal
 
 from cellflow.atomic import atomic_path
 from cellflow.data.coco_rle import masks_to_counts
 from cellflow.data.image_names import ImageNames
 from cellflow.data.imagej_rois import write_rois
 from cellflow.data.label_images import write_label_tiff
+from cellflow.data.own_files import is_own
 from cellflow.data.rle import labels_to_masks
+from cellflow.data.seg_files import write_seg
 from cellflow.data.submission import write_submission
 from cellflow.errors import ConfigError, DataError
 from cellflow.jsontext import to_json
@@ -107,6 +106,15 @@ def export(
             _write_into(path, one, folder_format)
 
 
+def strange_files(path: Path, folder_format: FolderFormat, names: Iterable[str]) -> list[Path]:
+    """Give what stands where predictions of the images `names` will go, and is of others."""
+    if path.suffix.lower() in SUFFIXES:
+        targets = [path]
+    else:
+        targets = [path / (name + ENDINGS[folder_format]) for name in names]
+    return [target for target in targets if target.is_file() and not is_own(target)]
+
+
 def foreign_files(path: Path, folder_format: FolderFormat, names: Iterable[str]) -> list[Path]:
     """Give what a folder holds in `folder_format` of images that are not among `names`."""
     if path.suffix.lower() in SUFFIXES or not path.is_dir():
@@ -114,40 +122,6 @@ def foreign_files(path: Path, folder_format: FolderFormat, names: Iterable[str])
     ending = ENDINGS[folder_format]
     own = {name + ending for name in names}
     return sorted(file for file in path.glob(f"[!.]*{ending}") if file.name not in own)
-
-
-def write_seg(path: Path, labels: NDArray[np.int32], image_path: Path) -> None:
-    """Write what the Cellpose GUI loads as segmentation of `image_path`.
-
-    Notes
-    -----
-    Keys as `cellpose.io.masks_flows_to_seg` writes them, without the flows, which the GUI does
-    not need to show and correct masks.
-    """
-    dtype = np.uint16 if labels.max(initial=0) < 2**16 - 1 else np.uint32
-    content: dict[str, Any] = {
-        "outlines": (labels * inner_border(labels)).astype(dtype),
-        "masks": labels.astype(dtype),
-        "chan_choose": [0, 0],
-        "ismanual": np.zeros(int(labels.max(initial=0)), bool),
-        "filename": str(image_path.resolve()),
-        "flows": [],
-        "diameter": None,
-    }
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.save(file, np.array(content, object), allow_pickle=True)
-
-
-def inner_border(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Tell which pixels of cells touch, by a side, another label or the background."""
-    border = np.zeros(labels.shape, bool)
-    vertical, horizontal = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
-    border[1:] |= vertical
-    border[:-1] |= vertical
-    border[:, 1:] |= horizontal
-    border[:, :-1] |= horizontal
-    inner: NDArray[np.bool_] = border & (labels > 0)
-    return inner
 
 
 def _write_into(folder: Path, one: Found, folder_format: FolderFormat) -> None:

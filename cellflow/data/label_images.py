@@ -7,6 +7,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from cellflow._version import __version__
 from cellflow.atomic import atomic_path
 from cellflow.data.images import read_image
 from cellflow.errors import LabelError
@@ -70,7 +71,10 @@ def write_label_tiff(path: Path | str, labels: NDArray[np.int32]) -> None:
     fits = int(labels.max(initial=0)) <= np.iinfo(np.uint16).max
     with atomic_path(path) as temporary:
         tifffile.imwrite(
-            temporary, labels.astype(np.uint16 if fits else np.uint32), compression="zlib"
+            temporary,
+            labels.astype(np.uint16 if fits else np.uint32),
+            compression="zlib",
+            software=f"cellflow {__version__}",
         )
 
 

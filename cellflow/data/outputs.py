@@ -6,7 +6,14 @@ from pathlib import Path
 
 from cellflow.atomic import check_outputs
 from cellflow.data.cell_tables import write_cells, write_counts
-from cellflow.data.exports import FolderFormat, Found, check_target, export, foreign_files
+from cellflow.data.exports import (
+    FolderFormat,
+    Found,
+    check_target,
+    export,
+    foreign_files,
+    strange_files,
+)
 from cellflow.data.image_names import ImageNames
 from cellflow.errors import ConfigError, DataError
 from cellflow.wording import counted, some_of
@@ -26,6 +33,8 @@ class Outputs:
         CSV tables: `write_cells` with one row a cell, `write_counts` with one row an image.
     image_names : ImageNames, optional
         Ids of the images and numbers of the cell types, for COCO results.
+    overwrite : bool
+        Whether files that predictions did not write, or that were changed since, may be replaced.
     """
 
     paths: Sequence[Path]
@@ -33,6 +42,7 @@ class Outputs:
     cells: Path | None = None
     counts: Path | None = None
     image_names: ImageNames | None = None
+    overwrite: bool = False
 
     @property
     def tables(self) -> list[Path]:
@@ -53,7 +63,8 @@ class Outputs:
         ------
         ConfigError
             An unknown suffix or format, a folder where a file must go, an output that is an image
-            or another output, or ids that no output has a place for.
+            or another output, ids that no output has a place for, or, without `overwrite`, a file
+            in the place of an output that predictions did not write.
         DataError
             No file can be made where one will be, or an image has no id, or two.
         """
@@ -61,6 +72,8 @@ class Outputs:
         for path in self.paths:
             check_target(path, self.folder_format, len(images))
         check_outputs(images, [*self.paths, *self.tables], files=self.tables)
+        if not self.overwrite:
+            self._keep_strange([path.stem for path in images])
         if overlays is not None:
             check_outputs(images, [overlays / f"{path.stem}.png" for path in images])
 
@@ -91,6 +104,21 @@ class Outputs:
         if self.counts is not None:
             write_counts(self.counts, (one.prediction for one in load()))
         return sum(len(one.prediction.scores) for one in load())
+
+    def _keep_strange(self, names: Sequence[str]) -> None:
+        for path in self.paths:
+            strange = strange_files(path, self.folder_format, names)
+            if not strange:
+                continue
+            if strange == [path]:
+                what = "is a file that no prediction wrote"
+            else:
+                files = counted(len(strange), "file")
+                what = f"holds {files} that no prediction wrote, or that were corrected since"
+                what += f" ({some_of([one.name for one in strange])})"
+            raise ConfigError(
+                f"--out {path}: {what}; give the other images only, another --out, or --overwrite"
+            )
 
     def _check_ids(self, images: Sequence[Path]) -> None:
         if self.image_names is None:

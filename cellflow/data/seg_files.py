@@ -1,5 +1,6 @@
 """Cellpose's ``_seg.npy``: a pickled dictionary, read without running what it may contain."""
 
+import hashlib
 import io
 import pickle
 from pathlib import Path
@@ -9,8 +10,12 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
+from cellflow._version import __version__
+from cellflow.atomic import atomic_path
 from cellflow.errors import LabelError
 
+_OWN = "cellflow"
+"""Key of what a file of ours says of itself; the GUI writes a file anew, without it."""
 _ALLOWED = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
@@ -50,6 +55,68 @@ def read_seg_labels(path: Path | str) -> NDArray[np.int32]:
         are not one 2-D label image, or exceed int32.
     """
     path = Path(path)
+    masks = np.asarray(_entries(path)["masks"])
+    while masks.ndim > 2 and 1 in masks.shape:  # of a stack of one; an image may be a line
+        masks = masks.squeeze(masks.shape.index(1))
+    if masks.ndim != 2 or masks.dtype.kind not in "iu":
+        raise LabelError(f"{path}: expected one 2-D label image, found {masks.shape} {masks.dtype}")
+    # Old versions of the GUI count from -1.
+    first = 1 if masks.min(initial=0) < 0 else 0
+    if masks.max(initial=0) > np.iinfo(np.int32).max - first:
+        raise LabelError(f"{path}: labels must be at most 2147483647")
+    return masks.astype(np.int32) + np.int32(first)
+
+
+def write_seg(path: Path, labels: NDArray[np.int32], image_path: Path) -> None:
+    """Write what the Cellpose GUI loads as segmentation of `image_path`.
+
+    Notes
+    -----
+    Keys as `cellpose.io.masks_flows_to_seg` writes them, without the flows, which the GUI does
+    not need to show and correct masks.
+    """
+    dtype = np.uint16 if labels.max(initial=0) < 2**16 - 1 else np.uint32
+    content: dict[str, Any] = {
+        "outlines": (labels * inner_border(labels)).astype(dtype),
+        "masks": labels.astype(dtype),
+        "chan_choose": [0, 0],
+        "ismanual": np.zeros(int(labels.max(initial=0)), bool),
+        "filename": str(image_path.resolve()),
+        "flows": [],
+        "diameter": None,
+    }
+    content[_OWN] = {"version": __version__, "masks": _hash(content["masks"])}
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.save(file, np.array(content, object), allow_pickle=True)
+
+
+def inner_border(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Tell which pixels of cells touch, by a side, another label or the background."""
+    border = np.zeros(labels.shape, bool)
+    vertical, horizontal = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
+    border[1:] |= vertical
+    border[:-1] |= vertical
+    border[:, 1:] |= horizontal
+    border[:, :-1] |= horizontal
+    inner: NDArray[np.bool_] = border & (labels > 0)
+    return inner
+
+
+def is_own_seg(path: Path) -> bool:
+    """Tell whether `write_seg` wrote a file, and its masks are as they were.
+
+    Raises
+    ------
+    LabelError
+        As `read_seg_labels`.
+    """
+    entries = _entries(path)
+    own = entries.get(_OWN)
+    return isinstance(own, dict) and own.get("masks") == _hash(np.asarray(entries["masks"]))
+
+
+def _entries(path: Path) -> dict[str, Any]:
+    """Give the dictionary of a file, which has masks."""
     try:
         content = io.BytesIO(path.read_bytes())
         version = npy_format.read_magic(content)  # type: ignore[no-untyped-call]
@@ -60,7 +127,10 @@ def read_seg_labels(path: Path | str) -> NDArray[np.int32]:
         )
         read_header(content)  # type: ignore[no-untyped-call]
         stored = _ArraysOnly(content).load()
-        masks = np.asarray(stored.item()["masks"])
+        entries: dict[str, Any] = stored.item()
+        if "masks" not in entries:
+            raise KeyError("masks")
+        return entries
     except OSError as error:
         raise LabelError(f"cannot read {path}: {error.strerror}") from error
     except (
@@ -72,12 +142,7 @@ def read_seg_labels(path: Path | str) -> NDArray[np.int32]:
         EOFError,
     ) as error:
         raise LabelError(f"{path}: not a _seg.npy of Cellpose: {error}") from error
-    while masks.ndim > 2 and 1 in masks.shape:  # of a stack of one; an image may be a line
-        masks = masks.squeeze(masks.shape.index(1))
-    if masks.ndim != 2 or masks.dtype.kind not in "iu":
-        raise LabelError(f"{path}: expected one 2-D label image, found {masks.shape} {masks.dtype}")
-    # Old versions of the GUI count from -1.
-    first = 1 if masks.min(initial=0) < 0 else 0
-    if masks.max(initial=0) > np.iinfo(np.int32).max - first:
-        raise LabelError(f"{path}: labels must be at most 2147483647")
-    return masks.astype(np.int32) + np.int32(first)
+
+
+def _hash(masks: NDArray[Any]) -> str:
+    return hashlib.sha256(f"{masks.shape} {masks.dtype}".encode() + masks.tobytes()).hexdigest()

@@ -17,13 +17,11 @@ from cellflow.data.exports import (
     Found,
     check_target,
     export,
-    inner_border,
-    write_seg,
 )
 from cellflow.data.image_names import ImageNames, read_image_names
 from cellflow.data.outputs import Outputs
 from cellflow.data.rle import labels_to_masks, masks_to_dense
-from cellflow.data.seg_files import read_seg_labels
+from cellflow.data.seg_files import inner_border, read_seg_labels, write_seg
 from cellflow.data.submission import read_submission
 from cellflow.errors import ConfigError, DataError
 from cellflow.records import Prediction, Sample

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from cellflow.config import Config, DynamicsConfig, InferenceConfig, NetworkConfig
@@ -336,14 +337,25 @@ def test_masks_of_other_images_in_the_folder_are_told_and_kept(
 ):
     out, said = tmp_path / "o", []
     out.mkdir()
-    for name in ("old", images[0].stem):
-        (out / (name + ending)).write_bytes(b"")
+    (out / f"old{ending}").write_bytes(b"")
     (out / "notes.txt").write_text("")
     predict_folder(model, images, Outputs([out], format_), say=said.append)
     (told,) = [text for text in said if "other images" in text]
     assert told == f"{out}: holds 1 file of other images, such as old{ending}; kept"
     assert (out / f"old{ending}").read_bytes() == b""
-    assert (out / (images[0].stem + ending)).stat().st_size
+
+
+def test_truth_and_corrected_masks_are_kept_before_any_work(tmp_path, model, images):
+    truth = tmp_path / "o" / f"{images[2].stem}_masks.tif"
+    truth.parent.mkdir()
+    tifffile.imwrite(truth, np.eye(8, dtype=np.uint16))
+    before = truth.read_bytes()
+    with pytest.raises(ConfigError, match=rf"corrected since \({truth.name}\); give the other"):
+        predict_folder(model, images, Outputs([tmp_path / "o"]))
+    assert [path.read_bytes() for path in truth.parent.iterdir()] == [before]
+    predict_folder(model, images, Outputs([tmp_path / "o"], overwrite=True))
+    assert truth.read_bytes() != before
+    predict_folder(model, images, Outputs([tmp_path / "o"]))  # now all of them are ours
 
 
 def test_overlays_are_drawn_as_it_goes(tmp_path, model, images):

@@ -1,0 +1,99 @@
+"""What people drew or corrected is no prediction's to replace."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from cellflow.data.exports import Found, export
+from cellflow.data.outputs import Outputs
+from cellflow.data.own_files import is_own
+from cellflow.errors import ConfigError
+from cellflow.records import Prediction
+
+LABELS = np.kron(np.array([[1, 0], [0, 2]], np.int32), np.ones((6, 6), np.int32))
+
+
+def found(name="a"):
+    scores = np.ones(2, np.float32)
+    return Found(
+        prediction=Prediction(name=name, labels=LABELS, scores=scores),
+        image_path=Path(f"{name}.png"),
+    )
+
+
+@pytest.fixture(params=["tif", "seg", "roi"])
+def written(request, tmp_path):
+    """A file that a prediction wrote into a folder, and the folder's format."""
+    export(tmp_path / "out", [found()], request.param)
+    (path,) = (tmp_path / "out").iterdir()
+    return path, request.param
+
+
+def change(path):
+    """Write a file anew as another program does, which knows nothing of our mark."""
+    if path.suffix == ".tif":
+        tifffile.imwrite(path, tifffile.imread(path))
+    elif path.suffix == ".npy":
+        entries = np.load(path, allow_pickle=True).item()
+        keys = ("outlines", "masks", "chan_choose", "ismanual", "filename", "flows", "diameter")
+        np.save(path, np.array({key: entries[key] for key in keys}, object), allow_pickle=True)
+    else:
+        with zipfile.ZipFile(path) as archive:
+            regions = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in regions.items():
+                archive.writestr(name, content)
+
+
+def test_a_file_is_ours_until_another_program_writes_it(written):
+    path, _ = written
+    assert is_own(path)
+    change(path)
+    assert not is_own(path)
+
+
+def test_masks_that_a_script_changed_in_place_are_not_ours(tmp_path):
+    export(tmp_path, [found()], "seg")
+    path = tmp_path / "a_seg.npy"
+    entries = np.load(path, allow_pickle=True).item()
+    entries["masks"][0, 0] = 2
+    np.save(path, np.array(entries, object), allow_pickle=True)
+    assert not is_own(path)
+
+
+def test_a_corrected_file_is_kept_unless_overwriting_is_asked_for(written):
+    path, kind = written
+    images = [path.parent / "a.png", path.parent / "b.png"]
+    Outputs([path.parent], kind).check(images)
+    change(path)
+    with pytest.raises(ConfigError, match=rf"holds 1 file that no .* \({path.name}\); give the"):
+        Outputs([path.parent], kind).check(images)
+    Outputs([path.parent], kind, overwrite=True).check(images)
+    Outputs([path.parent], kind).check(images[1:])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "may_go"),
+    [
+        ("train.csv", "id,annotation,width,height,cell_type\n", False),
+        ("notes.csv", "my notes\n", False),
+        ("old.csv", "id,predicted\na,1 2\n", True),
+        ("bom.csv", "\ufeffid,predicted\r\n", True),
+        ("new.csv", "", True),
+        ("folds.json", '{"format": 1}', False),
+        ("results.json", '\n[{"image_id": 1}]', True),
+    ],
+)
+def test_of_tables_and_lists_only_predictions_are_replaced(tmp_path, name, text, may_go):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8", newline="")
+    if may_go:
+        Outputs([path]).check([Path("a.png")])
+        return
+    with pytest.raises(ConfigError, match="is a file that no prediction wrote"):
+        Outputs([path]).check([Path("a.png")])
+    Outputs([path], overwrite=True).check([Path("a.png")])
+    assert path.read_text(encoding="utf-8") == text
