@@ -45,7 +45,7 @@ def segmentation_to_runs(segmentation: Any, shape: Shape) -> Runs:
             polygon_to_runs(np.asarray(part, np.float64).reshape(-1, 2), shape)
             for part in segmentation
         ]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise LabelError(f"expected polygons as lists of x, y pairs: {error}") from error
     if not parts:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)

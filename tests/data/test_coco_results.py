@@ -239,7 +239,7 @@ def test_ids_that_stand_for_nothing_are_refused_with_what_to_do(tmp_path):
         read_coco_results(write(tmp_path, []), SHAPES)
 
 
-@pytest.mark.parametrize("score", ["0.9", None, True, float("nan"), float("inf")])
+@pytest.mark.parametrize("score", ["0.9", None, True, float("nan"), float("inf"), 10**400])
 def test_a_score_that_is_no_finite_number_is_an_error(tmp_path, score):
     path = write(tmp_path, [result(), result("b", score=score)])
     with pytest.raises(DataError, match=r"result 2 \(image b\): expected a finite number as score"):
