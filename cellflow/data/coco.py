@@ -179,7 +179,7 @@ def read_coco(file: Path) -> dict[str, Any] | None:
         content = json.loads(text.decode("utf-8-sig"))
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if b'"images"' in text or b'"annotations"' in text:
             raise DataError(f"{file}: not valid JSON: {error}") from error
         return None

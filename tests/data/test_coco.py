@@ -154,6 +154,7 @@ def test_two_images_of_one_id_are_refused(tmp_path):
     ("text", "message"),
     [
         ('{"images": [', "not valid JSON"),
+        ('{"images": ' + 100_000 * "[", "not valid JSON"),
         ('{"images": [{"id": 1}], "annotations": []}', "not a COCO file: 'file_name' is missing"),
         ('{"images": [{"file_name": 3, "id": 1}], "annotations": []}', "not a COCO file"),
         ('{"images": [{"file_name": "a", "id": 1, "height": "x"}], "annotations": []}', "'x'"),
