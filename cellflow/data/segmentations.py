@@ -63,6 +63,8 @@ def lies_outside(segmentation: Any, shape: Shape) -> bool:
     vertices = np.concatenate(
         [np.asarray(part, np.float64).reshape(-1, 2) for part in segmentation]
     )
+    if len(vertices) == 0:
+        return False
     least, largest = vertices.min(axis=0), vertices.max(axis=0)
     height, width = shape
     return bool((largest <= 0).any() or least[0] >= width or least[1] >= height)

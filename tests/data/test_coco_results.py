@@ -297,10 +297,11 @@ def test_a_polygon_that_reaches_beyond_the_border_is_cut_there(tmp_path):
 
 def test_masks_without_a_pixel_are_counted_and_a_file_of_nothing_else_is_refused(tmp_path):
     nothing = result(segmentation=[[0.1, 0.1, 0.3, 0.1, 0.3, 0.3]])
-    results = [result(), nothing, result(segmentation=[]), result(segmentation=[[]])]
+    no_vertex = [result(segmentation=empty) for empty in ([], [[]], [[[]]])]
+    results = [result(), nothing, *no_vertex]
     found = read_coco_results(write(tmp_path, results), SHAPES)
     assert len(found.detections["a"].masks) == 1
-    assert found.remarks == ("results.json: 3 masks without a pixel left out",)
+    assert found.remarks == ("results.json: 4 masks without a pixel left out",)
     with pytest.raises(LabelError, match="not in shares of the image"):
         read_coco_results(write(tmp_path, [nothing]), SHAPES)
 
