@@ -86,12 +86,13 @@ def counts_to_runs(counts: str | Sequence[int], shape: Shape) -> Runs:
     """
     numbers = decode_counts(counts) if isinstance(counts, str) else _as_integers(counts)
     edges = np.empty((2, len(numbers) // 2), np.int64)
-    n_runs, total, least, most = _find_edges(numbers, edges)
+    expected = shape[0] * shape[1]
+    most = numbers.max(initial=0)
+    if most > expected:  # the sum of such counts may go round 64 bits
+        raise RleError(f"a count is {most}, expected at most {shape[0]}x{shape[1]} = {expected}")
+    n_runs, total, least = _find_edges(numbers, edges)
     if least < 0:
         raise RleError(f"counts must not be negative, found {least}")
-    expected = shape[0] * shape[1]
-    if most > expected:  # before the sum is looked at, which may have gone round
-        raise RleError(f"a count is {most}, expected at most {shape[0]}x{shape[1]} = {expected}")
     if total != expected:
         raise RleError(f"counts cover {total} pixels, expected {shape[0]}x{shape[1]} = {expected}")
     return edges[0, :n_runs], edges[1, :n_runs]
@@ -210,19 +211,18 @@ def _transpose(  # type: ignore[no-untyped-def]
 def _find_edges(counts, edges):  # type: ignore[no-untyped-def]
     """Write starts and ends of the runs that are not empty.
 
-    Gives their number, the sum of the counts, the least and the largest of them. `edges` is
-    (2, K // 2).
+    Gives their number, the sum of the counts and the least of them. `edges` is (2, K // 2).
     """
-    n_runs, total, least, most = 0, 0, 0, 0
+    n_runs, total, least = 0, 0, 0
     for at in range(len(counts)):
         count = counts[at]
-        least, most = min(least, count), max(most, count)
+        least = min(least, count)
         if at % 2 == 1 and count > 0:
             edges[0, n_runs] = total
             edges[1, n_runs] = total + count
             n_runs += 1
         total += count
-    return n_runs, total, least, most
+    return n_runs, total, least
 
 
 @njit(cache=True, nogil=True)
