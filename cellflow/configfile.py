@@ -130,8 +130,10 @@ def config_of_record(tree: Mapping[str, Mapping[str, Any]]) -> Config:
     ConfigError
         As `read_config`.
     """
-    inference = dict(tree.get("inference", {}))
-    overlap = inference.get("tile_overlap")
+    if not isinstance(tree, Mapping):
+        raise ConfigError(f"expected sections, found {tree!r}")
+    inference = tree.get("inference", {})
+    overlap = inference.get("tile_overlap") if isinstance(inference, Mapping) else None
     if isinstance(overlap, int | float) and 0 <= overlap < LEAST_OVERLAP:
         tree = {**tree, "inference": {**inference, "tile_overlap": LEAST_OVERLAP}}
     return config_from_dict(tree)

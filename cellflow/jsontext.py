@@ -47,7 +47,7 @@ def read_object(
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise refusal(f"{path}: cannot read ({error.strerror}){behind}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise refusal(f"{path}: broken ({error}){behind}") from error
     if not isinstance(content, dict):
         raise refusal(f"{path}: broken (no JSON object){behind}")

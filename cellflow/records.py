@@ -18,6 +18,9 @@ from cellflow.errors import ImageError, LabelError
 Shape = tuple[int, int]
 """Height and width of an image in pixels."""
 
+MOST_PIXELS = 2**31 - 1
+"""Of an image, as many as the length of a run can be."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CellMasks:

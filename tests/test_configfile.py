@@ -53,6 +53,7 @@ def test_later_sources_win(tmp_path):
         ("training.step_every=0", r"training\.step_every: expected > 0, found 0"),
         ("training.step_gamma=1.5", r"training\.step_gamma: expected above 0, at most 1"),
         ("network.channels_per_level=[2,2,2,2,2,2]", "expected 2 to 5 positive sizes"),
+        ("inference.diameter=1e30", r"diameter: expected 1 to 100000 px, found 1e\+30"),
         ("inference.tile_overlap=0", r"tile_overlap: expected 0\.05 to 0\.5, found 0"),
         ("data.channels=[1]", "expected two numbers"),
         ("data.flatten=3", r"data\.flatten: expected"),

@@ -9,6 +9,9 @@ from cellflow.config.precision import Precision
 DiameterPolicy = Literal["auto", "fixed", "training", "per_type", "estimated", "refined"]
 Compilation = Literal["auto", "none", "graphs", "inductor"]
 
+MOST_DIAMETER = 1e5
+"""Of cells, pixels; no image has larger ones, and no step along a flow reaches so far."""
+
 LEAST_OVERLAP = 0.05
 """Of tiles, as in Cellpose."""
 
@@ -48,8 +51,8 @@ class InferenceConfig:
     def __post_init__(self) -> None:
         require_finite("inference", self)
         require(
-            self.diameter is None or self.diameter >= 1,
-            f"inference.diameter: expected >= 1 px, found {self.diameter}",
+            self.diameter is None or 1 <= self.diameter <= MOST_DIAMETER,
+            f"inference.diameter: expected 1 to {MOST_DIAMETER:g} px, found {self.diameter}",
         )
         require(
             self.tile_size >= 32 and self.tile_size % 16 == 0,

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.images import SUFFIXES
 from cellflow.data.segmentations import segmentation_to_runs
 from cellflow.errors import DataError, LabelError, RleError
-from cellflow.records import CellMasks, Shape
+from cellflow.records import MOST_PIXELS, CellMasks, Shape
 from cellflow.wording import counted, some_of
 
 _LIVECELL_NAME = re.compile(r"(?P<type>\w+?)_Phase_(?P<well>[A-Z]\d+)_")
@@ -112,7 +113,8 @@ def read_annotations(
     Raises
     ------
     DataError
-        A key is missing, two images have one id, or an annotation is of an unknown image.
+        A key is missing, two images have one id, one has no size, or an annotation is of an
+        unknown image.
     LabelError, RleError
         A segmentation is broken; names the annotation.
     """
@@ -123,7 +125,7 @@ def read_annotations(
                 raise TypeError(f"expected a text as file_name, found {image['file_name']!r}")
             if str(image["id"]) in shapes:
                 raise DataError(f"{source}: image id {image['id']} is there twice")
-            shapes[str(image["id"])] = int(image["height"]), int(image["width"])
+            shapes[str(image["id"])] = _shape(image, source)
         cells: dict[str, list[Runs]] = {image: [] for image in shapes}
         n_crowds = n_empty = 0
         for annotation in _annotations(content):
@@ -177,7 +179,7 @@ def read_coco(file: Path) -> dict[str, Any] | None:
         content = json.loads(text.decode("utf-8-sig"))
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if b'"images"' in text or b'"annotations"' in text:
             raise DataError(f"{file}: not valid JSON: {error}") from error
         return None
@@ -201,8 +203,9 @@ def _together(root: Path, contents: Mapping[Path, Mapping[str, Any]]) -> list[st
 def _find_picture(
     root: Path, file_name: str, pictures: Mapping[str, Sequence[Path]], source: Path
 ) -> Path | None:
-    if (root / file_name).is_file():
-        return root / file_name
+    with suppress(OSError):  # a name that no file can have
+        if (root / file_name).is_file():
+            return root / file_name
     found = pictures.get(Path(file_name).name, ())
     if len(found) > 1:
         raise DataError(
@@ -210,6 +213,19 @@ def _find_picture(
             "file_name, or remove the other one"
         )
     return found[0] if found else None
+
+
+def _shape(image: Mapping[str, Any], source: Path) -> Shape:
+    try:
+        height, width = int(image["height"]), int(image["width"])
+    except OverflowError:  # infinity
+        height = width = 0
+    if height < 1 or width < 1 or height * width > MOST_PIXELS:
+        raise DataError(
+            f"{source}: image {image['id']}: expected a height and width in pixels, "
+            f"found {image['height']} and {image['width']}"
+        )
+    return height, width
 
 
 def _annotations(content: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:

@@ -6,6 +6,7 @@ of those images that are asked for 12 bytes a run of the masks with the best sco
 """
 
 import math
+import sys
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -304,7 +305,7 @@ class _Results:
             return None
         score = item["score"]
         is_number = isinstance(score, int | float) and not isinstance(score, bool)
-        if not is_number or not math.isfinite(score):
+        if not is_number or not abs(score) <= sys.float_info.max:
             raise DataError(f"{where}: expected a finite number as score, found {_brief(score)}")
         return float(score)
 

@@ -86,10 +86,13 @@ def counts_to_runs(counts: str | Sequence[int], shape: Shape) -> Runs:
     """
     numbers = decode_counts(counts) if isinstance(counts, str) else _as_integers(counts)
     edges = np.empty((2, len(numbers) // 2), np.int64)
+    expected = shape[0] * shape[1]
+    most = numbers.max(initial=0)
+    if most > expected:  # the sum of such counts may go round 64 bits
+        raise RleError(f"a count is {most}, expected at most {shape[0]}x{shape[1]} = {expected}")
     n_runs, total, least = _find_edges(numbers, edges)
     if least < 0:
         raise RleError(f"counts must not be negative, found {least}")
-    expected = shape[0] * shape[1]
     if total != expected:
         raise RleError(f"counts cover {total} pixels, expected {shape[0]}x{shape[1]} = {expected}")
     return edges[0, :n_runs], edges[1, :n_runs]

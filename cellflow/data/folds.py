@@ -156,7 +156,7 @@ def read_folds(path: Path | str, dataset: Dataset | None = None) -> Folds:
             seed=content["seed"],
             data_hash=content["data_hash"],
             folds=tuple(
-                Fold(train=tuple(fold["train"]), validation=tuple(fold["validation"]))
+                Fold(train=_names(fold["train"]), validation=_names(fold["validation"]))
                 for fold in content["folds"]
             ),
         )
@@ -175,6 +175,13 @@ def read_folds(path: Path | str, dataset: Dataset | None = None) -> Folds:
         if known is not None and (unknown := sorted({*fold.train, *fold.validation} - known)):
             raise DataError(f"{path}: fold {number} has {unknown[0]}, which is no annotated image")
     return folds
+
+
+def _names(listed: Sequence[object]) -> tuple[str, ...]:
+    names = tuple(name for name in listed if isinstance(name, str))
+    if len(names) < len(listed):
+        raise TypeError("expected names of images as texts")
+    return names
 
 
 def no_leak(dataset: Dataset) -> str:

@@ -13,6 +13,8 @@ from cellflow.data.tables import open_table
 from cellflow.errors import DataError
 
 COLUMNS = ("id", "file_name")
+MOST_DIGITS = 18
+"""Of an id that is written as a number: those of 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,7 @@ class ImageNames:
     categories: Mapping[str, str] = field(default_factory=dict)
 
     def ids(self) -> dict[str, int | str]:
-        """Give the id of each name, a whole number where it is one.
+        """Give the id of each name, a whole number where it is one of 64 bits.
 
         Raises
         ------
@@ -166,14 +168,18 @@ def _text(item: Mapping[str, object], key: str, path: Path) -> str:
 
 def _is_number(text: str) -> bool:
     """Tell whether a text is how a whole number is written, without zeros before it."""
-    return text.isascii() and text.isdecimal() and str(int(text)) == text
+    return text == _number(text) and len(text) <= MOST_DIGITS
+
+
+def _number(text: str) -> str | None:
+    """Give the whole number that a text of digits is, without zeros before it."""
+    return (text.lstrip("0") or "0") if text.isascii() and text.isdecimal() else None
 
 
 def _names_by_number(names: Collection[str]) -> dict[str, str]:
     """Give names of digits by the number that they are, as far as no two are the same."""
     found: dict[str, str | None] = {}
     for name in names:
-        if name.isdecimal():
-            number = str(int(name))
+        if (number := _number(name)) is not None:
             found[number] = None if number in found else name
     return {number: name for number, name in found.items() if name is not None}

@@ -157,6 +157,8 @@ class _Reader:
                     self._fail(error.msg, place - self._passed)
             except RecursionError:
                 self._fail("nested too deep", self._at)
+            except ValueError as error:  # a number of too many digits
+                self._fail(str(error), self._at)
             else:
                 length = end - self._at
                 # "1" may go on as "12", and "1e+" as "1e+5".

@@ -18,7 +18,7 @@ from cellflow.data.images import list_images
 from cellflow.data.rle import masks_to_rle, readable_masks
 from cellflow.data.tables import open_table
 from cellflow.errors import DataError, RleError
-from cellflow.records import CellMasks, Shape
+from cellflow.records import MOST_PIXELS, CellMasks, Shape
 from cellflow.wording import counted, some_of
 
 METADATA = ("cell_type", "plate_time", "sample_date", "sample_id", "elapsed_timedelta")
@@ -97,8 +97,8 @@ def read_train_csv(path: Path | str, faults: list[str] | None = None) -> dict[st
     Raises
     ------
     DataError
-        A missing column, an empty id, a width or height that is no positive number, or a size or
-        cell type that differs within an image; the message names the line.
+        A missing column, an empty id, a width or height that is no positive number or too large,
+        or a size or cell type that differs within an image; the message names the line.
     RleError
         A broken annotation; the message names the line.
     """
@@ -262,7 +262,7 @@ def _row_shape(path: Path, line: int, row: Mapping[str, str]) -> Shape:
         height, width = int(row["height"]), int(row["width"])
     except ValueError:
         height = width = 0
-    if height < 1 or width < 1:
+    if height < 1 or width < 1 or height * width > MOST_PIXELS:
         raise DataError(
             f"{path} line {line}: expected a width and height in pixels, "
             f"found {row['width']!r} and {row['height']!r}"

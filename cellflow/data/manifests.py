@@ -4,6 +4,7 @@ import csv
 import json
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,10 @@ class FileSet:
     count: int | None = None
     rows: int | None = None
     sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.pattern, str) or not self.pattern:
+            raise TypeError(f"pattern: expected a text, found {self.pattern!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,16 +77,16 @@ def read_manifest(name: str) -> Manifest:
         There is none of that name, or it is broken.
     """
     if name in manifest_names():
-        text = (files(PACKAGE) / f"{name}.json").read_text(encoding="utf-8")
+        source: Traversable | Path = files(PACKAGE) / f"{name}.json"
     elif Path(name).is_file():
-        text = Path(name).read_text(encoding="utf-8")
+        source = Path(name)
     else:
         raise ManifestError(f"no manifest {name!r}; known: {', '.join(manifest_names())}")
     try:
-        content: dict[str, Any] = json.loads(text)
+        content: dict[str, Any] = json.loads(source.read_text(encoding="utf-8"))
         sets = tuple(FileSet(**entry) for entry in content.pop("files"))
         return Manifest(**content, file_sets=sets)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ManifestError(f"manifest {name} is broken: {error}") from error
 
 

@@ -45,7 +45,7 @@ def segmentation_to_runs(segmentation: Any, shape: Shape) -> Runs:
             polygon_to_runs(np.asarray(part, np.float64).reshape(-1, 2), shape)
             for part in segmentation
         ]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise LabelError(f"expected polygons as lists of x, y pairs: {error}") from error
     if not parts:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -63,6 +63,8 @@ def lies_outside(segmentation: Any, shape: Shape) -> bool:
     vertices = np.concatenate(
         [np.asarray(part, np.float64).reshape(-1, 2) for part in segmentation]
     )
+    if len(vertices) == 0:
+        return False
     least, largest = vertices.min(axis=0), vertices.max(axis=0)
     height, width = shape
     return bool((largest <= 0).any() or least[0] >= width or least[1] >= height)

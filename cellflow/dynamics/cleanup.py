@@ -1,7 +1,8 @@
 """Labels in; labels without cells that cannot be right, without holes and without gaps, out.
 
 The steps are those of Cellpose 3.1, with one difference: Cellpose takes the labels for gap-free
-when it drops small cells, which they are not after its flow check, and so drops valid cells. See
+when it drops small cells, which they are not after its flow check, and the first of them for the
+background, which there need not be, and so drops valid cells. See
 `docs/decisions/0022-small-cells.md`.
 """
 

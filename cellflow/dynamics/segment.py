@@ -45,7 +45,8 @@ def flows_to_labels(
         Steps along the flow.
     tolerance : float
         Pixels; see `follow_flows`. 0 = exact: the cells are those of Cellpose 3.1, but for the
-        valid cells that its removal of small ones loses.
+        valid cells that its removal of small ones loses, and where it is left to chance: which of
+        equal peaks wins, and the flow at the centre of a symmetric cell.
 
     Returns
     -------

@@ -54,7 +54,8 @@ class KindBudget:
     cured : float
         Mean score over the images without it.
     gain : Interval
-        `cured` minus the score, paired by image.
+        `cured` minus the score, paired by image; of merged cells it may be below 0, where neither
+        part of a prediction that is cut hits.
     """
 
     n_truths: int
@@ -173,7 +174,7 @@ def summarize_errors(
             n_truths=int((truth_kinds == kind).sum()),
             n_predicted=int((predicted_kinds == kind).sum()),
             cured=float(cured.mean()),
-            gain=mean_interval(cured - scores, rng=rng, within=(0, 1), **how),
+            gain=mean_interval(cured - scores, rng=rng, within=_limits(kind), **how),
         )
     return ErrorBudget(
         n_images=len(images),
@@ -184,6 +185,11 @@ def summarize_errors(
         score=mean_interval(scores, rng=rng, within=(0, 1), **how),
         kinds=kinds,
     )
+
+
+def _limits(kind: str) -> tuple[float, float]:
+    """Give what a cure can gain at least and at most."""
+    return (-1.0 if kind == "merged" else 0.0), 1.0
 
 
 def _joined(labels: NDArray[np.int32], cells: CellErrors) -> NDArray[np.int32]:

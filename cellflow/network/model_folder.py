@@ -28,6 +28,7 @@ from safetensors.torch import load_file, save_file
 from cellflow._version import __version__
 from cellflow.atomic import atomic_path, write_json, write_text
 from cellflow.config import Config
+from cellflow.config.inference import MOST_DIAMETER
 from cellflow.configfile import config_of_record, config_to_dict
 from cellflow.errors import ConfigError, ModelError
 from cellflow.hashing import hash_file
@@ -169,13 +170,21 @@ def read_model_folder(folder: Path | str) -> ModelFolder:
         return ModelFolder(
             path=folder,
             config=config,
-            diameter=float(record["diameter"]),
+            diameter=_diameter(record),
             thresholds=thresholds,
             cell_type_head=read_cell_type_head(folder, config.network.channels_per_level[-1]),
             record=record,
         )
     except (KeyError, TypeError, ConfigError) as error:
         raise ModelError(f"{folder}: {CONFIG} is broken: {error}") from error
+
+
+def _diameter(record: Mapping[str, Any]) -> float:
+    diameter = record["diameter"]
+    is_number = isinstance(diameter, int | float) and not isinstance(diameter, bool)
+    if not is_number or not 0 < diameter <= MOST_DIAMETER:
+        raise TypeError(f"diameter: expected pixels, found {diameter!r}")
+    return float(diameter)
 
 
 def learnt_images(record: Mapping[str, Any]) -> set[str]:

@@ -73,9 +73,12 @@ def test_counts_survive_packing(rng):
         ({"size": [5, 6], "counts": [31]}, RleError, "annotation 0"),
         ({"size": [5, 6], "counts": [5, -1, 26]}, RleError, "annotation 0"),
         ({"size": [5, 6], "counts": "\x10"}, RleError, "annotation 0"),
+        # Their sum in 64 bits is 30: where runs begin and end would be anywhere in memory.
+        ({"size": [5, 6], "counts": [*3 * [2**62], 2**62 + 30]}, RleError, "annotation 0: a count"),
         ({"size": None, "counts": [30]}, LabelError, "annotation 0: is for None"),
         ({"size": [5, 6], "counts": [1, [2]]}, RleError, "annotation 0: counts must be"),
         ([[1, 1, 4]], LabelError, "expected polygons as lists of x, y pairs"),
+        ([[1, 1, 10**400, 1, 4, 4]], LabelError, "expected polygons as lists of x, y pairs"),
     ],
 )
 def test_a_broken_segmentation_is_named(tmp_path, segmentation, error, message):
@@ -117,6 +120,12 @@ def test_missing_pictures_are_told_and_none_at_all_is_an_error(tmp_path):
         open_coco(path)
 
 
+def test_a_picture_whose_name_no_file_can_have_is_not_there(tmp_path):
+    path = coco(tmp_path, [SQUARE], images=("a.png", "b.png"))
+    path.write_text(path.read_text().replace("b.png", 300 * "b" + ".png"))
+    assert open_coco(path).remarks == (f"1 image of the COCO files not there: {300 * 'b'}",)
+
+
 def test_an_image_in_two_files_is_refused(tmp_path):
     coco(tmp_path, [SQUARE])
     coco(tmp_path, [SQUARE], name="d.json")
@@ -145,6 +154,7 @@ def test_two_images_of_one_id_are_refused(tmp_path):
     ("text", "message"),
     [
         ('{"images": [', "not valid JSON"),
+        ('{"images": ' + 100_000 * "[", "not valid JSON"),
         ('{"images": [{"id": 1}], "annotations": []}', "not a COCO file: 'file_name' is missing"),
         ('{"images": [{"file_name": 3, "id": 1}], "annotations": []}', "not a COCO file"),
         ('{"images": [{"file_name": "a", "id": 1, "height": "x"}], "annotations": []}', "'x'"),
@@ -159,6 +169,14 @@ def test_a_broken_file_is_named(tmp_path, text, message):
     with pytest.raises(DataError, match=message) as error:
         open_coco(tmp_path / "c.json")
     assert "c.json" in str(error.value)
+
+
+@pytest.mark.parametrize("height", ["-5", "0", "Infinity", "1000000000000"])
+def test_a_size_that_no_image_has_is_refused(tmp_path, height):
+    path = coco(tmp_path, [SQUARE])
+    path.write_text(path.read_text().replace('"height": 5', f'"height": {height}'))
+    with pytest.raises(DataError, match=r"c\.json: image 0: expected a height and width in pixels"):
+        open_coco(path)
 
 
 def test_capitals_in_the_suffix_do_not_matter(tmp_path):

@@ -239,7 +239,7 @@ def test_ids_that_stand_for_nothing_are_refused_with_what_to_do(tmp_path):
         read_coco_results(write(tmp_path, []), SHAPES)
 
 
-@pytest.mark.parametrize("score", ["0.9", None, True, float("nan"), float("inf")])
+@pytest.mark.parametrize("score", ["0.9", None, True, float("nan"), float("inf"), 10**400])
 def test_a_score_that_is_no_finite_number_is_an_error(tmp_path, score):
     path = write(tmp_path, [result(), result("b", score=score)])
     with pytest.raises(DataError, match=r"result 2 \(image b\): expected a finite number as score"):
@@ -297,10 +297,11 @@ def test_a_polygon_that_reaches_beyond_the_border_is_cut_there(tmp_path):
 
 def test_masks_without_a_pixel_are_counted_and_a_file_of_nothing_else_is_refused(tmp_path):
     nothing = result(segmentation=[[0.1, 0.1, 0.3, 0.1, 0.3, 0.3]])
-    results = [result(), nothing, result(segmentation=[]), result(segmentation=[[]])]
+    no_vertex = [result(segmentation=empty) for empty in ([], [[]], [[[]]])]
+    results = [result(), nothing, *no_vertex]
     found = read_coco_results(write(tmp_path, results), SHAPES)
     assert len(found.detections["a"].masks) == 1
-    assert found.remarks == ("results.json: 3 masks without a pixel left out",)
+    assert found.remarks == ("results.json: 4 masks without a pixel left out",)
     with pytest.raises(LabelError, match="not in shares of the image"):
         read_coco_results(write(tmp_path, [nothing]), SHAPES)
 

@@ -174,7 +174,14 @@ def test_a_file_of_folds_is_for_its_own_images_only(tmp_path):
         read_folds(tmp_path / "f.json", other)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"folds": 3}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "{}", '{"folds": 3}'),
+        '{"format": 1, "how": "", "seed": 0, "data_hash": "", "folds": '
+        '[{"train": [["a"], 1], "validation": []}]}',
+    ],
+)
 def test_a_broken_file_of_folds_is_named(tmp_path, text):
     (tmp_path / "f.json").write_text(text)
     with pytest.raises(DataError, match=r"f\.json: (broken|not a folds file)"):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cellflow.data.image_names import read_image_names
+from cellflow.data.image_names import NameFinder, read_image_names
 from cellflow.errors import DataError
 
 
@@ -49,3 +49,10 @@ def test_an_object_or_a_table_of_file_names_is_enough(tmp_path):
 def test_files_that_do_not_tell_are_refused(tmp_path, content, message):
     with pytest.raises(DataError, match=message):
         read_image_names(write(tmp_path, content))
+
+
+def test_names_of_more_digits_than_a_number_has_stay_text(tmp_path):
+    digits = 5000 * "1"
+    names = read_image_names(write(tmp_path, f"id,file_name\n{digits},a.png\n", "names.csv"))
+    assert names.ids() == {"a": digits}
+    assert NameFinder([digits, "007"], None).find(7, "here") == "007"

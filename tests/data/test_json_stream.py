@@ -91,6 +91,11 @@ def test_text_that_is_nested_too_deep_is_an_error(tmp_path):
         list(iterate_json(write(tmp_path, "[" * 100_000)))
 
 
+def test_a_number_of_more_digits_than_python_reads_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="character 5: Exceeds the limit"):
+        list(iterate_json(write(tmp_path, f"[1, {5000 * '1'}]")))
+
+
 def test_a_fault_early_in_a_long_file_is_found_without_reading_the_rest(tmp_path, small_window):
     small_window(1000)
     path = write(tmp_path, '[{"a" 1}, ' + "1, " * 100_000 + "1]")

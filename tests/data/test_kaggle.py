@@ -87,6 +87,7 @@ def test_images_may_differ_in_size(tmp_path):
         (f"{HEADER}\n{ROW}\n{ROW.replace(',4,3', ',5,3')}\n", DataError,
          "line 3: image 12e4 is 5x3 here and 4x3 above"),
         (f"{HEADER}\n{ROW.replace(',4,3', ',,3')}\n", DataError, "expected a width and height"),
+        (f"{HEADER}\n{ROW.replace(',4,3', ',99999999999,3')}\n", DataError, "99999999999"),
         (f"{HEADER}\n12e4,1 2\n", DataError, "line 2: expected 9 fields, found fewer"),
         (f"{HEADER}\n{ROW},x\n", DataError, "line 2: expected 9 fields, found more than 9"),
     ],

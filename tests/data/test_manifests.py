@@ -75,6 +75,10 @@ def test_unknown_and_broken_manifests_are_refused(tmp_path):
     (tmp_path / "m.json").write_text('{"title": "T", "files": [{"patern": "x"}]}')
     with pytest.raises(ManifestError, match=r"is broken: .*patern"):
         read_manifest(str(tmp_path / "m.json"))
+    for text in ("3", "\xff", '{"files": [{"pattern": null, "role": "x"}]}'):
+        (tmp_path / "m.json").write_text(text, encoding="latin-1")
+        with pytest.raises(ManifestError, match="is broken: "):
+            read_manifest(str(tmp_path / "m.json"))
     with pytest.raises(ManifestError, match="no such folder"):
         verify_download(read_manifest("livecell"), tmp_path / "none")
 

@@ -34,15 +34,18 @@ def draw_output(labels, rng, noise=0.6):
 
 
 def cellpose_steps(output, cellprob, *, renumbered, flow_threshold=0.4, min_size=15):
-    """Cellpose 3.1's own steps, with or without the numbers made gap-free before its last one."""
+    """Cellpose 3.1's own steps; with numbers made gap-free and a border of background, or without.
+
+    Its last step takes the first value that it meets for the background, whether there is any.
+    """
     import fastremap
     from cellpose import dynamics, utils
 
     masks = dynamics.compute_masks(output, cellprob, flow_threshold=flow_threshold, min_size=-1)
     if renumbered:
-        masks = fastremap.renumber(masks)[0]
+        masks = np.pad(fastremap.renumber(masks)[0], 1)
     masks = utils.fill_holes_and_remove_small_masks(masks, min_size=min_size)
-    return fastremap.renumber(masks)[0]
+    return fastremap.renumber(masks[1:-1, 1:-1] if renumbered else masks)[0]
 
 
 def ious(truth, predicted):
@@ -166,6 +169,38 @@ def test_cellpose_itself_loses_valid_cells_that_we_keep():
     ours = flows_to_labels(output / np.float32(NETWORK_SCALE), cellprob, min_size=16, tolerance=0)
     np.testing.assert_array_equal(theirs > 0, labels == 4)
     np.testing.assert_array_equal(ours > 0, (labels == 2) | (labels == 4))
+
+
+@pytest.mark.reference
+@pytest.mark.needs_jit
+def test_cellpose_itself_loses_a_valid_cell_where_there_is_no_background():
+    labels = np.repeat([[1] * 16 + [2] * 8 + [3] * 16], 10, axis=0).astype(np.int32)
+    output = NETWORK_SCALE * labels_to_flows(labels)
+    cellprob = np.ones(labels.shape, np.float32)
+    how = {"min_size": 100}
+    # It takes cell 1 for the background, and drops it for the size of cell 2, the next.
+    theirs = cellpose_steps(output, cellprob, renumbered=False, **how)
+    np.testing.assert_array_equal(theirs > 0, labels == 3)
+    ours = flows_to_labels(output / np.float32(NETWORK_SCALE), cellprob, tolerance=0, **how)
+    np.testing.assert_array_equal(ours > 0, labels != 2)
+    np.testing.assert_array_equal(ours, cellpose_steps(output, cellprob, renumbered=True, **how))
+
+
+@pytest.mark.reference
+@pytest.mark.needs_jit
+@pytest.mark.parametrize("seed", [118, 148, 155])
+def test_of_equal_peaks_any_wins_in_cellpose_since_it_does_not_sort_them_stably(seed, monkeypatch):
+    import torch
+
+    rng = np.random.default_rng(seed)
+    output = (rng.choice([15, 40, 100]) * rng.standard_normal((2, 60, 60))).astype(np.float32)
+    cellprob, how = np.ones((60, 60), np.float32), {"flow_threshold": 0.0, "min_size": 1}
+    ours = flows_to_labels(output / np.float32(NETWORK_SCALE), cellprob, tolerance=0, **how)
+    sort = torch.Tensor.argsort
+    monkeypatch.setattr(torch.Tensor, "argsort", lambda peaks: sort(peaks, stable=True))
+    theirs = cellpose_steps(output, cellprob, renumbered=True, **how)
+    assert ours.max() > 16  # so many numbers are still sorted stably
+    np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.real_data

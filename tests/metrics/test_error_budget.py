@@ -103,15 +103,25 @@ def test_budgets_sum_images_up(rng):
         summarize_errors([], rng=rng)
 
 
+def test_a_cut_that_costs_more_than_it_gains_is_said_with_an_interval_around_it(rng):
+    # Of the two cells in the prediction neither half hits: a second spurious one is all it gains.
+    truth = picture("11......22", "3333333333", "3333333333")
+    predicted = picture("1111111111", "2222222222", "2222222222")
+    images = [image_errors(truth, predicted), image_errors(TWO, TWO)] * 5
+    gain = summarize_errors(images, rng=rng, n_draws=500).kinds["merged"].gain
+    assert gain.estimate == pytest.approx((1 / 5 - 1 / 4) / 2)
+    assert gain.low < gain.estimate < gain.high
+
+
 @settings(max_examples=80, deadline=None)
 @given(st.integers(0, 2**31))
-def test_the_score_is_the_competitions_and_curing_missed_and_boundary_never_harms(seed):
+def test_the_score_is_the_competitions_and_only_a_cut_may_harm(seed):
     rng = np.random.default_rng(seed)
     truth, predicted = (np.kron(rng.integers(0, 6, (4, 5)), np.ones((2, 3), int)) for _ in range(2))
     predicted[rng.random(predicted.shape) < 0.1] = 0
     errors = image_errors(truth, predicted)
     assert errors.score == average_precision(truth, predicted).mean
-    for kind in ("missed", "spurious", "boundary"):
+    for kind in ("missed", "spurious", "split", "boundary"):
         assert errors.cured[kind] >= errors.score - 1e-12
     n_lost = (errors.cells.truth_kinds != "found").sum()
     assert n_lost == average_precision(truth, predicted).counts.fn[0]

@@ -91,7 +91,14 @@ def test_a_newer_format_is_refused(folder):
         read_model_folder(folder)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"format": 1, "config": {"x": {}}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("{", "[]", "{}", '{"format": 1, "config": {"x": {}}}', '{"config": 3, "diameter": 17}'),
+        *('{"config": {"inference": null}, "diameter": 17}', '{"config": {}, "diameter": "none"}'),
+        *('{"config": {}, "diameter": Infinity}', '{"config": {}, "diameter": 0}'),
+    ],
+)
 def test_a_broken_record_is_refused(folder, content):
     (folder / "config.json").write_text(content)
     with pytest.raises(ModelError, match=str(folder)):

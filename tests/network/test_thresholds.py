@@ -79,7 +79,7 @@ def test_settings_go_into_a_config_and_come_back():
         ({"per_cell_type": {"astro": 3}}, r"per_cell_type\.astro: expected an object"),
         ({"per_cell_type": {"astro": {"score_threshold": 2}}}, "expected 0 to 1, found 2"),
         ({"default": {"boundary_shift": -11}}, "expected -10 to 10 px, found -11"),
-        ({"default": {"diameter": 0.5}}, r"inference\.diameter: expected >= 1 px"),
+        ({"default": {"diameter": 0.5}}, r"inference\.diameter: expected 1 to 100000 px"),
         ({"provenance": {"how": "x"}}, "provenance is broken"),
     ],
 )
