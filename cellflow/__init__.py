@@ -8,6 +8,7 @@ from cellflow.kernel_cache import ensure_cache_folder
 
 if TYPE_CHECKING:
     from cellflow.comparison.compare import compare
+    from cellflow.data.images import read_image
     from cellflow.data.rle import labels_to_rle, rle_to_masks
     from cellflow.dynamics.segment import flows_to_labels, follow_flows
     from cellflow.inference.predict import load_model
@@ -26,6 +27,7 @@ __all__ = [
     "labels_to_flows",
     "labels_to_rle",
     "load_model",
+    "read_image",
     "rle_to_masks",
     "score_submission",
 ]
@@ -39,6 +41,7 @@ _HOME = {
     "labels_to_flows": "cellflow.targets.flows",
     "labels_to_rle": "cellflow.data.rle",
     "load_model": "cellflow.inference.predict",
+    "read_image": "cellflow.data.images",
     "rle_to_masks": "cellflow.data.rle",
     "score_submission": "cellflow.metrics.score",
 }

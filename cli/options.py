@@ -90,6 +90,28 @@ def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     return seconds
 
 
+def channel_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--chan`` and ``--chan2``, as Cellpose calls them."""
+    first = click.option(
+        "--chan",
+        type=click.IntRange(0, 3),
+        help="Channel of the cells: 0 grey (the mean), 1 red, 2 green, 3 blue.  "
+        "[default: the model's, or 0]",
+    )
+    second = click.option(
+        "--chan2",
+        type=click.IntRange(0, 3),
+        help="Channel of the nuclei, 0 = none.  [default: the model's, or 0]",
+    )
+    return first(second(function))
+
+
+def channels_from(options: dict[str, Any]) -> tuple[int, int] | None:
+    """Take what `channel_options` read out of a command's options; with one of them both count."""
+    chosen = (options.pop("chan"), options.pop("chan2"))
+    return None if chosen == (None, None) else (chosen[0] or 0, chosen[1] or 0)
+
+
 def config_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--config`` and ``--set``."""
     return config_option(set_option(function))

@@ -8,6 +8,8 @@ import click
 from .options import (
     EXISTING,
     PATH,
+    channel_options,
+    channels_from,
     config_from,
     config_options,
     device_option,
@@ -43,6 +45,7 @@ ADVICE = "is the diameter right (--diameter), and was the model made for such im
     metavar="FOLDER|cyto3|FILE",
     help="Default: $CELLFLOW_MODEL, else the newest run in runs/. Several are averaged.",
 )
+@channel_options
 @click.option("--diameter", type=float, help="Cell diameter, pixels; default: the model's.")
 @click.option(
     "--diameter-policy",
@@ -102,6 +105,7 @@ def command(images: tuple[Path, ...], **options: Any) -> None:
 
     paths = find_images(images)
     named = {key: options.pop(key.split("__")[1]) for key in SETTINGS}
+    named["data__channels"] = channels_from(options)
     sources = (options.pop("config_file"), options.pop("assignments"))
     shard = options.pop("shard")
     outputs = outputs_from(options)

@@ -9,7 +9,17 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from .options import EXISTING, PATH, SEED, config_from, config_options, device_option, duration
+from .options import (
+    EXISTING,
+    PATH,
+    SEED,
+    channel_options,
+    channels_from,
+    config_from,
+    config_options,
+    device_option,
+    duration,
+)
 from .progress import Progress
 
 SETTING = "training__"
@@ -55,6 +65,7 @@ SETTING = "training__"
     type=float,
     help="Its peak.  [default: 0.005 from scratch, 0.001 from trained weights]",
 )
+@channel_options
 @click.option("--seed", "training__seed", type=SEED, help="Of weights, order and crops.")
 @click.option(
     "--max-minutes",
@@ -140,6 +151,7 @@ def _train(
     from cellflow.training.stages import train_in_stages
 
     settings = {name: options.pop(name) for name in list(options) if name.startswith(SETTING)}
+    settings["data__channels"] = channels_from(options)
     hours = options.pop("max_hours")
     if hours is not None:
         if settings["training__max_minutes"] is not None:

@@ -26,7 +26,7 @@ from cellflow.baselines.settings import BaselineConfig
 from cellflow.configfile import config_from_dict, config_to_dict
 from cellflow.errors import ConfigError, ModelError
 from cellflow.jsontext import read_object
-from cellflow.training.run_folder import BASELINE
+from cellflow.network.model_folder import BASELINE
 
 FORMAT = 1
 """Of `baseline.json`; a reader refuses a newer one."""

@@ -233,8 +233,7 @@ def _pictures(sources: Sequence[Path], shapes: Shapes) -> dict[str, Path]:
 def _learnt_remarks(folder: Path, name: str, images: Sequence[str]) -> list[str]:
     """Warn of images that a model's record says it was trained on, or chosen by."""
     from cellflow.baselines.baseline_folder import is_baseline_folder
-    from cellflow.network.model_folder import CONFIG, learnt_images
-    from cellflow.training.run_folder import BASELINE
+    from cellflow.network.model_folder import BASELINE, CONFIG, learnt_images
 
     file = folder / (BASELINE if is_baseline_folder(folder) else CONFIG)
     record = read_object(file, ModelError)

@@ -15,8 +15,7 @@ from cellflow.errors import DataError
 from cellflow.experiments.plan import FOLDER_OPTIONS
 from cellflow.hashing import hash_file
 from cellflow.jsontext import read_object
-from cellflow.network.model_folder import CONFIG, WEIGHTS, learnt_images
-from cellflow.training.run_folder import BASELINE
+from cellflow.network.model_folder import BASELINE, CONFIG, WEIGHTS, learnt_images
 from cellflow.training.survey import fingerprint_unseen
 from cellflow.wording import counted
 

@@ -149,7 +149,9 @@ def check_names(images: Sequence[Path]) -> None:
     seen: dict[str, Path] = {}
     for path in images:
         if path.stem in seen:
-            raise DataError(f"{seen[path.stem]} and {path} have the same id {path.stem!r}")
+            raise DataError(
+                f"{seen[path.stem]} and {path} have the same id {path.stem!r}; rename one"
+            )
         seen[path.stem] = path
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class ImageJob:
     store: Store
     overlays: Path | None
     say: Say
+    _told: set[str] = field(default_factory=set)
 
     def read(self, path: Path) -> Callable[[], Picture | ImageError]:
         """Give the step that reads an image."""
@@ -61,6 +62,7 @@ class ImageJob:
             return partial(str, str(picture))
         try:
             with _named(path, picture), self._telling_of_memory():
+                self._tell_of_channels(path, picture)
                 diameter = self.model.find_diameter(picture)
                 if diameter is not None:
                     how = self.model.diameter_policy.replace("per_type", "cell type's")
@@ -82,6 +84,18 @@ class ImageJob:
             save_overlay(target, picture, predicted=prediction.labels, title=path.stem)
         self.store.keep(path, prediction)  # last, since what is kept is not done again
         return None
+
+    def _tell_of_channels(self, path: Path, picture: Picture) -> None:
+        """Say once that the mean of several channels is looked at, where they are not alike."""
+        grey = self.model.members[0].data.channels[0] == 0
+        if not grey or picture.ndim == 2 or "channels" in self._told:
+            return
+        if (picture != picture[:1]).any():
+            self._told.add("channels")
+            self.say(
+                f"{path.name}: {len(picture)} channels, of which the mean is taken; --chan chooses "
+                "one (not said of further images)"
+            )
 
     @contextmanager
     def _telling_of_memory(self) -> Iterator[None]:

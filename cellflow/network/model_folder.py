@@ -46,6 +46,8 @@ FORMAT = 1
 """Of `config.json`; a reader refuses a newer one."""
 
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
+RECORD, BASELINE = "run.json", "baseline.json"
+"""Files that tell of a run, finished or not, and of a baseline instead of a model."""
 CELLPOSE_FILE, CARD = "cellpose_model", "README.md"
 CONFIDENCE = "confidence.json"
 """Read and written by `inference.confidence`."""
@@ -162,7 +164,7 @@ def read_model_folder(folder: Path | str) -> ModelFolder:
     """
     folder = Path(folder)
     if not (folder / CONFIG).is_file():
-        raise ModelError(f"{folder}: no model folder: cannot read {CONFIG} (there is none)")
+        raise ModelError(f"{folder}: no model folder: {_lacks(folder)}")
     record = read_object(folder / CONFIG, ModelError, newest=FORMAT)
     thresholds = read_thresholds(folder)
     try:
@@ -185,6 +187,15 @@ def _diameter(record: Mapping[str, Any]) -> float:
     if not is_number or not 0 < diameter <= MOST_DIAMETER:
         raise TypeError(f"diameter: expected pixels, found {diameter!r}")
     return float(diameter)
+
+
+def _lacks(folder: Path) -> str:
+    """Say what a folder without `CONFIG` is instead, as far as its files tell."""
+    if (folder / BASELINE).is_file():
+        return "a baseline; `cellflow baseline predict` takes it"
+    if (folder / RECORD).is_file():
+        return f"its training is not finished; `cellflow train --out {folder} …` goes on"
+    return f"cannot read {CONFIG} (there is none)"
 
 
 def learnt_images(record: Mapping[str, Any]) -> set[str]:

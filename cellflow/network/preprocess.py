@@ -60,9 +60,11 @@ def check_image(image: NDArray[Any], config: DataConfig) -> None:
     """Refuse a picture that `prepare_image` cannot prepare; parameters and errors are the same."""
     planes = image[None] if image.ndim == 2 else image
     if planes.ndim != 3 or not 0 < len(planes) <= MOST_CHANNELS or not planes.size:
+        is_last = image.ndim == 3 and 0 < image.shape[-1] <= MOST_CHANNELS
+        hint = "; numpy.moveaxis(image, -1, 0) puts channels first" if is_last else ""
         raise ImageError(
             f"expected (H, W) or (C, H, W) of at most {MOST_CHANNELS} channels, found shape "
-            f"{image.shape}"
+            f"{image.shape}{hint}"
         )
     if planes.dtype.kind not in "buif":
         raise ImageError(f"expected grey levels as real numbers, found {image.dtype}")

@@ -31,8 +31,9 @@ def stretch_contrast(image: NDArray[Any]) -> NDArray[np.uint8]:
 
     Notes
     -----
-    Every channel is stretched by itself. A channel of one grey level becomes middle grey. Pixels
-    that are not finite become black and do not count.
+    Every channel is stretched by itself. A channel of one grey level becomes black, as the empty
+    ones of images of fewer than three colours are. Pixels that are not finite become black and do
+    not count.
 
     Examples
     --------
@@ -54,7 +55,7 @@ def _stretch(channel: NDArray[Any]) -> NDArray[np.uint8]:
     levels = channel.astype(np.float64)
     known = levels[np.isfinite(levels)]
     if known.size == 0 or known.min() == known.max():
-        return np.full(channel.shape, 127, np.uint8)
+        return np.zeros(channel.shape, np.uint8)
     low, high = np.percentile(known, (DARKEST, BRIGHTEST))
     if low == high:
         low, high = known.min(), known.max()

@@ -26,11 +26,13 @@ from cellflow.errors import ConfigError, DataError, ModelError
 from cellflow.jsontext import read_object
 from cellflow.network.cell_type_head import CELL_TYPES
 from cellflow.network.model_folder import (
+    BASELINE,
     CARD,
     CELLPOSE_FILE,
     CONFIDENCE,
     CONFIG,
     FLOW_CACHE,
+    RECORD,
     TUNING,
     WEIGHTS,
 )
@@ -39,9 +41,6 @@ from cellflow.telling import Say
 from cellflow.training.run_lock import locked
 
 RUNS, STAGES = Path("runs"), "stages"
-BASELINE = "baseline.json"
-"""In the place of ``config.json`` where a baseline was trained, in such a folder too."""
-_RECORD = "run.json"
 _FOLDERS = ("checkpoints", "overlays")
 _MODEL_FILES = (CONFIG, BASELINE, THRESHOLDS, WEIGHTS, CELLPOSE_FILE, CARD, CELL_TYPES, CONFIDENCE)
 _FILES = ("metrics.csv", "loss.png", "score.png", *_MODEL_FILES)
@@ -87,12 +86,12 @@ class RunFolder:
     @property
     def is_known(self) -> bool:
         """Whether the folder is that of a run, be it one that is still to come (see `empty`)."""
-        return (self.path / _RECORD).is_file()
+        return (self.path / RECORD).is_file()
 
     @property
     def is_begun(self) -> bool:
         """Whether there is a run: its record is written before anything else."""
-        return self.is_known and (self.path / _RECORD).read_bytes().strip() != b"{}"
+        return self.is_known and (self.path / RECORD).read_bytes().strip() != b"{}"
 
     @property
     def is_finished(self) -> bool:
@@ -148,7 +147,7 @@ class RunFolder:
         DataError
             A file cannot be removed, or another process trains there.
         """
-        for record in sorted(self.path.glob(f"{STAGES}/*/{_RECORD}")):
+        for record in sorted(self.path.glob(f"{STAGES}/*/{RECORD}")):
             stage = RunFolder(path=record.parent)
             with stage.occupied():
                 stage.clear()
@@ -186,7 +185,7 @@ class RunFolder:
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
-        write_json(self.path / _RECORD, record)
+        write_json(self.path / RECORD, record)
 
     def read_record(self) -> dict[str, Any]:
         """Read ``run.json``.
@@ -196,7 +195,7 @@ class RunFolder:
         ModelError
             It is missing or broken.
         """
-        path = self.path / _RECORD
+        path = self.path / RECORD
         return read_object(path, ModelError, "start a new run")
 
 
@@ -246,7 +245,7 @@ def existing_run_folder(out: Path | None) -> RunFolder:
         if not folder.is_begun:
             raise ModelError(f"{out}: no training run to continue there; start without --resume")
         return folder
-    records = sorted(RUNS.glob(f"train-*/{_RECORD}"), key=lambda path: path.stat().st_mtime)
+    records = sorted(RUNS.glob(f"train-*/{RECORD}"), key=lambda path: path.stat().st_mtime)
     runs = [run for path in records if (run := RunFolder(path=path.parent)).is_begun]
     if not runs:
         raise ModelError(f"no training run in {RUNS}/ to continue; start without --resume")

@@ -225,3 +225,33 @@ def test_ten_thousand_images_are_listed_and_the_first_is_found(cellflow, model, 
     done = cellflow("predict", folder, "--model", model, "--out", tmp_path / "s.csv")
     assert done.errors[-1].startswith("error: 9999 of 10000 images could not be done; ")
     assert list(read_submission(tmp_path / "s.csv", (20, 20))) == ["i0"]
+
+
+def test_channels_are_chosen_as_in_cellpose_and_their_mean_is_told(cellflow, model, tmp_path, rng):
+    colours = rng.integers(0, 255, (60, 80, 3), np.uint8)
+    for name in ("a", "b"):
+        write_png(tmp_path / "pictures" / f"{name}.png", colours)
+    given = ("predict", tmp_path / "pictures", "--model", model, "--device", "cpu", "--out")
+    mean = cellflow(*given, tmp_path / "mean.csv")
+    assert mean.err.count("3 channels, of which the mean is taken; --chan chooses one") == 1
+    red = cellflow(*given, tmp_path / "red.csv", "--chan", 1, "--chan2", 3)
+    same = cellflow(*given, tmp_path / "same.csv", "--set", "data.channels=[1, 3]")
+    assert (red.code, same.code) == (0, 0)
+    assert "of which the mean" not in red.err
+    assert (tmp_path / "red.csv").read_text() == (tmp_path / "same.csv").read_text()
+    assert (tmp_path / "red.csv").read_text() != (tmp_path / "mean.csv").read_text()
+    assert cellflow(*given, tmp_path / "no.csv", "--chan", 4).code == 2
+
+
+def test_a_folder_that_is_no_model_is_told_what_it_is(cellflow, images, tmp_path):
+    for name, what in (
+        ("baseline.json", "a baseline; `cellflow baseline predict` takes it"),
+        ("run.json", "its training is not finished"),
+        ("notes.txt", "cannot read config.json"),
+    ):
+        folder = tmp_path / name.partition(".")[0]
+        folder.mkdir()
+        (folder / name).write_text("{}")
+        done = cellflow("predict", images, "--model", folder, "--out", tmp_path / "o.csv")
+        assert done.code == 1
+        assert f"no model folder: {what}" in done.err

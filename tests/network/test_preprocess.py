@@ -52,6 +52,15 @@ def test_what_is_no_picture_is_refused_with_its_shape(shape):
         prepare_image(np.zeros(shape), DataConfig())
 
 
+def test_channels_last_are_told_how_to_be_turned():
+    for image, hint in (
+        (np.zeros((9, 8, 3)), r"\(9, 8, 3\); numpy\.moveaxis\(image, -1, 0\)"),
+        (np.zeros((10, 9, 8)), r"\(10, 9, 8\)$"),
+    ):
+        with pytest.raises(ImageError, match=hint):
+            prepare_image(image, DataConfig())
+
+
 def test_what_are_no_grey_levels_is_refused():
     for image in (np.zeros((5, 5), complex), np.full((5, 5), "a"), np.zeros((5, 5), object)):
         with pytest.raises(ImageError, match="expected grey levels as real numbers, found"):

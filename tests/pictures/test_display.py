@@ -31,9 +31,15 @@ def test_channels_become_colours():
     np.testing.assert_array_equal(stretch_contrast(fourth), stretch_contrast(image))
 
 
+def test_an_empty_channel_colours_nothing():
+    image = np.stack([np.arange(6).reshape(2, 3), np.zeros((2, 3)), np.full((2, 3), 9)])
+    assert (stretch_contrast(image)[..., 1:] == 0).all()
+    assert stretch_contrast(image)[..., 0].max() == 255
+
+
 @pytest.mark.parametrize("image", [np.full((2, 3), 7), np.full((2, 3), np.nan), np.zeros((1, 1))])
-def test_an_image_of_one_level_is_middle_grey(image):
-    assert (stretch_contrast(image) == 127).all()
+def test_an_image_of_one_level_is_black(image):
+    assert (stretch_contrast(image) == 0).all()
 
 
 def test_pixels_that_are_not_finite_are_black():

@@ -13,8 +13,8 @@ def test_a_tile_has_its_caption_and_outlines():
     bare = draw_tile(np.zeros((20, 30)), None, "x")
     drawn = draw_tile(np.zeros((20, 30)), LABELS, "x")
     assert bare.shape == drawn.shape == (20 + 26, 30, 3)
-    assert (bare[26:] == 127).all()
-    assert (drawn[26:] != 127).any(axis=-1).sum() == 16
+    assert (bare[26:] == 0).all()
+    assert (drawn[26:] != 0).any(axis=-1).sum() == 16
 
 
 def test_a_large_image_is_reduced_and_keeps_its_proportions():

@@ -66,7 +66,7 @@ def test_one_pixel_a_full_image_and_no_cell_at_all():
     assert _is(full).sum() == 10
     nothing = outlines(image, CellMasks.empty((3, 4)))
     assert nothing.shape == (6, 8, 3)
-    assert (nothing == 127).all()
+    assert (nothing == 0).all()
 
 
 def test_a_label_image_that_is_not_contiguous_or_has_gaps_is_drawn_alike():
@@ -85,8 +85,8 @@ def test_790_cells_all_show_and_touching_ones_keep_their_own_line():
         y, x = (np.flatnonzero((labels == cell).any(axis=axis))[[0, -1]] for axis in (1, 0))
         rim = picture[2 * y[0], 2 * x[0] : 2 * x[1] + 2]
         assert (rim == rim[0]).all()
-        assert (rim[0] != 127).any()
-        assert (picture[2 * y[0] + 1, 2 * x[0] + 1 : 2 * x[1] + 1] == 127).all()
+        assert (rim[0] != 0).any()
+        assert (picture[2 * y[0] + 1, 2 * x[0] + 1 : 2 * x[1] + 1] == 0).all()
 
 
 def test_the_image_itself_is_not_changed():
