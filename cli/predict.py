@@ -107,7 +107,8 @@ def command(images: tuple[Path, ...], **options: Any) -> None:
     named = {key: options.pop(key.split("__")[1]) for key in SETTINGS}
     named["data__channels"] = channels_from(options)
     sources = (options.pop("config_file"), options.pop("assignments"))
-    shard = options.pop("shard")
+    named_shard = options.pop("shard")
+    shard = Shard.parse(named_shard) if named_shard else None
     outputs = outputs_from(options)
     model = load_models(
         options.pop("models"),
@@ -128,13 +129,13 @@ def command(images: tuple[Path, ...], **options: Any) -> None:
                 model,
                 paths,
                 outputs,
-                shard=Shard.parse(shard) if shard else None,
+                shard=shard,
                 report=progress,
                 say=lambda text: click.echo(text, err=True),
                 **options,
             )
     except KeyboardInterrupt:
-        click.echo("interrupted; the same command goes on from here", err=True)
+        click.echo("the same command goes on from here", err=True)
         raise
     tell_found(result)
     if result.n_images and not result.n_cells:

@@ -53,6 +53,8 @@ PRETRAINED = {
     "tissuenet_cp3": "tissuenet_cp3",
 }
 """Names that users give, and Cellpose's names for the files."""
+MODELS_URL = "https://www.cellpose.org/models/"
+"""Where Cellpose 3.1 fetches those files."""
 
 PRETRAINED_DIAMETER, NUCLEI_DIAMETER = 30.0, 17.0
 """Diameters in pixels at which Cellpose's own models, and its one of nuclei, see cells."""
@@ -210,8 +212,9 @@ def fetch_pretrained(name: str) -> Path:
     except (OSError, ValueError) as error:
         target = models_folder() / PRETRAINED[name]
         raise ModelError(
-            f"weights of {name} are not at {target} and cannot be downloaded ({error}); put the "
-            f"file {PRETRAINED[name]} of Cellpose 3 there, or train with --init scratch"
+            f"weights of {name} are not at {target} and cannot be downloaded ({error}); put "
+            f"{MODELS_URL}{PRETRAINED[name]} there (CELLPOSE_LOCAL_MODELS_PATH names another "
+            "folder), or train with --init scratch"
         ) from error
 
 
