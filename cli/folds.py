@@ -13,6 +13,7 @@ from .options import EXISTING, PATH, SEED
 @click.option("--n-folds", type=int, help="Each image is held out once.  [default: 5]")
 @click.option("--share", type=float, help="Hold out one share only, for instance 0.2.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
+@click.option("--overwrite", is_flag=True, help="Replace a file --out that is there.")
 @click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
 @click.option(
     "--export", "export_format", type=click.Choice(["coco"]), help="Also write each side so."
@@ -24,6 +25,7 @@ def command(
     n_folds: int | None,
     share: float | None,
     seed: int,
+    overwrite: bool,
     layout: str | None,
     export_format: str | None,
     export_dir: Path | None,
@@ -44,6 +46,8 @@ def command(
         if share is None
         else room.make_holdout(dataset, share, seed)
     )
+    if out.exists() and not overwrite:
+        room.require_same(out, made)
     room.write_folds(out, made)
     leaks = room.leak_report(dataset, made) or [room.no_leak(dataset)]
     for line in [*room.describe_folds(dataset, made), *leaks]:

@@ -139,6 +139,25 @@ def write_folds(path: Path | str, folds: Folds) -> None:
     write_json(path, {"format": FORMAT, **asdict(folds)})
 
 
+def require_same(path: Path, folds: Folds) -> None:
+    """Refuse to replace a file that does not hold these very folds, since runs may go by it.
+
+    Raises
+    ------
+    DataError
+        It holds others, or is no folds file.
+    """
+    try:
+        is_same = read_folds(path) == folds
+    except DataError:
+        is_same = False
+    if not is_same:
+        raise DataError(
+            f"--out {path}: holds something else, which runs may go by; choose another name, or "
+            "--overwrite"
+        )
+
+
 def read_folds(path: Path | str, dataset: Dataset | None = None) -> Folds:
     """Read folds, and check that they are of this data set.
 

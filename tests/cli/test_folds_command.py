@@ -34,3 +34,22 @@ def test_more_folds_than_images_are_refused(cellflow, competition, tmp_path):
     assert done.code == 1
     assert done.errors[0].endswith("4 independent groups of images cannot make 5 folds")
     assert not (tmp_path / "f.json").exists()
+
+
+def test_a_file_of_other_folds_is_kept_unless_overwriting_is_asked_for(
+    cellflow, competition, tmp_path
+):
+    out = tmp_path / "folds.json"
+    given = ("folds", competition, "--n-folds", 2, "--out", out)
+    assert cellflow(*given).code == 0
+    before = out.read_bytes()
+    assert cellflow(*given).code == 0  # the same folds again
+    done = cellflow(*given, "--seed", 3)
+    assert done.code == 1
+    assert "folds.json: holds something else, which runs may go by" in done.errors[-1]
+    assert out.read_bytes() == before
+    assert cellflow(*given, "--seed", 3, "--overwrite").code == 0
+    assert json.loads(out.read_text(encoding="utf-8"))["seed"] == 3
+    out.write_text("notes")
+    assert cellflow(*given).code == 1
+    assert out.read_text() == "notes"

@@ -105,7 +105,9 @@ def test_weights_that_are_nowhere_are_one_clear_line(tmp_path, monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr(cellpose.models, "model_path", offline)
-    with pytest.raises(ModelError, match=r"put the file cyto3 .* --init scratch") as caught:
+    with pytest.raises(
+        ModelError, match=r"put https://\S+/cyto3 there \(CELL.* --init scratch"
+    ) as caught:
         fetch_pretrained("cyto3")
     assert "\n" not in str(caught.value)
     with pytest.raises(ModelError, match="unknown pretrained model 'cyto9'; known: cyto3"):
