@@ -73,6 +73,17 @@ def test_the_table_and_the_pictures_have_all_of_it(images, tmp_path):
     assert found.to_dict()["types"]["astro"]["budget"]["n_truths"] == 18
 
 
+def test_the_number_beside_a_gain_is_of_the_cells_behind_it_and_each_side_adds_up(images):
+    rows = [line.split() for line in diagnose("mine.csv", images).table().splitlines()]
+    gains = next(row for row in rows if row[:1] == ["cort"])
+    assert gains[-1] == "(18)"  # all are found, and all are redrawn
+    for side, missed in (("true", 3), ("pred.", 0)):
+        of_astro = next(row for row in rows if row[:2] == ["astro", side])
+        n_cells, found, *others = map(int, of_astro[2:])
+        assert (n_cells, others) == (15 + missed, [missed, 0, 0, 0, 0])
+        assert n_cells == found + sum(others)
+
+
 def test_progress_is_told_and_nothing_is_refused(images):
     told = []
     diagnose("x", images[:2], report=lambda step, numbers: told.append((step, numbers["total"])))

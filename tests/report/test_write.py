@@ -153,6 +153,18 @@ def test_it_says_where_the_difference_lies_and_what_more_images_could_show(page)
     assert "pip install" not in page.shown
 
 
+def test_the_error_budget_says_how_many_cells_each_cure_changes(page):
+    section = page.html.split('id="errors"')[1].split("</section>")[0]
+    assert "changed by the cure" in section
+    row = section[section.rindex(">boundary<") :]
+    # Of the second model all 13 cells are found, as drawn.
+    assert re.findall(r">([^<>]+)<", row)[1:4] == ["0", "0", "0"]
+    first = section[section.index("Errors of each model") :]
+    row = first[first.index(">boundary<") :]
+    # Of the first 4 cells are outlined wrongly; the 4 that are found are as drawn.
+    assert re.findall(r">([^<>]+)<", row)[1:4] == ["4", "4", "4"]
+
+
 def test_the_worst_image_comes_first_in_the_list(page):
     order = re.findall(r'<tr data-image="(\d)"', page.html)
     assert order[-1] == "3"
