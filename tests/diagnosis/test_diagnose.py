@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cellflow.data.rle import labels_to_masks
+from cellflow.data.rle import dense_to_masks, labels_to_masks
 from cellflow.diagnosis.diagnose import Examined, diagnose
 from cellflow.diagnosis.pictures import draw_diagnosis
 from cellflow.dynamics.boundary import shift_boundaries
@@ -82,6 +82,17 @@ def test_the_number_beside_a_gain_is_of_the_cells_behind_it_and_each_side_adds_u
         n_cells, found, *others = map(int, of_astro[2:])
         assert (n_cells, others) == (15 + missed, [missed, 0, 0, 0, 0])
         assert n_cells == found + sum(others)
+
+
+def test_no_interval_of_a_score_leaves_0_to_1():
+    # A cell over another one: the lower one is cut in half on one image of three.
+    whole, cut = np.zeros((2, 2, 20, 20), bool)
+    whole[0, :8], whole[1, 12:] = True, True
+    cut[0, :8], cut[1, 2:8, 2:18] = True, True
+    examined = [Examined(truth=dense_to_masks(one)) for one in (whole, cut, whole)]
+    found = diagnose("train.csv", examined).types["all"]
+    for score in (found.flattened, found.largest_pieces, found.through_flows):
+        assert 0 <= score.low < score.estimate < score.high <= 1
 
 
 def test_progress_is_told_and_nothing_is_refused(images):
