@@ -8,6 +8,7 @@ from cellflow.report.headline import bounds, number
 from cellflow.report.markup import Section, figure, name, table, tag, text
 from cellflow.report.plots import axis_row, interval_row, key, percent_scale
 from cellflow.report.subject import Subject
+from cellflow.wording import counted
 
 MEANING = {
     "missed": "cells that nothing covers",
@@ -59,7 +60,7 @@ def _budget(subject: Subject, model: int) -> ErrorBudget:
 def _numbers(subject: Subject, budgets: list[ErrorBudget]) -> str:
     rows = []
     for model, budget in zip(subject.models, budgets, strict=True):
-        found = f"{budget.n_found:,} of {budget.n_truths:,} cells found"
+        found = f"{budget.n_found:,} of {counted(budget.n_truths, 'cell', ',')} found"
         rows.append([name(model), text(found), f"{budget.n_predicted:,} predicted", "", "", ""])
         for kind in KINDS:
             one = budget.kinds[kind]

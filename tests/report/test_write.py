@@ -288,6 +288,24 @@ def test_one_image_gives_a_report_without_intervals(folder, tmp_path):
     assert not re.search(r"\bnan\b", one.shown.lower())
 
 
+def test_one_cell_is_one_cell(tmp_path):
+    metadata = {"cell_type": "cort"}
+    write_train_csv(
+        tmp_path / "t.csv", [KaggleImage(name="a", masks=discs([(20, 20)]), metadata=metadata)]
+    )
+    for name in ("x", "y"):
+        write_submission(tmp_path / f"{name}.csv", [("a", discs([(20, 20)]))])
+    write_png(tmp_path / "images" / "a.png", np.zeros((90, 120), np.uint8))
+    paths, out = [tmp_path / "x.csv", tmp_path / "y.csv"], tmp_path / "r.html"
+    images = Sources(images=(tmp_path / "images",))
+    for how in ({"truth": tmp_path / "t.csv"}, {"sources": images}):
+        for predictions in (paths, paths[:1]):
+            report_predictions(out, predictions, **how)
+            page = Page(out)
+            assert not re.search(r"\b1 (annotated )?(cells|images|hits)\b", page.html)
+            assert "1 cell" in page.shown
+
+
 def test_a_page_that_is_larger_than_asked_for_without_pictures_says_so(
     folder, submissions, tmp_path
 ):
