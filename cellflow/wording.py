@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str, form: str = "d") -> str:
     """Give a count with its noun in the right number.
 
     Parameters
@@ -11,13 +11,15 @@ def counted(number: int, noun: str) -> str:
     number : int
     noun : str
         In the singular, of those whose plural ends in s; words before it may stand in front.
+    form : str
+        Of the number: "," groups its digits.
 
     Examples
     --------
-    >>> counted(1, "image"), counted(3, "truth image")
-    ('1 image', '3 truth images')
+    >>> counted(1, "image"), counted(3, "truth image"), counted(2000, "cell", ",")
+    ('1 image', '3 truth images', '2,000 cells')
     """
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number:{form}} {noun}" if number == 1 else f"{number:{form}} {noun}s"
 
 
 def some_of(names: Sequence[str]) -> str:

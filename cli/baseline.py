@@ -25,6 +25,12 @@ from .progress import Progress
 SETTING = "__"
 """Options with it in their name stand for a setting: its section and its key."""
 
+ADVICE = (
+    "was the model trained long enough, and on such images? --set cells.score_threshold and "
+    "cells.min_area say which cells count"
+)
+"""Where nothing was found."""
+
 
 @click.group()
 def command() -> None:
@@ -152,5 +158,7 @@ def predict(
     with Progress("predict", total=len(paths), unit="image") as progress:
         result = predict_images(baseline, paths, outputs, report=progress, say=say, **options)
     tell_found(result)
+    if result.n_images and not result.n_cells:
+        click.echo(f"no cell in any image: {ADVICE}", err=True)
     if result.failures:
         raise DataError(f"{counted(len(result.failures), 'image')} could not be done")

@@ -18,6 +18,7 @@ from .progress import Progress
 @click.option(
     "--truth", type=EXISTING, help="train.csv, a COCO .json, or a folder of annotated images."
 )
+@click.option("--common-only", is_flag=True, help="With --truth: only the images that all have.")
 @click.option(
     "--out", type=PATH, required=True, callback=must_end(".html", ".htm"), help="The HTML file."
 )

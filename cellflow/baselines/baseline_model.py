@@ -69,12 +69,14 @@ class Baseline:
             Memory runs out.
         """
         found = self.find(image)
-        if found.is_full:
+        prediction = choose_cells(found, name, self.classes, self.config.cells)
+        # With none left there are no more to be had from a longer list.
+        if found.is_full and prediction.labels.any():
             self.say(
                 f"image {name}: reached the limit of {self.config.detector.detections} detections; "
                 "it may hold more cells: raise detector.detections"
             )
-        return choose_cells(found, name, self.classes, self.config.cells)
+        return prediction
 
     def find(self, image: NDArray[Any]) -> FoundCells:
         """Give all that the network lists of one image; the cells may overlap."""

@@ -138,7 +138,9 @@ def diagnose(
             "clusters": [images[i].group for i in own],
         }
         ceilings = {
-            field: mean_interval(np.array([getattr(representations[i], field) for i in own]), **how)
+            field: mean_interval(
+                np.array([getattr(representations[i], field) for i in own]), within=(0, 1), **how
+            )
             for field in ("flattened", "largest_pieces", "through_flows")
         }
         return TypeDiagnosis(

@@ -36,6 +36,7 @@ def draw_diagnosis(folder: Path, diagnosis: Diagnosis) -> list[Path]:
         "diameter of the cell, px (median of each class of area)",
         "IoU",
         bands={"mix": ([q[0] for q in quartiles["mix"]], [q[2] for q in quartiles["mix"]])},
+        legend="lower right",  # larger cells stand a pixel better: the curves rise
     )
     written.append(path)
     return written

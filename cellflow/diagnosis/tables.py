@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from cellflow.metrics.cell_errors import KINDS
+from cellflow.metrics.cell_errors import BOUNDARY_IOU, FOUND_IOU, KINDS
 from cellflow.metrics.score import EMPTY_CASES
 
 if TYPE_CHECKING:
     from cellflow.diagnosis.annotation_limits import SizeLimits
     from cellflow.diagnosis.diagnose import Diagnosis, TypeDiagnosis
+
+
+FATES = ("found", *KINDS)
+"""What becomes of a cell."""
 
 
 def diagnosis_table(diagnosis: "Diagnosis") -> str:
@@ -26,7 +30,7 @@ def diagnosis_table(diagnosis: "Diagnosis") -> str:
 def _budgets(rows: Mapping[str, "TypeDiagnosis"], width: int) -> str:
     head = "".join(f"{kind:>16}" for kind in KINDS)
     lines = [
-        "score, and what it would gain without one kind of error (cells with it)",
+        "score, and what it would gain without one kind of error (cells that this would change)",
         f"{'cell type':<{width}}  score" + head,
     ]
     for name, one in rows.items():
@@ -35,12 +39,33 @@ def _budgets(rows: Mapping[str, "TypeDiagnosis"], width: int) -> str:
         cells = []
         for kind in KINDS:
             cured = one.budget.kinds[kind]
-            n = cured.n_predicted if kind in ("spurious", "split") else cured.n_truths
-            cells.append(f"{f'{cured.gain.estimate:+.3f} ({n})':>16}")
+            cells.append(f"{f'{cured.gain.estimate:+.3f} ({cured.n_cured})':>16}")
         lines.append(f"{name:<{width}}  {one.budget.score.estimate:.3f}" + "".join(cells))
+    lines += [
+        "changed: true cells, of spurious and split predicted ones; of boundary all found ones too",
+        "",
+        f"what became of the cells; boundary: a pair with an IoU of {BOUNDARY_IOU} to {FOUND_IOU}",
+        f"{'cell type':<{width}}  cells" + "".join(f"{kind:>10}" for kind in ("all", *FATES)),
+        *(f"{name:<{width}}  {row}" for name, one in rows.items() for row in _fates(one)),
+    ]
     lines += ["", f"{'cell type':<{width}}   found  of truth  mean IoU  boundary outside the truth"]
     lines += [f"{name:<{width}}  {_found(one)}" for name, one in rows.items()]
     return "\n".join(lines)
+
+
+def _fates(one: "TypeDiagnosis") -> list[str]:
+    """Give a row of the true and one of the predicted cells; each adds up."""
+    budget = one.budget
+    if budget is None:
+        return []
+    sides = (
+        ("true ", budget.n_truths, [budget.kinds[kind].n_truths for kind in KINDS]),
+        ("pred.", budget.n_predicted, [budget.kinds[kind].n_predicted for kind in KINDS]),
+    )
+    return [
+        side + "".join(f"{number:>10}" for number in (n_cells, budget.n_found, *numbers))
+        for side, n_cells, numbers in sides
+    ]
 
 
 def _found(one: "TypeDiagnosis") -> str:

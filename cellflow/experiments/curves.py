@@ -22,7 +22,7 @@ Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 def draw_validations(
     path: Path, title: str, results: Sequence[VariantResult], rank_by: RankBy, axis: Axis
-) -> list[str]:
+) -> tuple[list[str], dict[str, str]]:
     """Write one picture of the variants' validations.
 
     Parameters
@@ -32,7 +32,7 @@ def draw_validations(
     title : str
     results : sequence of VariantResult
         The first is drawn in any case; of the others those that rank best, as many as there are
-        colours. Of variants that share their trainings one is drawn.
+        colours. Of variants with the same curve, as those that share their trainings, one is drawn.
     rank_by : {"last", "best", "last10", "stability"}
         What they were ranked by.
     axis : {"steps", "minutes"}
@@ -41,6 +41,8 @@ def draw_validations(
     -------
     list of str
         The variants that are drawn; without any nothing is written.
+    dict of str to str
+        Why each of the others is not.
 
     Notes
     -----
@@ -52,9 +54,10 @@ def draw_validations(
     n_folds = max(result.n_folds for result in results)
     curves = {result.name: seed_curves(result.rows, n_folds, axis) for result in results}
     order = [0, *(place for place in in_order([r.rank for r in results], rank_by) if place)]
-    names = _different([results[place].name for place in order], curves)[: len(LINES)]
+    ranked = {results[place].name: results[place].rows for place in order}
+    names, left_out = _choose(ranked, curves, n_folds)
     if not names:
-        return []
+        return names, left_out
     drawn = {name: _band(curves[name]) for name in names}
     draw_curves(
         path,
@@ -68,8 +71,9 @@ def draw_validations(
             if len(curves[name]) > 1
         },
         legend="lower right",
+        within=(0, 1),
     )
-    return names
+    return names, left_out
 
 
 def seed_curves(rows: Sequence[Row], n_folds: int, axis: Axis) -> list[Curve]:
@@ -83,14 +87,33 @@ def seed_curves(rows: Sequence[Row], n_folds: int, axis: Axis) -> list[Curve]:
     return [curve for curve in found if len(curve[0])]
 
 
-def _different(names: Sequence[str], curves: Mapping[str, Sequence[Curve]]) -> list[str]:
-    """Give the names that have curves, each set of curves once."""
+def _choose(
+    ranked: Mapping[str, Sequence[Row]], curves: Mapping[str, Sequence[Curve]], n_folds: int
+) -> tuple[list[str], dict[str, str]]:
+    """Give the names to draw, each set of curves once, and why each of the others is not."""
     first: dict[bytes, str] = {}
-    for name in names:
+    left_out = {}
+    for name, rows in ranked.items():
         content = b"".join(array.tobytes() for curve in curves[name] for array in curve)
-        if content:
-            first.setdefault(content, name)
-    return list(first.values())
+        if not content:
+            left_out[name] = _why_without(rows, n_folds)
+        elif content in first:
+            left_out[name] = f"the same curve as {first[content]!r}"
+        elif len(first) == len(LINES):
+            left_out[name] = f"beyond the {len(LINES)} colours, which go to the first and the best"
+        else:
+            first[content] = name
+    return list(first.values()), left_out
+
+
+def _why_without(rows: Sequence[Row], n_folds: int) -> str:
+    """Say why a variant has no curve."""
+    if not any(row.curve for row in rows):
+        return "no validation on the way"
+    seeds = [row.seed for row in rows]
+    if max(map(seeds.count, seeds)) < n_folds:
+        return "no seed has all folds yet"
+    return "nowhere have all folds of a seed been validated"
 
 
 def _places(row: Row, axis: Axis) -> Curve:

@@ -149,7 +149,7 @@ def draw_learning_curve(path: Path, curve: LearningCurve) -> None:
         series["fitted"] = (further.tolist(), [one.estimate for one in fitted])
     draw_curves(
         path, f"{curve.name}: learning curve", series, "annotated images to train on", "mAP",
-        bands=bands, legend="lower right",
+        bands=bands, legend="lower right", within=(0, 1),
     )  # fmt: skip
 
 

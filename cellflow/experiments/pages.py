@@ -1,6 +1,6 @@
 """The table of an experiment as a folder: one Markdown file and its pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -11,6 +11,7 @@ from cellflow.experiments.plan import Experiment
 from cellflow.experiments.results import summarize
 from cellflow.experiments.store import Row
 from cellflow.experiments.table import experiment_page
+from cellflow.wording import counted, some_of
 
 
 def write_page(folder: Path, experiment: Experiment, rows: Sequence[Row]) -> str:
@@ -51,12 +52,12 @@ def _draw(folder: Path, experiment: Experiment, rows: Sequence[Row]) -> list[tup
     for axis in get_args(Axis):
         path = folder / f"{experiment.name}-{axis}.png"
         title = f"{experiment.name}: validation mAP against {axis}"
-        if drawn := draw_validations(path, title, results, experiment.rank_by, axis):
-            others = len(results) - len(drawn)
-            left = f" {others} others are not drawn." if others else ""
+        drawn, left_out = draw_validations(path, title, results, experiment.rank_by, axis)
+        if drawn:
             caption = (
                 f"Validation mAP against {axis}: mean over the seeds, band from the lowest to the "
-                f"highest of them; all held-out images, while training goes on.{left}"
+                f"highest of them; all held-out images, while training goes on."
+                + _not_drawn(left_out)
             )
             pictures.append((path, caption))
     for number, curve in enumerate(learning_curves(rows, experiment.variants), 1):
@@ -68,3 +69,15 @@ def _draw(folder: Path, experiment: Experiment, rows: Sequence[Row]) -> list[tup
         )
         pictures.append((path, caption))
     return pictures
+
+
+def _not_drawn(left_out: Mapping[str, str]) -> str:
+    """Say which variants are not in the picture, and why; nothing where all are."""
+    if not left_out:
+        return ""
+    names_of: dict[str, list[str]] = {}
+    for name, why in left_out.items():
+        names_of.setdefault(why, []).append(repr(name))
+    told = "; ".join(f"{some_of(names)}: {why}" for why, names in names_of.items())
+    verb = "is" if len(left_out) == 1 else "are"
+    return f" {counted(len(left_out), 'other')} {verb} not drawn ({told})."

@@ -14,6 +14,9 @@ from cellflow.experiments.visible import visibility
 from cellflow.metrics.few_groups import coverage_remark
 from cellflow.wording import counted
 
+ADVICE = "was it trained long enough, and do its thresholds fit?"
+"""Where nothing was found, or nothing right."""
+
 
 def experiment_page(experiment: Experiment, rows: Sequence[Row]) -> str:
     """Give all that the results of an experiment say, as Markdown.
@@ -147,6 +150,7 @@ def _remarks(results: Sequence[VariantResult], rank_by: RankBy) -> list[str]:
         *_validation_remarks(results, rank_by),
     ]
     lines += _diverged(results)
+    lines += [remark for result in results for remark in _without_score(result)]
     if any(result.flows_kept for result in results):
         lines.append(
             "With *: variants that differ in prediction alone read one output of the network; the "
@@ -179,6 +183,21 @@ def _diverged(results: Sequence[VariantResult]) -> list[str]:
         "as models that find no cell; steps and minutes are of the others."
         for result, count in zip(results, counts, strict=True)
         if count
+    ]
+
+
+def _without_score(result: VariantResult) -> list[str]:
+    """Say that nothing was found, or nothing right; those that diverged are told already."""
+    images = [image for row in result.rows for image in row.images.values()]
+    n_found = sum(image["n_predicted"] for image in images)
+    has_diverged = all(row.facts.get("diverged") for row in result.rows)
+    if has_diverged or any(image["score"] for image in images):
+        return []
+    if n_found == 0:
+        return [f"{result.name!r} found no cell in any held-out image: {ADVICE}"]
+    return [
+        f"{result.name!r} scores 0.000 on every held-out image, as none of the "
+        f"{counted(n_found, 'cell')} that it found has an IoU above 0.5 with a true one: {ADVICE}"
     ]
 
 

@@ -1,7 +1,8 @@
 """What each kind of error costs: the score as it is, and as it would be without that kind.
 
 One kind is cured at a time, everything else stays. The gains do not add up: a cell has to be found
-before its outline matters.
+before its outline matters. A cure may change more cells than have the error: that of the boundary
+also redraws every found cell.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,12 +36,15 @@ class ImageErrors:
         Mean average precision.
     cured : mapping of str to float
         The score without one kind of error, for each of `KINDS`.
+    n_cured : mapping of str to int
+        Cells that each cure changes: predicted ones of spurious and split, true ones of the others.
     """
 
     cells: CellErrors
     truth_areas: NDArray[np.int64]
     score: float
     cured: Mapping[str, float]
+    n_cured: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +54,10 @@ class KindBudget:
     Parameters
     ----------
     n_truths, n_predicted : int
-        Cells on either side with this error.
+        Cells on either side with this error; with the found ones each side adds up. Of boundary
+        those of an IoU of at most one half.
+    n_cured : int
+        Cells that the cure changes, see `ImageErrors`; the gain is theirs.
     cured : float
         Mean score over the images without it.
     gain : Interval
@@ -60,6 +67,7 @@ class KindBudget:
 
     n_truths: int
     n_predicted: int
+    n_cured: int
     cured: float
     gain: Interval
 
@@ -72,7 +80,7 @@ class ErrorBudget:
     ----------
     n_images, n_truths, n_predicted : int
     n_found : int
-        Truths that a prediction finds with an IoU above one half.
+        Truths that a prediction finds with an IoU above one half; as many predictions find one.
     found_iou : float
         Mean IoU of these; NaN without any.
     score : Interval
@@ -135,6 +143,7 @@ def image_errors(truth: Cells, predicted: Cells) -> ImageErrors:
         truth_areas=truth.areas,
         score=average_precision(truth, masks).mean,
         cured={kind: average_precision(truth, cured[kind]).mean for kind in KINDS},
+        n_cured=_count_cured(cells),
     )
 
 
@@ -173,6 +182,7 @@ def summarize_errors(
         kinds[kind] = KindBudget(
             n_truths=int((truth_kinds == kind).sum()),
             n_predicted=int((predicted_kinds == kind).sum()),
+            n_cured=sum(image.n_cured[kind] for image in images),
             cured=float(cured.mean()),
             gain=mean_interval(cured - scores, rng=rng, within=_limits(kind), **how),
         )
@@ -190,6 +200,21 @@ def summarize_errors(
 def _limits(kind: str) -> tuple[float, float]:
     """Give what a cure can gain at least and at most."""
     return (-1.0 if kind == "merged" else 0.0), 1.0
+
+
+def _count_cured(cells: CellErrors) -> dict[str, int]:
+    """Count the cells that each cure adds, removes, joins, cuts or redraws."""
+    pieces = np.flatnonzero(cells.predicted_kinds == "split")
+    joined = np.union1d(pieces, cells.partners[cells.owners[pieces]])
+    held_by = cells.partners[cells.truth_kinds == "merged"]
+    redrawn = np.isin(cells.truth_kinds, ["found", "boundary"]) & (cells.iou < 1)
+    return {
+        "missed": int((cells.truth_kinds == "missed").sum()),
+        "spurious": int((cells.predicted_kinds == "spurious").sum()),
+        "split": len(joined),
+        "merged": int(np.isin(cells.partners, held_by).sum()),
+        "boundary": int(redrawn.sum()),
+    }
 
 
 def _joined(labels: NDArray[np.int32], cells: CellErrors) -> NDArray[np.int32]:

@@ -46,6 +46,7 @@ def draw_curves(
     bands: Bands | None = None,
     marks: Marks | None = None,
     legend: Corner = "upper right",
+    within: tuple[float, float] = (-np.inf, np.inf),
 ) -> None:
     """Write one picture of one or more curves.
 
@@ -62,6 +63,8 @@ def draw_curves(
         A place on the curve of that name, drawn as a large ring.
     legend : {"upper right", "lower right"}
         Where the names stand; curves that rise leave the lower corner free.
+    within : (float, float)
+        What y can be at least and at most, see `fit_scale`.
 
     Raises
     ------
@@ -82,7 +85,7 @@ def draw_curves(
     finite = np.concatenate([curve[np.isfinite(curve).all(axis=1)] for curve in spread] or [[]])
     finite = finite.reshape(-1, 2)
     across = fit_scale(finite[:, 0], LEFT, WIDTH - RIGHT, tight=True)
-    upwards = fit_scale(finite[:, 1], HEIGHT - BOTTOM, TOP)
+    upwards = fit_scale(finite[:, 1], HEIGHT - BOTTOM, TOP, within=within)
     picture = Image.new("RGB", (WIDTH * FINE, HEIGHT * FINE), PAPER)
     pen = ImageDraw.Draw(picture)
     _draw_grid(pen, across, upwards)

@@ -34,7 +34,12 @@ class Scale:
 
 
 def fit_scale(
-    values: NDArray[np.float64], first: float, last: float, *, tight: bool = False
+    values: NDArray[np.float64],
+    first: float,
+    last: float,
+    *,
+    tight: bool = False,
+    within: tuple[float, float] = (-np.inf, np.inf),
 ) -> Scale:
     """Choose round ticks, and limits at ticks or, if `tight`, at the extreme values.
 
@@ -44,15 +49,21 @@ def fit_scale(
         Finite; without any the axis goes from 0 to 1.
     first, last : float
         Places of the smallest and the largest value.
+    within : (float, float)
+        What values can be at least and at most; around equal ones the axis goes no further.
 
     Examples
     --------
     >>> fit_scale(np.array([0.03, 0.41]), 0, 100).ticks
     (0.0, 0.1, 0.2, 0.30000000000000004, 0.4, 0.5)
+    >>> fit_scale(np.zeros(3), 0, 100, within=(0, 1)).ticks
+    (0.0, 0.1, 0.2, 0.30000000000000004, 0.4, 0.5)
     """
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
     if high - low < 1e-12 * max(abs(low), abs(high), 1e-300):
+        least, most = min(low, within[0]), max(high, within[1])
         low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
+        low, high = max(low, least), min(high, most)
     step = _round_step((high - low) / 5)
     n_below, n_above = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = tuple(step * k for k in range(n_below, n_above + 1))

@@ -8,13 +8,14 @@ from cellflow.report.headline import bounds, number
 from cellflow.report.markup import Section, figure, name, table, tag, text
 from cellflow.report.plots import axis_row, interval_row, key, percent_scale
 from cellflow.report.subject import Subject
+from cellflow.wording import counted
 
 MEANING = {
     "missed": "cells that nothing covers",
     "spurious": "found where there is no cell",
     "split": "one cell found as several",
     "merged": "several cells found as one",
-    "boundary": "found, but with another outline",
+    "boundary": "found, wholly or nearly, with another outline",
 }
 
 
@@ -39,7 +40,8 @@ def budget_section(subject: Subject) -> Section:
     caption = (
         "What the score would gain if one kind of error were cured and everything else stayed, "
         "with 95 % intervals. The gains do not add up: a cell has to be found before its outline "
-        "matters."
+        "matters. The cure of the boundary gives every found cell its true outline, not only those "
+        "that are counted under boundary, whose IoU is at most 0.5."
     )
     content = figure(plot, text(caption), _numbers(subject, budgets))
     return Section(anchor="errors", title="Error budget", content=content)
@@ -58,8 +60,8 @@ def _budget(subject: Subject, model: int) -> ErrorBudget:
 def _numbers(subject: Subject, budgets: list[ErrorBudget]) -> str:
     rows = []
     for model, budget in zip(subject.models, budgets, strict=True):
-        found = f"{budget.n_found:,} of {budget.n_truths:,} cells found"
-        rows.append([name(model), text(found), f"{budget.n_predicted:,} predicted", "", ""])
+        found = f"{budget.n_found:,} of {counted(budget.n_truths, 'cell', ',')} found"
+        rows.append([name(model), text(found), f"{budget.n_predicted:,} predicted", "", "", ""])
         for kind in KINDS:
             one = budget.kinds[kind]
             rows.append(
@@ -67,9 +69,11 @@ def _numbers(subject: Subject, budgets: list[ErrorBudget]) -> str:
                     text(kind),
                     f"{one.n_truths:,}",
                     f"{one.n_predicted:,}",
+                    f"{one.n_cured:,}",
                     number(one.gain.estimate, signed=True),
                     text(bounds(one.gain, signed=True)),
                 ]
             )
-    header = ["error", "true cells", "predicted cells", "gain in mAP", "95 % interval"]
+    header = ["error", "true cells", "predicted cells", "changed by the cure"]
+    header += ["gain in mAP", "95 % interval"]
     return table("Errors of each model", header, rows)

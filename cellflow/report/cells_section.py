@@ -21,6 +21,7 @@ from cellflow.report.plots import (
     swarm,
 )
 from cellflow.report.subject import Subject, equivalent_diameters
+from cellflow.wording import counted
 
 N_BINS, N_CONFIDENCE_BINS = 30, 20
 LARGEST_SHOWN = 99.5
@@ -42,13 +43,14 @@ def _counts(subject: Subject) -> str:
     rows = []
     for index, ((side, _), values) in enumerate(zip(sides, counts, strict=True)):
         titles = [
-            f"{image}: {int(value)} cells"
+            f"{image}: {counted(int(value), 'cell')}"
             for image, value in zip(subject.images, values.tolist(), strict=True)
         ]
         model = index - (len(sides) - len(subject.models))
         style = "truth" if model < 0 else style_of(model)
         dots = swarm(scale, values, np.arange(len(values)), titles, style=style)
-        label = f"{int(values.sum()):,} cells, median {np.median(values):.0f} an image"
+        n_cells = counted(int(values.sum()), "cell", ",")
+        label = f"{n_cells}, median {np.median(values):.0f} an image"
         rows.append(
             tag("div", tag("strong", name(side)), " ", text(label), class_="row-label") + dots
         )

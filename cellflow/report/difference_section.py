@@ -12,6 +12,7 @@ from cellflow.report.headline import bounds, number
 from cellflow.report.markup import Section, figure, name, table, tag, text
 from cellflow.report.plots import axis_row, interval_row, percent_scale, swarm
 from cellflow.report.subject import Subject
+from cellflow.wording import counted
 
 
 def difference_section(subject: Subject, comparison: Comparison) -> Section:
@@ -90,7 +91,7 @@ def _label(kind: str, n_images: int, mean: Interval) -> str:
     return tag(
         "div",
         tag("strong", text(kind)),
-        f" {n_images} images",
+        f" {counted(n_images, 'image')}",
         "<br>",
         f"{number(mean.estimate, signed=True)} ",
         tag("small", text(bounds(mean, signed=True))),

@@ -140,7 +140,8 @@ def _without_truth(subject: Subject) -> str:
         f"{name(model)} {count:,}"
         for model, count in zip(subject.models[1:], counts[1:], strict=True)
     ]
-    found = ", ".join([f"{name(subject.models[0])} found {counts[0]:,} cells", *others])
+    first = f"{name(subject.models[0])} found {counted(counts[0], 'cell', ',')}"
+    found = ", ".join([first, *others])
     return tag(
         "header",
         _overline(subject),
@@ -164,7 +165,7 @@ def _overline(subject: Subject) -> str:
     parts = [_images(subject)]
     if subject.truths is not None:
         n_cells = sum(len(masks) for masks in subject.truths.values())
-        parts.append(f"{n_cells:,} annotated cells")
+        parts.append(counted(n_cells, "annotated cell", ","))
     if subject.kinds:
         parts.append(", ".join(subject.kinds))
     return tag("p", " · ".join(map(text, parts)), class_="overline")

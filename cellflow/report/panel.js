@@ -185,11 +185,11 @@ class Panel {
 function countCells(found, { threshold, confidence }) {
   const isSure = (index) => !(found.confidence?.[index] < confidence);
   const all = found.cells.filter((_, index) => isSure(index)).length;
-  if (!found.levels) return `${all} cells`;
+  if (!found.levels) return all === 1 ? "1 cell" : `${all} cells`;
   const hits = found.levels.filter((level, index) => level > threshold && isSure(index)).length;
   if (!found.truthLevels) return `${hits} shared, ${all - hits} alone`;
   const missed = found.truthLevels.filter((level) => level <= threshold).length;
-  return `${hits} hits, ${missed} missed, ${all - hits} spurious`;
+  return `${hits} ${hits === 1 ? "hit" : "hits"}, ${missed} missed, ${all - hits} spurious`;
 }
 
 // What is said of a hit, of any other cell, and of one that meets nothing.

@@ -21,6 +21,7 @@ from cellflow.report.plots import (
     style_of,
 )
 from cellflow.report.subject import Subject
+from cellflow.wording import counted
 
 N_DRAWS = 2000
 """Bootstrap draws for the bands, which are looked at, not read."""
@@ -43,7 +44,8 @@ def _by_type(subject: Subject) -> str:
     header = ["model"]
     for kind in subject.kinds:
         one = subject.scores[0].per_cell_type[kind]
-        header.append(f"{kind}, {one.n_images} images, {one.n_truths:,} cells")
+        images, cells = counted(one.n_images, "image"), counted(one.n_truths, "cell", ",")
+        header.append(f"{kind}, {images}, {cells}")
     rows = [
         [name(model), *(_cell(score.per_cell_type[kind]) for kind in subject.kinds)]
         for model, score in zip(subject.models, subject.scores, strict=True)

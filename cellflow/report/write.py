@@ -84,6 +84,7 @@ def report_predictions(
     truth: Path | None = None,
     sources: Sources | None = None,
     settings: ComparisonConfig | None = None,
+    common_only: bool = False,
     megabytes: float = MEGABYTES,
     seed: int = 0,
     report: Report | None = None,
@@ -103,6 +104,9 @@ def report_predictions(
         The images, which predictions without truth need, and what else the predictions need.
     settings : ComparisonConfig, optional
         How predictions are made comparable with truth.
+    common_only : bool
+        Compare on the images that all have, instead of refusing when they differ; needs truth,
+        since without it every image is shown that any prediction has.
     megabytes : float
         Most millions of bytes to write; what does not fit is left out of the viewer, the best
         images first, and the report says so.
@@ -114,7 +118,7 @@ def report_predictions(
     Raises
     ------
     ConfigError
-        No prediction, or neither truth nor images.
+        No prediction, neither truth nor images, or `common_only` without truth.
     DataError, ImageError, LabelError, ModelError, RleError, SubmissionError
         A file cannot be read, or does not fit the others.
     """
@@ -123,6 +127,11 @@ def report_predictions(
         raise ConfigError("a report needs at least one file or folder of predictions")
     if truth is None and not sources.images:
         raise ConfigError("a report needs the images (--images) or the truth (--truth)")
+    if truth is None and common_only:
+        raise ConfigError(
+            "--common-only needs --truth: without it nothing is compared, and every image is shown "
+            "that any of the predictions has"
+        )
     check_outputs([*predictions, *([truth] if truth else [])], [Path(path)])
     pictures = find_pictures(sources.images or (beside_truth(truth) if truth else ()))
     if truth is None:
@@ -136,7 +145,12 @@ def report_predictions(
             subject = _of_one(outputs[0], known, settings, seed, remarks)
         else:
             comparison = compare_outputs(
-                outputs, known, settings=settings, seed=seed, remarks=remarks
+                outputs,
+                known,
+                common_only=common_only,
+                settings=settings,
+                seed=seed,
+                remarks=remarks,
             )
             subject = subject_of_comparison(comparison)
     return write_report(path, subject.with_pictures(pictures), megabytes=megabytes, report=report)

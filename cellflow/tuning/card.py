@@ -48,12 +48,15 @@ def section(result: TuneResult) -> str:
             f"{one.itself.estimate:.3f} |"
         )
     reliability = result.calibrated
-    if reliability.n_cells:
+    if result.obstacle:
+        lines += ["", f"The confidence of a cell is not calibrated: {result.obstacle}."]
+    else:
         lines += [
             "",
             f"Confidence of a cell: calibration error {result.raw.calibration_error:.3f} before "
             f"and {reliability.calibration_error:.3f} after calibration, on {reliability.n_cells} "
-            "cells of images that did not calibrate it; "
+            f"cells of images that did not calibrate it, {reliability.share_right:.0%} of them "
+            "right; "
             + ("it is calibrated." if result.is_calibration_taken else "it is left as it was."),
         ]
     lines += [

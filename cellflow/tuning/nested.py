@@ -24,6 +24,11 @@ from cellflow.tuning.flow_cache import SeenField
 from cellflow.tuning.grid import Grid, Index
 from cellflow.tuning.image_scores import Following, ImageCells, confidence_of, score_grid
 from cellflow.tuning.search import Choice, choose_settings
+from cellflow.wording import counted
+
+FEWEST_CELLS = 10
+"""Right cells, and wrong ones, that a calibration needs: two for each of its five weights. With
+fewer a fit follows single cells, and nothing tells whether it is better on others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,7 +104,8 @@ class NestedResult:
     choice : Choice
         On all images.
     confidence : Confidence or None
-        Fitted on all images.
+        Fitted on all images; None where `calibration_obstacle` says why, or the cells to fit it to
+        are all right or all wrong.
     default, itself, nested : Outcome
         With the settings in use; with the choice, on the images that made it; and with the choice
         of the other folds.
@@ -180,6 +186,24 @@ def tune_nested(
     )
 
 
+def calibration_obstacle(is_right: NDArray[np.bool_]) -> str:
+    """Say why the cells that the settings in use find judge no calibration; empty if they do.
+
+    Parameters
+    ----------
+    is_right : (M,) bool
+    """
+    n_cells, n_right = len(is_right), int(is_right.sum())
+    if n_cells == 0:
+        return "the settings in use find no cell"
+    if min(n_right, n_cells - n_right) >= FEWEST_CELLS:
+        return ""
+    return (
+        f"of {counted(n_cells, 'cell')} that the settings in use find {n_right} are right and "
+        f"{n_cells - n_right} wrong; {FEWEST_CELLS} or more of each are needed"
+    )
+
+
 def _choose(
     images: Sequence[TunedImage], grid: Grid, config: Config, default: Index
 ) -> tuple[Confidence | None, Choice, NDArray[np.float32]]:
@@ -188,16 +212,19 @@ def _choose(
     Notes
     -----
     The confidence is learnt from the cells of the loosest flow check, since it takes the check's
-    place where none is chosen.
+    place where none is chosen; it is judged by those of the check in use.
     """
-    largest_check = max(grid.flow_threshold)
-    cells = [_cells_in_use(image, grid, default, largest_check) for image in images]
-    confidence = fit_confidence(
-        [following.features.select(keep) for following, keep in cells],
-        [following.diameter for following, _ in cells],
-        [_is_right(following, grid)[keep] for following, keep in cells],
-        {},
-    )
+    judged = [_calibrated(image, grid, default, None)[0] for image in images]
+    confidence = None
+    if not calibration_obstacle(np.concatenate(judged)):
+        largest_check = max(grid.flow_threshold)
+        cells = [_cells_in_use(image, grid, default, largest_check) for image in images]
+        confidence = fit_confidence(
+            [following.features.select(keep) for following, keep in cells],
+            [following.diameter for following, _ in cells],
+            [_is_right(following, grid)[keep] for following, keep in cells],
+            {},
+        )
     table = np.stack([score_grid(image.cells, grid, confidence) for image in images])
     kinds, groups = [one.cell_type for one in images], [one.group for one in images]
     settings = config.tuning

@@ -14,7 +14,7 @@ from cellflow.network.thresholds import CellSettings
 from cellflow.records import Interval
 from cellflow.tuning.choice import ALL_TYPES
 from cellflow.tuning.grid import Grid
-from cellflow.tuning.nested import NestedResult, TunedImage
+from cellflow.tuning.nested import NestedResult, TunedImage, calibration_obstacle
 from cellflow.tuning.search import Verdict
 from cellflow.wording import counted
 
@@ -74,6 +74,8 @@ class TuneResult:
     raw, calibrated : Reliability
         Of the confidence of cells before and after calibration, on images that did not calibrate
         it.
+    obstacle : str
+        Why no calibration can be taken; empty when one can.
     told : mapping of str to float
         Shares of images whose type was told right, told wrong, and left open; empty without types.
     remarks : tuple of str
@@ -83,6 +85,7 @@ class TuneResult:
     types: Mapping[str, TypeResult]
     raw: Reliability
     calibrated: Reliability
+    obstacle: str
     told: Mapping[str, float]
     remarks: tuple[str, ...]
 
@@ -90,8 +93,11 @@ class TuneResult:
     def is_calibration_taken(self) -> bool:
         """Whether the calibrated confidence is nearer to the truth, or a chosen threshold is of it.
 
-        Judged by the Brier score of the cells that the settings in use before find.
+        Judged by the Brier score of the cells that the settings in use before find; never where
+        there is an obstacle.
         """
+        if self.obstacle:
+            return False
         rests_on_it = any(one.settings.score_threshold > 0 for one in self.types.values())
         return rests_on_it or self.calibrated.brier < self.raw.brier
 
@@ -134,6 +140,7 @@ def summarize(
         },
         raw=measure_reliability(calibration.raw, calibration.is_right),
         calibrated=measure_reliability(calibration.calibrated, calibration.is_right),
+        obstacle=_obstacle(found),
         told=_told(images) if kinds else {},
         remarks=(*remarks, *_remarks(images)),
     )
@@ -171,6 +178,13 @@ def _of_images(
         bias_before=summarize_offsets([found.default.offsets[i] for i in own], **how),
         bias_after=summarize_offsets([found.nested.offsets[i] for i in own], **how),
     )
+
+
+def _obstacle(found: NestedResult) -> str:
+    if obstacle := calibration_obstacle(found.calibration.is_right):
+        return obstacle
+    is_fitted = found.confidence is not None
+    return "" if is_fitted else "the cells to fit it to are all right or all wrong"
 
 
 def _told(images: Sequence[TunedImage]) -> dict[str, float]:

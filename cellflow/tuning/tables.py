@@ -40,8 +40,8 @@ def tune_table(result: "TuneResult") -> str:
 
 def _confidence(result: "TuneResult") -> str:
     raw, calibrated = result.raw, result.calibrated
-    if calibrated.n_cells == 0:
-        return "confidence not calibrated: the settings in use find no cell"
+    if result.obstacle:
+        return f"confidence not calibrated: {result.obstacle}".replace("; ", ";\n")
     return (
         f"confidence of {calibrated.n_cells} cells, told by images that did not calibrate it: "
         f"calibration error {raw.calibration_error:.3f}\n"
@@ -82,7 +82,8 @@ def _verdict(one: "TypeResult") -> str:
 
 def _bias(one: "TypeResult") -> str:
     before, after = (_offset(bias) for bias in (one.bias_before, one.bias_after))
-    return f"{before}, {after}, {one.bias_after.spread:.2f}"
+    spread = f"{one.bias_after.spread:.2f}" if one.bias_after.n_cells else "no spread"
+    return f"{before}, {after}, {spread}"
 
 
 def _offset(bias: BoundaryBias) -> str:

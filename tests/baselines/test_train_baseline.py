@@ -372,11 +372,21 @@ def test_an_image_with_as_many_cells_as_may_be_listed_is_told(tmp_path, disc_ent
     assert any("at most 3 detections an image, but the densest" in line for line in said)
     told = []
     image = disc_entries(1)[0].load().image
-    load_baseline(done, "cpu", say=told.append).predict(image, "disc")
+
+    def find(**choice):
+        told.clear()
+        cells = CellChoice(**choice)
+        load_baseline(
+            done, "cpu", say=told.append, change=lambda base: replace(base, cells=cells)
+        ).predict(image, "disc")
+
+    find(score_threshold=0.0, min_area=0, mask_threshold=0.01)
     assert told == [
         "image disc: reached the limit of 3 detections; it may hold more cells: raise "
         "detector.detections"
     ]
+    find(score_threshold=1.0)  # where no cell is left, a longer list has none either
+    assert told == []
 
 
 def test_without_a_limit_no_image_reaches_it(tmp_path, disc_entries, tiny_config):

@@ -58,6 +58,17 @@ def test_train_then_predict_into_every_format(train, cellflow, competition, tmp_
     assert "is read by this very command" in refused.err
 
 
+def test_a_baseline_that_finds_no_cell_says_so(train, cellflow, competition, tmp_path):
+    assert train().code == 0
+    done = cellflow(
+        "baseline", "predict", competition / "train", "--model", tmp_path / "run", "--device",
+        "cpu", "--out", tmp_path / "found.csv", "--set", "cells.min_area=100000",
+    )  # fmt: skip
+    assert done.code == 0
+    assert done.out.startswith("0 cells in 4 images")
+    assert "no cell in any image: was the model trained long enough" in done.err
+
+
 def test_compare_predicts_with_a_baseline_folder_as_predict_does(
     train, cellflow, competition, tmp_path
 ):

@@ -49,6 +49,30 @@ def test_report_works_with_and_without_truth(cellflow, competition, truth, submi
     assert "may be better than" in out.read_text("utf-8")
 
 
+def test_report_takes_the_option_that_it_names_where_images_differ(
+    cellflow, competition, truth, submissions, tmp_path
+):
+    out = ("--images", competition / "train", "--out", tmp_path / "r.html")
+    lines = submissions[1].read_text().splitlines(keepends=True)
+    submissions[1].write_text("".join(line for line in lines if not line.startswith("a,")))
+    refused = cellflow("report", *submissions, *out, "--truth", truth)
+    assert refused.code == 1
+    assert "less lacks 1 image that others have (a); --common-only compares" in refused.errors[0]
+    done = cellflow("report", *submissions, *out, "--truth", truth, "--common-only")
+    assert done.code == 0
+    assert "3 images, all in the viewer" in done.out
+    assert "left out for all: a" in (tmp_path / "r.html").read_text("utf-8")
+
+
+def test_report_without_truth_says_that_it_compares_nothing(
+    cellflow, competition, submissions, tmp_path
+):
+    out = ("--images", competition / "train", "--out", tmp_path / "r.html")
+    done = cellflow("report", *submissions, *out, "--common-only")
+    assert done.code == 1
+    assert "--common-only needs --truth" in done.errors[0]
+
+
 def test_images_without_a_report_are_wrong_usage(cellflow, competition, truth, submissions):
     done = cellflow("score", submissions[0], "--truth", truth, "--images", competition / "train")
     assert done.code == 2

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
-from made_rows import row
+from made_rows import row, variant
 
 from cellflow.experiments.curves import draw_validations, seed_curves
+from cellflow.experiments.pages import write_page
+from cellflow.experiments.plan import Experiment
 from cellflow.experiments.results import summarize
+from cellflow.pictures.scales import fit_scale
 
 
 def runs(name, seed, offset=0.0, folds=(0, 1)):
@@ -45,8 +48,8 @@ def test_folds_that_validate_at_other_steps_are_interpolated_where_all_have_been
 def drawn(monkeypatch):
     seen = {}
 
-    def draw(path, title, series, x_label, y_label, *, bands, legend):
-        seen.update(series=series, bands=bands, x_label=x_label)
+    def draw(path, title, series, x_label, y_label, *, bands, legend, within):
+        seen.update(within=within, series=series, bands=bands, x_label=x_label)
 
     monkeypatch.setattr("cellflow.experiments.curves.draw_curves", draw)
     return seen
@@ -55,7 +58,7 @@ def drawn(monkeypatch):
 def test_the_band_goes_from_the_lowest_to_the_highest_seed(drawn, tmp_path):
     rows = [*runs("a", 0), *runs("a", 1, 0.1), *runs("a", 2, 0.02), *runs("b", 0, 0.2)]
     results = summarize(rows, ["a", "b"], "last")
-    assert draw_validations(tmp_path / "x.png", "t", results, "last", "steps") == ["a", "b"]
+    assert draw_validations(tmp_path / "x.png", "t", results, "last", "steps") == (["a", "b"], {})
     low, high = drawn["bands"]["a"]
     np.testing.assert_allclose(low, [0.11, 0.21, 0.31])
     np.testing.assert_allclose(high, [0.21, 0.31, 0.41])
@@ -70,17 +73,78 @@ def test_of_many_variants_the_first_and_the_best_are_drawn(drawn, tmp_path):
             scores = dict.fromkeys(names, 0.1 * k)
             rows.append(row(f"v{k}", scores, fold=fold, curve=[(1, 1.0, 0.1 * k)]))
     results = summarize(rows, [f"v{k}" for k in range(9)], "last")
-    names = draw_validations(tmp_path / "x.png", "t", results, "last", "steps")
+    names, left_out = draw_validations(tmp_path / "x.png", "t", results, "last", "steps")
     assert names == ["v0", "v8", "v7", "v6", "v5", "v4"]
+    assert list(left_out) == ["v3", "v2", "v1"]
+    assert set(left_out.values()) == {"beyond the 6 colours, which go to the first and the best"}
 
 
 def test_variants_that_share_their_trainings_are_one_line(drawn, tmp_path):
     rows = [*runs("a", 0), *runs("b", 0), *runs("c", 0, 0.1)]
     results = summarize(rows, ["a", "b", "c"], "last")
-    assert draw_validations(tmp_path / "x.png", "t", results, "last", "steps") == ["a", "c"]
+    assert draw_validations(tmp_path / "x.png", "t", results, "last", "steps") == (
+        ["a", "c"], {"b": "the same curve as 'a'"}
+    )  # fmt: skip
 
 
 def test_without_validations_nothing_is_drawn(tmp_path):
     results = summarize([row("a", {"x": 0.1})], ["a"], "last")
-    assert draw_validations(tmp_path / "x.png", "t", results, "last", "steps") == []
+    assert draw_validations(tmp_path / "x.png", "t", results, "last", "steps") == (
+        [], {"a": "no validation on the way"}
+    )  # fmt: skip
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_variant_without_a_curve_is_told_with_the_reason(drawn, tmp_path):
+    apart = [
+        row("apart", dict.fromkeys(names, 0.1), fold=fold, curve=[(10 + fold, 60.0, 0.1)])
+        for fold, names in enumerate(("xyz", "v"))
+    ]
+    rows = [*runs("a", 0), *runs("half", 0, folds=(0,)), *apart]
+    results = summarize(rows, ["a", "half", "apart"], "last")
+    drawn_names, left_out = draw_validations(tmp_path / "x.png", "t", results, "last", "steps")
+    assert drawn_names == ["a"]
+    assert left_out == {
+        "half": "no seed has all folds yet",
+        "apart": "nowhere have all folds of a seed been validated",
+    }
+
+
+def nothing_found(name):
+    """Two folds whose models find nothing, however long they train."""
+    return [
+        row(name, dict.fromkeys(names, 0.0), fold=fold, curve=[(10, 60.0, 0.0), (20, 120.0, 0.0)])
+        for fold, names in enumerate(("xyz", "v"))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ("ab", " 1 other is not drawn ('b': the same curve as 'a')."),
+        ("abc", " 2 others are not drawn ('b', 'c': the same curve as 'a')."),
+        ("a", "while training goes on.*"),
+    ],
+)
+def test_the_caption_says_which_are_not_drawn_and_why(tmp_path, names, words):
+    rows = [each for name in names for each in nothing_found(name)]
+    plan = Experiment(
+        name="e", question="", n_folds=2, folds_file=None, folds_seed=0, seeds=(0,),
+        rank_by="last", variants=tuple(map(variant, names)),
+    )  # fmt: skip
+    assert words in write_page(tmp_path, plan, rows)
+
+
+def test_scores_that_are_all_0_stand_on_an_axis_that_begins_there(tmp_path, monkeypatch):
+    from cellflow.pictures import curves
+
+    scales = []
+
+    def fit(*values, **how):
+        scales.append(fit_scale(*values, **how))
+        return scales[-1]
+
+    monkeypatch.setattr(curves, "fit_scale", fit)
+    results = summarize(nothing_found("a"), ["a"], "last")
+    draw_validations(tmp_path / "x.png", "t", results, "last", "steps")
+    assert (scales[1].low, scales[1].high) == (0.0, 0.5)

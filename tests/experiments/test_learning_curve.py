@@ -118,9 +118,7 @@ def test_the_picture_has_the_fit_ten_images_further(tmp_path, monkeypatch):
     drawn = {}
     monkeypatch.setattr(
         "cellflow.experiments.learning_curve.draw_curves",
-        lambda path, title, series, *labels, bands, legend: drawn.update(
-            series=series, bands=bands
-        ),
+        lambda path, title, series, *labels, bands, **how: drawn.update(series=series, bands=bands),
     )
     (curve,) = learning_curves(rows_of(a_root), variants())
     draw_learning_curve(tmp_path / "x.png", curve)

@@ -3,6 +3,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from made_rows import halves, spread
 
 from cellflow.config import TrainingConfig
 from cellflow.data.folds import write_folds
@@ -193,6 +194,25 @@ def test_the_table_pairs_each_variant_with_the_first(family, experiment, bench):
     text = experiment_table([first, second], "last")
     assert text.index("between") < text.index("too low")
     assert "paired by image" in text
+
+
+def test_a_variant_that_finds_nothing_is_told(family, experiment, bench):
+    plan, said = experiment([0]), []
+    above_all = replace(plan.variants[1], predict={"dynamics": {"cellprob_threshold": 250.0}})
+    plan = replace(plan, variants=(plan.variants[0], above_all))
+    rows = run_experiment(plan, bench(plan), say=said.append)
+    nothing = "on 2 held-out images, 0.1 min; no cell was found"
+    assert sum(line.endswith(nothing) for line in said) == 3
+    page = experiment_page(plan, rows)
+    assert "'too low' found no cell in any held-out image: was it trained long enough" in page
+    assert "'between' found" not in page
+
+
+def test_a_variant_of_which_no_cell_is_right_is_told():
+    results = summarize([*halves("a", spread(0.3)), *halves("b", spread(0, step=0))], "ab", "last")
+    table = experiment_table(results, "last")
+    assert "'b' scores 0.000 on every held-out image, as none of the 120 cells that it" in table
+    assert "'a' scores" not in table
 
 
 def test_a_rank_by_the_best_validation_says_that_it_is_too_high(family, experiment, bench):

@@ -81,6 +81,31 @@ def test_a_cut_prediction_keeps_its_own_pixels():
     assert errors.cured["merged"] == pytest.approx((5 * 1 + 5 * 1 / 3) / 10)
 
 
+@pytest.mark.parametrize(
+    ("predicted", "kind", "n_cured"),
+    [
+        (picture("11..222", "1...222"), "boundary", 1),
+        (picture("1...222", "1...22."), "boundary", 2),  # one of them found
+        (TWO, "boundary", 0),
+        (picture("111....", "111...."), "missed", 1),
+        (picture("1113222", "1113222"), "spurious", 1),
+        (picture("12..333", "12..333"), "split", 2),
+        (picture("111.223", "111.333"), "split", 2),  # a piece joins a found cell
+        (picture("1111111", "1111111"), "merged", 2),
+    ],
+)
+def test_a_cure_tells_how_many_cells_it_changes(predicted, kind, n_cured, rng):
+    errors = image_errors(TWO, predicted)
+    assert errors.n_cured[kind] == n_cured
+    assert summarize_errors([errors] * 2, rng=rng).kinds[kind].n_cured == 2 * n_cured
+
+
+def test_a_found_cell_that_is_cut_counts_as_changed(rng):
+    errors = image_errors(picture("1111112", "1111112"), picture("1111111", "1111111"))
+    assert (errors.cells.truth_kinds == "merged").sum() == 1
+    assert errors.n_cured["merged"] == 2
+
+
 def test_overlapping_predictions_are_flattened_first():
     stack = np.zeros((2, 3, 5), bool)
     stack[0, :, :3], stack[1, 0, 0] = True, True
@@ -136,5 +161,7 @@ def test_real_submissions_have_the_published_score_and_every_cure_helps(real_dat
     budget = summarize_errors(images, rng=rng, n_draws=500)
     assert budget.score.estimate == pytest.approx(0.38647, abs=5e-6)
     assert budget.n_found + sum(one.n_truths for one in budget.kinds.values()) == budget.n_truths
+    predicted = budget.n_found + sum(one.n_predicted for one in budget.kinds.values())
+    assert predicted == budget.n_predicted
     assert all(one.gain.estimate > -0.005 for one in budget.kinds.values())
     assert budget.kinds["boundary"].gain.estimate > 0.1

@@ -155,12 +155,12 @@ def test_the_keyboard_alone_goes_through_images_and_cells(page):
 
 def test_a_higher_threshold_turns_hits_into_misses(page):
     page.evaluate("open(1)")
-    assert text_of(page, f"{LEFT} .counts") == "1 hits, 3 missed, 1 spurious"
+    assert text_of(page, f"{LEFT} .counts") == "1 hit, 3 missed, 1 spurious"
     page.evaluate("threshold.focus()")
     for _ in range(9):
         page.press("ArrowRight")
     assert text_of(page, "#threshold-shown") == "0.95"
-    assert text_of(page, f"{LEFT} .counts") == "1 hits, 3 missed, 1 spurious"
+    assert text_of(page, f"{LEFT} .counts") == "1 hit, 3 missed, 1 spurious"
     assert text_of(page, f"{RIGHT} .counts") == "3 hits, 1 missed, 0 spurious"
 
 

@@ -153,6 +153,18 @@ def test_it_says_where_the_difference_lies_and_what_more_images_could_show(page)
     assert "pip install" not in page.shown
 
 
+def test_the_error_budget_says_how_many_cells_each_cure_changes(page):
+    section = page.html.split('id="errors"')[1].split("</section>")[0]
+    assert "changed by the cure" in section
+    row = section[section.rindex(">boundary<") :]
+    # Of the second model all 13 cells are found, as drawn.
+    assert re.findall(r">([^<>]+)<", row)[1:4] == ["0", "0", "0"]
+    first = section[section.index("Errors of each model") :]
+    row = first[first.index(">boundary<") :]
+    # Of the first 4 cells are outlined wrongly; the 4 that are found are as drawn.
+    assert re.findall(r">([^<>]+)<", row)[1:4] == ["4", "4", "4"]
+
+
 def test_the_worst_image_comes_first_in_the_list(page):
     order = re.findall(r'<tr data-image="(\d)"', page.html)
     assert order[-1] == "3"
@@ -274,6 +286,24 @@ def test_one_image_gives_a_report_without_intervals(folder, tmp_path):
     assert "one</bdi> scores 1.000 on 1 image." in one.html
     assert "no interval" in one.shown
     assert not re.search(r"\bnan\b", one.shown.lower())
+
+
+def test_one_cell_is_one_cell(tmp_path):
+    metadata = {"cell_type": "cort"}
+    write_train_csv(
+        tmp_path / "t.csv", [KaggleImage(name="a", masks=discs([(20, 20)]), metadata=metadata)]
+    )
+    for name in ("x", "y"):
+        write_submission(tmp_path / f"{name}.csv", [("a", discs([(20, 20)]))])
+    write_png(tmp_path / "images" / "a.png", np.zeros((90, 120), np.uint8))
+    paths, out = [tmp_path / "x.csv", tmp_path / "y.csv"], tmp_path / "r.html"
+    images = Sources(images=(tmp_path / "images",))
+    for how in ({"truth": tmp_path / "t.csv"}, {"sources": images}):
+        for predictions in (paths, paths[:1]):
+            report_predictions(out, predictions, **how)
+            page = Page(out)
+            assert not re.search(r"\b1 (annotated )?(cells|images|hits)\b", page.html)
+            assert "1 cell" in page.shown
 
 
 def test_a_page_that_is_larger_than_asked_for_without_pictures_says_so(

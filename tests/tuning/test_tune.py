@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from played_models import Played, write_images
 
@@ -97,6 +98,45 @@ def test_a_calibration_that_is_worse_on_other_images_is_not_taken(data, played, 
     one = replace(result.types["all"].settings, score_threshold=0.5)
     types = {**result.types, "all": replace(result.types["all"], settings=one)}
     assert replace(result, types=types).is_calibration_taken
+
+
+def test_cells_that_are_all_right_calibrate_nothing(data, played):
+    path = played("m", [1, 3, 5, 7])  # of cort alone, without specks
+    result = tune([path], data)
+    assert result.raw.share_right == 1
+    assert not result.is_calibration_taken
+    assert not (path / "confidence.json").exists()
+    n = result.raw.n_cells
+    why = f"of {n} cells that the settings in use find {n} are right and 0 wrong"
+    assert f"confidence not calibrated: {why};\n10 or more of each" in result.table()
+    assert "nan" not in result.table()
+    assert f"not calibrated: {why}; 10 or" in (path / "README.md").read_text(encoding="utf-8")
+    assert json.loads((path / "tuning" / "tuning.json").read_text())["obstacle"].startswith(why)
+
+
+def test_a_few_wrong_cells_are_too_few_to_calibrate_by(data, played, monkeypatch):
+    path = played("m", range(16))
+    assert tune([path], data, dry_run=True).is_calibration_taken
+    monkeypatch.setattr(nested, "FEWEST_CELLS", 200)
+    result = tune([path], data)
+    assert result.obstacle.endswith("wrong; 200 or more of each are needed")
+    assert not result.is_calibration_taken
+    assert read_confidence(path) is None
+
+
+@pytest.mark.parametrize(
+    ("n_right", "n_wrong", "words"),
+    [
+        (0, 0, "the settings in use find no cell"),
+        (15, 0, "of 15 cells that the settings in use find 15 are right and 0 wrong; 10 or more"),
+        (0, 40, "of 40 cells that the settings in use find 0 are right and 40 wrong; 10 or more"),
+        (90, 9, "of 99 cells that the settings in use find 90 are right and 9 wrong; 10 or more"),
+    ],
+)
+def test_what_keeps_a_calibration_from_being_judged_is_said(n_right, n_wrong, words):
+    is_right = np.repeat([True, False], [n_right, n_wrong])
+    assert nested.calibration_obstacle(is_right).startswith(words)
+    assert nested.calibration_obstacle(np.repeat([True, False], 10)) == ""
 
 
 def test_the_table_says_all_of_it(tuned):
