@@ -124,6 +124,22 @@ class Pace:
         """Mean over the latest steps."""
         return sum(self._steps) / max(1, len(self._steps))
 
+    def is_validation_due(self, n_done: int, last: int, plan: Plan) -> bool:
+        """Tell whether to validate after `n_done` epochs, when the last time was after `last`.
+
+        Notes
+        -----
+        Counted from the last time, since a budget moves `validate_every` on the way. With a budget
+        none comes before the first plan, nor where the one at the end follows within half of that.
+        """
+        n_left = plan.n_epochs - n_done
+        if n_left == 0:
+            return True
+        is_due = n_done - last >= plan.validate_every
+        if not self.is_limited:
+            return is_due
+        return is_due and self.is_planned and 2 * n_left >= plan.validate_every
+
     def is_over(self, seconds: float) -> bool:
         """Tell whether only the last validation and what follows it still fit, after `seconds`."""
         last = self.validation_seconds + self.closing_seconds

@@ -84,6 +84,11 @@ class History:
         if writes:
             write_text(path, "".join(_line(row) for row in (None, *self.rows)))
 
+    @property
+    def last_validated(self) -> int:
+        """Epochs done at the last validation; 0 before the first."""
+        return max((row.epoch for row in self.rows if row.validation is not None), default=0)
+
     def add(self, row: EpochRow) -> None:
         """Append a row and bring it to the disk.
 

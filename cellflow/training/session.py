@@ -103,7 +103,7 @@ class Session:
             between_images=interrupt.check,
             ranks=ranks,
         )
-        self._is_timed = False
+        self._is_timed = self._has_validated = False
         self._typed = choose_images([fact.entry for fact in self.materials.learnt])
 
     def run(self) -> None:
@@ -226,7 +226,7 @@ class Session:
         n_done = position.epoch + 1
         is_last = n_done == position.n_epochs
         score = None
-        if self._validator.entries and (is_last or n_done % position.validate_every == 0):
+        if self._validator.entries and self._is_validation_due(n_done):
             self._checkpoints.save_where_cheap()
             score = self._validate(n_done)
         self._history.add(
@@ -253,11 +253,33 @@ class Session:
         if run.pace.is_limited and run.pace.is_planned and not is_last:
             self._plan(run.source.steps_per_epoch)
 
+    def _is_validation_due(self, n_done: int) -> bool:
+        """Tell whether to validate now; the first time, by what a validation takes by now.
+
+        Notes
+        -----
+        What it takes was estimated with the network of the first steps, which may find no cell yet.
+        """
+        run, last = self._run, self._history.last_validated
+        if not run.pace.is_validation_due(n_done, last, self._current_plan):
+            return False
+        if run.pace.is_limited and not self._has_validated and n_done < run.position.n_epochs:
+            self._time_validation()
+            self._plan(run.source.steps_per_epoch)
+            return run.pace.is_validation_due(n_done, last, self._current_plan)
+        return True
+
+    @property
+    def _current_plan(self) -> Plan:
+        position = self._run.position
+        return Plan(n_epochs=position.n_epochs, validate_every=position.validate_every)
+
     def _validate(self, n_done: int) -> Score:
         """Score the held-out images; keep the weights when they are the best so far."""
         position, before = self._run.position, self._clock()
         score = self._validator.score(self._scored)
         self._run.pace.validation_seconds = self._clock() - before
+        self._has_validated = True
         self._last_score = n_done, score
         if score.mean.estimate > position.best_score:
             position.best_score, position.best_epoch = score.mean.estimate, n_done
@@ -268,10 +290,10 @@ class Session:
 
     def _time_the_rest(self) -> None:
         """Time what is no training: a validation, and the styles for the cell-type head."""
-        pace, validator = self._run.pace, self._validator
-        pace.validation_seconds = validator.estimate_seconds(self.network, self._clock)
+        pace = self._run.pace
+        self._time_validation()
         if self._typed:
-            model, image = validator.model(self.network), self._typed[0].load().image
+            model, image = self._validator.model(self.network), self._typed[0].load().image
             model.style_of(image)
             before = self._clock()
             model.style_of(image)
@@ -279,13 +301,17 @@ class Session:
         self.network.train()
         self._is_timed = True
 
+    def _time_validation(self) -> None:
+        seconds = self._validator.estimate_seconds(self._scored, self._clock)
+        self._run.pace.validation_seconds = seconds
+
     def _plan(self, steps_done: int) -> None:
         """Fit the number of epochs and validations into the time budget."""
         run, position = self._run, self._run.position
         if not self._is_timed:
             self._time_the_rest()
-        current = Plan(n_epochs=position.n_epochs, validate_every=position.validate_every)
-        epochs_done = position.epoch + steps_done / run.source.steps_per_epoch
+        current, n_steps = self._current_plan, run.source.steps_per_epoch
+        epochs_done = position.epoch + steps_done / n_steps
         plan = self.ranks.in_first(lambda: run.pace.plan(run.clock(), epochs_done, current))
         position.n_epochs, position.validate_every = plan.n_epochs, plan.validate_every
         if abs(plan.n_epochs - self._told_epochs) > NEWS * self._told_epochs:
@@ -295,7 +321,7 @@ class Session:
                 f"({run.pace.step_seconds:.2g} s a step), validated every "
                 f"{min(plan.n_epochs, plan.validate_every)} epochs"
             )
-            n_steps = plan.n_epochs * run.source.steps_per_epoch
+            n_steps *= plan.n_epochs
             if is_first and n_steps < FEWEST_STEPS and not self.weights.is_trained:
                 self.say(
                     f"these are {n_steps} steps: from random weights hardly a cell is found before "

@@ -1,10 +1,20 @@
 """The time budget: what is planned fits, and what does not fit is never planned."""
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellflow.training.budget import N_TIMED_STEPS, N_WARMUP_STEPS, Costs, Pace, Plan, plan_epochs
+from cellflow.training.budget import (
+    N_TIMED_STEPS,
+    N_WARMUP_STEPS,
+    VALIDATION_SHARE,
+    Costs,
+    Pace,
+    Plan,
+    plan_epochs,
+)
 
 WANTED = Plan(n_epochs=200, validate_every=10)
 
@@ -93,6 +103,56 @@ def test_what_follows_the_last_validation_has_its_time():
     longest = made.plan(10, 1, WANTED).n_epochs
     made.closing_seconds = 45.0
     assert made.plan(10, 1, WANTED).n_epochs == pytest.approx(longest / 2, abs=2)
+
+
+def test_validations_are_counted_from_the_last_one_however_the_plan_changes():
+    made, last, validated = pace(1000, 0.1, n_steps=1), 0, []
+    for n_done in range(1, 101):
+        plan = Plan(n_epochs=100, validate_every=10 if n_done < 25 else 13)
+        if made.is_validation_due(n_done, last, plan):
+            last = n_done
+            validated.append(n_done)
+    # Not 26, which 13 divides, nor 98, just before the end.
+    assert validated == [10, 20, 33, 46, 59, 72, 85, 100]
+
+
+def test_no_validation_comes_shortly_before_the_last_nor_before_the_plan():
+    plan = Plan(n_epochs=14, validate_every=10)
+    assert not pace(1000, 0.1).is_validation_due(10, 0, plan)
+    assert pace(1000, 0.1).is_validation_due(9, 0, Plan(n_epochs=14, validate_every=9))
+    assert pace(1000, 0.1).is_validation_due(14, 0, plan)
+    unplanned = pace(1000, 0.1, n_seen=N_WARMUP_STEPS + N_TIMED_STEPS)
+    assert not unplanned.is_validation_due(9, 0, Plan(n_epochs=14, validate_every=9))
+
+
+@given(every=st.integers(1, 40), n_epochs=st.integers(1, 200))
+def test_without_a_budget_every_so_manieth_epoch_is_validated_and_the_last(every, n_epochs):
+    made, last, validated = Pace(WANTED, 10), 0, []
+    for n_done in range(1, n_epochs + 1):
+        if made.is_validation_due(n_done, last, Plan(n_epochs=n_epochs, validate_every=every)):
+            last = n_done
+            validated.append(n_done)
+    assert validated == sorted({*range(every, n_epochs + 1, every), n_epochs})
+
+
+@given(seed=st.integers(0, 1000), validation=st.floats(0.1, 30), step=st.floats(0.1, 2))
+def test_validations_on_the_way_take_about_their_share_on_an_uneven_machine(seed, validation, step):
+    rng, wanted = random.Random(seed), Plan(n_epochs=200, validate_every=5)
+    made, plan, seconds, spent, last = Pace(wanted, 4, 300.0), wanted, 0.0, 0.0, 0
+    made.validation_seconds = validation
+    for n_done in range(1, 201):
+        for _ in range(4):
+            took = step * rng.uniform(0.7, 1.3)
+            made.add_step(took)
+            seconds += took
+        if n_done == plan.n_epochs or made.is_over(seconds):
+            break
+        if made.is_validation_due(n_done, last, plan):
+            made.validation_seconds = took = validation * rng.uniform(0.8, 1.2)
+            seconds, spent, last = seconds + took, spent + took, n_done
+        if made.is_planned:
+            plan = made.plan(seconds, n_done, plan)
+    assert spent <= 1.3 * VALIDATION_SHARE * seconds
 
 
 def test_time_is_over_when_only_the_last_validation_still_fits():

@@ -22,7 +22,7 @@ from cellflow.errors import ConfigError, DataError, ImageError, ModelError
 from cellflow.inference.predict import load_model
 from cellflow.network.model_folder import learnt_images
 from cellflow.training import checkpointing, session
-from cellflow.training.budget import N_TIMED_STEPS, N_WARMUP_STEPS, Pace
+from cellflow.training.budget import N_TIMED_STEPS, N_WARMUP_STEPS, Pace, Plan
 from cellflow.training.fine_tune import fine_tune, recorded_config
 from cellflow.training.interruption import Preempted, StepFinished
 from cellflow.training.levels import LEVELS
@@ -770,3 +770,33 @@ def test_a_time_budget_plans_fewer_epochs_and_ends_in_time(disc_folder, tune, mo
     assert any("from random weights hardly a cell is found before" in line for line in said)
     assert 1 <= record["run"]["n_epochs"] < 100_000
     assert record["run"]["seconds"] < 9
+
+
+def validated_epochs(out):
+    return [int(row["epoch"]) for row in metrics_of(out) if row["validation_map"]]
+
+
+@pytest.mark.parametrize("stopped_at", [None, 11])
+def test_a_plan_that_changes_does_not_bunch_validations_up_also_when_continued(
+    disc_folder, tune, monkeypatch, stopped_at
+):
+    def restless(pace, seconds, epochs_done, current):
+        return Plan(n_epochs=14, validate_every=5 - int(epochs_done) % 2)
+
+    monkeypatch.setattr(Pace, "plan", restless)
+    data, training = disc_folder(4), {"n_epochs": 14, "max_minutes": 5.0, "validate_every": 4}
+    if stopped_at:
+        with pytest.raises(KeyboardInterrupt):
+            tune(data, training=training, report=AskedToStop(monkeypatch, stopped_at))
+    # Divisible by what is wanted at the time are 4, 5, 8, 10 and 12.
+    assert validated_epochs(tune(data, training=training)) == [5, 10, 14]
+
+
+def test_the_first_validation_under_a_budget_waits_when_by_now_it_would_take_long(
+    disc_folder, tune, monkeypatch
+):
+    estimates = iter([0.0, 50.0])
+    monkeypatch.setattr(Validator, "estimate_seconds", lambda *_: next(estimates))
+    training = {"n_epochs": 9, "max_minutes": 5.0, "validate_every": 4}
+    assert validated_epochs(tune(disc_folder(4), training=training)) == [9]
+    assert not list(estimates)
