@@ -136,8 +136,13 @@ class Materials:
             f"held out: {counted(len(self.validation), 'image')}, {self.split.reason}",
         ]
         if self.left_out:
-            few = config.training.min_cells
-            lines.append(f"left out, fewer than {few} cells: {', '.join(self.left_out)}")
+            few = counted(config.training.min_cells, "cell")
+            names = ", ".join(self.left_out)
+            lines.append(f"left out, fewer than {few} (training.min_cells): {names}")
+        unmarked = [entry.name for entry in self.dataset if entry.read_masks is None]
+        if unmarked:
+            n_unmarked = counted(len(unmarked), "image")
+            lines.append(f"left out, without masks: {n_unmarked} ({some_of(unmarked)})")
         if self.extra:
             n_cells = sum(fact.n_cells for fact in self.extra)
             lines.append(f"besides {len(self.extra)} images with {n_cells} cells of other folders")

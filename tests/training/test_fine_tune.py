@@ -630,7 +630,14 @@ def test_images_with_too_few_cells_are_left_out_and_named(disc_folder, tune):
     with (mixed / "train.csv").open("a", encoding="utf-8") as file:
         file.writelines(row + "\n" for row in rows if row.startswith("disc3"))
     tune(mixed, training={"validation_share": 0.0, "n_epochs": 1}, said=said)
-    assert any(line.endswith("fewer than 5 cells: disc3") for line in said)
+    assert "left out, fewer than 5 cells (training.min_cells): disc3" in said
+
+
+def test_images_without_masks_are_left_out_and_named(tune, tmp_path):
+    data, said = write_two_channel_discs(tmp_path / "data", 3), []
+    (data / "disc1_masks.tif").unlink()
+    tune(data, training={"n_epochs": 1}, said=said)
+    assert "left out, without masks: 1 image (disc1)" in said
 
 
 def test_one_image_trains_without_a_score(disc_folder, tune):
