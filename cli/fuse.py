@@ -28,6 +28,7 @@ def command(entries: tuple[Path, ...], out: Path, as_json: bool, **options: Any)
     """
     from cellflow.comparison.fuse import fuse
     from cellflow.jsontext import to_json
+    from cellflow.wording import counted
 
     truth, settings = options.pop("truth"), comparison_settings(options)
     with comparison_sources(options) as sources:
@@ -35,5 +36,6 @@ def command(entries: tuple[Path, ...], out: Path, as_json: bool, **options: Any)
     if as_json:
         click.echo(to_json(fusion.to_dict()))
     else:
-        n_cells = sum(map(len, fusion.cells.values()))
-        click.echo(f"{fusion.table()}\n\n{n_cells} cells in {len(fusion.cells)} images: {out}")
+        n_cells = counted(sum(map(len, fusion.cells.values())), "cell")
+        n_images = counted(len(fusion.cells), "image")
+        click.echo(f"{fusion.table()}\n\n{n_cells} in {n_images}: {out}")

@@ -32,6 +32,7 @@ def command(
     from cellflow.data.images import find_images
     from cellflow.inference.predict import load_model
     from cellflow.training.pseudo_labels import Gates, write_pseudo_labels
+    from cellflow.wording import counted
 
     voters = [load_model(source, device=device) for source in models]
     chosen = Gates(most_per_type=per_type, **gates)
@@ -44,4 +45,5 @@ def command(
         f"{'unknown type' if kind == 'None' else kind} {n}"
         for kind, n in record["images_by_cell_type"].items()
     )
-    click.echo(f"{record['n_images']} images with {record['n_cells']} cells ({kinds}): {out}")
+    n_images, n_cells = counted(record["n_images"], "image"), counted(record["n_cells"], "cell")
+    click.echo(f"{n_images} with {n_cells} ({kinds}): {out}")

@@ -5,6 +5,7 @@ from typing import Any
 
 from cellflow.metrics.score import EMPTY_CASES
 from cellflow.records import Interval
+from cellflow.wording import counted
 
 NAMES = {
     "mask-rcnn": "Mask R-CNN (torchvision)",
@@ -35,12 +36,14 @@ def write_baseline_card(record: Mapping[str, Any]) -> str:
         "",
         "## Training",
         "",
-        f"- **Data**: {data['n_train']} images with {data['n_cells']} cells, "
-        f"SHA-256 `{data['sha256']}`; densest image {data['densest']} cells",
-        f"- **Held out**: {data['n_validation']} images",
+        f"- **Data**: {counted(data['n_train'], 'image')} with "
+        f"{counted(data['n_cells'], 'cell')}, "
+        f"SHA-256 `{data['sha256']}`; densest image {counted(data['densest'], 'cell')}",
+        f"- **Held out**: {counted(data['n_validation'], 'image')}",
         f"- **Classes**: {', '.join(record['classes'])}",
         f"- **Initial weights**: {record['initial_weights']}",
-        f"- **Length**: {run['n_steps']} iterations of {config['training']['batch_size']} crops, "
+        f"- **Length**: {counted(run['n_steps'], 'iteration')} of "
+        f"{counted(config['training']['batch_size'], 'crop')}, "
         f"{run['seconds'] / 60:.1f} min on {run['device']}, {run['precision']}",
         f"- **Weights kept**: {run['kept']}, of iteration {run['kept_step']}",
         f"- **Operators**: {record['operators']}",

@@ -25,6 +25,7 @@ from cellflow.telling import Report
 from cellflow.training.batches import loader_threads
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.schedule import learning_rates
+from cellflow.wording import counted
 
 SECONDS_BETWEEN_READS = 1.0
 """Of the loss from a GPU, which waits for it."""
@@ -169,7 +170,7 @@ def _iterate(run: Fit, examples: list[Example]) -> Mapping[str, torch.Tensor]:
         cause = str(error)
     training = run.config.training
     raise ModelError(
-        f"{run.device}: not enough memory for {training.batch_size} crops of "
+        f"{run.device}: not enough memory for {counted(training.batch_size, 'crop')} of "
         f"{training.crop_height}x{training.crop_width} px; lower training.batch_size, "
         f"training.crop_height and crop_width, or detector.rois ({cause[:80]})"
     )

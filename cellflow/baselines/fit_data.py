@@ -15,6 +15,7 @@ from cellflow.data.dataset import Entry
 from cellflow.errors import DataError
 from cellflow.network.preprocess import check_image
 from cellflow.training.survey import fingerprint, survey_images
+from cellflow.wording import counted
 
 HARMLESS = ("cache_megabytes",)
 """Settings of the training that may differ between the sittings of one run."""
@@ -64,7 +65,7 @@ class FitData:
         classes = (ANY_KIND,) if None in names else tuple(known)
         counts = [fact.n_cells for fact in facts]
         if not sum(counts):
-            raise DataError(f"none of the {len(counts)} training images has a cell")
+            raise DataError(f"none of {counted(len(counts), 'training image')} has a cell")
         return cls(
             train=tuple(train),
             held_out=tuple(held_out),

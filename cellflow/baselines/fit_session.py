@@ -36,6 +36,7 @@ from cellflow.training.interruption import InterruptFlag, StepFinished
 from cellflow.training.levels import describe_levers
 from cellflow.training.optimizer import make_optimizer
 from cellflow.training.run_folder import RunFolder
+from cellflow.wording import counted
 
 RUN_KEY = "run_key"
 """In the record of a run; null while the run is yet to come."""
@@ -181,12 +182,14 @@ class FitSession:
     def _announce(self, device: str, precision: str) -> None:
         training, data = self.config.training, self.data
         self.say(
-            f"{self.model}: {len(data.train)} images with {data.n_cells} cells "
+            f"{self.model}: {counted(len(data.train), 'image')} with "
+            f"{counted(data.n_cells, 'cell')} "
             f"({', '.join(data.classes)}), {len(data.held_out)} held out; device {device}, "
             f"precision {precision}; operators: {self._run.learner.operators}"
         )
         self.say(
-            f"{training.iterations} iterations of {training.batch_size} crops of "
+            f"{counted(training.iterations, 'iteration')} of "
+            f"{counted(training.batch_size, 'crop')} of "
             f"{training.crop_height}x{training.crop_width} px, {training.optimizer} "
             f"{training.learning_rate:g}, schedule {training.schedule}, "
             f"{describe_levers(self.config.augment)}"
@@ -194,8 +197,8 @@ class FitSession:
         limit = self.config.detector.detections
         if not self._run.learner.is_flat and limit is not None and limit <= data.densest:
             self.say(
-                f"warning: at most {limit} detections an image, but the densest training image has "
-                f"{data.densest} cells; raise detector.detections"
+                f"warning: at most {counted(limit, 'detection')} an image, but the densest "
+                f"training image has {counted(data.densest, 'cell')}; raise detector.detections"
             )
 
     def _after(self) -> None:

@@ -219,7 +219,7 @@ def train_on_folder(
         raise ConfigError(f"--validation-share: expected 0 to 1, found {validation_share}")
     dataset = open_dataset(train_dir, layout)
     if not dataset.annotated:
-        raise DataError(f"{train_dir}: {len(dataset)} images, none with truth")
+        raise DataError(f"{train_dir}: {counted(len(dataset), 'image')}, none with truth")
     split = split_dataset(dataset, validation_share, folds_file, fold)
     by_name = {entry.name: entry for entry in dataset.annotated}
     say(f"{train_dir}: {dataset.layout} layout; held out: {split.reason}")
@@ -275,7 +275,8 @@ def read_trained(folder: Path) -> Trained:
 def _conditions(found: BaselineFolder) -> dict[str, str]:
     training, limit = found.config.training, found.config.detector.detections
     told = {
-        "batch": f"{training.batch_size} crops of {training.crop_height}x{training.crop_width} px",
+        "batch": f"{counted(training.batch_size, 'crop')} of "
+        f"{training.crop_height}x{training.crop_width} px",
         "augmentation": describe_levers(found.config.augment),
         "overlaps": found.config.cells.overlap_rule,
         "operators": found.record["operators"],

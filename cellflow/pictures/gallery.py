@@ -14,6 +14,7 @@ from cellflow.metrics.overlap import Cells, as_masks
 from cellflow.pictures.display import stretch_contrast
 from cellflow.pictures.lettering import add_caption, side_by_side
 from cellflow.pictures.outlines import outlines
+from cellflow.wording import counted
 
 COLUMNS, PER_SHEET = 3, 12
 TILE = 704
@@ -39,7 +40,7 @@ def draw_tile(image: NDArray[Any], cells: Cells | None, caption: str) -> NDArray
     else:
         masks = as_masks(cells)
         picture = outlines(image, masks, zoom=1)
-        caption = f"{caption}, {len(masks)} cells"
+        caption = f"{caption}, {counted(len(masks), 'cell')}"
     longest = max(picture.shape[:2])
     if longest > TILE:
         height, width = (max(side * TILE // longest, 1) for side in picture.shape[:2])

@@ -12,6 +12,7 @@ from cellflow.pictures.colours import HIT, MISSED, SPURIOUS, colour_matches
 from cellflow.pictures.display import stretch_contrast
 from cellflow.pictures.lettering import add_caption, side_by_side
 from cellflow.pictures.outlines import ZOOM, enlarge, outlines
+from cellflow.wording import counted
 
 Colouring = Literal["cells", "matches"]
 
@@ -91,7 +92,8 @@ def draw_overlay(
         if cells is not None:
             masks = as_masks(cells)
             picture = outlines(image, masks, zoom=zoom, colours=colours[name])
-            panels.append(add_caption(picture, f"{name}, {len(masks)} cells{notes[name]}"))
+            caption = f"{name}, {counted(len(masks), 'cell')}{notes[name]}"
+            panels.append(add_caption(picture, caption))
     return side_by_side(panels)
 
 

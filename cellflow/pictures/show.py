@@ -19,7 +19,7 @@ from cellflow.pictures.outlines import ZOOM
 from cellflow.pictures.overlay import Colouring, save_overlay
 from cellflow.records import CellMasks, Sample, Shape
 from cellflow.telling import Report
-from cellflow.wording import some_of
+from cellflow.wording import counted, some_of
 
 
 @dataclass(slots=True, kw_only=True)
@@ -146,8 +146,9 @@ def _open_sides(
         fitting = source.readers.keys() & entries.keys()
         if not fitting:
             theirs, ours = sorted(source.readers)[:1], sorted(entries)[:1]
+            n_theirs = counted(len(source.readers), "image")
             raise DataError(
-                f"{path}: its {len(source.readers)} images, such as {''.join(theirs)}, are none of "
+                f"{path}: of its {n_theirs}, such as {''.join(theirs)}, none is of "
                 f"the {len(entries)} to show, such as {''.join(ours)}"
             )
         missing = sorted(entries.keys() - fitting)

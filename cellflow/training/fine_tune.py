@@ -210,8 +210,8 @@ def _begin(train_dir: Path, asked: Asked, ranks: Ranks, device: torch.device) ->
 def _require_even_shares(config: Config, ranks: Ranks) -> None:
     if config.training.batch_size % ranks.size:
         raise ConfigError(
-            f"training.batch_size: {config.training.batch_size} crops cannot be shared evenly by "
-            f"{ranks.size} processes; choose a multiple"
+            f"training.batch_size: {counted(config.training.batch_size, 'crop')} cannot be shared "
+            f"evenly by {ranks.size} processes; choose a multiple"
         )
 
 

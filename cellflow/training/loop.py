@@ -33,7 +33,7 @@ from cellflow.training.optimizer import AveragedWeights
 from cellflow.training.ranks import Ranks
 from cellflow.training.schedule import choose_rate, learning_rates
 from cellflow.training.throughput import Throughput
-from cellflow.wording import first_line
+from cellflow.wording import counted, first_line
 
 
 @dataclass(kw_only=True, eq=False)
@@ -330,7 +330,8 @@ def _halve_parts(run: Run, batch_size: int, cause: str) -> None:
     if run.ranks.size > 1:
         # The others are on their way to a sum of gradients that this one would never join.
         raise ModelError(
-            f"{run.device}: not enough memory for {batch_size} crops of {run.config.crop_size} px; "
+            f"{run.device}: not enough memory for {counted(batch_size, 'crop')} of "
+            f"{run.config.crop_size} px; "
             f"start more processes, or lower training.batch_size or training.crop_size ({cause})"
         )
     if run.position.n_parts >= batch_size:

@@ -129,10 +129,9 @@ class Materials:
         """Say what was found and why each value was chosen, one sentence each."""
         kinds = Counter(fact.entry.cell_type for fact in self.train)
         types = ", ".join(f"{name} {n}" for name, n in sorted(kinds.items(), key=str) if name)
-        n_cells = sum(fact.n_cells for fact in self.train)
         lines = [
-            f"{self.dataset.root}: {self.dataset.layout} layout, {len(self.train)} images with "
-            f"{n_cells} cells to train on" + (f" ({types})" if types else ""),
+            f"{self.dataset.root}: {self.dataset.layout} layout, "
+            f"{_images_with_cells(self.train)} to train on" + (f" ({types})" if types else ""),
             f"held out: {counted(len(self.validation), 'image')}, {self.split.reason}",
         ]
         if self.left_out:
@@ -144,8 +143,7 @@ class Materials:
             n_unmarked = counted(len(unmarked), "image")
             lines.append(f"left out, without masks: {n_unmarked} ({some_of(unmarked)})")
         if self.extra:
-            n_cells = sum(fact.n_cells for fact in self.extra)
-            lines.append(f"besides {len(self.extra)} images with {n_cells} cells of other folders")
+            lines.append(f"besides {_images_with_cells(self.extra)} of other folders")
         if self.overlapping:
             lines.append(left_out_text(self.overlapping))
         each = _RESCALED[config.training.rescaling]
@@ -190,8 +188,8 @@ def gather_materials(
     dataset = open_dataset(train_dir, choices.get("layout"))
     if not dataset.annotated:
         raise DataError(
-            f"{train_dir}: {len(dataset)} images, none with truth ({dataset.layout} layout); "
-            "training needs annotated images, see `cellflow check`"
+            f"{train_dir}: {counted(len(dataset), 'image')}, none with truth "
+            f"({dataset.layout} layout); training needs annotated images, see `cellflow check`"
         )
     if split is None:
         split = split_dataset(
@@ -213,8 +211,8 @@ def gather_materials(
     enough = tuple(fact for fact in facts if fact.n_cells >= config.training.min_cells)
     if not enough:
         raise DataError(
-            f"{train_dir}: none of {len(facts)} training images has "
-            f"{config.training.min_cells} cells; lower training.min_cells"
+            f"{train_dir}: none of {counted(len(facts), 'training image')} has "
+            f"{counted(config.training.min_cells, 'cell')}; lower training.min_cells"
         )
     # Even with training.min_cells = 0 something must say how large cells are.
     diameter = median_diameter(enough, per_image=config.training.rescaling == "image")
@@ -234,6 +232,11 @@ def gather_materials(
         extra=extra,
         overlapping=overlapping,
     )
+
+
+def _images_with_cells(facts: Sequence[ImageFacts]) -> str:
+    n_cells = sum(fact.n_cells for fact in facts)
+    return f"{counted(len(facts), 'image')} with {counted(n_cells, 'cell')}"
 
 
 def _extra(
@@ -269,9 +272,10 @@ def _named(dataset: Dataset, names: Sequence[str]) -> list[Entry]:
     known = {entry.name: entry for entry in dataset.annotated}
     missing = [name for name in names if name not in known]
     if missing:
+        verb = "is" if len(missing) == 1 else "are"
         raise ModelError(
-            f"{dataset.root}: {len(missing)} images of the folds are not there or not annotated "
-            f"({some_of(missing)}); give the folder that the folds were made for"
+            f"{dataset.root}: {counted(len(missing), 'image')} of the folds {verb} not there or "
+            f"not annotated ({some_of(missing)}); give the folder that the folds were made for"
         )
     return [known[name] for name in names]
 

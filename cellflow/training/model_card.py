@@ -66,7 +66,8 @@ def _training(record: Mapping[str, Any], config: Config, diameter: float) -> str
     lines = [
         "## Training",
         "",
-        f"- **Data**: {data['n_train']} images with {data['n_cells']} cells "
+        f"- **Data**: {counted(data['n_train'], 'image')} with "
+        f"{counted(data['n_cells'], 'cell')} "
         f"(folder `{Path(data['folder']).name}`, layout {data['layout']}), "
         f"SHA-256 `{data['sha256']}`",
         f"- **Held out**: {counted(data['n_validation'], 'image')}, {data['split']}",
@@ -74,8 +75,9 @@ def _training(record: Mapping[str, Any], config: Config, diameter: float) -> str
         f"another one, prediction resizes images from it to {config.network.diam_mean:g} px, at "
         f"which the network sees cells; training resized {RESIZED_BY[config.training.rescaling]}",
         f"- **Initial weights**: {weights['name']}",
-        f"- **Length**: {run['n_epochs']} epochs, {run['n_steps']} steps of "
-        f"{run['batch_size']} crops, {run['seconds'] / 60:.1f} min on "
+        f"- **Length**: {counted(run['n_epochs'], 'epoch')}, "
+        f"{counted(run['n_steps'], 'step')} of {counted(run['batch_size'], 'crop')}, "
+        f"{run['seconds'] / 60:.1f} min on "
         f"{_times(run['n_processes'])}{run['device']}, "
         f"{run['precision']}",
         f"- **Recipe**: {run['recipe']}",
@@ -85,7 +87,8 @@ def _training(record: Mapping[str, Any], config: Config, diameter: float) -> str
     if record.get("cell_type_head"):
         lines.append(f"- **Cell types**: {_cell_types(record['cell_type_head'])}")
     if data["n_extra"]:
-        lines.append(f"- **Besides**: {data['n_extra']} images of other folders, never held out")
+        n_extra = counted(data["n_extra"], "image")
+        lines.append(f"- **Besides**: {n_extra} of other folders, never held out")
     if data["left_out"]:
         lines.append(f"- **Left out** for too few cells: {', '.join(data['left_out'])}")
     if weights["terms"]:
@@ -94,7 +97,7 @@ def _training(record: Mapping[str, Any], config: Config, diameter: float) -> str
 
 
 def _cell_types(head: Mapping[str, Any]) -> str:
-    kinds = ", ".join(f"{kind} ({n} images)" for kind, n in head["images"].items())
+    kinds = ", ".join(f"{kind} ({counted(n, 'image')})" for kind, n in head["images"].items())
     shares = head["cross_validation"]
     return (
         f"prediction tells {kinds} from the image; in cross-validation on the middle of training "

@@ -3,6 +3,7 @@
 from cellflow.config import Config, TrainingConfig
 from cellflow.training.levels import describe_levers
 from cellflow.training.schedule import choose_rate, choose_schedule
+from cellflow.wording import counted
 
 
 def describe_recipe(config: Config) -> str:
@@ -31,7 +32,8 @@ def describe_recipe(config: Config) -> str:
     if training.ema_decay is not None:
         parts.append(f"average of the weights with decay {training.ema_decay:g}")
     if training.patience is not None:
-        parts.append(f"stops after {training.patience} validations without a better score")
+        n_worse = counted(training.patience, "validation")
+        parts.append(f"stops after {n_worse} without a better score")
     return f"{', '.join(parts)}; augmentation: {describe_levers(config.augment)}"
 
 

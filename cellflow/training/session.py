@@ -28,6 +28,7 @@ from cellflow.training.ranks import Ranks, synchronize_statistics
 from cellflow.training.recipe import describe_recipe, role_of_held_out
 from cellflow.training.run_folder import RunFolder
 from cellflow.training.validation import Validator
+from cellflow.wording import counted
 
 FEWEST_STEPS = 100
 """From random weights; a plan with fewer is told to be too short to be of use (docs/log.md)."""
@@ -203,11 +204,11 @@ class Session:
             self.say(f"initial weights: {self.weights.name}")
         several = f"{self.ranks.size} processes, the first on " if self.ranks.size > 1 else ""
         self.say(f"device: {several}{self.device}; precision: {self.precision}")
-        length = f"{training.n_epochs} epochs of {n_steps} steps"
+        length = f"{counted(training.n_epochs, 'epoch')} of {counted(n_steps, 'step')}"
         if training.max_minutes is not None:
             length = f"at most {training.max_minutes:g} min, planned after the first steps"
         self.say(
-            f"{length}, {training.batch_size} crops of {training.crop_size} px a step, "
+            f"{length}, {counted(training.batch_size, 'crop')} of {training.crop_size} px a step, "
             f"{describe_recipe(self.config)}"
         )
         self.say(f"writing to {self.folder.path}")
@@ -316,17 +317,19 @@ class Session:
         position.n_epochs, position.validate_every = plan.n_epochs, plan.validate_every
         if abs(plan.n_epochs - self._told_epochs) > NEWS * self._told_epochs:
             is_first, self._told_epochs = not self._told_epochs, plan.n_epochs
+            every = min(plan.n_epochs, plan.validate_every)
             self.say(
-                f"plan: {plan.n_epochs} epochs in {self.config.training.max_minutes:g} min "
+                f"plan: {counted(plan.n_epochs, 'epoch')} in "
+                f"{self.config.training.max_minutes:g} min "
                 f"({run.pace.step_seconds:.2g} s a step), validated every "
-                f"{min(plan.n_epochs, plan.validate_every)} epochs"
+                f"{'epoch' if every == 1 else f'{every} epochs'}"
             )
             n_steps *= plan.n_epochs
             if is_first and n_steps < FEWEST_STEPS and not self.weights.is_trained:
                 self.say(
-                    f"these are {n_steps} steps: from random weights hardly a cell is found before "
-                    f"some {FEWEST_STEPS}; give more time, a smaller training.crop_size or smaller "
-                    "network.channels_per_level"
+                    f"these are {counted(n_steps, 'step')}: from random weights hardly a cell is "
+                    f"found before some {FEWEST_STEPS}; give more time, a smaller "
+                    "training.crop_size or smaller network.channels_per_level"
                 )
 
     def _restore(self) -> None:

@@ -124,7 +124,8 @@ def test_a_run_prints_its_folder_to_stdout_and_all_else_to_stderr(tmp_path):
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert result.stdout.strip() == str(tmp_path / "run")
-    assert "kaggle layout, 1 images with 5 cells" in result.stderr
+    assert "kaggle layout, 1 image with 5 cells" in result.stderr
+    assert "1 epoch of 1 step, 1 crop of 32 px a step" in result.stderr
     assert "training: step 1/1" in result.stderr
 
 

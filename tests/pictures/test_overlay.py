@@ -3,6 +3,7 @@ import pytest
 
 from cellflow.data.images import read_image
 from cellflow.errors import DataError, ImageError
+from cellflow.pictures import overlay
 from cellflow.pictures.colours import HIT, MISSED, SPURIOUS
 from cellflow.pictures.overlay import draw_overlay, save_overlay
 
@@ -36,6 +37,18 @@ def test_matches_are_coloured_when_both_sides_are_there():
         assert (panel == HIT).all(axis=-1).any()
         assert (panel == seen).all(axis=-1).any()
         assert not (panel == unseen).all(axis=-1).any()
+
+
+def test_captions_count_cells_in_the_right_number(monkeypatch):
+    captions, add_caption = [], overlay.add_caption
+
+    def watched(picture, caption):
+        captions.append(caption)
+        return add_caption(picture, caption)
+
+    monkeypatch.setattr(overlay, "add_caption", watched)
+    draw_overlay(IMAGE, truth=LABELS, predicted=LABELS == 1)
+    assert captions == ["image", "truth, 2 cells", "predicted, 1 cell"]
 
 
 def test_with_one_side_only_matches_fall_back_to_one_colour_a_cell():

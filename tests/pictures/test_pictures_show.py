@@ -140,7 +140,9 @@ def test_wrong_masks_are_refused_with_a_reason(images, tmp_path):
     table = tmp_path / "submission.csv"
     write_submission(table, [("zz", MASKS)])
     out = tmp_path / "out"
-    with pytest.raises(DataError, match="such as zz, are none of the 3 to show, such as a"):
+    with pytest.raises(
+        DataError, match="its 1 image, such as zz, none is of the 3 to show, such as a"
+    ):
         show_images([images], out, masks=[table])
     write_submission(table, [("a", MASKS)])
     with pytest.raises(DataError, match="a second source of predicted masks"):

@@ -360,7 +360,7 @@ def test_changed_data_or_settings_are_refused_with_a_sentence(
         tune(data, report=press)
     with pytest.raises(ConfigError, match=r"training\.learning_rate = 0\.01, asked for 0\.5"):
         tune(data, training={"learning_rate": 0.5}, resume=True)
-    with pytest.raises(ModelError, match="images of the folds are not there"):
+    with pytest.raises(ModelError, match="2 images of the folds are not there"):
         tune(disc_folder(3, name="fewer"), resume=True)
     with pytest.raises(ModelError, match="differ from those that the run began with"):
         tune(disc_folder(5, name="others", seed=2), resume=True)
