@@ -133,11 +133,16 @@ def command(
     The same command with the same --out continues an unfinished run. SIGTERM and SIGUSR1 finish the
     step, save, and end with exit code 75.
     """
-    from cellflow.training.interruption import InterruptFlag
+    from cellflow.training.interruption import InterruptFlag, StepFinished
 
-    # From here on, while torch is loaded too, a scheduler's signal asks to be run again.
-    with InterruptFlag():
-        folder = _train(train_dir, config_file, assignments, **options)
+    try:
+        # From here on, while torch is loaded too, a scheduler's signal asks to be run again.
+        with InterruptFlag():
+            folder = _train(train_dir, config_file, assignments, **options)
+    except StepFinished as stop:
+        if not stop.is_told:
+            click.echo("stopped before the first step; give the same command again", err=True)
+        raise
     if folder is not None:
         click.echo(folder)
 

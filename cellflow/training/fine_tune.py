@@ -15,7 +15,7 @@ from cellflow.inference.model import Model
 from cellflow.telling import Report, Say
 from cellflow.training.continuation import Asked, Start, config_of, reopen, settled
 from cellflow.training.initial import DEFAULT_INIT, initial_weights
-from cellflow.training.interruption import InterruptFlag
+from cellflow.training.interruption import InterruptFlag, telling_how_to_go_on
 from cellflow.training.materials import gather_materials
 from cellflow.training.ranks import Ranks, joined_ranks
 from cellflow.training.run_folder import (
@@ -137,21 +137,24 @@ def fine_tune(
         goes_on = resume or (is_there and not overwrite)
         start = None if goes_on else _begin(train_dir, asked, ranks, chosen.device)
         with _occupied_folder(out, train_dir, start, ranks, say, overwrite) as folder:
-            start = start or reopen(folder, train_dir, asked)
-            _require_even_shares(start.config, ranks)
-            for line in [*start.materials.dataset.remarks, *start.materials.describe(start.config)]:
-                say(line)
-            Session(
-                folder=folder,
-                start=start,
-                device=chosen,
-                interrupt=interrupt,
-                ranks=ranks,
-                report=report,
-                say=say,
-                started=started,
-                go_on=go_on,
-            ).run()
+            go_on = go_on or f"cellflow train --train-dir {train_dir} --out {folder.path} --resume"
+            with telling_how_to_go_on(go_on, say):
+                start = start or reopen(folder, train_dir, asked)
+                _require_even_shares(start.config, ranks)
+                materials = start.materials
+                for line in [*materials.dataset.remarks, *materials.describe(start.config)]:
+                    say(line)
+                Session(
+                    folder=folder,
+                    start=start,
+                    device=chosen,
+                    interrupt=interrupt,
+                    ranks=ranks,
+                    report=report,
+                    say=say,
+                    started=started,
+                    go_on=go_on,
+                ).run()
     return folder.path
 
 

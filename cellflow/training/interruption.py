@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from cellflow.telling import Say
+
 REQUEUE_EXIT_CODE = 75
 """EX_TEMPFAIL of BSD's ``sysexits.h``: nothing is wrong, run the same command again."""
 
@@ -23,11 +25,31 @@ REQUEUE_SIGNALS = tuple(
 
 
 class StepFinished(KeyboardInterrupt):
-    """The run was asked to stop, and its state is whole and can be saved: Ctrl-C."""
+    """The run was asked to stop, and its state is whole and can be saved: Ctrl-C.
+
+    Attributes
+    ----------
+    is_told : bool
+        Whether the user has been told how to go on.
+    """
+
+    is_told = False
 
 
 class Preempted(StepFinished):
     """The same, asked by a scheduler or a wall limit: to be continued by the same command."""
+
+
+@contextmanager
+def telling_how_to_go_on(go_on: str, say: Say) -> Iterator[None]:
+    """Tell the command that continues when a signal ends the block, unless that is done already."""
+    try:
+        yield
+    except StepFinished as stop:
+        if not stop.is_told:
+            say(f"stopped by {stop}; continue with:\n  {go_on}")
+            stop.is_told = True
+        raise
 
 
 class InterruptFlag:

@@ -52,8 +52,8 @@ class Session:
         This process among those that train together.
     report, say : callable
         As for `fine_tune`.
-    go_on : str or None
-        The command that continues, told when a step is the last for now; None = this run's own.
+    go_on : str
+        The command that continues, told when a step is the last for now.
     started : float
         When the sitting began, by `clock`: preparation counts as time of the run.
     clock : callable
@@ -71,7 +71,7 @@ class Session:
         report: Report,
         say: Say,
         started: float,
-        go_on: str | None = None,
+        go_on: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder, self.device, self.ranks, self.say = folder, device, ranks, say
@@ -87,11 +87,7 @@ class Session:
         quicken_training(network, device.device, dtype, is_compiled=training.compile)
         self.network = synchronize_statistics(network, ranks, device.device)
         self.network.diam_labels.data.fill_(self.materials.diameter)
-        self._clock, self._zero = clock, started
-        self._go_on = go_on or (
-            f"cellflow train --train-dir {self.materials.dataset.root} "
-            f"--out {self.folder.path} --resume"
-        )
+        self._clock, self._zero, self._go_on = clock, started, go_on
         self._last_score: tuple[int, Score] | None = None
         self._told_epochs = 0
         self._run = self._make_run(report, interrupt)
@@ -118,6 +114,15 @@ class Session:
         if self.folder.is_finished:
             self.say(f"{self.folder.path}: the run is finished already")
             return
+        try:
+            self._sit()
+        except StepFinished:
+            raise
+        except KeyboardInterrupt:
+            self.say(f"stopped at once; go on from what was saved last with:\n  {self._go_on}")
+            raise
+
+    def _sit(self) -> None:
         is_trained = False
         try:
             with self._run.interrupt.finishing_steps():
@@ -133,6 +138,7 @@ class Session:
                 self._checkpoints.save()
             epoch = self._run.position.epoch + 1
             self.say(f"stopped by {stop} in epoch {epoch}, saved; continue with:\n  {self._go_on}")
+            stop.is_told = True
             raise
 
     def _take_up(self) -> None:

@@ -19,7 +19,7 @@ from cellflow.errors import ConfigError, DataError
 from cellflow.telling import Say
 from cellflow.training.fine_tune import fine_tune
 from cellflow.training.initial import DEFAULT_INIT, SCRATCH, initial_weights
-from cellflow.training.interruption import InterruptFlag
+from cellflow.training.interruption import InterruptFlag, telling_how_to_go_on
 from cellflow.training.materials import (
     gather_materials,
     require_known_types,
@@ -157,6 +157,7 @@ def train_in_stages(
         for stage in later:
             require_known_types(_trained_on(dataset, stage), stage.config)
         folder = new_run_folder(None if out is None else Path(out), train_dir).path
+        go_on = go_on or _same_again(command, folder, is_named=out is not None)
         places = [_place(stage, folder, pretrained_in) for stage in stages]
         if options.get("overwrite"):
             for stage in stages:  # before anything is removed
@@ -165,30 +166,31 @@ def train_in_stages(
             _make_way(RunFolder(path=folder), str(init or DEFAULT_INIT), main, say)
         else:
             _refuse_other_run(folder, places[-2])
-        for number, (stage, place) in enumerate(zip(stages, places, strict=True), 1):
-            say(f"stage {number} of {len(stages)}: {stage.name or 'the last'}")
-            left = None if stop_after is None else stop_after - (time.monotonic() - started)
-            is_before = stage.name.startswith(PRETRAIN)
-            init = fine_tune(
-                stage.train_dir,
-                place,
-                stage.config,
-                init=init,
-                layout=None if is_before else layout,
-                split=stage.split,
-                extra_dirs=extra_dirs if stage.name == (MAIN if refit else "") else (),
-                stop_after=left,
-                go_on=go_on or _same_again(command, folder, is_named=out is not None),
-                say=say,
-                **options,
-            )
-        if refit is not None and is_first_process():
-            device = str(options.get("device", "auto"))
-            effect = measured_effect(folder / STAGES / MAIN, folder, dataset, outer, device)
-            note_refit(folder, refit, outer.train, effect, carried)
-            shown = effect or carried
-            for text in (shown.sentence, *shown.remarks) if shown else (NO_ESTIMATE,):
-                say(text)
+        with telling_how_to_go_on(go_on, say):
+            for number, (stage, place) in enumerate(zip(stages, places, strict=True), 1):
+                say(f"stage {number} of {len(stages)}: {stage.name or 'the last'}")
+                left = None if stop_after is None else stop_after - (time.monotonic() - started)
+                is_before = stage.name.startswith(PRETRAIN)
+                init = fine_tune(
+                    stage.train_dir,
+                    place,
+                    stage.config,
+                    init=init,
+                    layout=None if is_before else layout,
+                    split=stage.split,
+                    extra_dirs=extra_dirs if stage.name == (MAIN if refit else "") else (),
+                    stop_after=left,
+                    go_on=go_on,
+                    say=say,
+                    **options,
+                )
+            if refit is not None and is_first_process():
+                device = str(options.get("device", "auto"))
+                effect = measured_effect(folder / STAGES / MAIN, folder, dataset, outer, device)
+                note_refit(folder, refit, outer.train, effect, carried)
+                shown = effect or carried
+                for text in (shown.sentence, *shown.remarks) if shown else (NO_ESTIMATE,):
+                    say(text)
     return folder
 
 

@@ -175,3 +175,20 @@ def test_a_schedulers_signal_while_torch_is_loaded_asks_to_be_run_again(tmp_path
     )
     assert done.returncode == REQUEUE_EXIT_CODE, done.stderr
     assert f"stopped by {name}" in done.stderr
+
+
+def test_ctrl_c_while_torch_is_loaded_tells_that_the_same_command_begins_again(tmp_path):
+    (tmp_path / "torch.py").write_text(
+        "import signal, time\nsignal.raise_signal(signal.SIGINT)\ntime.sleep(20)\n"
+    )
+    (tmp_path / "data").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "cellflow_cli", "train", "--train-dir", "data"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 130, done.stderr
+    assert "stopped before the first step; give the same command again" in done.stderr

@@ -3,6 +3,7 @@
 import importlib
 import json
 import shutil
+import signal
 from dataclasses import replace
 from functools import partial
 
@@ -268,6 +269,34 @@ def test_early_stopping_without_held_out_images_is_refused(disc_folder, tune, tm
     with pytest.raises(ConfigError, match=r"training\.patience: stops by the score of held-out"):
         tune(disc_folder(1), training={"patience": 3})
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_is_interrupted_before_its_first_step_says_how_to_go_on(
+    disc_folder, tune, tmp_path, monkeypatch
+):
+    data, said = disc_folder(4), []
+    with monkeypatch.context() as patch, pytest.raises(StepFinished) as stop:
+        patch.setattr(Validator, "__init__", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+        tune(data, said=said)
+    command = f"cellflow train --train-dir {data} --out {tmp_path / 'run'} --resume"
+    assert said[-1] == f"stopped by Ctrl-C; continue with:\n  {command}"
+    assert stop.value.is_told
+    assert metrics_of(tune(data, init=None, config=None, resume=True))
+
+
+def test_a_second_ctrl_c_tells_that_the_run_goes_on_from_its_last_checkpoint(
+    disc_folder, tune, tmp_path
+):
+    def press_twice(step, numbers):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    data, said = disc_folder(4), []
+    with pytest.raises(KeyboardInterrupt):
+        tune(data, report=press_twice, said=said)
+    assert said[-1].startswith("stopped at once; go on from what was saved last with:\n  cellflow")
+    tune(data, said=said)
+    assert "continuing in epoch 1, after 0.0 min" in said
 
 
 def test_a_killed_run_continues_from_its_last_checkpoint(disc_folder, tune, tmp_path):

@@ -13,7 +13,7 @@ from cellflow.data.entrance import open_dataset
 from cellflow.data.folds import make_folds, write_folds
 from cellflow.errors import ConfigError, DataError, ModelError
 from cellflow.training import stages
-from cellflow.training.interruption import Preempted
+from cellflow.training.interruption import Preempted, StepFinished
 from cellflow.training.split import Split
 from cellflow.training.stages import train_in_stages
 
@@ -171,6 +171,23 @@ def test_a_stopped_stage_says_the_command_that_goes_on_with_all(
         )  # fmt: skip
     folder = "" if names_its_folder else " --out runs/train-001"
     assert said[-1].endswith(f"saved; continue with:\n  {command}{folder}")
+
+
+def test_ctrl_c_between_two_stages_says_the_command_that_goes_on(tmp_path, train):
+    class Said(list):
+        def append(self, text):
+            super().append(text)
+            if text.startswith("stage 2 of 2"):
+                signal.raise_signal(signal.SIGINT)
+
+    other = write_disc_folder(tmp_path / "other", 3, seed=5)
+    data, said = write_disc_folder(tmp_path / "data", 4), Said()
+    with pytest.raises(StepFinished):
+        train(
+            data, said=said, pretrain_dirs=[other], overwrite=True,
+            command="cellflow train --pretrain-dir other --overwrite",
+        )  # fmt: skip
+    assert said[-1] == "stopped by Ctrl-C; continue with:\n  cellflow train --pretrain-dir other"
 
 
 @pytest.mark.parametrize("refit", ["validation_then_train", "all"])
