@@ -351,6 +351,10 @@ class Session:
 
     def _finish(self) -> None:
         """Score and draw what is kept, and write the model folder."""
+        pictures = ["pictures of held-out images"] if self._validator.entries else []
+        types = ["the classifier of cell types"] if self._typed else []
+        follows = ", ".join([*pictures, *types, "the model card"])
+        self.say(f"the last step is done; what follows: {follows}")
         position, kept = self._run.position, self.config.training.keep
         epoch = position.epoch
         if kept == "best" and position.best_epoch:

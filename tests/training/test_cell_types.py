@@ -53,8 +53,9 @@ def test_only_data_of_two_types_or_more_is_looked_at_and_not_all_of_it():
 
 def test_a_trained_model_tells_the_type_of_new_images(tmp_path, small_config):
     data = two_types(tmp_path / "data", 16)
-    config = small_config(n_epochs=6)
-    out = fine_tune(data, tmp_path / "run", config, init="scratch", device="cpu")
+    config, said = small_config(n_epochs=6), []
+    out = fine_tune(data, tmp_path / "run", config, init="scratch", device="cpu", say=said.append)
+    assert any("images, the classifier of cell types, the model card" in line for line in said)
     folder = read_model_folder(out)
     assert folder.cell_type_head.record["images"] == {"astro": 6, "cort": 6}
     assert folder.record["cell_type_head"]["images"] == {"astro": 6, "cort": 6}

@@ -120,7 +120,8 @@ def test_the_model_folder_is_complete_and_predicts(disc_folder, tune):
     assert prediction.labels.shape == (40, 50)
     text = "\n".join(said)
     for fact in ("kaggle layout", "held out: 1 image, ", "cell diameter 10.", "scratch", "cpu",
-                 "2 epochs of 2 steps", "writing to"):  # fmt: skip
+                 "2 epochs of 2 steps", "writing to",
+                 "what follows: pictures of held-out images, the model card\ndone in"):  # fmt: skip
         assert fact in text, fact
 
 
