@@ -1,6 +1,9 @@
 """The `cellflow` command: a table of commands, each imported when it is called."""
 
+import atexit
 import errno
+import os
+import signal
 import sys
 
 import click
@@ -34,6 +37,9 @@ COMMANDS = {
     "doctor": ("cellflow_cli.doctor", "Report what this machine has; for bug reports."),
 }
 
+INTERRUPTED = 130
+"""What a shell gives for a program that SIGINT ended."""
+
 OUTPUT_FAILS = frozenset({errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EDQUOT})
 """A reader that has closed the pipe (``| head``), and disks that take no more."""
 
@@ -65,13 +71,17 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as error:
+        # A second Ctrl-C, while this one is told or threads end, would be a traceback; Python gives
+        # handlers up at its very end.
+        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
         # click turns every KeyboardInterrupt, of which Preempted is one, into its own.
         cause = error.__cause__ or error
         if isinstance(cause, Preempted):
             click.echo(f"stopped by {cause}", err=True)
             sys.exit(REQUEUE_EXIT_CODE)
         click.echo("interrupted", err=True)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except CellflowError as error:
         click.echo(f"{click.style('error:', fg='red')} {error}", err=True)
         sys.exit(1)

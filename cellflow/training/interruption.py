@@ -23,6 +23,9 @@ REQUEUE_SIGNALS = tuple(
 )
 """What schedulers send before they end a job; Windows has no SIGUSR1."""
 
+LATER = 0.05
+"""Seconds after which a signal that came within the compiler comes again."""
+
 
 class StepFinished(KeyboardInterrupt):
     """The run was asked to stop, and its state is whole and can be saved: Ctrl-C.
@@ -132,6 +135,11 @@ class InterruptFlag:
             raise self._stop()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if _is_in_compiler(frame):
+            again = threading.Timer(LATER, signal.raise_signal, (number,))
+            again.daemon = True
+            again.start()
+            return
         is_second = self.reason == "Ctrl-C" and number == signal.SIGINT
         if is_second:
             raise KeyboardInterrupt
@@ -142,3 +150,12 @@ class InterruptFlag:
     def _stop(self) -> StepFinished:
         kind = StepFinished if self.reason == "Ctrl-C" else Preempted
         return kind(self.reason)
+
+
+def _is_in_compiler(frame: FrameType | None) -> bool:
+    """Tell whether LLVM may be what called: in its callbacks an error is shown, and forgotten."""
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith("llvmlite"):
+            return True
+        frame = frame.f_back
+    return False

@@ -1,5 +1,7 @@
 """The command line in this process, and a small competition to run it on."""
 
+import signal
+
 import numpy as np
 import pytest
 from cellflow_cli import main
@@ -28,11 +30,14 @@ def cellflow(monkeypatch, capsys):
     def run(*arguments):
         monkeypatch.setattr("sys.argv", ["cellflow", *map(str, arguments)])
         monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+        handler = signal.getsignal(signal.SIGINT)
         try:
             main()
             code = 0
         except SystemExit as stop:
             code = stop.code or 0
+        finally:
+            signal.signal(signal.SIGINT, handler)
         return Done(code, capsys.readouterr())
 
     return run

@@ -117,10 +117,26 @@ def test_errors_become_one_line_and_an_exit_code(monkeypatch, capsys, error, cod
         raise error
 
     monkeypatch.setattr(cellflow_cli, "cellflow", fail)
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # the process does not end here
     with pytest.raises(SystemExit) as stop:
         cellflow_cli.main()
     assert stop.value.code == code
     assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("moment", ["atexit.register(press)", "last = AtTheEnd()"])
+def test_a_second_ctrl_c_while_the_program_ends_is_no_traceback(moment):
+    code = (
+        "import atexit, signal, cellflow_cli\n"
+        "def fail(**_): raise KeyboardInterrupt\n"
+        "def press(press=signal.raise_signal): press(2)\n"
+        "class AtTheEnd: __del__ = lambda self, press=press: press()\n"
+        "cellflow_cli.cellflow = fail\n"
+        f"{moment}\n"
+        "cellflow_cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
 def test_a_bug_shows_its_traceback(monkeypatch):

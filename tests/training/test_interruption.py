@@ -1,8 +1,10 @@
 """Signals: at once before the training, between two steps within it; the second Ctrl-C acts."""
 
+import ctypes
 import os
 import signal
 import threading
+import time
 
 import pytest
 
@@ -44,6 +46,16 @@ def test_a_schedulers_signal_finishes_the_step_however_often_it_comes(number):
 def test_before_the_training_a_signal_ends_the_run_at_once(number, kind):
     with InterruptFlag(), pytest.raises(kind):
         send(number)
+
+
+def test_a_signal_within_a_callback_of_the_compiler_is_not_lost():
+    place = {"__name__": "llvmlite.binding", "send": send, "number": signal.SIGINT}
+    exec("def called(): send(number)", place)
+    callback = ctypes.CFUNCTYPE(None)(place["called"])
+    with InterruptFlag() as flag, pytest.raises(StepFinished):
+        callback()
+        assert not flag.is_set
+        time.sleep(5)
 
 
 def test_the_wall_limit_is_a_schedulers_signal_too():
