@@ -1,6 +1,7 @@
 """Options that several commands share, and `Config` from them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from cellflow.configfile import read_config
 from cellflow.errors import ConfigError
 
 if TYPE_CHECKING:
+    from cellflow.config import Config
     from cellflow.data.outputs import Outputs
     from cellflow.inference.outcome import FolderResult
 
@@ -90,26 +92,32 @@ def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     return seconds
 
 
-def channel_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--chan`` and ``--chan2``, as Cellpose calls them."""
+def channel_options(default: str) -> Decorator:
+    """Give what adds ``--chan`` and ``--chan2``, as Cellpose calls them."""
     first = click.option(
         "--chan",
         type=click.IntRange(0, 3),
         help="Channel of the cells: 0 grey (the mean), 1 red, 2 green, 3 blue.  "
-        "[default: the model's, or 0]",
+        f"[default: {default}]",
     )
     second = click.option(
         "--chan2",
         type=click.IntRange(0, 3),
-        help="Channel of the nuclei, 0 = none.  [default: the model's, or 0]",
+        help=f"Channel of the nuclei, 0 = none.  [default: {default}]",
     )
-    return first(second(function))
+    return lambda function: first(second(function))
 
 
-def channels_from(options: dict[str, Any]) -> tuple[int, int] | None:
-    """Take what `channel_options` read out of a command's options; with one of them both count."""
+def channels_from(options: dict[str, Any]) -> "Callable[[Config], Config]":
+    """Take what `channel_options` read out of a command's options, and give what lays it over."""
     chosen = (options.pop("chan"), options.pop("chan2"))
-    return None if chosen == (None, None) else (chosen[0] or 0, chosen[1] or 0)
+
+    def change(config: "Config") -> "Config":
+        pairs = zip(chosen, config.data.channels, strict=True)
+        first, second = (before if one is None else one for one, before in pairs)
+        return replace(config, data=replace(config.data, channels=(first, second)))
+
+    return change
 
 
 def config_options(function: Callable[..., Any]) -> Callable[..., Any]:

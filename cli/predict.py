@@ -45,7 +45,7 @@ ADVICE = "is the diameter right (--diameter), and was the model made for such im
     metavar="FOLDER|cyto3|FILE",
     help="Default: $CELLFLOW_MODEL, else the newest run in runs/. Several are averaged.",
 )
-@channel_options
+@channel_options("the model's")
 @click.option("--diameter", type=float, help="Cell diameter, pixels; default: the model's.")
 @click.option(
     "--diameter-policy",
@@ -105,7 +105,7 @@ def command(images: tuple[Path, ...], **options: Any) -> None:
 
     paths = find_images(images)
     named = {key: options.pop(key.split("__")[1]) for key in SETTINGS}
-    named["data__channels"] = channels_from(options)
+    with_channels = channels_from(options)
     sources = (options.pop("config_file"), options.pop("assignments"))
     named_shard = options.pop("shard")
     shard = Shard.parse(named_shard) if named_shard else None
@@ -113,7 +113,7 @@ def command(images: tuple[Path, ...], **options: Any) -> None:
     model = load_models(
         options.pop("models"),
         device=options.pop("device"),
-        change=lambda base: config_from(*sources, base=base, **named),
+        change=lambda base: with_channels(config_from(*sources, base=base, **named)),
     )
     if left_out := left_out_text(images):
         click.echo(left_out, err=True)
@@ -135,7 +135,8 @@ def command(images: tuple[Path, ...], **options: Any) -> None:
                 **options,
             )
     except KeyboardInterrupt:
-        click.echo("the same command goes on from here", err=True)
+        same = "the same command, without --restart," if options["restart"] else "the same command"
+        click.echo(f"{same} goes on from here", err=True)
         raise
     tell_found(result)
     if result.n_images and not result.n_cells:

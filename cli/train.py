@@ -65,7 +65,7 @@ SETTING = "training__"
     type=float,
     help="Its peak.  [default: 0.005 from scratch, 0.001 from trained weights]",
 )
-@channel_options
+@channel_options("0; with --resume the run's")
 @click.option("--seed", "training__seed", type=SEED, help="Of weights, order and crops.")
 @click.option(
     "--max-minutes",
@@ -156,7 +156,7 @@ def _train(
     from cellflow.training.stages import train_in_stages
 
     settings = {name: options.pop(name) for name in list(options) if name.startswith(SETTING)}
-    settings["data__channels"] = channels_from(options)
+    with_channels = channels_from(options)
     hours = options.pop("max_hours")
     if hours is not None:
         if settings["training__max_minutes"] is not None:
@@ -165,7 +165,7 @@ def _train(
             )
         settings["training__max_minutes"] = 60 * hours
     base = recorded_config(options["out"]) if options["resume"] else None
-    config = config_from(config_file, assignments, base=base, **settings)
+    config = with_channels(config_from(config_file, assignments, base=base, **settings))
     say = partial(tqdm.write, file=sys.stderr)
     with Progress("training") as progress:
         folder = train_in_stages(

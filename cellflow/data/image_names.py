@@ -13,8 +13,9 @@ from cellflow.data.tables import open_table
 from cellflow.errors import DataError
 
 COLUMNS = ("id", "file_name")
-MOST_DIGITS = 18
-"""Of an id that is written as a number: those of 64 bits."""
+MOST_DIGITS = 19
+LARGEST_ID = 2**63 - 1
+"""Of an id that is written as a number: those of 64 bits, signed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +169,8 @@ def _text(item: Mapping[str, object], key: str, path: Path) -> str:
 
 def _is_number(text: str) -> bool:
     """Tell whether a text is how a whole number is written, without zeros before it."""
-    return text == _number(text) and len(text) <= MOST_DIGITS
+    is_short = text == _number(text) and len(text) <= MOST_DIGITS
+    return is_short and int(text) <= LARGEST_ID
 
 
 def _number(text: str) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from cellflow._version import __version__
+from cellflow._version import PROGRAM
 from cellflow.atomic import atomic_path
 from cellflow.data.contours import trace_contours
 from cellflow.data.rle import labels_to_masks
@@ -31,7 +31,7 @@ def write_rois(path: Path, labels: NDArray[np.int32]) -> None:
     polygons = trace_contours(labels_to_masks(labels)).polygons()
     numbers = np.unique(labels[labels > 0]).tolist()
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        archive.comment = f"cellflow {__version__}".encode()
+        archive.comment = PROGRAM.encode()
         for number, loops in zip(numbers, polygons, strict=True):
             name = f"cell-{number:04d}"
             archive.writestr(f"{name}.roi", _region(loops, name).tobytes())

@@ -10,6 +10,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from tifffile import TiffFileError
 
 from cellflow.atomic import atomic_path
 from cellflow.data.tiff import MOST_CHANNELS, in_inks, read_tiff
@@ -37,6 +38,7 @@ _BROKEN = (
     ArithmeticError,
     MemoryError,
     struct.error,
+    TiffFileError,
 )
 """What decoders raise for a truncated or mislabelled file; it differs by codec and by the place."""
 _START_OF_SCAN = 0xDA

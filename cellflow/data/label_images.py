@@ -7,7 +7,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from cellflow._version import __version__
+from cellflow._version import PROGRAM
 from cellflow.atomic import atomic_path
 from cellflow.data.images import read_image
 from cellflow.errors import LabelError
@@ -74,7 +74,7 @@ def write_label_tiff(path: Path | str, labels: NDArray[np.int32]) -> None:
             temporary,
             labels.astype(np.uint16 if fits else np.uint32),
             compression="zlib",
-            software=f"cellflow {__version__}",
+            software=PROGRAM,
         )
 
 

@@ -106,16 +106,18 @@ class Outputs:
         return sum(len(one.prediction.scores) for one in load())
 
     def _keep_strange(self, names: Sequence[str]) -> None:
-        for path in self.paths:
+        for path in (*self.paths, *self.tables):
             strange = strange_files(path, self.folder_format, names)
             if not strange:
                 continue
             if strange == [path]:
-                what = "is a file that no prediction wrote"
-            else:
-                files = counted(len(strange), "file")
-                what = f"holds {files} that no prediction wrote, or that were corrected since"
-                what += f" ({some_of([one.name for one in strange])})"
+                raise ConfigError(
+                    f"{path}: is a file that no prediction wrote; choose another name, or "
+                    "--overwrite"
+                )
+            files = counted(len(strange), "file")
+            what = f"holds {files} that no prediction wrote, or that were corrected since"
+            what += f" ({some_of([one.name for one in strange])})"
             raise ConfigError(
                 f"--out {path}: {what}; give the other images only, another --out, or --overwrite"
             )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from cellflow._version import __version__
+from cellflow._version import PROGRAM
 from cellflow.atomic import atomic_path
 from cellflow.errors import LabelError
 
@@ -85,7 +85,7 @@ def write_seg(path: Path, labels: NDArray[np.int32], image_path: Path) -> None:
         "flows": [],
         "diameter": None,
     }
-    content[_OWN] = {"version": __version__, "masks": _hash(content["masks"])}
+    content[_OWN] = {"program": PROGRAM, "masks": _hash(content["masks"])}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.save(file, np.array(content, object), allow_pickle=True)
 
@@ -127,7 +127,9 @@ def _entries(path: Path) -> dict[str, Any]:
         )
         read_header(content)  # type: ignore[no-untyped-call]
         stored = _ArraysOnly(content).load()
-        entries: dict[str, Any] = stored.item()
+        entries = stored.item()
+        if not isinstance(entries, dict):
+            raise TypeError("it holds no dictionary")
         if "masks" not in entries:
             raise KeyError("masks")
         return entries

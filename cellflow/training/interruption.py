@@ -83,6 +83,7 @@ class InterruptFlag:
         self._stop_at = math.inf if stop_after is None else clock() + stop_after
         self._clock, self._finishes_steps = clock, False
         self._previous: dict[int, Any] = {}
+        self._late: dict[int, threading.Timer] = {}
         self.agree: Callable[[bool], bool] = bool
 
     def __enter__(self) -> Self:
@@ -97,8 +98,14 @@ class InterruptFlag:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        try:
+            late = self._call_off()
+        finally:
+            for number, handler in self._previous.items():
+                signal.signal(number, handler)
+        if late and error is None:
+            self._ask_for(late[0])
+            raise self._stop()
 
     @contextmanager
     def finishing_steps(self) -> Iterator[None]:
@@ -135,21 +142,41 @@ class InterruptFlag:
             raise self._stop()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if _is_in_compiler(frame):
-            again = threading.Timer(LATER, signal.raise_signal, (number,))
-            again.daemon = True
-            again.start()
-            return
         is_second = self.reason == "Ctrl-C" and number == signal.SIGINT
+        leaves_at_once = is_second or not self._finishes_steps
+        if leaves_at_once and _is_in_compiler(frame):
+            self._late[number] = threading.Timer(LATER, _send, (number,))
+            self._late[number].daemon = True
+            self._late[number].start()
+            return
         if is_second:
             raise KeyboardInterrupt
-        self.ask("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
-        if not self._finishes_steps:
+        self._ask_for(number)
+        if leaves_at_once:
             raise self._stop()
+
+    def _ask_for(self, number: int) -> None:
+        self.ask("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
+
+    def _call_off(self) -> list[int]:
+        """Give the signals that were put off and have not come again, and never will."""
+        late = [number for number, timer in self._late.items() if timer.is_alive()]
+        for number in late:
+            self._late[number].cancel()
+            self._late[number].join()
+        return late
 
     def _stop(self) -> StepFinished:
         kind = StepFinished if self.reason == "Ctrl-C" else Preempted
         return kind(self.reason)
+
+
+def _send(number: int) -> None:
+    """Send a signal to this process, so that a main thread that waits wakes up, where it can be."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:
+        signal.raise_signal(number)
 
 
 def _is_in_compiler(frame: FrameType | None) -> bool:

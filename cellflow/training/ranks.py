@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from cellflow.errors import CellflowError, ConfigError
+from cellflow.errors import CellflowError, ConfigError, TrainingDiverged
 from cellflow.network.devices import DeviceChoice, choose_device
 from cellflow.training.interruption import StepFinished
 
@@ -170,7 +170,8 @@ def joined_ranks(device: str = "auto") -> Iterator[tuple[Ranks, DeviceChoice]]:
     try:
         yield Ranks(rank=dist.get_rank(), size=size, talk=talk), chosen
     except BaseException as error:
-        goes_alone = not isinstance(error, StepFinished)
+        # These come to all of them together.
+        goes_alone = not isinstance(error, StepFinished | TrainingDiverged)
         raise
     finally:
         # Taking leave, NCCL waits for the others. But they wait for what a process that failed owes
@@ -188,6 +189,8 @@ def _meet(backend: str) -> None:
     same processes, and the one that is there first would find what another wrote for the stage
     before: an address where nobody listens any more.
     """
+    if dist.is_initialized():
+        raise ConfigError("a training failed in these processes; start them anew")
     notes, rank, size = _notes()
     own = dist.PrefixStore(f"sitting-{next(_SITTINGS)}", notes)  # type: ignore[attr-defined]
     dist.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=PATIENCE)

@@ -351,14 +351,16 @@ class Session:
 
     def _finish(self) -> None:
         """Score and draw what is kept, and write the model folder."""
-        pictures = ["pictures of held-out images"] if self._validator.entries else []
-        types = ["the classifier of cell types"] if self._typed else []
-        follows = ", ".join([*pictures, *types, "the model card"])
-        self.say(f"the last step is done; what follows: {follows}")
         position, kept = self._run.position, self.config.training.keep
-        epoch = position.epoch
-        if kept == "best" and position.best_epoch:
-            epoch = position.best_epoch
+        is_best = kept == "best" and position.best_epoch > 0
+        epoch = position.best_epoch if is_best else position.epoch
+        is_scored = self._last_score is not None and self._last_score[0] == epoch
+        pictures = ["pictures of held-out images"] if self._validator.entries else []
+        again = [f"validation of epoch {epoch}"] if pictures and not is_scored else []
+        types = ["the classifier of cell types"] if self._typed else []
+        follows = ", ".join([*again, *pictures, *types, "the model card"])
+        self.say(f"the last step is done; what follows: {follows}")
+        if is_best:
             best = load_weights(self.folder.best(epoch)).state_dict()
             self._scored.load_state_dict(best)
         score = self._score_of(epoch)

@@ -241,6 +241,10 @@ def test_channels_are_chosen_as_in_cellpose_and_their_mean_is_told(cellflow, mod
     assert (tmp_path / "red.csv").read_text() == (tmp_path / "same.csv").read_text()
     assert (tmp_path / "red.csv").read_text() != (tmp_path / "mean.csv").read_text()
     assert cellflow(*given, tmp_path / "no.csv", "--chan", 4).code == 2
+    # One of them leaves the other as it is below: in a file, by --set, or of the model.
+    rest = cellflow(*given, tmp_path / "rest.csv", "--chan2", 3, "--set", "data.channels=[1, 0]")
+    assert rest.code == 0
+    assert (tmp_path / "rest.csv").read_text() == (tmp_path / "same.csv").read_text()
 
 
 def test_a_folder_that_is_no_model_is_told_what_it_is(cellflow, images, tmp_path):

@@ -56,3 +56,10 @@ def test_names_of_more_digits_than_a_number_has_stay_text(tmp_path):
     names = read_image_names(write(tmp_path, f"id,file_name\n{digits},a.png\n", "names.csv"))
     assert names.ids() == {"a": digits}
     assert NameFinder([digits, "007"], None).find(7, "here") == "007"
+
+
+def test_ids_of_64_bits_are_numbers_and_larger_ones_texts(tmp_path):
+    largest = 2**63 - 1
+    table = f"id,file_name\n{largest},a.png\n{largest + 1},b.png\n"
+    names = read_image_names(write(tmp_path, table, "names.csv"))
+    assert names.ids() == {"a": largest, "b": str(largest + 1)}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from cellflow.data.cell_tables import CELL_COLUMNS, COUNT_COLUMNS
 from cellflow.data.exports import Found, export
 from cellflow.data.outputs import Outputs
 from cellflow.data.own_files import is_own
@@ -83,6 +84,8 @@ def test_a_corrected_file_is_kept_unless_overwriting_is_asked_for(written):
         ("old.csv", "id,predicted\na,1 2\n", True),
         ("bom.csv", "\ufeffid,predicted\r\n", True),
         ("new.csv", "", True),
+        ("blank.csv", "\n\nmine\n", False),
+        ("cells.csv", ",".join(CELL_COLUMNS) + "\na,1\n", True),
         ("folds.json", '{"format": 1}', False),
         ("results.json", '\n[{"image_id": 1}]', True),
     ],
@@ -97,3 +100,23 @@ def test_of_tables_and_lists_only_predictions_are_replaced(tmp_path, name, text,
         Outputs([path]).check([Path("a.png")])
     Outputs([path], overwrite=True).check([Path("a.png")])
     assert path.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("table", ["cells", "counts"])
+def test_tables_take_the_place_of_such_tables_alone(tmp_path, table):
+    path = tmp_path / "t.csv"
+    path.write_text("id,annotation\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"t\.csv: is a file that no prediction wrote; choose"):
+        Outputs([tmp_path / "s.csv"], **{table: path}).check([Path("a.png")])
+    path.write_text(",".join(COUNT_COLUMNS) + "\n", encoding="utf-8")
+    Outputs([tmp_path / "s.csv"], **{table: path}).check([Path("a.png")])
+
+
+def test_what_only_looks_like_ours_by_its_name_is_not(tmp_path):
+    for name in ("a_seg.npy", "a_masks.tif", "a_rois.zip"):
+        (tmp_path / name).write_bytes(b"something else")
+        assert not is_own(tmp_path / name)
+        (tmp_path / name).write_bytes(b"")
+        assert is_own(tmp_path / name)
+    np.save(tmp_path / "b_seg.npy", np.array(["masks"], object), allow_pickle=True)
+    assert not is_own(tmp_path / "b_seg.npy")

@@ -135,3 +135,14 @@ def test_a_process_that_fails_alone_does_not_wait_for_the_others(monkeypatch, er
         if error is not None:
             raise error
     assert left == [True] * takes_leave
+
+
+def test_processes_of_which_one_failed_train_no_more(monkeypatch):
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    with (
+        pytest.raises(ConfigError, match="a training failed in these processes; start them anew"),
+        joined_ranks("cpu"),
+    ):
+        pass
