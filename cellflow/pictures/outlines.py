@@ -48,7 +48,7 @@ def outlines(
     Examples
     --------
     >>> drawn = outlines(np.zeros((3, 3)), np.array([[1, 1, 1], [1, 1, 1], [1, 1, 1]]), zoom=1)
-    >>> (drawn == 127).all(axis=-1).astype(int)
+    >>> (drawn == 0).all(axis=-1).astype(int)
     array([[0, 0, 0],
            [0, 1, 0],
            [0, 0, 0]])
