@@ -106,7 +106,7 @@ def export(
             _write_into(path, one, folder_format)
 
 
-def strange_files(path: Path, folder_format: FolderFormat, names: Iterable[str]) -> list[Path]:
+def files_of_others(path: Path, folder_format: FolderFormat, names: Iterable[str]) -> list[Path]:
     """Give what stands where predictions of the images `names` will go, and is of others."""
     if path.suffix.lower() in SUFFIXES:
         targets = [path]

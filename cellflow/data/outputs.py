@@ -11,8 +11,8 @@ from cellflow.data.exports import (
     Found,
     check_target,
     export,
+    files_of_others,
     foreign_files,
-    strange_files,
 )
 from cellflow.data.image_names import ImageNames
 from cellflow.errors import ConfigError, DataError
@@ -73,7 +73,7 @@ class Outputs:
             check_target(path, self.folder_format, len(images))
         check_outputs(images, [*self.paths, *self.tables], files=self.tables)
         if not self.overwrite:
-            self._keep_strange([path.stem for path in images])
+            self._keep_work_of_others([path.stem for path in images])
         if overlays is not None:
             check_outputs(images, [overlays / f"{path.stem}.png" for path in images])
 
@@ -105,19 +105,19 @@ class Outputs:
             write_counts(self.counts, (one.prediction for one in load()))
         return sum(len(one.prediction.scores) for one in load())
 
-    def _keep_strange(self, names: Sequence[str]) -> None:
+    def _keep_work_of_others(self, names: Sequence[str]) -> None:
         for path in (*self.paths, *self.tables):
-            strange = strange_files(path, self.folder_format, names)
-            if not strange:
+            others = files_of_others(path, self.folder_format, names)
+            if not others:
                 continue
-            if strange == [path]:
+            if others == [path]:
                 raise ConfigError(
                     f"{path}: is a file that no prediction wrote; choose another name, or "
                     "--overwrite"
                 )
-            files = counted(len(strange), "file")
+            files = counted(len(others), "file")
             what = f"holds {files} that no prediction wrote, or that were corrected since"
-            what += f" ({some_of([one.name for one in strange])})"
+            what += f" ({some_of([one.name for one in others])})"
             raise ConfigError(
                 f"--out {path}: {what}; give the other images only, another --out, or --overwrite"
             )

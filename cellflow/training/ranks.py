@@ -165,7 +165,7 @@ def joined_ranks(device: str = "auto") -> Iterator[tuple[Ranks, DeviceChoice]]:
     is_cuda = chosen.device.type == "cuda"
     if is_cuda:
         torch.cuda.set_device(chosen.device)
-    _meet("nccl" if is_cuda else "gloo")
+    _init_group("nccl" if is_cuda else "gloo")
     talk, goes_alone = dist.new_group(backend="gloo", timeout=PATIENCE), False
     try:
         yield Ranks(rank=dist.get_rank(), size=size, talk=talk), chosen
@@ -180,27 +180,27 @@ def joined_ranks(device: str = "auto") -> Iterator[tuple[Ranks, DeviceChoice]]:
             dist.destroy_process_group()
 
 
-def _meet(backend: str) -> None:
-    """Make the group of all processes, by notes that no earlier group of theirs has left.
+def _init_group(backend: str) -> None:
+    """Make the group of all processes, by entries of the store that no earlier one has left.
 
     Notes
     -----
-    PyTorch gives the notes of every first group the same names. Stages follow each other in the
+    PyTorch gives the entries of every first group the same keys. Stages follow each other in the
     same processes, and the one that is there first would find what another wrote for the stage
     before: an address where nobody listens any more.
     """
     if dist.is_initialized():
         raise ConfigError("a training failed in these processes; start them anew")
-    notes, rank, size = _notes()
-    own = dist.PrefixStore(f"sitting-{next(_SITTINGS)}", notes)  # type: ignore[attr-defined]
+    store, rank, size = _common_store()
+    own = dist.PrefixStore(f"group-{next(_GROUPS)}", store)  # type: ignore[attr-defined]
     dist.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=PATIENCE)
 
 
-_SITTINGS = count()
+_GROUPS = count()
 
 
 @cache
-def _notes() -> tuple[Any, int, int]:
+def _common_store() -> tuple[Any, int, int]:
     """Give what all processes can write and read, which lasts as long as they do; rank and size."""
     found: tuple[Any, int, int] = next(dist.rendezvous("env://", timeout=PATIENCE))  # type: ignore[attr-defined]
     return found

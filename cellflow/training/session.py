@@ -354,9 +354,9 @@ class Session:
         position, kept = self._run.position, self.config.training.keep
         is_best = kept == "best" and position.best_epoch > 0
         epoch = position.best_epoch if is_best else position.epoch
-        is_scored = self._last_score is not None and self._last_score[0] == epoch
         pictures = ["pictures of held-out images"] if self._validator.entries else []
-        again = [f"validation of epoch {epoch}"] if pictures and not is_scored else []
+        is_known = self._known_score(epoch) is not None
+        again = [f"validation of epoch {epoch}"] if pictures and not is_known else []
         types = ["the classifier of cell types"] if self._typed else []
         follows = ", ".join([*again, *pictures, *types, "the model card"])
         self.say(f"the last step is done; what follows: {follows}")
@@ -393,9 +393,11 @@ class Session:
     def _score_of(self, epoch: int) -> Score | None:
         if not self._validator.entries:
             return None
-        if self._last_score is not None and self._last_score[0] == epoch:
-            return self._last_score[1]
-        return self._validator.score(self._scored)
+        return self._known_score(epoch) or self._validator.score(self._scored)
+
+    def _known_score(self, epoch: int) -> Score | None:
+        scored_epoch, score = self._last_score or (None, None)
+        return score if scored_epoch == epoch else None
 
     def _record(self, epoch: int, score: Score | None) -> dict[str, Any]:
         """Give what ``config.json`` keeps beside the settings."""

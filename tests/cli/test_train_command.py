@@ -157,38 +157,31 @@ def test_help_needs_no_torch():
     assert done.stdout.split() == ["False", "False"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGUSR1")
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
-def test_a_schedulers_signal_while_torch_is_loaded_asks_to_be_run_again(tmp_path, name):
-    # A torch that is sent the signal instead of loaded.
-    (tmp_path / "torch.py").write_text(
-        f"import os, signal, time\nos.kill(os.getpid(), signal.{name})\ntime.sleep(20)\n"
+def train_with_a_signal_while_torch_loads(folder, name):
+    """Run `train` with a torch that sends the signal instead of being loaded."""
+    (folder / "torch.py").write_text(
+        f"import signal, time\nsignal.raise_signal(signal.{name})\ntime.sleep(20)\n"
     )
-    (tmp_path / "data").mkdir()
-    done = subprocess.run(
+    (folder / "data").mkdir()
+    return subprocess.run(
         [sys.executable, "-m", "cellflow_cli", "train", "--train-dir", "data"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGUSR1")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_a_schedulers_signal_while_torch_is_loaded_asks_to_be_run_again(tmp_path, name):
+    done = train_with_a_signal_while_torch_loads(tmp_path, name)
     assert done.returncode == REQUEUE_EXIT_CODE, done.stderr
     assert f"stopped by {name}" in done.stderr
 
 
 def test_ctrl_c_while_torch_is_loaded_tells_that_the_same_command_begins_again(tmp_path):
-    (tmp_path / "torch.py").write_text(
-        "import signal, time\nsignal.raise_signal(signal.SIGINT)\ntime.sleep(20)\n"
-    )
-    (tmp_path / "data").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-m", "cellflow_cli", "train", "--train-dir", "data"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = train_with_a_signal_while_torch_loads(tmp_path, "SIGINT")
     assert done.returncode == 130, done.stderr
     assert "stopped before the first step; give the same command again" in done.stderr

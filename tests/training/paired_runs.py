@@ -90,10 +90,10 @@ def train_as_one_of_two(data, target):
 
 
 def in_pair_of_torchrun(work):
-    """The same where the processes' notes outlast them, as those that `torchrun` keeps."""
-    notes = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    """The same where the processes' store outlasts them, as that of `torchrun`."""
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"
-    codes = in_pair(work, port=notes.port)
+    codes = in_pair(work, port=store.port)
     del os.environ["TORCHELASTIC_USE_AGENT_STORE"]
     return codes
 

@@ -125,7 +125,7 @@ def test_several_processes_do_not_share_a_named_device(monkeypatch, device):
 def test_a_process_that_fails_alone_does_not_wait_for_the_others(monkeypatch, error, takes_leave):
     monkeypatch.setenv("WORLD_SIZE", "2")
     left, ranks = [], sys.modules["cellflow.training.ranks"]
-    monkeypatch.setattr(ranks, "_meet", lambda backend: None)
+    monkeypatch.setattr(ranks, "_init_group", lambda backend: None)
     for name, stand_in in {
         "get_rank": lambda: 1, "new_group": lambda **_: None,
         "destroy_process_group": lambda: left.append(True),
