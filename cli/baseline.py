@@ -145,6 +145,7 @@ def predict(
     from cellflow.errors import DataError
     from cellflow.wording import counted
 
+    paths, outputs = find_images(images), outputs_from(options)
     say = partial(tqdm.write, file=sys.stderr)
     baseline = load_baseline(
         folder,
@@ -153,8 +154,6 @@ def predict(
         say=say,
     )
     say(f"{baseline.name} on {baseline.device}; operators: {baseline.learner.operators}")
-    paths = find_images(images)
-    outputs = outputs_from(options)
     with Progress("predict", total=len(paths), unit="image") as progress:
         result = predict_images(baseline, paths, outputs, report=progress, say=say, **options)
     tell_found(result)

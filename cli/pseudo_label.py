@@ -34,13 +34,11 @@ def command(
     from cellflow.training.pseudo_labels import Gates, write_pseudo_labels
     from cellflow.wording import counted
 
+    chosen, paths = Gates(most_per_type=per_type, **gates), find_images([images])
     voters = [load_model(source, device=device) for source in models]
-    chosen = Gates(most_per_type=per_type, **gates)
     with Progress("label", unit="image") as progress:
         say = partial(tqdm.write, file=sys.stderr)
-        record = write_pseudo_labels(
-            voters, find_images([images]), out, chosen, report=progress, say=say
-        )
+        record = write_pseudo_labels(voters, paths, out, chosen, report=progress, say=say)
     kinds = ", ".join(
         f"{'unknown type' if kind == 'None' else kind} {n}"
         for kind, n in record["images_by_cell_type"].items()

@@ -93,14 +93,16 @@ def load_model(
     path = Path(source)
     if path.is_dir():
         folder = read_model_folder(path)
+        finder = CellFinder.from_folder(folder, adjust)  # before the weights, which take longer
         return Model.from_network(
             folder.load_network(),
-            CellFinder.from_folder(folder, adjust),
+            finder,
             diameter=folder.diameter,
             device=chosen,
             name=str(path),
             fingerprint=folder.fingerprint(),
         )
+    adjust(Config())  # what it refuses is told before weights are fetched or read
     if str(source) in PRETRAINED and not path.exists():
         network, path = load_pretrained(str(source))
         # Cellpose's own models do not know the user's cells.

@@ -178,18 +178,20 @@ def _begin(train_dir: Path, asked: Asked, ranks: Ranks, device: torch.device) ->
     """Prepare a new run; nothing is written yet."""
     as_asked = asked.config or Config()
     _require_even_shares(as_asked, ranks)
-    training = as_asked.training
-    weights = initial_weights(asked.init or DEFAULT_INIT, as_asked.network, training.seed)
-    config = settled(as_asked, weights)
+    # Before the weights, which may have to be fetched: what is wrong with the data is told first.
     materials = gather_materials(
         train_dir,
-        config,
+        as_asked,
         asked.split,
         layout=asked.layout,
         folds_file=asked.folds_file,
         fold=asked.fold,
         extra_dirs=asked.extra_dirs,
     )
+    seed = as_asked.training.seed
+    weights = initial_weights(asked.init or DEFAULT_INIT, as_asked.network, seed)
+    config = settled(as_asked, weights)
+    materials = materials.sized(config)
     if learnt := weights.learnt.intersection(materials.split.validation):
         split = materials.split
         reason = (

@@ -5,7 +5,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,10 @@ class Materials:
     def learnt(self) -> tuple[ImageFacts, ...]:
         """All images that are trained on, in the order of `rescales`."""
         return (*self.train, *self.extra)
+
+    def sized(self, config: Config) -> "Materials":
+        """Give the same data for the network of other settings, as weights that are loaded now."""
+        return replace(self, **_sizes(self.train, self.extra, config))
 
     def record(self) -> dict[str, Any]:
         """Give what the model folder and the card keep of the data."""
@@ -185,12 +189,7 @@ def gather_materials(
     ModelError
         An image of the run that is continued is gone.
     """
-    dataset = open_dataset(train_dir, choices.get("layout"))
-    if not dataset.annotated:
-        raise DataError(
-            f"{train_dir}: {counted(len(dataset), 'image')}, none with truth "
-            f"({dataset.layout} layout); training needs annotated images, see `cellflow check`"
-        )
+    dataset = open_annotated(train_dir, choices.get("layout"))
     if split is None:
         split = split_dataset(
             dataset,
@@ -214,9 +213,6 @@ def gather_materials(
             f"{train_dir}: none of {counted(len(facts), 'training image')} has "
             f"{counted(config.training.min_cells, 'cell')}; lower training.min_cells"
         )
-    # Even with training.min_cells = 0 something must say how large cells are.
-    diameter = median_diameter(enough, per_image=config.training.rescaling == "image")
-    diameter = config.network.diam_mean if math.isnan(diameter) else diameter
     validation = survey_images(_named(dataset, split.validation), check)
     unseen = _named(dataset, [*split.validation, *split.kept_out])
     extra, overlapping = _extra(choices.get("extra_dirs") or (), unseen, config)
@@ -226,12 +222,27 @@ def gather_materials(
         train=enough,
         validation=validation,
         left_out=tuple(fact.entry.name for fact in facts if fact not in enough),
-        diameter=diameter,
-        diam_mean=config.network.diam_mean,
-        rescales=_rescales((*enough, *extra), config, diameter),
         extra=extra,
         overlapping=overlapping,
+        **_sizes(enough, extra, config),
     )
+
+
+def open_annotated(train_dir: Path, layout: str | None = None) -> Dataset:
+    """Open a folder to train on.
+
+    Raises
+    ------
+    DataError
+        It cannot be read, or no image has truth.
+    """
+    dataset = open_dataset(train_dir, layout)
+    if not dataset.annotated:
+        raise DataError(
+            f"{train_dir}: {counted(len(dataset), 'image')}, none with truth "
+            f"({dataset.layout} layout); training needs annotated images, see `cellflow check`"
+        )
+    return dataset
 
 
 def _images_with_cells(facts: Sequence[ImageFacts]) -> str:
@@ -295,6 +306,18 @@ def require_known_types(entries: Iterable[Entry], config: Config) -> None:
                 f"augment.scale_range_by_type.{name}: no training image is of that cell type; "
                 f"there are {', '.join(sorted(known))}"
             )
+
+
+def _sizes(
+    train: Sequence[ImageFacts], extra: Sequence[ImageFacts], config: Config
+) -> dict[str, Any]:
+    """Give what of `Materials` depends on the size at which the network sees cells."""
+    diam_mean = config.network.diam_mean
+    diameter = median_diameter(train, per_image=config.training.rescaling == "image")
+    # Even with training.min_cells = 0 something must say how large cells are.
+    diameter = diam_mean if math.isnan(diameter) else diameter
+    rescales = _rescales((*train, *extra), config, diameter)
+    return {"diameter": diameter, "diam_mean": diam_mean, "rescales": rescales}
 
 
 def _rescales(facts: Sequence[ImageFacts], config: Config, diameter: float) -> tuple[float, ...]:

@@ -22,6 +22,7 @@ from cellflow.training.initial import DEFAULT_INIT, SCRATCH, initial_weights
 from cellflow.training.interruption import InterruptFlag, telling_how_to_go_on
 from cellflow.training.materials import (
     gather_materials,
+    open_annotated,
     require_known_types,
     unseen_images,
 )
@@ -145,7 +146,7 @@ def train_in_stages(
     started, train_dir, config = time.monotonic(), Path(train_dir), config or Config()
     with InterruptFlag():
         carried = carried_estimate(estimates, refit)
-        dataset = open_dataset(train_dir, layout)
+        dataset = open_annotated(train_dir, layout)
         outer = split_dataset(dataset, 0, folds_file, fold)
         own = 1 - config.stages.pretrain_share if pretrain_dirs else 1.0
         is_trained = bool(pretrain_dirs) or str(init or DEFAULT_INIT) != SCRATCH

@@ -166,6 +166,29 @@ def test_options_reach_the_model(cellflow, model, images, tmp_path):
     assert "dynamics.x" in bad.errors[0]
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--views", 3),
+        ("--diameter", -1),
+        ("--flow-threshold", -0.1),
+        ("--cellprob-threshold", "nan"),
+        ("--min-size", -1),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_option_before_weights_are_read(
+    cellflow, model, images, tmp_path, monkeypatch, option, value
+):
+    monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path / "none"))
+    (model / "weights.safetensors").write_bytes(b"broken")
+    (model / "cellpose_model").write_bytes(b"broken")
+    for source in (model, model / "cellpose_model", "cyto3"):
+        out = tmp_path / "s.csv"
+        done = cellflow("predict", images, "--model", source, "--out", out, option, value)
+        assert (done.code, len(done.errors)) == (1, 1)
+        assert done.errors[0].startswith(f"error: {option}: expected ")
+
+
 def test_one_unreadable_image_is_named_and_the_rest_is_written(cellflow, model, images, tmp_path):
     (images / "c.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     done = cellflow("predict", images, "--model", model, "--out", tmp_path / "s.csv")

@@ -28,6 +28,7 @@ from cellflow.training.fine_tune import fine_tune, recorded_config
 from cellflow.training.interruption import Preempted, StepFinished
 from cellflow.training.levels import LEVELS
 from cellflow.training.split import split_dataset
+from cellflow.training.stages import train_in_stages
 from cellflow.training.validation import Validator
 
 fine_tune_module = importlib.import_module("cellflow.training.fine_tune")
@@ -772,6 +773,20 @@ def test_a_folder_without_truth_is_refused(tune, tmp_path, disc_folder):
     (data / "train.csv").unlink()
     with pytest.raises(DataError, match="none with truth"):
         tune(data / "train")
+
+
+@pytest.mark.parametrize("before", [{}, {"refit": "all"}])
+def test_what_is_wrong_with_the_data_is_told_before_weights_are_asked_for(
+    disc_folder, small_config, tmp_path, monkeypatch, before
+):
+    monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path / "none"))
+    no_cells = disc_folder(2, n_cells=0)
+    with pytest.raises(DataError, match="lower training"):
+        fine_tune(no_cells, tmp_path / "run", small_config())
+    (no_cells / "train.csv").unlink()
+    with pytest.raises(DataError, match="none with truth"):
+        train_in_stages(no_cells / "train", tmp_path / "run", small_config(), **before)
+    assert not (tmp_path / "run").exists()
 
 
 def test_nothing_is_planned_before_steps_were_timed_also_where_epochs_are_short(
