@@ -65,7 +65,7 @@ SETTING = "training__"
     type=float,
     help="Its peak.  [default: 0.005 from scratch, 0.001 from trained weights]",
 )
-@channel_options("0; with --resume the run's")
+@channel_options("that of --init, or 0; with --resume the run's")
 @click.option("--seed", "training__seed", type=SEED, help="Of weights, order and crops.")
 @click.option(
     "--max-minutes",
@@ -152,6 +152,7 @@ def _train(
 ) -> Path | None:
     """Give the model folder; None in all processes but the first."""
     from cellflow.training.fine_tune import recorded_config
+    from cellflow.training.initial import starting_config
     from cellflow.training.ranks import is_first_process
     from cellflow.training.stages import train_in_stages
 
@@ -164,7 +165,8 @@ def _train(
                 "--max-minutes and --max-hours are one setting; give one of them"
             )
         settings["training__max_minutes"] = 60 * hours
-    base = recorded_config(options["out"]) if options["resume"] else None
+    is_resumed = options["resume"]
+    base = recorded_config(options["out"]) if is_resumed else starting_config(options["init"])
     config = with_channels(config_from(config_file, assignments, base=base, **settings))
     say = partial(tqdm.write, file=sys.stderr)
     with Progress("training") as progress:

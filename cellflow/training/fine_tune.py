@@ -14,7 +14,7 @@ from cellflow.errors import ConfigError, DataError
 from cellflow.inference.model import Model
 from cellflow.telling import Report, Say
 from cellflow.training.continuation import Asked, Start, config_of, reopen, settled
-from cellflow.training.initial import DEFAULT_INIT, initial_weights
+from cellflow.training.initial import DEFAULT_INIT, initial_weights, starting_config
 from cellflow.training.interruption import InterruptFlag, telling_how_to_go_on
 from cellflow.training.materials import gather_materials
 from cellflow.training.ranks import Ranks, joined_ranks
@@ -58,8 +58,8 @@ def fine_tune(
         The run's folder; by default the next free ``runs/train-NNN``. When a run of the same data
         and settings is there, it is continued. With `resume` by default the newest run.
     config : Config, optional
-        With `resume` None, or the same again; only what does not change the result (`MAY_DIFFER`)
-        may differ from `recorded_config`.
+        By default `starting_config` of `init`. With `resume` None, or the same again; only what
+        does not change the result (`MAY_DIFFER`) may differ from `recorded_config`.
     init : str or path, optional
         ``scratch``, a pretrained name (default ``cyto3``), a Cellpose 3 file or a model folder.
     device : str
@@ -117,7 +117,7 @@ def fine_tune(
     if overwrite and out is not None and init is not None and Path(init).exists():
         RunFolder(path=out).require_other_weights(init, but_stages=True)
     if not resume:
-        config, init = config or Config(), init or DEFAULT_INIT
+        config, init = config or starting_config(init), init or DEFAULT_INIT
     config = None if config is None else normal(config)
     asked = Asked(
         config=config,
@@ -135,7 +135,7 @@ def fine_tune(
             report, say = _nothing, _nothing
         is_there = ranks.in_first(lambda: out is not None and RunFolder(path=out).is_begun)
         goes_on = resume or (is_there and not overwrite)
-        start = None if goes_on else _begin(train_dir, asked, ranks, chosen.device)
+        start = None if goes_on else _begin(train_dir, asked, ranks, chosen.device, say)
         with _occupied_folder(out, train_dir, start, ranks, say, overwrite) as folder:
             go_on = go_on or f"cellflow train --train-dir {train_dir} --out {folder.path} --resume"
             with telling_how_to_go_on(go_on, say):
@@ -174,7 +174,7 @@ def recorded_config(out: Path | str | None = None) -> Config:
     return config_of(existing_run_folder(None if out is None else Path(out)))
 
 
-def _begin(train_dir: Path, asked: Asked, ranks: Ranks, device: torch.device) -> Start:
+def _begin(train_dir: Path, asked: Asked, ranks: Ranks, device: torch.device, say: Say) -> Start:
     """Prepare a new run; nothing is written yet."""
     as_asked = asked.config or Config()
     _require_even_shares(as_asked, ranks)
@@ -192,6 +192,8 @@ def _begin(train_dir: Path, asked: Asked, ranks: Ranks, device: torch.device) ->
     weights = initial_weights(asked.init or DEFAULT_INIT, as_asked.network, seed)
     config = settled(as_asked, weights)
     materials = materials.sized(config)
+    for line in weights.describe_pictures(config.data):
+        say(line)
     if learnt := weights.learnt.intersection(materials.split.validation):
         split = materials.split
         reason = (

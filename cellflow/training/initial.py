@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from cellflow.config import NetworkConfig
+from cellflow.config import Config, DataConfig, NetworkConfig
 from cellflow.errors import ConfigError, ModelError
 from cellflow.network.cpnet import (
     PRETRAINED,
@@ -38,6 +38,8 @@ class InitialWeights:
         Of the weights, hexadecimal.
     learnt : frozenset of str
         Names of the images that they were trained on, as far as a model folder tells.
+    seen : DataConfig or None
+        How those were prepared, as far as a model folder tells; see `starting_config`.
     """
 
     network: CPnet
@@ -45,6 +47,7 @@ class InitialWeights:
     terms: str | None
     sha256: str
     learnt: frozenset[str] = frozenset()
+    seen: DataConfig | None = None
 
     @classmethod
     def of(cls, network: CPnet, name: str, terms: str | None = None) -> "InitialWeights":
@@ -65,6 +68,18 @@ class InitialWeights:
             "learnt": sorted(self.learnt),
         }
 
+    def describe_pictures(self, asked: DataConfig) -> list[str]:
+        """Say how pictures are prepared, where the weights know them otherwise than by default."""
+        if self.seen is None:
+            return []
+        chosen = _of_pictures(asked)
+        if chosen != self.seen:
+            others = f"the weights of {self.name} know {_told(self.seen)}"
+            return [f"pictures: {_told(chosen)}, though {others}"]
+        if chosen != DataConfig():
+            return [f"pictures: {_told(chosen)}, as the weights of {self.name} know them"]
+        return []
+
     def network_config(self, asked: NetworkConfig) -> NetworkConfig:
         """Give the sizes that the network really has.
 
@@ -84,6 +99,25 @@ class InitialWeights:
                 f"{real.diam_mean:g} px; leave network.* alone, or take --init {SCRATCH}"
             )
         return real
+
+
+def starting_config(init: str | Path | None = None) -> Config:
+    """Give the settings of a run for which none are asked: pictures as the weights know them.
+
+    Parameters
+    ----------
+    init : str or path, optional
+        As for `initial_weights`. Of a model folder come channels and percentiles; its sizes come
+        with the weights, and anything else has no settings to take over.
+
+    Raises
+    ------
+    ModelError
+        The folder is no model folder, or broken.
+    """
+    if init is None or not Path(init).is_dir():
+        return Config()
+    return Config(data=_of_pictures(read_model_folder(init).config.data))
 
 
 def initial_weights(init: str | Path, config: NetworkConfig, seed: int) -> InitialWeights:
@@ -114,13 +148,25 @@ def initial_weights(init: str | Path, config: NetworkConfig, seed: int) -> Initi
         folder = read_model_folder(path)
         terms = folder.record.get("initial_weights", {}).get("terms")
         weights = InitialWeights.of(folder.load_network(), text, terms)
-        return replace(weights, learnt=frozenset(learnt_images(folder.record)))
+        learnt = frozenset(learnt_images(folder.record))
+        return replace(weights, learnt=learnt, seen=_of_pictures(folder.config.data))
     if path.is_file():
         return InitialWeights.of(load_weights(path), text)
     raise ModelError(
         f"--init {text}: no such file or folder; expected {SCRATCH}, "
         f"{', '.join(PRETRAINED)}, a Cellpose 3 file or a model folder"
     )
+
+
+def _of_pictures(data: DataConfig) -> DataConfig:
+    """Give what says how a picture is prepared, and leaves the truth alone."""
+    return replace(data, flatten=DataConfig().flatten)
+
+
+def _told(data: DataConfig) -> str:
+    first, second = data.channels
+    low, high = data.low_percentile, data.high_percentile
+    return f"channels {first} and {second}, percentiles {low:g} to {high:g}"
 
 
 def _hash_weights(network: CPnet) -> str:

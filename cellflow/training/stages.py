@@ -18,7 +18,7 @@ from cellflow.data.entrance import open_dataset
 from cellflow.errors import ConfigError, DataError
 from cellflow.telling import Say
 from cellflow.training.fine_tune import fine_tune
-from cellflow.training.initial import DEFAULT_INIT, SCRATCH, initial_weights
+from cellflow.training.initial import DEFAULT_INIT, SCRATCH, initial_weights, starting_config
 from cellflow.training.interruption import InterruptFlag, telling_how_to_go_on
 from cellflow.training.materials import (
     gather_materials,
@@ -143,7 +143,8 @@ def train_in_stages(
     if out is None and n_processes() > 1:
         raise ConfigError("--out: name the folder, so that all processes mean the same one")
     say = say if is_first_process() else (lambda text: None)
-    started, train_dir, config = time.monotonic(), Path(train_dir), config or Config()
+    started, train_dir = time.monotonic(), Path(train_dir)
+    config = config or starting_config(init)
     with InterruptFlag():
         carried = carried_estimate(estimates, refit)
         dataset = open_annotated(train_dir, layout)

@@ -8,14 +8,17 @@ from importlib.metadata import entry_points
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from cellflow.atomic import write_json
-from cellflow.config import Config, TrainingConfig
+from cellflow.config import Config, DataConfig, NetworkConfig, TrainingConfig
 from cellflow.configfile import config_to_dict
 from cellflow.data.images import write_png
 from cellflow.data.kaggle import KaggleImage, write_train_csv
 from cellflow.data.rle import labels_to_masks
+from cellflow.network.cpnet import build_network
+from cellflow.network.model_folder import write_model_folder
 from cellflow.training.interruption import REQUEUE_EXIT_CODE
 
 
@@ -137,6 +140,23 @@ def test_a_continued_run_keeps_its_settings_but_those_that_are_given(calls, tmp_
     assert calls[0][1]["config"] == config
     assert run(*given, "--set", "training.n_workers=0").exit_code == 0
     assert calls[1][1]["config"].training == replace(config.training, n_workers=0)
+
+
+def test_channels_and_percentiles_are_those_of_the_start_unless_others_are_given(calls, tmp_path):
+    start, settings = tmp_path / "start", DataConfig(channels=(2, 1), high_percentile=98.0)
+    config = Config(network=NetworkConfig(channels_per_level=(4, 8)), data=settings)
+    network = build_network(config.network, torch.Generator().manual_seed(0))
+    write_model_folder(start, network, config, diameter=17.0, record={}, card="# card\n")
+    for options, channels in (
+        ((), (2, 1)),
+        (("--chan", 3), (3, 1)),
+        (("--chan", 0, "--chan2", 0), (0, 0)),
+        (("--set", "data.channels=[0, 0]"), (0, 0)),
+    ):
+        assert run("--train-dir", tmp_path, "--init", start, *options).exit_code == 0
+        assert calls[-1][1]["config"].data == replace(settings, channels=channels)
+    assert run("--train-dir", tmp_path, "--init", start / "cellpose_model").exit_code == 0
+    assert calls[-1][1]["config"] == Config()
 
 
 @pytest.mark.parametrize("seed", [-1, 2**63])

@@ -25,6 +25,7 @@ from cellflow.network.model_folder import learnt_images
 from cellflow.training import checkpointing, session
 from cellflow.training.budget import N_TIMED_STEPS, N_WARMUP_STEPS, Pace, Plan
 from cellflow.training.fine_tune import fine_tune, recorded_config
+from cellflow.training.initial import starting_config
 from cellflow.training.interruption import Preempted, StepFinished
 from cellflow.training.levels import LEVELS
 from cellflow.training.split import split_dataset
@@ -714,6 +715,22 @@ def test_a_trained_model_is_taken_up_again(disc_folder, tune, small_config):
     with pytest.raises(ConfigError, match="leave network"):
         tune(data, "other", init=first, config=replace(
             Config(), network=NetworkConfig(channels_per_level=(8, 8))))  # fmt: skip
+
+
+def test_pictures_are_those_that_the_initial_weights_know_and_others_are_told(
+    tune, small_config, tmp_path
+):
+    data, said = write_two_channel_discs(tmp_path / "data", 4), []
+    config = replace(small_config(n_epochs=1), data=DataConfig(channels=(2, 1)))
+    first = tune(data, config=config)
+    assert starting_config(first) == Config(data=DataConfig(channels=(2, 1)))
+    assert starting_config("scratch") == starting_config(first / "weights.safetensors") == Config()
+    known = f"the weights of {first} know"
+    tune(data, "same", init=first, config=config, said=said)
+    assert said[0] == f"pictures: channels 2 and 1, percentiles 1 to 99, as {known} them"
+    said.clear()
+    tune(data, "grey", init=first, said=said, training={"n_epochs": 1})
+    assert said[0].startswith(f"pictures: channels 0 and 0, percentiles 1 to 99, though {known}")
 
 
 def test_missing_initial_weights_leave_nothing_behind(disc_folder, tune, tmp_path, monkeypatch):
