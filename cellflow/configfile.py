@@ -233,7 +233,10 @@ def _convert(key: str, value: Any, hint: Any) -> Any:
         if isinstance(value, str):
             return value
     elif hint is float and isinstance(value, Real) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:  # of a whole number
+            raise ConfigError(f"{key}: expected a finite number, found {value!r:.20}…") from error
     elif hint is int and isinstance(value, Integral) and not isinstance(value, bool):
         return int(value)
     elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):

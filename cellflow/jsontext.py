@@ -3,8 +3,9 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from cellflow._version import __version__
 from cellflow.errors import CellflowError
@@ -58,6 +59,54 @@ def read_object(
         if written > newest:
             raise refusal(f"{path}: written by a newer cellflow; this is {__version__}{behind}")
     return content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fields:
+    """The values of an object in a JSON file, looked at as they are taken out.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    values : mapping
+    refusal : type of CellflowError
+        What is raised for a value that is missing or of another type.
+    advice : str
+        What to do then, as the end of the sentence.
+    where : str
+        Of the object in the file, ``"split."``; empty for the whole.
+    """
+
+    path: Path
+    values: Mapping[str, Any]
+    refusal: type[CellflowError]
+    advice: str = ""
+    where: str = ""
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """Give a text; with `default` it may be missing."""
+        value = self.values.get(key, default)
+        return value if isinstance(value, str) else self._refuse(key, "a text")
+
+    def texts(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """Give a list of texts; with `default` it may be missing."""
+        value = self.values.get(key, default)
+        if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+            self._refuse(key, "a list of texts")
+        return tuple(value)
+
+    def inner(self, key: str) -> "Fields":
+        """Give an object within."""
+        value = self.values.get(key)
+        if not isinstance(value, Mapping):
+            self._refuse(key, "an object")
+        return replace(self, values=value, where=f"{self.where}{key}.")
+
+    def _refuse(self, key: str, expected: str) -> NoReturn:
+        found = f"found {self.values[key]!r:.60}" if key in self.values else "it is missing"
+        behind = f"; {self.advice}" if self.advice else ""
+        raise self.refusal(f"{self.path}: {self.where}{key}: expected {expected}, {found}{behind}")
 
 
 def _finite(content: Any) -> Any:

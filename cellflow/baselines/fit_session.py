@@ -325,8 +325,8 @@ def key_of_run(folder: RunFolder) -> str | None:
     """
     if not folder.is_begun:
         return None
-    key: str | None = folder.read_record().get(RUN_KEY, "")
-    return key
+    fields = folder.read_fields()
+    return None if fields.values.get(RUN_KEY, "") is None else fields.text(RUN_KEY)
 
 
 def clear_run(folder: RunFolder) -> None:

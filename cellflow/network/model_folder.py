@@ -168,6 +168,7 @@ def read_model_folder(folder: Path | str) -> ModelFolder:
     record = read_object(folder / CONFIG, ModelError, newest=FORMAT)
     thresholds = read_thresholds(folder)
     try:
+        _check_record(record)
         config = thresholds.default.applied_to(config_of_record(record["config"]))
         return ModelFolder(
             path=folder,
@@ -179,6 +180,15 @@ def read_model_folder(folder: Path | str) -> ModelFolder:
         )
     except (KeyError, TypeError, ConfigError) as error:
         raise ModelError(f"{folder}: {CONFIG} is broken: {error}") from error
+
+
+def _check_record(record: Mapping[str, Any]) -> None:
+    """See that what is read of a record later, and need not be there, is what it should be."""
+    for key in ("data", "initial_weights", "refit"):
+        if not isinstance(record.get(key, {}), Mapping | None):
+            raise TypeError(f"{key}: expected an object, found {record[key]!r:.60}")
+    learnt_images(record)
+    held_out_images(record)
 
 
 def _diameter(record: Mapping[str, Any]) -> float:
@@ -218,13 +228,27 @@ def learnt_images(record: Mapping[str, Any]) -> set[str]:
         )
         if isinstance(of, Mapping)
     ]
-    return {name for one in lists for name in one or ()}
+    return {name for one in lists for name in _names(one)}
 
 
 def held_out_images(record: Mapping[str, Any]) -> set[str]:
     """Give the names of the images that a model was validated on; `record` as `learnt_images`."""
     data = record.get("data")
-    return set(data.get("validation") or ()) if isinstance(data, Mapping) else set()
+    return set(_names(data.get("validation"))) if isinstance(data, Mapping) else set()
+
+
+def _names(listed: Any) -> list[str]:
+    """Give names that a record lists, or does not know of yet.
+
+    Raises
+    ------
+    TypeError
+        It lists something else.
+    """
+    names = [] if listed is None else listed
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"expected names of images, found {listed!r:.60}")
+    return list(names)
 
 
 def versions() -> dict[str, str]:

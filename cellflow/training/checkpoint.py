@@ -14,7 +14,9 @@ import torch
 from cellflow.atomic import atomic_path
 from cellflow.errors import ModelError
 from cellflow.network.cpnet import save_tensors
+from cellflow.network.devices import is_out_of_memory
 from cellflow.training.optimizer import AveragedWeights
+from cellflow.wording import first_line
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -132,18 +134,24 @@ def load_checkpoint(
         There is no checkpoint, it is broken, or it belongs to other data or settings.
     """
     content = _read(path)
-    if content["run_key"] != run_key:
+    if content.get("run_key") != run_key:
         raise ModelError(
             f"{path}: belongs to a run with other images, truth, folds or settings; "
             "restore them to continue it, or start a new run with another --out"
         )
-    network.load_state_dict(content["network"])
-    _keep_kernels(optimizer, content["optimizer"])
-    optimizer.load_state_dict(content["optimizer"])
-    _lay_out(optimizer)
-    if average is not None:
-        average.load_state_dict(content["average"])
-    return kind(**content["position"])
+    try:
+        network.load_state_dict(content["network"])
+        _keep_kernels(optimizer, content["optimizer"])
+        optimizer.load_state_dict(content["optimizer"])
+        _lay_out(optimizer)
+        if average is not None:
+            average.load_state_dict(content["average"])
+        return kind(**content["position"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
+        reason = first_line(error)
+        raise ModelError(f"{path}: broken ({reason}); start a new run") from error
 
 
 def _keep_kernels(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:

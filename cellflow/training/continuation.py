@@ -1,6 +1,6 @@
 """What a run began with, as its record says, and what may differ when it is taken up again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,12 @@ from typing import Any
 from cellflow.config import Config, NetworkConfig
 from cellflow.configfile import config_from_dict, config_of_record, config_to_dict
 from cellflow.errors import ConfigError, ModelError
+from cellflow.jsontext import Fields
+from cellflow.network.model_folder import RECORD
 from cellflow.training.initial import SCRATCH, InitialWeights, initial_weights
 from cellflow.training.levels import settle_levels
 from cellflow.training.materials import MAY_DIFFER, Materials, gather_materials
-from cellflow.training.run_folder import RunFolder
+from cellflow.training.run_folder import MEND, RunFolder
 from cellflow.training.schedule import choose_rate, choose_schedule
 from cellflow.training.split import Split, split_dataset
 
@@ -122,14 +124,13 @@ def reopen(folder: RunFolder, train_dir: Path, asked: Asked) -> Start:
     ModelError
         The images, their truth or the initial weights have changed.
     """
-    record = folder.read_record()
-    try:
-        split, had = Split(**record["split"]), record["initial_weights"]
-        name, digest = had["name"], had["sha256"]
-        run_key, layout = record["run_key"], record["layout"]
-        extra = tuple(record["extra_dirs"])
-    except (KeyError, TypeError) as error:
-        raise ModelError(f"{folder.path}: its record is broken ({error}); start anew") from error
+    fields = folder.read_fields()
+    record, split, had = fields.values, _split_of(fields), fields.inner("initial_weights")
+    name, digest = had.text("name"), had.text("sha256")
+    terms = None if had.values.get("terms") is None else had.text("terms")
+    learnt = frozenset(had.texts("learnt", ()))  # older records have none
+    run_key, layout = fields.text("run_key"), fields.text("layout")
+    recorded = extra = fields.texts("extra_dirs")
     _refuse_change(folder, "--format", layout, asked.layout)
     _refuse_other_weights(folder, name, digest, asked.init)
     config = _same_or_refuse(folder, record, asked.config)
@@ -139,16 +140,15 @@ def reopen(folder: RunFolder, train_dir: Path, asked: Asked) -> Start:
     if asked.extra_dirs:
         extra = asked.extra_dirs  # which may have been moved; that they hold the same is seen below
     materials = gather_materials(train_dir, config, split, layout=layout, extra_dirs=extra)
-    types_key = record.get("types_key", materials.types_key())  # older records have none
+    types_key = fields.text("types_key", materials.types_key())  # older records have none
     key_now = materials.run_key(_config_of(folder, record))
     if (key_now, materials.types_key()) != (run_key, types_key):
-        recorded = tuple(record["extra_dirs"])
         if _places(extra) != _places(recorded):
             _refuse_change(folder, "--extra-dir", ", ".join(recorded), ", ".join(extra))
         beside = " or ".join(map(str, (train_dir, *extra)))
         raise ModelError(
             f"{folder.path}: images, truth or cell types in {beside} differ from those that the "
-            "run began with; restore them, or start a new run"
+            f"run began with, or its {RECORD} was changed; restore them, or start a new run"
         )
     is_asked = asked.folds_file is not None or asked.fold is not None or asked.split is not None
     if asked.same_split or is_asked:
@@ -160,9 +160,9 @@ def reopen(folder: RunFolder, train_dir: Path, asked: Asked) -> Start:
     weights = InitialWeights(
         network=weights.network,
         name=name,
-        terms=had.get("terms"),
+        terms=terms,
         sha256=digest,
-        learnt=frozenset(had.get("learnt", ())),
+        learnt=learnt,
     )
     return Start(
         weights=weights,
@@ -174,12 +174,25 @@ def reopen(folder: RunFolder, train_dir: Path, asked: Asked) -> Start:
     )
 
 
-def _config_of(folder: RunFolder, record: dict[str, Any], key: str = "config") -> Config:
+def _split_of(fields: Fields) -> Split:
+    """Give the split that a record holds."""
+    split = fields.inner("split")
+    return Split(
+        train=list(split.texts("train")),
+        validation=list(split.texts("validation")),
+        reason=split.text("reason"),
+        kept_out=split.texts("kept_out", ()),
+    )
+
+
+def _config_of(folder: RunFolder, record: Mapping[str, Any], key: str = "config") -> Config:
     """Give the settings that a record holds; an old one holds them only as they were settled."""
+    key = key if key in record else "config"
     try:
-        return config_of_record(record.get(key, record["config"]))
+        return config_of_record(record[key])
     except (KeyError, TypeError, ConfigError) as error:
-        raise ModelError(f"{folder.path}: its record is broken ({error}); start anew") from error
+        what = "it is missing" if isinstance(error, KeyError) else error
+        raise ModelError(f"{folder.path / RECORD}: {key}: {what}; {MEND}") from error
 
 
 def _refuse_change(folder: RunFolder, option: str, had: str, wanted: str | None) -> None:
@@ -213,7 +226,7 @@ def _refuse_other_folds(
         )
 
 
-def _same_or_refuse(folder: RunFolder, record: dict[str, Any], asked: Config | None) -> Config:
+def _same_or_refuse(folder: RunFolder, record: Mapping[str, Any], asked: Config | None) -> Config:
     """Give the run's settings with the harmless ones that are asked for; refuse other changes."""
     recorded = _config_of(folder, record)
     if asked is None:

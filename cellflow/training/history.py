@@ -155,14 +155,14 @@ def read_rows(path: Path) -> list[EpochRow]:
     """Read what is whole of a ``metrics.csv``; a line that a crash cut short ends the reading."""
     if not path.is_file():
         return []
-    rows, text = [], path.read_text(encoding="utf-8")
+    rows, text = [], path.read_text(encoding="utf-8", errors="replace")
     # Only the last line can be cut short; it may look whole, but has no end.
     for line in csv.DictReader(text[: text.rfind("\n") + 1].splitlines()):
         try:
             numbers = {name: float(line[name]) for name in COLUMNS if line[name]}
             whole = {name: int(numbers.pop(name)) for name in ("epoch", "step")}
             rows.append(EpochRow(**whole, **numbers))  # type: ignore[arg-type]
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             break
     return rows
 

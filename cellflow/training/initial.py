@@ -146,7 +146,7 @@ def initial_weights(init: str | Path, config: NetworkConfig, seed: int) -> Initi
         return InitialWeights.of(network, text, weights_terms(text))
     if path.is_dir():
         folder = read_model_folder(path)
-        terms = folder.record.get("initial_weights", {}).get("terms")
+        terms = (folder.record.get("initial_weights") or {}).get("terms")
         weights = InitialWeights.of(folder.load_network(), text, terms)
         learnt = frozenset(learnt_images(folder.record))
         return replace(weights, learnt=learnt, seen=_of_pictures(folder.config.data))

@@ -15,7 +15,7 @@ import numpy as np
 from cellflow.atomic import write_json, write_text
 from cellflow.config import Refit
 from cellflow.data.dataset import Dataset
-from cellflow.errors import ConfigError
+from cellflow.errors import ConfigError, ModelError
 from cellflow.inference.predict import load_model
 from cellflow.metrics.bootstrap import mean_interval, paired_difference
 from cellflow.metrics.few_groups import coverage_remark, independence_remark
@@ -116,8 +116,8 @@ def measured_effect(
     if not outer.validation:
         return None
     noted = read_model_folder(final).record.get("refit")
-    if noted and noted["measured"]:
-        return read_effect(noted["measured"])
+    if noted and noted.get("measured"):
+        return read_effect(noted["measured"], final)
     known = {entry.name: entry for entry in dataset.annotated}
     model = load_model(main, device=device)
     diameter = read_model_folder(main).diameter
@@ -156,7 +156,7 @@ def carried_estimate(runs: Sequence[Path], refit: Refit | None) -> Effect | None
             raise ConfigError(
                 f"--estimate {run}: measured no refit {refit!r} on a fold; train it with --folds"
             )
-        effect = read_effect(noted["measured"])
+        effect = read_effect(noted["measured"], run)
         if before.keys() & effect.before.keys():
             raise ConfigError(f"--estimate {run}: its fold has images of another one")
         before |= effect.before
@@ -210,14 +210,23 @@ def _section(refit: Refit, measured: Effect | None, carried: Effect | None) -> s
     return f"\nTrained once more at a lower rate {how}. {told}\n"
 
 
-def read_effect(noted: dict[str, Any]) -> Effect:
-    """Give what a record says, also one of a version that knew neither types nor groups."""
-    return Effect(
-        before=noted["before"],
-        after=noted["after"],
-        cell_types=noted.get("cell_types", {}),
-        groups=noted.get("groups", {}),
-        difference=Interval.from_dict(noted["difference"]),
-        mean_after=Interval.from_dict(noted["mean_after"]),
-        runs=tuple(noted["runs"]),
-    )
+def read_effect(noted: dict[str, Any], where: Path | str = "") -> Effect:
+    """Give what a record says, also one of a version that knew neither types nor groups.
+
+    Raises
+    ------
+    ModelError
+        It says something else; names the folder `where`.
+    """
+    try:
+        return Effect(
+            before=noted["before"],
+            after=noted["after"],
+            cell_types=noted.get("cell_types", {}),
+            groups=noted.get("groups", {}),
+            difference=Interval.from_dict(noted["difference"]),
+            mean_after=Interval.from_dict(noted["mean_after"]),
+            runs=tuple(noted["runs"]),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{where}: refit.measured of {CONFIG} is broken: {error}") from error

@@ -23,7 +23,7 @@ from typing import Any
 
 from cellflow.atomic import PARTIAL, remove_partial, write_json
 from cellflow.errors import ConfigError, DataError, ModelError
-from cellflow.jsontext import read_object
+from cellflow.jsontext import Fields, read_object
 from cellflow.network.cell_type_head import CELL_TYPES
 from cellflow.network.model_folder import (
     BASELINE,
@@ -39,6 +39,9 @@ from cellflow.network.model_folder import (
 from cellflow.network.thresholds import THRESHOLDS
 from cellflow.telling import Say
 from cellflow.training.run_lock import locked
+
+MEND = "restore the file, or start a new run"
+"""What to do about a record that is broken."""
 
 RUNS, STAGES = Path("runs"), "stages"
 _FOLDERS = ("checkpoints", "overlays")
@@ -195,8 +198,12 @@ class RunFolder:
         ModelError
             It is missing or broken.
         """
+        return read_object(self.path / RECORD, ModelError, MEND)
+
+    def read_fields(self) -> Fields:
+        """Read ``run.json`` to take its values out; raises as `read_record`."""
         path = self.path / RECORD
-        return read_object(path, ModelError, "start a new run")
+        return Fields(path=path, values=self.read_record(), refusal=ModelError, advice=MEND)
 
 
 def new_run_folder(out: Path | None, train_dir: Path) -> RunFolder:
