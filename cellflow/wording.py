@@ -1,5 +1,6 @@
 """Counts, names and times in sentences."""
 
+import math
 from collections.abc import Sequence
 
 
@@ -20,6 +21,17 @@ def counted(number: int, noun: str, form: str = "d") -> str:
     ('1 image', '3 truth images', '2,000 cells')
     """
     return f"{number:{form}} {noun}" if number == 1 else f"{number:{form}} {noun}s"
+
+
+def defined(value: float, form: str, otherwise: str = "none") -> str:
+    """Give a number, or a word in its place where it is not defined.
+
+    Examples
+    --------
+    >>> defined(0.25, ".3f"), defined(math.nan, "8.3f"), defined(math.nan, ".3f", "–")
+    ('0.250', 'none', '–')
+    """
+    return f"{value:{form}}" if math.isfinite(value) else otherwise
 
 
 def some_of(names: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from cellflow.records import Interval
+from cellflow.wording import defined
 
 IMAGE_COUNTS = (30, 119, 240, 606)
 """Numbers of images for which the smallest visible difference is told: the images at hand, a fifth
@@ -70,7 +71,7 @@ def smallest_visible(
 
 def visible_text(size: float) -> str:
     """Write what `smallest_visible` gives, "none" where no difference is large enough."""
-    return f"{size:.3f}" if np.isfinite(size) else "none"
+    return defined(size, ".3f")
 
 
 def flip_chance(

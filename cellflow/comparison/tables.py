@@ -9,7 +9,7 @@ import numpy as np
 from cellflow.comparison.formatting import p_value, wrapped
 from cellflow.comparison.power import N_FLIPS, SIGNIFICANCE, visible_text
 from cellflow.metrics.score import EMPTY_CASES
-from cellflow.wording import counted
+from cellflow.wording import counted, defined
 
 if TYPE_CHECKING:
     from cellflow.comparison.result import (
@@ -94,7 +94,7 @@ def _scores(comparison: "Comparison") -> list[str]:
 def _coco(coco: "CocoPrecision | None") -> str:
     if coco is None:
         return ""
-    return f"{coco.ap:9.3f}" + ("" if coco.has_scores else "*")
+    return f"{defined(coco.ap, '.3f'):>9}" + ("" if coco.has_scores else "*")
 
 
 def _preparations(comparison: "Comparison") -> list[str]:

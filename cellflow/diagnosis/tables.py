@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from cellflow.metrics.cell_errors import BOUNDARY_IOU, FOUND_IOU, KINDS
 from cellflow.metrics.score import EMPTY_CASES
+from cellflow.wording import defined
 
 if TYPE_CHECKING:
     from cellflow.diagnosis.annotation_limits import SizeLimits
@@ -71,10 +72,13 @@ def _fates(one: "TypeDiagnosis") -> list[str]:
 def _found(one: "TypeDiagnosis") -> str:
     if one.budget is None or one.bias is None:
         return ""
-    offset = one.bias.offset
+    counts = f"{one.budget.n_found:6d}  {one.budget.n_truths:8d}  "
+    iou, offset = f"{defined(one.budget.found_iou, '.3f'):>8}", one.bias.offset
+    if not one.bias.n_cells:
+        return f"{counts}{iou}  none"
     return (
-        f"{one.budget.n_found:6d}  {one.budget.n_truths:8d}  {one.budget.found_iou:8.3f}  "
-        f"{offset.estimate:+.2f} px ({offset.bounds('+.2f')}), spread {one.bias.spread:.2f}"
+        f"{counts}{iou}  {offset.estimate:+.2f} px ({offset.bounds('+.2f')}), "
+        f"spread {one.bias.spread:.2f}"
     )
 
 

@@ -21,7 +21,7 @@ from cellflow.report.plots import (
     style_of,
 )
 from cellflow.report.subject import Subject
-from cellflow.wording import counted
+from cellflow.wording import counted, defined
 
 N_DRAWS = 2000
 """Bootstrap draws for the bands, which are looked at, not read."""
@@ -73,7 +73,7 @@ def _methods(comparison: Comparison) -> str:
                 "none"
                 if cutoffs is None
                 else text(f"on {cutoffs.n_folds} folds, mAP {cutoffs.nested_score:.3f}"),
-                "–" if coco is None else f"{coco.ap:.3f}",
+                "–" if coco is None else defined(coco.ap, ".3f", "–"),
             ]
         )
     header = ["model", "read from", "detections", "scored", "overlap", "cutoffs", "COCO AP"]

@@ -1,6 +1,7 @@
 """`cellflow diagnose` with and without a prediction."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -37,6 +38,31 @@ def test_the_truth_alone_is_diagnosed(cellflow, competition):
     assert done.code == 0
     assert "score of a perfect network" in done.out
     assert "missed" not in done.out
+
+
+def test_what_is_not_defined_without_a_true_cell_is_a_word(cellflow, tmp_path):
+    pytest.importorskip("faster_coco_eval", reason="the extra [coco] is not installed")
+    images = [{"id": k, "file_name": f"{k}.png", "height": 8, "width": 9} for k in (1, 2)]
+    kinds = [{"id": 1, "name": "cell"}]
+    truth = tmp_path / "truth.json"
+    truth.write_text(json.dumps({"images": images, "annotations": [], "categories": kinds}))
+    entries = []
+    for top in (1, 2):
+        cell = {"size": [8, 9], "counts": [9 * top, 5, 72 - 9 * top - 5]}
+        found = {"image_id": 1, "category_id": 1, "score": 0.9, "segmentation": cell}
+        entries.append(tmp_path / f"r{top}.json")
+        entries[-1].write_text(json.dumps([found]))
+    done = cellflow("diagnose", entries[0], "--truth", truth)
+    assert done.code == 0
+    assert "all             0         0      none  none\n" in done.out
+    report = tmp_path / "report.html"
+    compared = cellflow("compare", *entries, "--truth", truth, "--report", report)
+    assert compared.code == 0
+    assert compared.out.count("0.500     none\n") == 2
+    shown = report.read_text(encoding="utf-8")
+    assert shown.count("mAP 0.500</td><td>–</td>") == 2
+    for text in (done.out, compared.out, shown):
+        assert not re.search(r"\bnan\b", text)
 
 
 def test_images_that_the_truth_lacks_are_refused(cellflow, competition, tmp_path):
