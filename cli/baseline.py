@@ -12,6 +12,8 @@ from .options import (
     EXISTING,
     PATH,
     SEED,
+    budget_from,
+    budget_options,
     config_from,
     config_options,
     device_option,
@@ -86,6 +88,7 @@ def command() -> None:
 )
 @click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
+@budget_options
 @click.option(
     "--stop-after", metavar="TIME", callback=duration, help="Save and leave with exit code 75 then."
 )
@@ -109,6 +112,7 @@ def train(
     from cellflow.baselines.presets import preset
     from cellflow.baselines.train import train_on_folder
 
+    budget_from(options)
     named = {name: options.pop(name) for name in list(options) if SETTING in name}
     config = config_from(config_file, assignments, base=preset(model, preset_name), **named)
     say = partial(tqdm.write, file=sys.stderr)

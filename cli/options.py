@@ -92,6 +92,28 @@ def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     return seconds
 
 
+def budget_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--max-minutes`` and ``--max-hours``, which `budget_from` makes one setting."""
+    minutes = click.option(
+        "--max-minutes",
+        "training__max_minutes",
+        type=float,
+        help="Time budget: after the first steps as many are planned as fit.",
+    )
+    hours = click.option("--max-hours", type=float, help="The same budget in hours.")
+    return minutes(hours(function))
+
+
+def budget_from(options: dict[str, Any]) -> None:
+    """Make what `budget_options` read one setting of a command's options."""
+    hours = options.pop("max_hours")
+    if hours is None:
+        return
+    if options["training__max_minutes"] is not None:
+        raise click.UsageError("--max-minutes and --max-hours are one setting; give one of them")
+    options["training__max_minutes"] = 60 * hours
+
+
 def channel_options(default: str) -> Decorator:
     """Give what adds ``--chan`` and ``--chan2``, as Cellpose calls them."""
     first = click.option(

@@ -13,6 +13,8 @@ from .options import (
     EXISTING,
     PATH,
     SEED,
+    budget_from,
+    budget_options,
     channel_options,
     channels_from,
     config_from,
@@ -67,13 +69,7 @@ SETTING = "training__"
 )
 @channel_options("that of --init, or 0; with --resume the run's")
 @click.option("--seed", "training__seed", type=SEED, help="Of weights, order and crops.")
-@click.option(
-    "--max-minutes",
-    "training__max_minutes",
-    type=float,
-    help="Time budget: after the first steps as many epochs are planned as fit.",
-)
-@click.option("--max-hours", type=float, help="The same budget in hours.")
+@budget_options
 @click.option(
     "--stop-after",
     metavar="TIME",
@@ -156,15 +152,9 @@ def _train(
     from cellflow.training.ranks import is_first_process
     from cellflow.training.stages import train_in_stages
 
+    budget_from(options)
     settings = {name: options.pop(name) for name in list(options) if name.startswith(SETTING)}
     with_channels = channels_from(options)
-    hours = options.pop("max_hours")
-    if hours is not None:
-        if settings["training__max_minutes"] is not None:
-            raise click.UsageError(
-                "--max-minutes and --max-hours are one setting; give one of them"
-            )
-        settings["training__max_minutes"] = 60 * hours
     is_resumed = options["resume"]
     base = recorded_config(options["out"]) if is_resumed else starting_config(options["init"])
     config = with_channels(config_from(config_file, assignments, base=base, **settings))

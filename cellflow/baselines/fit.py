@@ -19,10 +19,11 @@ from cellflow.baselines.examples import Example, ExampleSource
 from cellflow.baselines.learner import Learner
 from cellflow.baselines.settings import BaselineConfig
 from cellflow.errors import ModelError, TrainingDiverged
-from cellflow.network.devices import is_out_of_memory
+from cellflow.network.devices import is_out_of_memory, synchronize
 from cellflow.network.precision import autocast
 from cellflow.telling import Report
 from cellflow.training.batches import loader_threads
+from cellflow.training.budget import Pace
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.schedule import learning_rates
 from cellflow.wording import counted
@@ -37,6 +38,9 @@ class FitPosition:
 
     Parameters
     ----------
+    n_iterations, validate_every : int
+        Planned length, and iterations between validations, which a time budget may change on the
+        way; 0 = of a checkpoint from before there were budgets: as the settings say.
     iteration : int
         That comes next.
     closed : int
@@ -51,6 +55,8 @@ class FitPosition:
         Iterations done at that validation.
     """
 
+    n_iterations: int = 0
+    validate_every: int = 0
     iteration: int = 0
     closed: int = 0
     loss_sum: float = 0.0
@@ -77,10 +83,12 @@ class Fit:
         ``report(step, numbers)``, after every iteration.
     interrupt : InterruptFlag
         Asked after every iteration.
-    clock : callable
-        Seconds since the run began, over all sittings.
+    pace : Pace
+        Says when the time is over; an iteration is an epoch of one step to it.
     position : FitPosition
         Where to begin; moved on by `fit`.
+    clock : callable
+        Seconds since the run began, over all sittings.
     """
 
     learner: Learner
@@ -91,8 +99,9 @@ class Fit:
     dtype: torch.dtype
     report: Report
     interrupt: InterruptFlag
+    pace: Pace
+    position: FitPosition
     clock: Callable[[], float] = time.monotonic
-    position: FitPosition = field(default_factory=FitPosition)
     shown: dict[str, float] = field(default_factory=dict, init=False)
     last_read: float = field(default=-math.inf, init=False)
     losses: torch.Tensor = field(init=False)
@@ -112,13 +121,14 @@ class Fit:
 
 
 def fit(run: Fit, *, after_iteration: Callable[[], None], end_interval: Callable[[], None]) -> None:
-    """Train from ``run.position`` to the last iteration.
+    """Train from ``run.position`` to the end of the plan, or of the time.
 
     Parameters
     ----------
     run : Fit
     after_iteration : callable
-        Called after every iteration but the last of an interval: saves now and then.
+        Called after every iteration but the last of an interval: saves now and then, plans the
+        length.
     end_interval : callable
         Called every ``training.validate_every`` iterations and after the last: validates, writes
         down, moves ``run.position.closed`` on, sets ``run.losses`` back to 0, saves.
@@ -132,22 +142,27 @@ def fit(run: Fit, *, after_iteration: Callable[[], None], end_interval: Callable
     DataError
         An image cannot be read.
     """
-    position, n_iterations = run.position, run.config.training.iterations
+    position = run.position
     with closing(run.source.stream(position.iteration, loader_threads(run.device))) as batches:
         while True:
             if _is_interval_over(run):
                 _finite(run, run.settle().loss_sum)
                 end_interval()
-            if position.iteration == n_iterations:
+            if position.iteration >= position.n_iterations:
                 break
             run.learner.network.train()
-            rate = _set_rate(run)
+            rate, before = _set_rate(run), run.clock()
             parts = _iterate(run, next(batches))
             run.losses += torch.stack([part.detach().float() for part in parts.values()]).sum()
             position.iteration += 1
+            if run.pace.is_timing:
+                synchronize(run.device)
             position.seconds = run.clock()
+            run.pace.add_step(position.seconds - before)
             _report(run, parts, rate)
             run.interrupt.check()
+            if run.pace.is_limited and run.pace.is_over(position.seconds):
+                position.n_iterations = position.iteration
             if not _is_interval_over(run):
                 after_iteration()
 
@@ -156,7 +171,7 @@ def _is_interval_over(run: Fit) -> bool:
     """Whether there is something to validate that has not been yet."""
     position, training = run.position, run.config.training
     done = position.iteration
-    is_end = done == training.iterations or done % training.validate_every == 0
+    is_end = done == position.n_iterations or done % training.validate_every == 0
     return is_end and done > position.closed
 
 
@@ -202,7 +217,8 @@ def _seeded(run: Fit) -> Iterator[None]:
 def _set_rate(run: Fit) -> float:
     training = run.config.training
     step = np.array([run.position.iteration])
-    rates = learning_rates(training.as_training_config(), training.iterations, 1, step)
+    n_iterations = run.position.n_iterations
+    rates = learning_rates(training.as_training_config(), n_iterations, 1, step)
     for group in run.optimizer.param_groups:
         group["lr"] = float(rates[0])
     return float(rates[0])
@@ -215,7 +231,9 @@ def _report(run: Fit, parts: Mapping[str, torch.Tensor], rate: float) -> None:
         run.last_read = now
         values = {name.removeprefix("loss_"): float(part.detach()) for name, part in parts.items()}
         run.shown = {"loss": _finite(run, sum(values.values())), **values}
-    numbers = {**run.shown, "lr": rate, "total": run.config.training.iterations}
+    numbers = {**run.shown, "lr": rate}
+    if run.pace.is_planned:
+        numbers["total"] = run.position.n_iterations
     if run.position.best_iteration:
         numbers["best mAP"] = run.position.best_score
     run.report(iteration, numbers)

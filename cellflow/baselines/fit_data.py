@@ -17,7 +17,7 @@ from cellflow.network.preprocess import check_image
 from cellflow.training.survey import fingerprint, survey_images
 from cellflow.wording import counted
 
-HARMLESS = ("cache_megabytes",)
+HARMLESS = ("cache_megabytes", "max_minutes")
 """Settings of the training that may differ between the sittings of one run."""
 
 

@@ -29,6 +29,7 @@ from cellflow.network.devices import choose_device, image_layout
 from cellflow.network.model_folder import versions
 from cellflow.network.precision import choose_precision
 from cellflow.telling import Report, Say
+from cellflow.training.budget import NEWS, Pace, Plan
 from cellflow.training.checkpoint import load_checkpoint, save_checkpoint
 from cellflow.training.checkpointing import SECONDS_BETWEEN_CHECKPOINTS
 from cellflow.training.history import EpochRow, History
@@ -37,6 +38,9 @@ from cellflow.training.levels import describe_levers
 from cellflow.training.optimizer import make_optimizer
 from cellflow.training.run_folder import RunFolder
 from cellflow.wording import counted
+
+N_PLANS = 20
+"""Under a time budget the length is planned anew so many times, and after each validation."""
 
 RUN_KEY = "run_key"
 """In the record of a run; null while the run is yet to come."""
@@ -60,6 +64,8 @@ class FitSession:
         Whether a run that is there is replaced.
     interrupt : InterruptFlag
         Entered.
+    started : float
+        When the sitting began, by `time.monotonic`: preparation counts as time of the run.
     report, say : callable
         As for `train_baseline`.
     """
@@ -72,6 +78,7 @@ class FitSession:
     device: str
     overwrite: bool
     interrupt: InterruptFlag
+    started: float
     report: Report
     say: Say
     _run: Fit = field(init=False)
@@ -80,6 +87,7 @@ class FitSession:
     _zero: float = field(init=False)
     _saved_at: float = field(init=False)
     _last_score: tuple[int, Score] | None = field(default=None, init=False)
+    _told_length: int = field(default=0, init=False)
 
     def run(self) -> None:
         """Do the sitting; a finished run is left as it is.
@@ -89,7 +97,7 @@ class FitSession:
         StepFinished
             A signal came; the iteration was finished and saved.
         """
-        self._zero = self._saved_at = time.monotonic()
+        self._zero, self._saved_at = self.started, time.monotonic()
         self._key = self.data.run_key(self.model, self.config, self._hash_of_start())
         with self.folder.occupied(self.say):
             self._occupy()
@@ -148,6 +156,8 @@ class FitSession:
         learner.network.to(device.device)
         if device.device.type == "mps":  # Detectors keep PyTorch's own layout everywhere.
             learner.network.to(memory_format=image_layout(device.device))
+        training = self.config.training
+        minutes, wanted = training.max_minutes, self._wanted
         self._run = Fit(
             learner=learner,
             optimizer=make_optimizer(learner.network, self.config.training.as_training_config()),
@@ -162,6 +172,10 @@ class FitSession:
             dtype=precision.dtype,
             report=self.report,
             interrupt=self.interrupt,
+            pace=Pace(wanted, 1, None if minutes is None else 60 * minutes),
+            position=FitPosition(
+                n_iterations=wanted.n_epochs, validate_every=wanted.validate_every
+            ),
             clock=lambda: time.monotonic() - self._zero,
         )
         self._announce(str(device), str(precision))
@@ -171,9 +185,24 @@ class FitSession:
                 self.folder.last, network, optimizer, self._key, kind=FitPosition
             )
             self._zero -= found.seconds
+            if not self._run.pace.is_limited or not found.n_iterations:
+                # A budget that is lifted leaves the length that was asked for at first.
+                found.n_iterations = wanted.n_epochs
+                found.validate_every = wanted.validate_every
             self._run.continue_from(found)
             self.say(f"continuing after iteration {found.iteration}")
         self._history = History(self.folder.metrics, self._intervals(self._run.position.closed))
+
+    @property
+    def _wanted(self) -> Plan:
+        """The longest run; an iteration is an epoch of one step."""
+        training = self.config.training
+        return Plan(n_epochs=training.iterations, validate_every=training.validate_every)
+
+    @property
+    def _current_plan(self) -> Plan:
+        position = self._run.position
+        return Plan(n_epochs=position.n_iterations, validate_every=position.validate_every)
 
     def _intervals(self, iterations: int) -> int:
         """Give how many lines of metrics.csv so many iterations have, the last one maybe short."""
@@ -187,9 +216,11 @@ class FitSession:
             f"({', '.join(data.classes)}), {len(data.held_out)} held out; device {device}, "
             f"precision {precision}; operators: {self._run.learner.operators}"
         )
+        length = counted(training.iterations, "iteration")
+        if training.max_minutes is not None:
+            length = f"at most {training.max_minutes:g} min, planned after the first iterations"
         self.say(
-            f"{counted(training.iterations, 'iteration')} of "
-            f"{counted(training.batch_size, 'crop')} of "
+            f"{length}, {counted(training.batch_size, 'crop')} of "
             f"{training.crop_height}x{training.crop_width} px, {training.optimizer} "
             f"{training.learning_rate:g}, schedule {training.schedule}, "
             f"{describe_levers(self.config.augment)}"
@@ -202,13 +233,17 @@ class FitSession:
             )
 
     def _after(self) -> None:
+        run = self._run
+        is_time = run.position.iteration % max(1, run.position.n_iterations // N_PLANS) == 0
+        if run.pace.is_time_to_plan or (run.pace.is_limited and run.pace.is_planned and is_time):
+            self._plan()
         if time.monotonic() - self._saved_at >= SECONDS_BETWEEN_CHECKPOINTS:
             self._save()
 
     def _end_interval(self) -> None:
         """Validate, write the line, keep the best, save."""
-        position = self._run.position
-        score = self._validate() if self.data.held_out else None
+        run, position = self._run, self._run.position
+        score = self._validate() if self.data.held_out and self._is_validation_due() else None
         self._history.add(
             EpochRow(
                 epoch=self._intervals(position.iteration),
@@ -226,10 +261,54 @@ class FitSession:
         self._run.losses.zero_()
         self._save()
         self.folder.keep_best(position.best_iteration)
+        if (
+            run.pace.is_limited
+            and run.pace.is_planned
+            and position.iteration < position.n_iterations
+        ):
+            self._plan()
+
+    def _is_validation_due(self) -> bool:
+        """Tell whether to validate now; the first time, by what a validation takes by now."""
+        run, position = self._run, self._run.position
+        rows = self._history.rows
+        last = max((row.step for row in rows if row.validation is not None), default=0)
+        if not run.pace.is_limited:
+            return True
+        if not self._last_score and position.iteration < position.n_iterations:
+            self._time_validation()
+            self._plan()
+        return run.pace.is_validation_due(position.iteration, last, self._current_plan)
+
+    def _time_validation(self) -> None:
+        """Predict an image twice; the first time loads what is only loaded once."""
+        if not self.data.held_out:
+            return
+        image, before = self.data.held_out[0].load().image, 0.0
+        for _ in range(2):
+            before = time.monotonic()
+            self._baseline().predict(image)
+        self._run.pace.validation_seconds = (time.monotonic() - before) * len(self.data.held_out)
+
+    def _plan(self) -> None:
+        """Fit the number of iterations and validations into the time budget."""
+        run, position = self._run, self._run.position
+        if not self._told_length:
+            self._time_validation()
+        plan = run.pace.plan(run.clock(), position.iteration, self._current_plan)
+        position.n_iterations, position.validate_every = plan.n_epochs, plan.validate_every
+        if abs(plan.n_epochs - self._told_length) > NEWS * self._told_length:
+            self._told_length = plan.n_epochs
+            self.say(
+                f"plan: {counted(plan.n_epochs, 'iteration')} in "
+                f"{self.config.training.max_minutes:g} min "
+                f"({run.pace.step_seconds:.2g} s an iteration)"
+            )
 
     def _validate(self) -> Score:
-        position = self._run.position
+        position, before = self._run.position, time.monotonic()
         score = self._score()
+        self._run.pace.validation_seconds = time.monotonic() - before
         self._last_score = position.iteration, score
         if score.mean.estimate > position.best_score:
             position.best_score, position.best_iteration = score.mean.estimate, position.iteration
@@ -239,15 +318,7 @@ class FitSession:
 
     def _score(self) -> Score:
         """Score the network as it is on overlapping truth."""
-        baseline = Baseline(
-            name=self.folder.path.name,
-            learner=self._run.learner,
-            classes=self.data.classes,
-            config=self.config,
-            device=self._run.device,
-            dtype=self._run.dtype,
-            say=self.say,
-        )
+        baseline = self._baseline(self.say)
         truths, found = {}, {}
         for entry in self.data.held_out:
             self.interrupt.check()
@@ -259,6 +330,18 @@ class FitSession:
             rng=np.random.default_rng(0),
             cell_types={entry.name: entry.cell_type for entry in self.data.held_out},
             groups={entry.name: entry.group for entry in self.data.held_out},
+        )
+
+    def _baseline(self, say: Say = lambda text: None) -> Baseline:
+        """Give the network as it is, ready to predict."""
+        return Baseline(
+            name=self.folder.path.name,
+            learner=self._run.learner,
+            classes=self.data.classes,
+            config=self.config,
+            device=self._run.device,
+            dtype=self._run.dtype,
+            say=say,
         )
 
     def _save(self) -> None:

@@ -197,10 +197,17 @@ class FitSettings:
     """Pictures that are kept in memory; the others are read again when their turn comes."""
     keep: Keep = "last"
     """Which weights the model folder takes; best is chosen on the held-out images themselves."""
+    max_minutes: float | None = None
+    """Time budget, preparation and validations included; None = as many iterations as are asked
+    for. With other images before it is shared by iterations."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         require_finite("training", self)
+        require(
+            self.max_minutes is None or self.max_minutes > 0,
+            f"training.max_minutes: expected > 0, found {self.max_minutes}",
+        )
         positive = ("iterations", "batch_size", "learning_rate", "validate_every", "step_every")
         for name in (*positive, "pretrain_iterations"):
             value = getattr(self, name)

@@ -1,5 +1,6 @@
 """From annotated images to the folder of a baseline: the whole of ``cellflow baseline train``."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -104,12 +105,18 @@ def train_baseline(
         infinite, or memory ran out.
     StepFinished
         Ctrl-C, SIGTERM, SIGUSR1 or `stop_after`; saved, the same call continues.
+
+    Notes
+    -----
+    ``training.max_minutes`` ends the run itself in time, as in `fine_tune`: as many iterations are
+    planned as fit, over all sittings, and the learning rate ends with them.
     """
     if model not in MODELS:
         raise ConfigError(f"unknown model {model!r}; known: {', '.join(MODELS)}")
     choose_device(device)
     if overwrite and init != RANDOM:
         RunFolder(path=Path(folder)).require_other_weights(init)
+    started = time.monotonic()
     with InterruptFlag(stop_after) as interrupt:
         run = new_run_folder(Path(folder), train_dir)
         own = FitData.survey(train, held_out)
@@ -120,10 +127,12 @@ def train_baseline(
         build_learner(model, config, len(own.classes))  # what is missing is told before all work
         if others:
             _make_way(run, overwrite, say)
-        stages = [Fitting(data=own, config=config, folder=run)]
+        n_before = config.training.pretrain_iterations if others else 0
+        n_all = n_before + config.training.iterations
+        main = _lasting(config, config.training.iterations, n_all)
+        stages = [Fitting(data=own, config=main, folder=run)]
         for data in others:
-            fitted = replace(config.training, iterations=config.training.pretrain_iterations)
-            before = replace(config, training=fitted)
+            before = _lasting(config, n_before, n_all)
             stage_folder = RunFolder(path=run.path / STAGES / PRETRAIN)
             stages.insert(0, Fitting(data=data, config=before, folder=stage_folder))
         for stage in stages:
@@ -136,11 +145,20 @@ def train_baseline(
                 device=device,
                 overwrite=overwrite,
                 interrupt=interrupt,
+                started=started,
                 report=report,
                 say=say,
             ).run()
-            init = str(stage.folder.path)
+            init, started = str(stage.folder.path), time.monotonic()
     return run.path
+
+
+def _lasting(config: BaselineConfig, iterations: int, n_all: int) -> BaselineConfig:
+    """Give the settings of a stage: its iterations, and its share of the time budget if any."""
+    minutes = config.training.max_minutes
+    share = None if minutes is None else minutes * iterations / n_all
+    fitted = replace(config.training, iterations=iterations, max_minutes=share)
+    return replace(config, training=fitted)
 
 
 def _make_way(run: RunFolder, overwrite: bool, say: Say) -> None:

@@ -15,6 +15,8 @@ GROWTH = 1.05
 """A run is made longer only by more than this, and not in its last quarter: each change moves the
 learning rate."""
 LATEST_GROWTH = 0.75
+NEWS = 0.1
+"""A plan that changes by less is followed without a word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

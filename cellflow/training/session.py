@@ -14,7 +14,7 @@ from cellflow.network.precision import PrecisionChoice, choose_precision
 from cellflow.network.quick_training import quicken_training
 from cellflow.telling import Report, Say
 from cellflow.training.batches import CropSource
-from cellflow.training.budget import Pace, Plan
+from cellflow.training.budget import NEWS, Pace, Plan
 from cellflow.training.cell_types import choose_images, learn_cell_types
 from cellflow.training.checkpoint import Position
 from cellflow.training.checkpointing import Checkpointing
@@ -32,8 +32,6 @@ from cellflow.wording import counted
 
 FEWEST_STEPS = 100
 """From random weights; a plan with fewer is told to be too short to be of use (docs/log.md)."""
-NEWS = 0.1
-"""A plan that changes by less is followed without a word."""
 
 
 class Session:

@@ -15,6 +15,7 @@ from cellflow.baselines.baseline_model import load_baseline
 from cellflow.baselines.settings import CellChoice
 from cellflow.baselines.train import read_trained, train_baseline, train_on_folder
 from cellflow.errors import ConfigError, DataError, ModelError
+from cellflow.training.budget import Pace, Plan
 from cellflow.training.history import read_rows
 from cellflow.training.interruption import Preempted
 
@@ -84,6 +85,58 @@ def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(
     assert [(r.epoch, r.step, r.loss, r.validation_map) for r in rows] == [
         (r.epoch, r.step, r.loss, r.validation_map) for r in again
     ]
+
+
+def test_a_time_budget_plans_fewer_iterations_and_ends_in_time(tmp_path, disc_entries, tiny_config):
+    held_out, said = disc_entries(1, seed=2), []
+    config = tiny_config("unet", iterations=10**6, validate_every=10**6, max_minutes=0.1)
+    done = run(tmp_path, "unet", disc_entries(2), config, held_out=held_out, say=said.append)
+    record = read_baseline_folder(done).record
+    assert 1 <= record["run"]["n_steps"] < 10**6
+    assert record["run"]["seconds"] < 9
+    assert [row.step for row in read_rows(done / "metrics.csv")] == [record["run"]["n_steps"]]
+    assert read_rows(done / "metrics.csv")[0].validation is not None
+    assert len([line for line in said if line.startswith("plan: ")]) >= 1
+
+
+def test_under_a_budget_the_rate_ends_with_the_plan_and_another_budget_goes_on(
+    tmp_path, disc_entries, tiny_config, monkeypatch
+):
+    monkeypatch.setattr(Pace, "plan", lambda *_: Plan(n_epochs=12, validate_every=4))
+    entries, rates = disc_entries(2), []
+    how = {"iterations": 500, "validate_every": 5, "schedule": "cosine"}
+    config = tiny_config("unet", max_minutes=5.0, **how)
+
+    def stop(step, numbers):
+        if step == 9:
+            raise _Stop
+
+    with pytest.raises(_Stop):
+        run(tmp_path, "unet", entries, config, report=stop)
+    done = run(
+        tmp_path, "unet", entries, tiny_config("unet", max_minutes=7.0, **how),
+        report=lambda step, numbers: rates.append(numbers["lr"]),
+    )  # fmt: skip
+    assert [row.step for row in read_rows(done / "metrics.csv")] == [5, 10, 12]
+    assert rates[-1] == pytest.approx(0.01 * config.training.learning_rate)
+
+
+def test_a_budget_that_is_lifted_gives_the_length_back_and_stages_share_one(
+    tmp_path, disc_entries, tiny_config
+):
+    entries, said = disc_entries(2), []
+    how = {"iterations": 3, "pretrain_iterations": 1}
+    config = tiny_config("unet", max_minutes=4.0, **how)
+    with pytest.raises(Preempted):
+        run(
+            tmp_path, "unet", entries, config, pretrain=disc_entries(2, seed=3), say=said.append,
+            stop_after=1e-3,
+        )  # fmt: skip
+    assert any(line.startswith("at most 1 min, planned") for line in said)
+    done = run(
+        tmp_path, "unet", entries, tiny_config("unet", **how), pretrain=disc_entries(2, seed=3)
+    )
+    assert read_baseline_folder(done).record["run"]["n_steps"] == 3
 
 
 def test_a_stop_within_a_validation_loses_no_line(tmp_path, disc_entries, tiny_config, monkeypatch):

@@ -58,6 +58,13 @@ def test_train_then_predict_into_every_format(train, cellflow, competition, tmp_
     assert "is read by this very command" in refused.err
 
 
+def test_hours_and_minutes_are_one_budget(train):
+    assert train("--max-hours", 1, "--max-minutes", 1).code == 2
+    wrong = train("--max-minutes", 0)
+    assert wrong.errors == ["error: --max-minutes: expected > 0, found 0.0"]
+    assert "at most 30 min, planned after the first iterations" in train("--max-hours", 0.5).err
+
+
 def test_a_baseline_that_finds_no_cell_says_so(train, cellflow, competition, tmp_path):
     assert train().code == 0
     done = cellflow(
