@@ -226,8 +226,8 @@ class FlowField:
     cellprob : (H, W) float32
         Logit of "this pixel belongs to a cell".
     style : (S,) float32
-        Global style vector, unit length; of several models that of the first. S is the last of the
-        network's ``channels_per_level``, 256 for Cellpose's.
+        Global style vector, unit length, or 0 where the image shows nothing; of several models that
+        of the first. S is the last of the network's ``channels_per_level``, 256 for Cellpose's.
     spread : (H, W) float32, or None
         How far views and models disagree: root mean square distance of their flows from the mean,
         pixels per step. 0 = all the same; 1 = unit vectors in all directions. None when there was

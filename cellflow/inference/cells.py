@@ -92,9 +92,9 @@ class CellFinder:
         Returns
         -------
         cell_type : str or None
-            None when the head is unsure, or there is none.
+            None when the head is unsure, the image shows nothing, or there is no head.
         probability : float or None
-            Of the most probable type; None without a head.
+            Of the most probable type; None where the image shows nothing, and without a head.
         """
         return (None, None) if self.cell_type_head is None else self.cell_type_head.classify(style)
 

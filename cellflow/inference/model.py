@@ -162,9 +162,11 @@ class Model:
             tile fits into the memory.
         """
         settings = self.config.inference
-        mean, styles = FieldMean(), []
+        mean, styles, shows = FieldMean(), [], torch.tensor(False)
         for member in self.members:
             prepared = member.prepare(image)
+            if member is self.members[0]:
+                shows = (prepared != 0).any()  # on the device, which is not waited for
             for scale in settings.scales:
                 for view in VIEWS[: settings.views]:
                     seen = (diameter or self.diameter_of(member)) / scale
@@ -173,7 +175,8 @@ class Model:
                     if member is self.members[0]:
                         styles.append(style)
         style = torch.stack(styles).sum(dim=0)
-        return PendingField(*mean.result(), style / style.norm())
+        known = torch.where(shows, style / style.norm(), torch.zeros_like(style))
+        return PendingField(*mean.result(), known)
 
     def flow_field(self, image: NDArray[Any], diameter: float | None = None) -> FlowField:
         """Give the flow field of an image, at its own resolution.

@@ -49,7 +49,7 @@ class CellTypeHead:
     threshold: float
     record: Mapping[str, Any] = field(default_factory=dict)
 
-    def classify(self, style: NDArray[np.floating[Any]]) -> tuple[str | None, float]:
+    def classify(self, style: NDArray[np.floating[Any]]) -> tuple[str | None, float | None]:
         """Give the cell type of an image and its probability.
 
         Parameters
@@ -60,10 +60,13 @@ class CellTypeHead:
         Returns
         -------
         cell_type : str or None
-            None when the most probable type is less probable than the threshold.
-        probability : float
-            Of the most probable type.
+            None when the most probable type is less probable than the threshold, or the image
+            shows nothing: its style is 0.
+        probability : float or None
+            Of the most probable type; None where the image shows nothing.
         """
+        if not style.any():
+            return None, None
         probabilities = self.logistic.probabilities(style[None].astype(np.float64))[0]
         best = int(probabilities.argmax())
         probability = float(probabilities[best])

@@ -89,6 +89,7 @@ def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(
 
 def test_a_time_budget_plans_fewer_iterations_and_ends_in_time(tmp_path, disc_entries, tiny_config):
     held_out, said = disc_entries(1, seed=2), []
+    run(tmp_path, "unet", disc_entries(2), tiny_config("unet"), held_out=held_out, out="compiled")
     config = tiny_config("unet", iterations=10**6, validate_every=10**6, max_minutes=0.1)
     done = run(tmp_path, "unet", disc_entries(2), config, held_out=held_out, say=said.append)
     record = read_baseline_folder(done).record

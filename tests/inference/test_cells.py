@@ -94,17 +94,23 @@ def test_the_style_tells_the_type_unless_the_head_is_unsure(field, tmp_path):
     thresholds = Thresholds(per_cell_type={"astro": CellSettings(min_size=200)})
     types = CellFinder.from_folder(model_folder(tmp_path, thresholds, head), lambda config: config)
     found = {}
-    for name, (first, second) in {"sure": (1, 0), "unsure": (0.6, 0.8), "cort": (0, 1)}.items():
+    for name, (first, second) in {
+        "sure": (1, 0),
+        "unsure": (0.6, 0.8),
+        "cort": (0, 1),
+        "blank": (0, 0),
+    }.items():
         style = np.zeros(256, np.float32)
         style[:2] = first, second
         found[name] = types.find(replace(field, style=style), name, **SIZES)
     assert {name: one.cell_type for name, one in found.items()} == {
-        "sure": "astro", "unsure": None, "cort": "cort",
+        "sure": "astro", "unsure": None, "cort": "cort", "blank": None,
     }  # fmt: skip
     assert {name: len(one.scores) for name, one in found.items()} == {
-        "sure": 1, "unsure": 3, "cort": 3,
+        "sure": 1, "unsure": 3, "cort": 3, "blank": 3,
     }  # fmt: skip
     assert found["sure"].cell_type_probability == pytest.approx(1 / (1 + np.exp(-4)))
+    assert found["blank"].cell_type_probability is None
     assert found["unsure"].cell_type_probability == pytest.approx(1 / (1 + np.exp(-0.8)))
 
 

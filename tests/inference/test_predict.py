@@ -9,8 +9,11 @@ import torch
 from cellflow.config import Config, DynamicsConfig, InferenceConfig, NetworkConfig
 from cellflow.errors import ModelError
 from cellflow.inference import cells
+from cellflow.inference.cells import CellFinder
 from cellflow.inference.predict import Model, default_model, load_model, load_models
+from cellflow.network.cell_type_head import CellTypeHead
 from cellflow.network.cpnet import FLOW_SCALE, PRETRAINED, build_network, save_cellpose_file
+from cellflow.network.logistic import Logistic
 from cellflow.network.model_folder import write_model_folder
 from cellflow.training.initial import initial_weights
 
@@ -39,8 +42,25 @@ def test_the_field_has_the_images_own_size(model, rng, shape, diameter):
     field = model.flow_field(image, diameter)
     assert field.flows.shape == (2, *shape[-2:])
     assert field.cellprob.shape == shape[-2:]
-    assert np.linalg.norm(field.style) == pytest.approx(1, abs=1e-4)
+    # A single pixel shows nothing.
+    assert np.linalg.norm(field.style) == pytest.approx(float(shape != (1, 1)), abs=1e-4)
     assert np.isfinite(field.flows).all()
+
+
+@pytest.mark.parametrize("level", [0, 137])
+def test_an_image_that_shows_nothing_has_no_style_and_no_type(level):
+    head = CellTypeHead(
+        cell_types=("astro", "cort"),
+        logistic=Logistic(weights=np.zeros((2, 8)), bias=np.array([5.0, 0.0])),
+        threshold=0.6,
+    )
+    finder = CellFinder(config=TINY, cell_type_head=head)
+    model = Model.from_network(random_network(), finder, diameter=17.0, device=CPU)
+    blank = np.full((70, 80), level, np.uint8)
+    found = model.predict(blank)
+    assert (found.cell_type, found.cell_type_probability) == (None, None)
+    blank[:, :40] += 50
+    assert model.predict(blank).cell_type == "astro"
 
 
 def test_a_prediction_has_a_score_in_0_to_1_for_every_cell(model, rng):
