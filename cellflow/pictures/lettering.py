@@ -43,23 +43,47 @@ def add_caption(picture: NDArray[np.uint8], text: str, *, size: int = 20) -> NDA
     return np.concatenate([np.asarray(strip), picture])
 
 
+SPELLED = str.maketrans(
+    {
+        **dict.fromkeys("–—−‐‑", "-"),
+        **dict.fromkeys("‘’‚", "'"),
+        **dict.fromkeys("“”„", '"'),
+        **dict.fromkeys("µμ", "u"),
+        **{"×": "x", "…": "...", "·": ".", "•": "*", "°": " deg", "±": "+-", "→": "->", "⁄": "/"},
+        **{"≤": "<=", "≥": ">=", "ß": "ss", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "œ": "oe"},
+        **{"Œ": "OE", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ı": "i", "þ": "th", "Þ": "Th"},
+        **{"ð": "d", "Ð": "D"},
+    }
+)
+"""Signs that Unicode does not take apart into those of ASCII, as they are spelled with them."""
+
+
 def plain(text: str) -> str:
     """Bring a text to the signs that the built-in font has, which are ASCII's.
 
     Notes
     -----
-    Accents are dropped and dashes become hyphens; of other scripts each sign becomes "?". Only
-    the lettering changes, never a file's name.
+    Accents are dropped and `SPELLED` spells what else is near to a Latin letter; every other sign,
+    as of other scripts, becomes "?". Only the lettering changes, never a file's name.
 
     Examples
     --------
-    >>> plain("Zürich – 細胞")
-    'Zurich - ??'
+    >>> plain("Zürich – 細胞"), plain("Größe 5 µm²")
+    ('Zurich - ??', 'Grosse 5 um2')
     """
-    dashes = str.maketrans("–—−×…", "---x.")
-    parts = unicodedata.normalize("NFKD", text.translate(dashes))
-    kept = "".join(sign for sign in parts if not unicodedata.combining(sign))
-    return " ".join(kept.encode("ascii", "replace").decode("ascii").split())
+    signs = unicodedata.normalize("NFC", text)
+    return " ".join("".join(map(_in_ascii, signs)).split())
+
+
+@cache
+def _in_ascii(sign: str) -> str:
+    """Give what stands for one sign: nothing only for an accent, and what nobody sees."""
+    parts = unicodedata.normalize("NFKD", sign.translate(SPELLED)).translate(SPELLED)
+    kept = "".join(part for part in parts if not unicodedata.combining(part))
+    if sign.isspace() or (kept.isascii() and kept.isprintable() and kept):
+        return kept
+    is_unseen = unicodedata.combining(sign) or unicodedata.category(sign) == "Cf"
+    return "" if is_unseen else "?"
 
 
 def fit_text(text: str, width: int, font: Font) -> str:
