@@ -1,4 +1,7 @@
-"""How many processors a process may use: containers and schedulers allow fewer than there are."""
+"""How many processors a process may use, and its place among those that ``torchrun`` started.
+
+Containers and schedulers allow fewer processors than there are.
+"""
 
 import math
 import os
@@ -32,6 +35,16 @@ def n_processors(cgroups: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> in
 def n_processors_each() -> int:
     """Give the share of one of the processes that ``torchrun`` started on this machine."""
     return max(1, n_processors() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+def n_processes() -> int:
+    """Give how many processes ``torchrun`` has started, by what it says in the environment."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first_process() -> bool:
+    """Whether this process writes and speaks, by what ``torchrun`` says in the environment."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _quotas(cgroups: Path, membership: Path) -> Iterator[float]:

@@ -10,6 +10,7 @@ import click
 
 from cellflow._version import __version__
 from cellflow.errors import CellflowError
+from cellflow.processors import is_first_process
 from cellflow.training.interruption import REQUEUE_EXIT_CODE, Preempted
 
 from .compilation import announce_compilation
@@ -77,11 +78,10 @@ def main() -> None:
         atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
         # click turns every KeyboardInterrupt, of which Preempted is one, into its own.
         cause = error.__cause__ or error
-        if isinstance(cause, Preempted):
-            click.echo(f"stopped by {cause}", err=True)
-            sys.exit(REQUEUE_EXIT_CODE)
-        click.echo("interrupted", err=True)
-        sys.exit(INTERRUPTED)
+        is_preempted = isinstance(cause, Preempted)
+        if is_first_process():
+            click.echo(f"stopped by {cause}" if is_preempted else "interrupted", err=True)
+        sys.exit(REQUEUE_EXIT_CODE if is_preempted else INTERRUPTED)
     except CellflowError as error:
         click.echo(f"{click.style('error:', fg='red')} {error}", err=True)
         sys.exit(1)

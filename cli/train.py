@@ -9,6 +9,8 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from cellflow.processors import is_first_process
+
 from .options import (
     EXISTING,
     PATH,
@@ -136,7 +138,7 @@ def command(
         with InterruptFlag():
             folder = _train(train_dir, config_file, assignments, **options)
     except StepFinished as stop:
-        if not stop.is_told:
+        if not stop.is_told and is_first_process():
             click.echo("stopped before the first step; give the same command again", err=True)
         raise
     if folder is not None:
@@ -149,7 +151,6 @@ def _train(
     """Give the model folder; None in all processes but the first."""
     from cellflow.training.fine_tune import recorded_config
     from cellflow.training.initial import starting_config
-    from cellflow.training.ranks import is_first_process
     from cellflow.training.stages import train_in_stages
 
     budget_from(options)

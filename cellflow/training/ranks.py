@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cellflow.errors import CellflowError, ConfigError, TrainingDiverged
 from cellflow.network.devices import DeviceChoice, choose_device
+from cellflow.processors import n_processes
 from cellflow.training.interruption import StepFinished
 
 T = TypeVar("T")
@@ -127,16 +128,6 @@ def synchronize_statistics(network: T, ranks: Ranks, device: torch.device) -> T:
         return network
     convert = torch.nn.SyncBatchNorm.convert_sync_batchnorm
     return cast(T, convert(network))  # type: ignore[no-untyped-call]
-
-
-def n_processes() -> int:
-    """Give how many processes ``torchrun`` has started, by what it says in the environment."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def is_first_process() -> bool:
-    """Whether this process writes and speaks, by what ``torchrun`` says in the environment."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager

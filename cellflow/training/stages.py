@@ -16,6 +16,7 @@ from cellflow.config import Config, Refit
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.entrance import open_dataset
 from cellflow.errors import ConfigError, DataError
+from cellflow.processors import is_first_process, n_processes
 from cellflow.telling import Say
 from cellflow.training.fine_tune import fine_tune
 from cellflow.training.initial import DEFAULT_INIT, SCRATCH, initial_weights, starting_config
@@ -26,7 +27,6 @@ from cellflow.training.materials import (
     require_known_types,
     unseen_images,
 )
-from cellflow.training.ranks import is_first_process, n_processes
 from cellflow.training.refit import carried_estimate, measured_effect, note_refit
 from cellflow.training.run_folder import STAGES, RunFolder, new_run_folder
 from cellflow.training.schedule import choose_rate

@@ -177,7 +177,7 @@ def test_help_needs_no_torch():
     assert done.stdout.split() == ["False", "False"]
 
 
-def train_with_a_signal_while_torch_loads(folder, name):
+def train_with_a_signal_while_torch_loads(folder, name, **environment):
     """Run `train` with a torch that sends the signal instead of being loaded."""
     (folder / "torch.py").write_text(
         f"import signal, time\nsignal.raise_signal(signal.{name})\ntime.sleep(20)\n"
@@ -186,7 +186,7 @@ def train_with_a_signal_while_torch_loads(folder, name):
     return subprocess.run(
         [sys.executable, "-m", "cellflow_cli", "train", "--train-dir", "data"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder)},
+        env={**os.environ, "PYTHONPATH": str(folder), **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -199,6 +199,13 @@ def test_a_schedulers_signal_while_torch_is_loaded_asks_to_be_run_again(tmp_path
     done = train_with_a_signal_while_torch_loads(tmp_path, name)
     assert done.returncode == REQUEUE_EXIT_CODE, done.stderr
     assert f"stopped by {name}" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM that can be caught")
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", REQUEUE_EXIT_CODE), ("SIGINT", 130)])
+def test_of_several_processes_only_the_first_tells_that_it_was_stopped(tmp_path, name, code):
+    done = train_with_a_signal_while_torch_loads(tmp_path, name, RANK="1", WORLD_SIZE="2")
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (code, "", "")
 
 
 def test_ctrl_c_while_torch_is_loaded_tells_that_the_same_command_begins_again(tmp_path):
