@@ -3,12 +3,16 @@
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from tqdm import tqdm
 
-from .options import EXISTING, PATH, device_option
+from .options import EXISTING, PATH, config_from, config_options, device_option
 from .progress import Progress
+
+if TYPE_CHECKING:
+    from cellflow.config import Config
 
 
 @click.command()
@@ -20,8 +24,16 @@ from .progress import Progress
 @click.option("--per-type", default=200, show_default=True, help="Most images of a cell type.")
 @click.option("--weight", default=0.5, show_default=True, help="Of an image in the loss.")
 @device_option
+@config_options
 def command(
-    models: tuple[str, ...], images: Path, out: Path, device: str, per_type: int, **gates: float
+    models: tuple[str, ...],
+    images: Path,
+    out: Path,
+    device: str,
+    per_type: int,
+    config_file: Path | None,
+    assignments: tuple[str, ...],
+    **gates: float,
 ) -> None:
     """Label IMAGES by MODELs where they agree; one model is compared with itself in other views.
 
@@ -35,7 +47,11 @@ def command(
     from cellflow.wording import counted
 
     chosen, paths = Gates(most_per_type=per_type, **gates), find_images([images])
-    voters = [load_model(source, device=device) for source in models]
+
+    def change(base: "Config") -> "Config":
+        return config_from(config_file, assignments, base=base)  # type: ignore[no-any-return]
+
+    voters = [load_model(source, device=device, change=change) for source in models]
     with Progress("label", unit="image") as progress:
         say = partial(tqdm.write, file=sys.stderr)
         record = write_pseudo_labels(voters, paths, out, chosen, report=progress, say=say)

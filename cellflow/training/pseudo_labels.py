@@ -25,6 +25,8 @@ from cellflow.data.rle import labels_to_masks
 from cellflow.errors import ConfigError, DataError, ImageError
 from cellflow.hashing import hash_file
 from cellflow.inference.model import Model
+from cellflow.inference.store import first_difference, state_of
+from cellflow.jsontext import read_object
 from cellflow.metrics.overlap import find_overlap
 from cellflow.network.model_folder import versions
 from cellflow.telling import Report, Say
@@ -164,8 +166,8 @@ def write_pseudo_labels(
     Raises
     ------
     ConfigError
-        The same name twice, `out` holds votes of other models or anything that is not of an
-        earlier call, or an image lies in it.
+        The same name twice, `out` holds votes of other models or settings or anything that is not
+        of an earlier call, or an image lies in it.
     DataError
         No image is agreed on.
     """
@@ -173,7 +175,7 @@ def write_pseudo_labels(
     twice = [name for name, n in Counter(path.stem for path in images).items() if n > 1]
     if twice:
         raise ConfigError(f"{twice[0]}: two images have this name")
-    _claim(out, together, images)
+    _claim(out, [together, *single], images)
     found, best = [], 0.0
     for number, path in enumerate(images, 1):
         try:
@@ -200,24 +202,35 @@ def write_pseudo_labels(
 def _voters(models: Sequence[Model]) -> tuple[Model, list[Model]]:
     if len(models) > 1:
         return Model.joined(models), list(models)
-    return models[0].with_passes(views=VIEWS_OF_ONE), [models[0].with_passes(views=1)]
+    asked = models[0].config.inference.views
+    views = VIEWS_OF_ONE if asked == 1 else asked
+    return models[0].with_passes(views=views), [models[0].with_passes(views=1)]
 
 
-def _claim(out: Path, together: Model, images: Sequence[Path]) -> None:
+def _claim(out: Path, voters: Sequence[Model], images: Sequence[Path]) -> None:
     """See that all in `out` may be replaced, and mark it as ours."""
     inside = [path for path in images if path.resolve().is_relative_to(out.resolve())]
     if inside:
         raise ConfigError(f"--out {out}: {inside[0]}, which is to be labelled, lies in it")
     names = [path.name for path in sorted(out.iterdir())] if out.is_dir() else []
     foreign = [name for name in names if not name.startswith(".")]
-    if foreign and not (out / "votes" / "models.txt").is_file():
+    mark = out / "votes" / "voters.json"
+    if foreign and not mark.is_file():
         raise ConfigError(
             f"--out {out}: holds {foreign[0]}, which is not of pseudo-label; choose a new folder"
         )
-    mark, text = out / "votes" / "models.txt", f"{together.fingerprint} {together.n_passes}\n"
-    if mark.exists() and mark.read_text(encoding="utf-8") != text:
-        raise ConfigError(f"{out}: holds votes of other models; choose another --out")
-    write_text(mark, text)
+    # A vote stays one whatever version reads it, and the first image settles the precision.
+    states = [
+        {key: value for key, value in state_of(voter).items() if key not in ("cellflow", "dtypes")}
+        for voter in voters
+    ]
+    now = {"together": states[0], "single": states[1:]}
+    kept = read_object(mark, DataError, "choose another --out") if mark.is_file() else now
+    if (difference := first_difference(kept, now)) is not None:
+        raise ConfigError(
+            f"{out}: holds votes of other models or settings ({difference}); choose another --out"
+        )
+    write_json(mark, now)
 
 
 def _vote_file(out: Path, path: Path) -> Path:

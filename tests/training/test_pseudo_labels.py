@@ -1,16 +1,21 @@
 """Pseudo-labels: votes that agree, gates, the cap, and a folder that training reads."""
 
+import contextlib
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from drawn_discs import write_disc_folder
 
 from cellflow.config import Config, DataConfig, TrainingConfig
 from cellflow.data.entrance import open_dataset
 from cellflow.data.images import write_png
 from cellflow.errors import ConfigError, DataError
+from cellflow.inference.model import Model
+from cellflow.network.cpnet import build_network
 from cellflow.training import pseudo_labels
 from cellflow.training.batches import CropSource
 from cellflow.training.fine_tune import fine_tune
@@ -68,6 +73,7 @@ def vote(tmp_path, monkeypatch, rng):
     Voter.n_calls = 0
     voter = Voter(b=[2], c=[2, 3], d=[1, 2, 3, 4, 5])
     monkeypatch.setattr(pseudo_labels, "_voters", lambda models: (Voter(), [voter]))
+    monkeypatch.setattr(pseudo_labels, "state_of", lambda voter: {"model": voter.fingerprint})
     names = [f"{kind}[{key}]_A1-1_Vessel-1_Ph_1" for kind in ("astros", "cort") for key in "abcd"]
     images = [tmp_path / "images" / f"{name}.png" for name in names]
     for path in images:
@@ -107,6 +113,24 @@ def test_other_gates_need_no_network_and_other_models_another_folder(vote, tmp_p
     monkeypatch.setattr(Voter, "fingerprint", "another")
     with pytest.raises(ConfigError, match="holds votes of other models"):
         vote()
+
+
+def test_other_settings_are_another_vote(monkeypatch, tmp_path, rng, small_config):
+    config = small_config()
+    network = build_network(config.network, torch.Generator().manual_seed(0))
+    write_png(tmp_path / "images" / "a.png", rng.integers(0, 255, (40, 40), np.uint8))
+
+    def label(**dynamics):
+        changed = replace(config, dynamics=replace(config.dynamics, **dynamics))
+        model = Model.from_network(network, changed, diameter=12.0, device=torch.device("cpu"))
+        images = [tmp_path / "images" / "a.png"]
+        with contextlib.suppress(DataError):  # a random network may agree on nothing
+            write_pseudo_labels([model], images, tmp_path / "out", Gates())
+
+    label(min_size=40)
+    label(min_size=40)
+    with pytest.raises(ConfigError, match=r"settings \(.*min_size: 40, not 15\); choose another"):
+        label()
 
 
 def test_a_folder_with_files_of_others_is_not_written_to(vote, tmp_path, disc_folder):
