@@ -200,6 +200,12 @@ class FitSession:
         return Plan(n_epochs=training.iterations, validate_every=training.validate_every)
 
     @property
+    def _may_plan(self) -> bool:
+        """Whether there is a budget, and the first iterations were timed."""
+        pace = self._run.pace
+        return pace.is_limited and (pace.is_planned or pace.is_time_to_plan)
+
+    @property
     def _current_plan(self) -> Plan:
         position = self._run.position
         return Plan(n_epochs=position.n_iterations, validate_every=position.validate_every)
@@ -235,14 +241,14 @@ class FitSession:
     def _after(self) -> None:
         run = self._run
         is_time = run.position.iteration % max(1, run.position.n_iterations // N_PLANS) == 0
-        if run.pace.is_time_to_plan or (run.pace.is_limited and run.pace.is_planned and is_time):
+        if run.pace.is_time_to_plan or (self._may_plan and is_time):
             self._plan()
         if time.monotonic() - self._saved_at >= SECONDS_BETWEEN_CHECKPOINTS:
             self._save()
 
     def _end_interval(self) -> None:
         """Validate, write the line, keep the best, save."""
-        run, position = self._run, self._run.position
+        position = self._run.position
         score = self._validate() if self.data.held_out and self._is_validation_due() else None
         self._history.add(
             EpochRow(
@@ -261,24 +267,22 @@ class FitSession:
         self._run.losses.zero_()
         self._save()
         self.folder.keep_best(position.best_iteration)
-        if (
-            run.pace.is_limited
-            and run.pace.is_planned
-            and position.iteration < position.n_iterations
-        ):
+        if self._may_plan and position.iteration < position.n_iterations:
             self._plan()
 
     def _is_validation_due(self) -> bool:
         """Tell whether to validate now; the first time, by what a validation takes by now."""
-        run, position = self._run, self._run.position
-        rows = self._history.rows
-        last = max((row.step for row in rows if row.validation is not None), default=0)
-        if not run.pace.is_limited:
+        pace, position = self._run.pace, self._run.position
+        if not pace.is_limited:
             return True
-        if not self._last_score and position.iteration < position.n_iterations:
+        rows, done = self._history.rows, position.iteration
+        last = max((row.step for row in rows if row.validation is not None), default=0)
+        if not pace.is_validation_due(done, last, self._current_plan):
+            return False
+        if not self._last_score and done < position.n_iterations:
             self._time_validation()
             self._plan()
-        return run.pace.is_validation_due(position.iteration, last, self._current_plan)
+        return pace.is_validation_due(done, last, self._current_plan)
 
     def _time_validation(self) -> None:
         """Predict an image twice; the first time loads what is only loaded once."""

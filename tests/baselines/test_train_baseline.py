@@ -15,7 +15,7 @@ from cellflow.baselines.baseline_model import load_baseline
 from cellflow.baselines.settings import CellChoice
 from cellflow.baselines.train import read_trained, train_baseline, train_on_folder
 from cellflow.errors import ConfigError, DataError, ModelError
-from cellflow.training.budget import Pace, Plan
+from cellflow.training.budget import N_TIMED_STEPS, N_WARMUP_STEPS, Pace, Plan
 from cellflow.training.history import read_rows
 from cellflow.training.interruption import Preempted
 
@@ -98,6 +98,22 @@ def test_a_time_budget_plans_fewer_iterations_and_ends_in_time(tmp_path, disc_en
     assert [row.step for row in read_rows(done / "metrics.csv")] == [record["run"]["n_steps"]]
     assert read_rows(done / "metrics.csv")[0].validation is not None
     assert len([line for line in said if line.startswith("plan: ")]) >= 1
+
+
+def test_nothing_is_planned_before_iterations_were_timed(
+    tmp_path, disc_entries, tiny_config, monkeypatch
+):
+    seen = []
+    monkeypatch.setattr(
+        Pace,
+        "plan",
+        lambda pace, *_: seen.append(pace._n_seen) or Plan(n_epochs=8, validate_every=1),
+    )
+    config = tiny_config("unet", iterations=500, validate_every=1, max_minutes=5.0)
+    done = run(tmp_path, "unet", disc_entries(2), config, held_out=disc_entries(1, seed=2))
+    assert min(seen) == N_WARMUP_STEPS + N_TIMED_STEPS
+    validated = [row.step for row in read_rows(done / "metrics.csv") if row.validation is not None]
+    assert validated == [7, 8]
 
 
 def test_under_a_budget_the_rate_ends_with_the_plan_and_another_budget_goes_on(
