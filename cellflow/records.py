@@ -19,7 +19,12 @@ Shape = tuple[int, int]
 """Height and width of an image in pixels."""
 
 MOST_PIXELS = 2**31 - 1
-"""Of an image, as many as the length of a run can be."""
+"""In one image: a run's length is an int32, and one run may cover the whole image."""
+
+
+def is_image_size(height: int, width: int) -> bool:
+    """Tell whether an image can be this large, in pixels: not empty, at most `MOST_PIXELS`."""
+    return height >= 1 and width >= 1 and height * width <= MOST_PIXELS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

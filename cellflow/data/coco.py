@@ -4,16 +4,15 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cellflow.data.coco_rle import Runs, runs_to_masks
-from cellflow.data.dataset import Dataset, Entry
+from cellflow.data.dataset import Dataset, Entry, masks_in_memory
 from cellflow.data.images import SUFFIXES
 from cellflow.data.segmentations import segmentation_to_runs
 from cellflow.errors import DataError, LabelError, RleError
-from cellflow.records import MOST_PIXELS, CellMasks, Shape
+from cellflow.records import CellMasks, Shape, is_image_size
 from cellflow.wording import counted, some_of
 
 _LIVECELL_NAME = re.compile(r"(?P<type>\w+?)_Phase_(?P<well>[A-Z]\d+)_")
@@ -70,7 +69,7 @@ def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
             entries[name] = Entry(
                 name=name,
                 image_path=found,
-                read_masks=partial(_known, masks[str(image["id"])]),
+                read_masks=masks_in_memory(masks[str(image["id"])]),
                 cell_type=kinds.get(str(image["id"])) or type_in_name(name),
                 group=well_in_name(name),
             )
@@ -220,7 +219,7 @@ def _shape(image: Mapping[str, Any], source: Path) -> Shape:
         height, width = int(image["height"]), int(image["width"])
     except OverflowError:  # infinity
         height = width = 0
-    if height < 1 or width < 1 or height * width > MOST_PIXELS:
+    if not is_image_size(height, width):
         raise DataError(
             f"{source}: image {image['id']}: expected a height and width in pixels, "
             f"found {image['height']} and {image['width']}"
@@ -275,8 +274,3 @@ def well_in_name(name: str) -> str | None:
     """Read cell type and well, which LIVECell filmed for days, off a file name."""
     match = _LIVECELL_NAME.match(name)
     return f"{match['type']}_{match['well']}" if match else None
-
-
-def _known(masks: CellMasks) -> CellMasks:
-    # A lambda would not survive the pickling to a loader process.
-    return masks

@@ -9,16 +9,15 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 from cellflow.atomic import atomic_path
-from cellflow.data.dataset import Dataset, Entry
+from cellflow.data.dataset import Dataset, Entry, masks_in_memory
 from cellflow.data.images import list_images
 from cellflow.data.rle import masks_to_rle, readable_masks
 from cellflow.data.tables import open_table
 from cellflow.errors import DataError, RleError
-from cellflow.records import MOST_PIXELS, CellMasks, Shape
+from cellflow.records import CellMasks, Shape, is_image_size
 from cellflow.wording import counted, some_of
 
 METADATA = ("cell_type", "plate_time", "sample_date", "sample_id", "elapsed_timedelta")
@@ -262,7 +261,7 @@ def _row_shape(path: Path, line: int, row: Mapping[str, str]) -> Shape:
         height, width = int(row["height"]), int(row["width"])
     except ValueError:
         height = width = 0
-    if height < 1 or width < 1 or height * width > MOST_PIXELS:
+    if not is_image_size(height, width):
         raise DataError(
             f"{path} line {line}: expected a width and height in pixels, "
             f"found {row['width']!r} and {row['height']!r}"
@@ -276,12 +275,7 @@ def _entry(path: Path, image: KaggleImage | None) -> Entry:
     return Entry(
         name=image.name,
         image_path=path,
-        read_masks=partial(_known, image.masks),
+        read_masks=masks_in_memory(image.masks),
         cell_type=image.cell_type,
         group=image.group,
     )
-
-
-def _known(masks: CellMasks) -> CellMasks:
-    # A lambda would not survive the pickling to a loader process.
-    return masks
