@@ -24,7 +24,7 @@ from cellflow.data.json_stream import iterate_json, starts_json_array
 from cellflow.data.segmentations import lies_outside, segmentation_to_runs
 from cellflow.errors import DataError, LabelError, RleError
 from cellflow.records import CellMasks, Detections, Shape
-from cellflow.wording import counted, some_of
+from cellflow.wording import counted, shortened, some_of
 
 MOST_DETECTIONS = 2000
 """Of an image; those of the highest scores. Dense images have 800 cells, detectors set to list
@@ -350,5 +350,4 @@ class _Results:
 
 
 def _brief(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:40] + "…"
+    return shortened(repr(value))

@@ -103,6 +103,15 @@ def read_image(path: Path | str, *, as_stored: bool = False) -> NDArray[Any]:
     return _channels_first(decoded)
 
 
+def image_files(folder: Path) -> list[Path]:
+    """Give the image files directly in a folder, sorted by name, without hidden ones."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    )
+
+
 def list_images(folder: Path | str) -> list[Path]:
     """Give the image files directly in a folder, in natural order (``a2`` before ``a10``).
 
@@ -114,11 +123,7 @@ def list_images(folder: Path | str) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise ImageError(f"{folder}: no such folder")
-    paths = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    ]
+    paths = image_files(folder)
     if not paths:
         raise ImageError(f"{folder}: no images; looked for {', '.join(sorted(SUFFIXES))}")
     return sorted(paths, key=_natural_order)

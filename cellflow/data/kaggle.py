@@ -4,18 +4,16 @@ One row an annotated cell. Only the standard `csv` reads it, since readers that 
 hexadecimal ids such as ``12e4…`` into numbers.
 """
 
-import csv
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cellflow.atomic import atomic_path
 from cellflow.data.dataset import Dataset, Entry, masks_in_memory
 from cellflow.data.images import list_images
 from cellflow.data.rle import masks_to_rle, readable_masks
-from cellflow.data.tables import open_table
+from cellflow.data.tables import open_table, write_table
 from cellflow.errors import DataError, RleError
 from cellflow.records import CellMasks, Shape, is_image_size
 from cellflow.wording import counted, some_of
@@ -133,14 +131,14 @@ def write_train_csv(path: Path | str, images: Iterable[KaggleImage]) -> None:
     images : iterable of KaggleImage
         One without cells gets one row with an empty annotation.
     """
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for image in images:
-            height, width = image.masks.shape
-            metadata = [image.metadata.get(key, "") for key in METADATA]
-            for runs in masks_to_rle(image.masks) or [""]:
-                writer.writerow([image.name, runs, width, height, *metadata])
+    write_table(path, COLUMNS, (row for image in images for row in _train_rows(image)))
+
+
+def _train_rows(image: KaggleImage) -> Iterator[Sequence[object]]:
+    height, width = image.masks.shape
+    metadata = [image.metadata.get(key, "") for key in METADATA]
+    for runs in masks_to_rle(image.masks) or [""]:
+        yield image.name, runs, width, height, *metadata
 
 
 def open_kaggle(folder: Path | str, faults: list[str] | None = None) -> Dataset:

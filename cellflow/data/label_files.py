@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from cellflow.data.images import IMAGE_ENDING, MASK_ENDINGS, SUFFIXES
+from cellflow.data.images import IMAGE_ENDING, MASK_ENDINGS, image_files
 from cellflow.data.label_images import read_label_image
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.seg_files import read_seg_labels
@@ -98,15 +98,6 @@ def read_label_masks(path: Path) -> CellMasks:
 def read_seg_masks(path: Path) -> CellMasks:
     """Give the cells of a ``_seg.npy`` file of the Cellpose GUI."""
     return labels_to_masks(read_seg_labels(path))
-
-
-def image_files(folder: Path) -> list[Path]:
-    """Give the image files directly in a folder, sorted by name; hidden ones are passed over."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    )
 
 
 def is_label_image(path: Path) -> bool:

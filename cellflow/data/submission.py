@@ -1,6 +1,5 @@
 """Submission files: ``id,predicted``, one row a cell, an empty ``predicted`` for an empty image."""
 
-import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +8,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from cellflow.atomic import atomic_path
 from cellflow.data.rle import masks_to_rle, readable_masks
 from cellflow.data.run_order import border_votes, direction_votes
-from cellflow.data.tables import open_table
+from cellflow.data.tables import open_table, write_table
 from cellflow.errors import SubmissionError
 from cellflow.records import CellMasks, Shape
 from cellflow.wording import counted
@@ -79,11 +77,8 @@ def write_submission(path: Path | str, images: Iterable[tuple[str, CellMasks]]) 
     images : iterable of (name, CellMasks)
         Cells of one image must not overlap; `check_submission` tells.
     """
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for name, masks in images:
-            writer.writerows((name, runs) for runs in masks_to_rle(masks) or [""])
+    rows = ((name, runs) for name, masks in images for runs in masks_to_rle(masks) or [""])
+    write_table(path, COLUMNS, rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,6 @@ Takes models and images, writes the competition's layout with ``weights.csv`` (w
 in the loss) and ``uncertain.csv`` (where the models disagree: left out of the loss).
 """
 
-import csv
-import io
 import re
 import shutil
 from collections import Counter
@@ -22,6 +20,7 @@ from cellflow.configfile import config_to_dict
 from cellflow.data.images import read_image
 from cellflow.data.kaggle import UNCERTAIN, WEIGHTS, KaggleImage, write_train_csv
 from cellflow.data.rle import labels_to_masks
+from cellflow.data.tables import write_table
 from cellflow.errors import ConfigError, DataError, ImageError
 from cellflow.hashing import hash_file
 from cellflow.inference.model import Model
@@ -271,9 +270,7 @@ def _write(
     shutil.rmtree(out / "train", ignore_errors=True)
     sure: list[KaggleImage] = []
     unsure: list[KaggleImage] = []
-    table = io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(("id", "weight"))
+    weights: list[tuple[str, str]] = []
     for agreement, path in chosen:
         vote = _read_vote(_vote_file(out, path))
         metadata = {"cell_type": cell_type_of(path.stem) or "", "sample_id": path.stem}
@@ -281,10 +278,10 @@ def _write(
         for images, labels in zip((sure, unsure), both, strict=True):
             masks = labels_to_masks(labels)
             images.append(KaggleImage(name=path.stem, masks=masks, metadata=metadata))
-        rows.writerow((path.stem, f"{gates.weight * agreement:.4f}"))
+        weights.append((path.stem, f"{gates.weight * agreement:.4f}"))
         with atomic_path(out / "train" / path.name) as temporary:
             shutil.copyfile(path, temporary)
-    write_text(out / WEIGHTS, table.getvalue())
+    write_table(out / WEIGHTS, ("id", "weight"), weights)
     write_train_csv(out / UNCERTAIN, unsure)
     write_train_csv(out / "train.csv", sure)
     kinds = Counter(str(cell_type_of(path.stem)) for _, path in chosen)
