@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from cellflow.data.dataset import Dataset, Entry
-from cellflow.data.folds import hash_images
+from cellflow.data.independence import hash_images
 from cellflow.data.rle import draw_cell
 from cellflow.errors import DataError
 from cellflow.records import CellMasks, Sample
