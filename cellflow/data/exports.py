@@ -106,8 +106,10 @@ def export(
             _write_into(path, one, folder_format)
 
 
-def files_of_others(path: Path, folder_format: FolderFormat, names: Iterable[str]) -> list[Path]:
-    """Give what stands where predictions of the images `names` will go, and is of others."""
+def files_made_by_others(
+    path: Path, folder_format: FolderFormat, names: Iterable[str]
+) -> list[Path]:
+    """Give the files that predictions of the images `names` would replace, but did not write."""
     if path.suffix.lower() in SUFFIXES:
         targets = [path]
     else:
@@ -115,8 +117,10 @@ def files_of_others(path: Path, folder_format: FolderFormat, names: Iterable[str
     return [target for target in targets if target.is_file() and not is_own(target)]
 
 
-def foreign_files(path: Path, folder_format: FolderFormat, names: Iterable[str]) -> list[Path]:
-    """Give what a folder holds in `folder_format` of images that are not among `names`."""
+def files_of_other_images(
+    path: Path, folder_format: FolderFormat, names: Iterable[str]
+) -> list[Path]:
+    """Give the files of a folder in `folder_format` that are of images not among `names`."""
     if path.suffix.lower() in SUFFIXES or not path.is_dir():
         return []
     ending = ENDINGS[folder_format]

@@ -11,8 +11,8 @@ from cellflow.data.exports import (
     Found,
     check_target,
     export,
-    files_of_others,
-    foreign_files,
+    files_made_by_others,
+    files_of_other_images,
 )
 from cellflow.data.image_names import ImageNames
 from cellflow.errors import ConfigError, DataError
@@ -81,7 +81,9 @@ class Outputs:
         """Say of each folder how many masks of other images it holds, since they will stay."""
         told = []
         for path in self.paths:
-            foreign = foreign_files(path, self.folder_format, [image.stem for image in images])
+            foreign = files_of_other_images(
+                path, self.folder_format, [image.stem for image in images]
+            )
             if foreign:
                 others = counted(len(foreign), "file")
                 told.append(
@@ -107,7 +109,7 @@ class Outputs:
 
     def _keep_work_of_others(self, names: Sequence[str]) -> None:
         for path in (*self.paths, *self.tables):
-            others = files_of_others(path, self.folder_format, names)
+            others = files_made_by_others(path, self.folder_format, names)
             if not others:
                 continue
             if others == [path]:
