@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cellflow.errors import ImageError
 
 MOST_CHANNELS = 4
+"""In a picture; an array with more is a stack, or has its channels last."""
 _UNNAMED = "Q"
 """How tifffile calls an axis of an array of which the file does not say what it is; of a stack of
 pages it is I."""

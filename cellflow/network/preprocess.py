@@ -8,10 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from cellflow.config import DataConfig
+from cellflow.data.tiff import MOST_CHANNELS
 from cellflow.errors import ImageError
-
-MOST_CHANNELS = 4
-"""Of a picture, as of one in a file; what has more is a stack, or has its channels last."""
 
 FLAT = 1e-3
 """Between the two percentiles; a channel with less contrast becomes 0 (Cellpose, normalize99)."""
