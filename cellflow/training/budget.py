@@ -18,22 +18,6 @@ LATEST_GROWTH = 0.75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Costs:
-    """What the parts of a run take, seconds.
-
-    Parameters
-    ----------
-    epoch : float
-        One epoch's steps, above 0.
-    validation : float
-        One validation of all held-out images; 0 without any.
-    """
-
-    epoch: float
-    validation: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What is done: epochs in all, and epochs between two validations."""
 
@@ -41,14 +25,24 @@ class Plan:
     validate_every: int
 
 
-def plan_epochs(seconds_left: float, costs: Costs, *, epochs_done: float, wanted: Plan) -> Plan:
+def plan_epochs(
+    seconds_left: float,
+    *,
+    epoch_seconds: float,
+    validation_seconds: float,
+    epochs_done: float,
+    wanted: Plan,
+) -> Plan:
     """Give the longest run, at most the wanted one, that fits.
 
     Parameters
     ----------
     seconds_left : float
         Wall-clock time left of the budget.
-    costs : Costs
+    epoch_seconds : float
+        What the steps of an epoch take, above 0.
+    validation_seconds : float
+        What a validation of all held-out images takes; 0 without any.
     epochs_done : float
         Epochs behind us; a fraction counts the steps of an open epoch.
     wanted : Plan
@@ -60,10 +54,10 @@ def plan_epochs(seconds_left: float, costs: Costs, *, epochs_done: float, wanted
         At least the epoch that is open or next, even where it does not fit: a hard stop must end
         that one. Validations on the way become rarer where they would take too large a share.
     """
-    seldom = costs.validation * (1 - VALIDATION_SHARE) / VALIDATION_SHARE / costs.epoch
+    seldom = validation_seconds * (1 - VALIDATION_SHARE) / VALIDATION_SHARE / epoch_seconds
     validate_every = max(wanted.validate_every, math.ceil(seldom))
-    per_epoch = costs.epoch + costs.validation / validate_every
-    n_more = max(0.0, seconds_left * SAFETY - costs.validation) / per_epoch
+    per_epoch = epoch_seconds + validation_seconds / validate_every
+    n_more = max(0.0, seconds_left * SAFETY - validation_seconds) / per_epoch
     n_epochs = max(math.floor(epochs_done) + 1, math.floor(epochs_done + n_more + 1e-9))
     return Plan(n_epochs=min(wanted.n_epochs, n_epochs), validate_every=validate_every)
 
@@ -147,12 +141,13 @@ class Pace:
 
     def plan(self, seconds: float, epochs_done: float, current: Plan) -> Plan:
         """Give the plan after so many seconds and epochs: shorter at need, longer if early."""
-        costs = Costs(
-            epoch=max(1e-6, self.step_seconds * self.n_steps),
-            validation=self.validation_seconds,
+        plan = plan_epochs(
+            self.max_seconds - self.closing_seconds - seconds,
+            epoch_seconds=max(1e-6, self.step_seconds * self.n_steps),
+            validation_seconds=self.validation_seconds,
+            epochs_done=epochs_done,
+            wanted=self.wanted,
         )
-        seconds_left = self.max_seconds - self.closing_seconds - seconds
-        plan = plan_epochs(seconds_left, costs, epochs_done=epochs_done, wanted=self.wanted)
         is_early = epochs_done < current.n_epochs * LATEST_GROWTH
         if plan.n_epochs > current.n_epochs and not (
             is_early and plan.n_epochs > current.n_epochs * GROWTH

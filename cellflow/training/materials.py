@@ -60,8 +60,6 @@ class Materials:
         Images of those folders that show what is held out, and are therefore left out.
     diameter : float
         That stands for the training cells, pixels; what prediction will use.
-    diam_mean : float
-        Diameter at which the network sees cells, pixels.
     rescales : tuple of float
         Crop pixels per image pixel of each training image.
     """
@@ -72,7 +70,6 @@ class Materials:
     validation: tuple[ImageFacts, ...]
     left_out: tuple[str, ...]
     diameter: float
-    diam_mean: float
     rescales: tuple[float, ...]
     extra: tuple[ImageFacts, ...] = ()
     overlapping: tuple[str, ...] = ()
@@ -149,7 +146,7 @@ class Materials:
         each = _RESCALED[config.training.rescaling]
         lines.append(
             f"cell diameter {self.diameter:.1f} px, the median in the training images; "
-            f"the network sees cells at {self.diam_mean:g} px, {each}"
+            f"the network sees cells at {config.network.diam_mean:g} px, {each}"
         )
         if config.training.rescaling == "cell_type":
             lines.append(
@@ -160,7 +157,14 @@ class Materials:
 
 
 def gather_materials(
-    train_dir: Path, config: Config, split: Split | None = None, **choices: Any
+    train_dir: Path,
+    config: Config,
+    split: Split | None,
+    *,
+    layout: str | None = None,
+    folds_file: Path | str | None = None,
+    fold: int | None = None,
+    extra_dirs: Sequence[Path | str] = (),
 ) -> Materials:
     """Open the data, split it, and read truth and hashes.
 
@@ -168,10 +172,10 @@ def gather_materials(
     ----------
     train_dir : Path
     config : Config
-    split : Split, optional
-        Of the run that is continued; else one is made, or read from a folds file.
-    **choices
-        ``layout``, ``folds_file``, ``fold`` and ``extra_dirs``, as for `fine_tune`.
+    split : Split or None
+        Of the run that is continued; None = make one, or read it from the folds file.
+    layout, folds_file, fold, extra_dirs
+        As for `fine_tune`.
 
     Raises
     ------
@@ -185,19 +189,14 @@ def gather_materials(
     ModelError
         An image of the run that is continued is gone.
     """
-    dataset = open_dataset(train_dir, choices.get("layout"))
+    dataset = open_dataset(train_dir, layout)
     if not dataset.annotated:
         raise DataError(
             f"{train_dir}: {counted(len(dataset), 'image')}, none with truth "
             f"({dataset.layout} layout); training needs annotated images, see `cellflow check`"
         )
     if split is None:
-        split = split_dataset(
-            dataset,
-            config.training.validation_share,
-            choices.get("folds_file"),
-            choices.get("fold"),
-        )
+        split = split_dataset(dataset, config.training.validation_share, folds_file, fold)
     if config.training.patience is not None and not split.validation:
         raise ConfigError(
             f"training.patience: stops by the score of held-out images, but none are held out "
@@ -219,7 +218,7 @@ def gather_materials(
     diameter = config.network.diam_mean if math.isnan(diameter) else diameter
     validation = survey_images(_named(dataset, split.validation), check)
     unseen = _named(dataset, [*split.validation, *split.kept_out])
-    extra, overlapping = _extra(choices.get("extra_dirs") or (), unseen, config)
+    extra, overlapping = _extra(extra_dirs, unseen, config)
     return Materials(
         dataset=dataset,
         split=split,
@@ -227,7 +226,6 @@ def gather_materials(
         validation=validation,
         left_out=tuple(fact.entry.name for fact in facts if fact not in enough),
         diameter=diameter,
-        diam_mean=config.network.diam_mean,
         rescales=_rescales((*enough, *extra), config, diameter),
         extra=extra,
         overlapping=overlapping,
@@ -240,7 +238,7 @@ def _images_with_cells(facts: Sequence[ImageFacts]) -> str:
 
 
 def _extra(
-    folders: Sequence[Path], held_out: Sequence[Entry], config: Config
+    folders: Sequence[Path | str], held_out: Sequence[Entry], config: Config
 ) -> tuple[tuple[ImageFacts, ...], tuple[str, ...]]:
     """Give the images of other folders, and the names of those that show what is held out."""
     kept, overlapping = unseen_images(folders, held_out)
@@ -250,7 +248,7 @@ def _extra(
 
 
 def unseen_images(
-    folders: Sequence[Path], held_out: Sequence[Entry]
+    folders: Sequence[Path | str], held_out: Sequence[Entry]
 ) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
     """Give the images of other folders, and the names of those that show what is held out.
 

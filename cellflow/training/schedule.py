@@ -13,6 +13,10 @@ RISE, FIRST_DIVISOR, LAST_DIVISOR = 0.3, 25.0, 1e4
 the defaults of ``torch.optim.lr_scheduler.OneCycleLR``."""
 
 
+SCRATCH_RATE, TRAINED_RATE = 0.005, 0.001
+"""Peak rate if none is given: for random weights, Cellpose's for AdamW, and for trained ones."""
+
+
 def choose_schedule(config: TrainingConfig, n_epochs: int) -> Schedule:
     """Give the schedule that is followed: ``auto`` is Cellpose's where that one anneals.
 
@@ -25,10 +29,6 @@ def choose_schedule(config: TrainingConfig, n_epochs: int) -> Schedule:
         return config.schedule
     anneals = n_epochs > EPOCHS_WITHOUT_ANNEALING and config.max_minutes is None
     return "cellpose" if anneals else "cosine"
-
-
-SCRATCH_RATE, TRAINED_RATE = 0.005, 0.001
-"""Peak where none is asked for: from random weights, Cellpose's of AdamW, and from trained ones."""
 
 
 def choose_rate(config: TrainingConfig, *, is_trained: bool = False) -> float:
