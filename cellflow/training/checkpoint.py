@@ -7,7 +7,7 @@ import dataclasses
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -98,33 +98,23 @@ def save_checkpoint(
         save_tensors(content, file)
 
 
-@overload
 def load_checkpoint(
     path: Path,
     network: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     run_key: str,
     average: AveragedWeights | None = None,
-) -> Position: ...
-@overload
-def load_checkpoint(
-    path: Path,
-    network: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    run_key: str,
     *,
     kind: type[Place],
-) -> Place: ...
-def load_checkpoint(
-    path: Path,
-    network: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    run_key: str,
-    average: AveragedWeights | None = None,
-    *,
-    kind: type[Any] = Position,
-) -> Any:
+) -> Place:
     """Read the state of a run into `network`, `optimizer` and `average`; give its position.
+
+    Parameters
+    ----------
+    path, network, optimizer, run_key, average
+        As for `save_checkpoint`.
+    kind : type
+        The position's dataclass.
 
     Raises
     ------
