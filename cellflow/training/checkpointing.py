@@ -1,4 +1,4 @@
-"""When a run is saved: after a minute at the latest, at the end of an epoch where it is cheap."""
+"""When a run is saved: at least once a minute, and at the end of an epoch if that is cheap."""
 
 import time
 
@@ -7,14 +7,14 @@ from cellflow.training.loop import Run
 from cellflow.training.run_folder import RunFolder
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
-"""Of training, at most; what a killed run loses of it, and a step more."""
+"""At most; a killed run loses this much training, and one step more."""
 
 CHECKPOINT_SHARE = 0.05
-"""Of the time may be spent on the checkpoints that end epochs; shorter epochs end without."""
+"""Share of the time that checkpoints at the ends of epochs may take; short epochs go without."""
 
 
 class Checkpointing:
-    """Saves a run, and takes it up again.
+    """Saves a run, and loads it again.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Checkpointing:
             self.save()
 
     def save_where_cheap(self) -> None:
-        """Write a checkpoint unless the last one is so recent that writing would weigh."""
+        """Write a checkpoint unless the last one is so recent that writing takes too much time."""
         if self._age >= min(SECONDS_BETWEEN_CHECKPOINTS, self._save_seconds / CHECKPOINT_SHARE):
             self.save()
 

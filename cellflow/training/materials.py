@@ -33,8 +33,7 @@ MAY_DIFFER = (
 """Settings that may differ between the sittings of one run: (section, name)."""
 
 LATER = {"flow_weight": 1.0, "style": True}
-"""Training settings that runs from before they existed lack, and what those runs did."""
-
+"""Training settings that older runs lack, with the values that those runs used."""
 
 _RESCALED = {
     "image": "each image by its own",
@@ -59,7 +58,7 @@ class Materials:
     overlapping : tuple of str
         Images of those folders that show what is held out, and are therefore left out.
     diameter : float
-        That stands for the training cells, pixels; what prediction will use.
+        Median diameter of the training cells, pixels; prediction uses it.
     rescales : tuple of float
         Crop pixels per image pixel of each training image.
     """
@@ -80,7 +79,7 @@ class Materials:
         return (*self.train, *self.extra)
 
     def record(self) -> dict[str, Any]:
-        """Give what the model folder and the card keep of the data."""
+        """Give what the model folder and the card say of the data."""
         return {
             "folder": str(self.dataset.root),
             "layout": self.dataset.layout,
@@ -113,9 +112,9 @@ class Materials:
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def types_key(self) -> str:
-        """Give a hash of the cell types, which `run_key` has never held."""
+        """Give a hash of the cell types, which are not part of `run_key`."""
         entries = [fact.entry for fact in (*self.learnt, *self.validation)]
-        # Two folders may have a name in common, of which one says the type and the other does not.
+        # Two folders may have an image of one name, one with a type and the other without.
         kinds = sorted(
             ((entry.name, entry.cell_type) for entry in entries),
             key=lambda pair: (pair[0], pair[1] is not None, pair[1] or ""),
@@ -123,7 +122,7 @@ class Materials:
         return hashlib.sha256(json.dumps(kinds).encode()).hexdigest()
 
     def describe(self, config: Config) -> list[str]:
-        """Say what was found and why each value was chosen, one sentence each."""
+        """Say in one sentence each what was found, and why each value was chosen."""
         kinds = Counter(fact.entry.cell_type for fact in self.train)
         types = ", ".join(f"{name} {n}" for name, n in sorted(kinds.items(), key=str) if name)
         lines = [
@@ -182,10 +181,10 @@ def gather_materials(
     DataError
         There is no annotated image, or none with enough cells; or a file is broken.
     ImageError
-        A picture that prediction would refuse, such as one with NaN or without a channel.
+        A picture that prediction would refuse, such as one with NaN or a missing channel.
     ConfigError
-        Training is to stop by the score of held-out images, and there are none; a setting names a
-        cell type that does not occur; or nobody says where prepared images are stored.
+        Early stopping is asked for without held-out images; a setting names a cell type that does
+        not occur; or prepared images are to be stored, but nothing says where.
     ModelError
         An image of the run that is continued is gone.
     """
@@ -213,7 +212,7 @@ def gather_materials(
             f"{train_dir}: none of {counted(len(facts), 'training image')} has "
             f"{counted(config.training.min_cells, 'cell')}; lower training.min_cells"
         )
-    # Even with training.min_cells = 0 something must say how large cells are.
+    # With training.min_cells = 0 there may be no cell to measure.
     diameter = median_diameter(enough, per_image=config.training.rescaling == "image")
     diameter = config.network.diam_mean if math.isnan(diameter) else diameter
     validation = survey_images(_named(dataset, split.validation), check)
@@ -296,7 +295,7 @@ def require_known_types(entries: Iterable[Entry], config: Config) -> None:
 
 
 def _rescales(facts: Sequence[ImageFacts], config: Config, diameter: float) -> tuple[float, ...]:
-    """Give the crop pixels per image pixel of each image; without cells, by the data set's."""
+    """Give the crop pixels per image pixel of each image; `diameter` stands in without cells."""
     rescaling = config.training.rescaling
     own = [fact.diameter for fact in facts]
     if rescaling == "dataset":

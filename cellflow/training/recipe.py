@@ -10,7 +10,7 @@ from cellflow.wording import counted
 
 
 def describe_recipe(config: Config) -> str:
-    """Give optimiser, rate, schedule, and every lever that is switched on.
+    """Give optimiser, learning rate, schedule, and everything that is switched on.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def describe_start(
 
 
 def role_of_held_out(config: TrainingConfig) -> str:
-    """Say what the held-out images decided, behind the score on them.
+    """Say what the held-out images were used for, to be put after the score on them.
 
     Notes
     -----

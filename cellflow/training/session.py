@@ -1,4 +1,4 @@
-"""One sitting of a run: from its checkpoint, or its start, to the model folder."""
+"""One sitting of a run, from its start or its checkpoint to the model folder."""
 
 import time
 from dataclasses import asdict
@@ -31,14 +31,14 @@ from cellflow.training.validation import Validator
 
 
 class Session:
-    """Trains, validates, saves, and in the end writes the model folder.
+    """Trains, validates and saves, and writes the model folder in the end.
 
     Parameters
     ----------
     folder : RunFolder
         Held by this process.
     start : Start
-        When there is a checkpoint, of its network only the sizes matter.
+        If there is a checkpoint, only the sizes of its network matter.
     device : DeviceChoice
     interrupt : InterruptFlag
         Entered.
@@ -47,9 +47,9 @@ class Session:
     report, say : callable
         As for `fine_tune`.
     go_on : str
-        The command that continues, told when a step is the last for now.
+        The command that continues the run; said when it is stopped.
     started : float
-        When the sitting began, by `time.monotonic`: preparation counts as time of the run.
+        When the sitting began, by `time.monotonic`; preparation counts as part of the run.
     """
 
     def __init__(
@@ -123,22 +123,13 @@ class Session:
         try:
             with self._run.interrupt.finishing_steps():
                 self._take_up()
-                for line in describe_start(
-                    self.weights,
-                    self.config,
-                    n_steps=self._run.source.steps_per_epoch,
-                    device=self.device,
-                    precision=self.precision,
-                    n_processes=self.ranks.size,
-                ):
-                    self.say(line)
-                self.say(f"writing to {self.folder.path}")
+                self._announce()
                 train(self._run, after_step=self._after_step, end_epoch=self._end_epoch)
                 self._checkpoints.save()
                 is_trained = True
                 self._finish()
         except StepFinished as stop:
-            # In the end the network may hold the best weights, which are not to be gone on with.
+            # After training the network may hold the best weights, from which not to continue.
             if not is_trained:
                 self._checkpoints.save()
             epoch = self._run.position.epoch + 1
@@ -147,7 +138,7 @@ class Session:
             raise
 
     def _take_up(self) -> None:
-        """Begin, or go on from the checkpoint."""
+        """Start anew, or from the checkpoint."""
         if self.ranks.in_first(self.folder.last.is_file):
             self._restore()
         else:
@@ -170,7 +161,7 @@ class Session:
 
     @property
     def _is_stale(self) -> bool:
-        """Whether so many validations were no better that training stops early."""
+        """Whether training stops early: too many validations without a better score."""
         patience, best = self.config.training.patience, self._run.position.best_epoch
         later = (row for row in self._history.rows if row.epoch > best)
         n_worse = sum(row.validation is not None for row in later)
@@ -206,6 +197,18 @@ class Session:
             clock=lambda: time.monotonic() - self._zero,
             ranks=self.ranks,
         )
+
+    def _announce(self) -> None:
+        lines = describe_start(
+            self.weights,
+            self.config,
+            n_steps=self._run.source.steps_per_epoch,
+            device=self.device,
+            precision=self.precision,
+            n_processes=self.ranks.size,
+        )
+        for line in (*lines, f"writing to {self.folder.path}"):
+            self.say(line)
 
     def _after_step(self) -> None:
         if self._run.pace.is_time_to_plan:
@@ -267,7 +270,7 @@ class Session:
         found = self._checkpoints.load()
         self._zero -= found.seconds
         if not run.pace.is_limited:
-            # A budget that is lifted leaves the length that was asked for at first.
+            # Without a budget, perhaps lifted since, the run has the length that was asked for.
             found.n_epochs = self.config.training.n_epochs
             found.validate_every = self.config.training.validate_every
         run.continue_from(found)
@@ -290,7 +293,7 @@ class Session:
         score = self._score_of(epoch)
         self._run.interrupt.agree = bool
         if not self.ranks.is_first:
-            return  # what is left is for one
+            return  # the first process does the rest
         if score is not None:
             self._validator.draw(self._scored, score, self.folder.overlays)
         head = learn_cell_types(
@@ -324,7 +327,7 @@ class Session:
         return score if scored_epoch == epoch else None
 
     def _record(self, epoch: int, score: Score | None) -> dict[str, Any]:
-        """Give what ``config.json`` keeps beside the settings."""
+        """Give what ``config.json`` holds beside the settings."""
         position = self._run.position
         return {
             "versions": versions(),

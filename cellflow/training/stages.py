@@ -1,8 +1,8 @@
-"""Trainings one after the other that make one model: other data first, the held-out images last.
+"""Several trainings in a row that make one model: other data first, the held-out images last.
 
-Each stage is a run of its own (`fine_tune`) that begins with the weights of the one before. All but
-the last lie in ``OUT/stages``. What is finished is not done again, so the same call, after a kill
-at any time, goes on in the stage that it was in.
+Each stage is a run of its own (`fine_tune`) that starts from the weights of the one before. All but
+the last lie in ``OUT/stages``. Finished stages are not repeated, so after a kill at any time the
+same call continues in the stage that was interrupted.
 """
 
 import shlex
@@ -32,7 +32,7 @@ from cellflow.training.schedule import choose_rate
 from cellflow.training.split import Split, left_out_text, split_dataset
 
 MAIN, PRETRAIN, REFIT = "main", "pretrain", "refit-validation"
-"""Folders of stages; those on other folders have a number behind."""
+"""Folders of the stages; pretraining stages are numbered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +81,8 @@ def train_in_stages(
     Parameters
     ----------
     train_dir, out, config, init, layout, folds_file, fold, stop_after, say, options
-        As for `fine_tune`. Section ``stages`` of the settings says how the other stages differ from
-        the one on `train_dir`.
+        As for `fine_tune`. The config section ``stages`` says how the other stages differ from the
+        one on `train_dir`.
     pretrain_dirs : sequence of path
         Folders of annotated images, trained on in this order before `train_dir`, without what
         shows the images that are held out of that.
@@ -90,19 +90,19 @@ def train_in_stages(
         Where those trainings lie, by default ``OUT/stages``. Runs that differ only in what comes
         after share them.
     refit : {"validation_then_train", "all"}, optional
-        How the held-out images are learnt in the end. With `folds_file` the fold stays out of all
-        stages, the rest is split again, and the effect of the refit is measured on the fold.
-        Without, no image is left for a score.
+        How to learn the held-out images in the end. With `folds_file` the fold stays out of all
+        stages, the rest is split again, and the effect of the refit is measured on the fold;
+        without it no image is left for a score.
     extra_dirs : sequence of path
-        As for `fine_tune`; trained on beside `train_dir`, not before it nor in a refit.
+        As for `fine_tune`; trained on together with `train_dir`, not before it nor in a refit.
     estimates : sequence of path
-        Runs with the same `refit`, each on another fold, whose measured scores are carried.
+        Runs with the same `refit`, each on another fold, whose measured scores the model quotes.
     resume : bool
-        Refused: the same call goes on.
+        Refused if there are several stages: the same call continues.
     command : str, optional
-        What this call was on the command line; told to continue with when a stage is stopped.
+        This call on the command line; when a stage is stopped, the user is told to repeat it.
     go_on : str, optional
-        Told in its place, and for a single training too; for a caller that trains many.
+        Told instead of `command`, also for a single training; for a caller that trains many.
 
     Returns
     -------
@@ -195,9 +195,9 @@ def train_in_stages(
 
 
 def _make_way(run: RunFolder, init: str, config: Config, say: Say) -> None:
-    """Remove the run that is replaced, and all its stages: a stop must not leave one to go on with.
+    """Remove the run that is replaced and all its stages, so that none of them can be continued.
 
-    Nothing is removed before the weights that the first stage begins with are seen to be there.
+    Checks first that the weights that the first stage starts from are there.
     """
     if Path(init).exists():
         run.require_other_weights(init)
@@ -213,7 +213,7 @@ NO_ESTIMATE = (
 
 
 def _same_again(command: str | None, folder: Path, *, is_named: bool) -> str:
-    """Give the command that goes on with all stages: the same, into the same folder."""
+    """Give the command that continues: the same one, into the same folder."""
     if command is None:
         return f"the same call, into {folder}"
     # With it the stages would begin anew.
@@ -244,7 +244,7 @@ def _place(stage: Stage, folder: Path, pretrained_in: Path | None) -> Path:
 
 
 def _refuse_other_run(folder: Path, before: Path) -> None:
-    """See, before earlier stages take their time, that the last one may follow there.
+    """Check, before the earlier stages take their time, that the last one may be run there.
 
     Raises
     ------
@@ -265,7 +265,7 @@ def _trained_on(dataset: Dataset, stage: Stage) -> list[Entry]:
 
 
 def _held_out(dataset: Dataset, outer: Split, stages: Sequence[Stage]) -> list[Entry]:
-    """Give the images of `dataset` that a score of any stage is on."""
+    """Give the images of `dataset` that any stage is scored on."""
     names = set(outer.validation).union(*(s.split.validation for s in stages if s.split))
     return [entry for entry in dataset.annotated if entry.name in names]
 
