@@ -1,4 +1,4 @@
-"""`Prediction` to tables that a spreadsheet opens: one row a cell, or one row an image."""
+"""`Prediction` to CSV tables: one row a cell, or one row an image."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -36,9 +36,9 @@ def write_cells(path: Path, predictions: Iterable[Prediction]) -> None:
 
     Notes
     -----
-    The equivalent diameter is that of a disc of the cell's area, ``2 sqrt(area / pi)``;
-    confluence is the share of the image that cells cover, the same in all rows of an image. An
-    image without cells has no row.
+    The equivalent diameter is that of a disc of the same area, ``2 sqrt(area / pi)``. Confluence is
+    the share of the image that cells cover, repeated in all rows of an image. An image without
+    cells has no row.
     """
     write_table(path, CELL_COLUMNS, (row for one in predictions for row in _cell_rows(one)))
 
@@ -48,8 +48,8 @@ def write_counts(path: Path, predictions: Iterable[Prediction]) -> None:
 
     Notes
     -----
-    An image without cells has its row, with 0 cells and empty sizes. The cell type is the one that
-    the model told, empty where it did not.
+    An image without cells has a row with 0 cells and empty sizes. The cell type is what the model
+    predicted, or empty.
     """
     write_table(path, COUNT_COLUMNS, map(_count_row, predictions))
 

@@ -1,4 +1,4 @@
-"""A folder of images and truth as a list of entries, each loaded when it is asked for."""
+"""A folder of images and truth as a list of entries, each loaded on demand."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -28,9 +28,9 @@ class Entry:
     cell_type, group : str or None
         As in `Sample`.
     weight : float
-        What the image counts in a training's loss.
+        Weight of the image in the training loss.
     uncertain : CellMasks or None
-        What is left out of the loss, since nobody knows whether it is a cell.
+        Pixels left out of the loss, since it is unknown whether they are cells.
     """
 
     name: str

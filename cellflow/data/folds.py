@@ -1,4 +1,4 @@
-"""Folds: which images are trained on and which are held out, in a small file that models share."""
+"""Folds: which images are trained on and which are held out, in a file for several models."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -113,9 +113,9 @@ def make_holdout(dataset: Dataset, share: float, seed: int) -> Folds:
     Parameters
     ----------
     share : float
-        Of each cell type's images, above 0 and below 1: groups of images, in random order, as
-        long as at least half of each fits. At least one group of a type, then the smallest, is
-        held out when the type has two.
+        Of each cell type's images, above 0 and below 1. Groups of images are taken in random order
+        as long as at least half of each fits; if none does and the type has two groups, the
+        smallest is held out.
     dataset, seed
         As for `make_folds`; so are the rules.
 
@@ -144,7 +144,7 @@ def write_folds(path: Path | str, folds: Folds) -> None:
 
 
 def require_same(path: Path, folds: Folds) -> None:
-    """Refuse to replace a file that does not hold these very folds, since runs may go by it.
+    """Refuse to replace a file that does not hold these very folds, since runs may use it.
 
     Raises
     ------
@@ -208,12 +208,12 @@ def _names(listed: Sequence[object]) -> tuple[str, ...]:
 
 
 def no_leak(dataset: Dataset) -> str:
-    """Say what an empty `leak_report` means."""
+    """Say what an empty `leak_report` means for this data set."""
     return NO_LEAK if compares_fields(dataset.annotated) else FIELDS_NOT_SOUGHT
 
 
 def leak_report(dataset: Dataset, folds: Folds) -> list[str]:
-    """Give one sentence for every held-out image that training knows; [] when there is none."""
+    """Give one sentence for every held-out image that training sees; [] if there is none."""
     entries = {entry.name: entry for entry in dataset.annotated}
     hashes = hash_images(dataset.annotated)
     neighbours_of: defaultdict[str, set[str]] = defaultdict(set)
@@ -294,7 +294,7 @@ def _shuffled(groups: list[list[Entry]], seed: int) -> list[list[Entry]]:
 
 
 def _share_of(groups: list[list[Entry]], share: float) -> list[Entry]:
-    """Take groups of one cell type, in their order, as long as at least half of each fits."""
+    """Take groups of one cell type in their order, as long as at least half of each fits."""
     total = sum(len(group) for group in groups)
     taken: list[Entry] = []
     for group in groups:

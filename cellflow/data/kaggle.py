@@ -1,6 +1,6 @@
 """The competition's folder: ``train.csv`` beside ``train/*.png``.
 
-One row an annotated cell. Only the standard `csv` reads it, since readers that guess types turn
+One row an annotated cell. Read with the standard `csv`, since readers that guess types turn
 hexadecimal ids such as ``12e4…`` into numbers.
 """
 
@@ -22,7 +22,7 @@ METADATA = ("cell_type", "plate_time", "sample_date", "sample_id", "elapsed_time
 COLUMNS = ("id", "annotation", "width", "height", *METADATA)
 REQUIRED = COLUMNS[:4]
 WEIGHTS, UNCERTAIN = "weights.csv", "uncertain.csv"
-"""Beside ``train.csv``: what each image counts in the loss, and cells that are left out of it."""
+"""Beside ``train.csv``: the weight of each image in the loss, and cells that are left out of it."""
 
 _WELL = re.compile(r"^(?P<plate>.+)_(?P<well>[A-Z]+\d+)-\d+_")
 
@@ -37,7 +37,7 @@ class KaggleImage:
     masks : CellMasks
         In the order of the rows; they overlap.
     metadata : mapping of str to str
-        The columns of `METADATA`; absent or empty ones are "".
+        The columns of `METADATA`; missing ones are "".
     """
 
     name: str
@@ -51,7 +51,7 @@ class KaggleImage:
 
     @property
     def group(self) -> str | None:
-        """Plate and well, of which several time points may exist; None when unknown."""
+        """Plate and well, of which there may be several images; None when unknown."""
         return plate_and_well(self.metadata.get("sample_id", ""))
 
 
@@ -61,9 +61,9 @@ def plate_and_well(sample_id: str) -> str | None:
     Notes
     -----
     A ``sample_id`` is ``<plate>_<well>-<position>_Vessel-<number>_Ph_<position>``. Positions within
-    a well and its time points show the same culture and belong together. The vessel is left out:
-    two vessels of one plate name then share a group, which can only make groups too large, and
-    too large a group leaks nothing. None when the text has another form.
+    a well and its time points show the same culture and belong together. The vessel is ignored: two
+    vessels of one plate name then share a group, and a group that is too large does not leak. None
+    if the text has another form.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def read_train_csv(path: Path | str, faults: list[str] | None = None) -> dict[st
     path : path
         Columns `REQUIRED`, further ones optional; UTF-8 with or without BOM, any line ends.
     faults : list of str, optional
-        Takes a sentence for every broken annotation, which is then left out; without it the
+        Gets a sentence for every broken annotation, which is then left out; without the list the
         first one is raised.
 
     Returns
@@ -191,7 +191,7 @@ def open_kaggle(folder: Path | str, faults: list[str] | None = None) -> Dataset:
 
 
 def _weighted(folder: Path, entries: list[Entry]) -> list[Entry]:
-    """Add what `cellflow pseudo-label` knows of each image, where it wrote the folder."""
+    """Add weights and uncertain pixels, if `cellflow pseudo-label` wrote the folder."""
     if not (folder / WEIGHTS).exists():
         return entries
     weights: dict[str, float] = {}

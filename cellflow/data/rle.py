@@ -31,7 +31,7 @@ from cellflow.wording import shortened
 
 
 class CellRleError(RleError):
-    """A broken run-length text, with the number of the cell, so that a reader can add the line.
+    """A broken run-length text, with the cell's index, so that readers can name the line.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class CellRleError(RleError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[type["CellRleError"], tuple[int, str]]:
-        """Let the error travel from a loader process."""
+        """Make the error picklable, for loader processes."""
         return CellRleError, (self.cell, self.reason)
 
 
@@ -110,7 +110,7 @@ def rle_to_masks(runs: Sequence[str], shape: Shape) -> CellMasks:
 def readable_masks(
     runs: Sequence[str], shape: Shape
 ) -> tuple[CellMasks, list[int], list[CellRleError]]:
-    """Read what can be read of the run-length texts of one image's cells.
+    """Read those run-length texts of one image's cells that are valid.
 
     Parameters
     ----------
