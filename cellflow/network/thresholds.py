@@ -22,8 +22,8 @@ from cellflow._version import __version__
 from cellflow.atomic import write_json
 from cellflow.config import Config, DynamicsConfig
 from cellflow.errors import ConfigError, ModelError
+from cellflow.interval import Interval
 from cellflow.jsontext import read_object
-from cellflow.records import Interval
 
 THRESHOLDS = "thresholds.json"
 FORMAT = 2

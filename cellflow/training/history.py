@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cellflow.atomic import write_text
 from cellflow.errors import DataError
+from cellflow.interval import Interval
 from cellflow.pictures.curves import draw_curves
-from cellflow.records import Interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

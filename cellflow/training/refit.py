@@ -17,10 +17,10 @@ from cellflow.config import Refit
 from cellflow.data.dataset import Dataset
 from cellflow.errors import ConfigError
 from cellflow.inference.predict import load_model
+from cellflow.interval import Interval
 from cellflow.metrics.bootstrap import mean_interval, paired_difference
 from cellflow.metrics.few_groups import coverage_remark, independence_remark
 from cellflow.network.model_folder import CARD, CONFIG, read_model_folder
-from cellflow.records import Interval
 from cellflow.training.split import Split
 from cellflow.training.validation import Validator
 from cellflow.wording import counted
