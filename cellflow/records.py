@@ -5,9 +5,8 @@ They have no generated equality, since comparing arrays with ``==`` is ambiguous
 Axes are always (channel, y, x) and vectors (dy, dx).
 """
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +18,12 @@ Shape = tuple[int, int]
 """Height and width of an image in pixels."""
 
 MOST_PIXELS = 2**31 - 1
-"""Of an image, as many as the length of a run can be."""
+"""In one image: a run's length is an int32, and one run may cover the whole image."""
+
+
+def is_image_size(height: int, width: int) -> bool:
+    """Tell whether an image can be this large, in pixels: not empty, at most `MOST_PIXELS`."""
+    return height >= 1 and width >= 1 and height * width <= MOST_PIXELS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,7 +74,7 @@ class CellMasks:
         if self.starts.min() < 0 or self.lengths.min() < 1 or ends.max() > height * width:
             raise LabelError(f"a run lies outside the {height}x{width} image or is empty")
         touches_next = self.starts[1:] <= ends[:-1]
-        touches_next[self.offsets[1:-1] - 1] = False  # what follows is another cell's
+        touches_next[self.offsets[1:-1] - 1] = False  # the next run is another cell's
         if touches_next.any():
             raise LabelError("the runs of a cell must ascend and must not overlap or touch")
 
@@ -102,12 +106,12 @@ class CellMasks:
 
     @classmethod
     def concatenate(cls, parts: Sequence["CellMasks"]) -> Self:
-        """Give the cells of one or more, for images of one size, one after the other.
+        """Give the cells of all parts, one after the other.
 
         Raises
         ------
         LabelError
-            There is none, or the sizes differ.
+            There is no part, or their image sizes differ.
         """
         if len({part.shape for part in parts}) != 1:
             found = ", ".join(_by(part.shape) for part in parts) or "nothing"
@@ -128,12 +132,12 @@ class CellMasks:
         offsets: NDArray[np.int64],
         shape: Shape,
     ) -> Self:
-        """Give the masks without a second look at runs that a kernel has made or checked.
+        """Give the masks without checking runs that a kernel has made or checked.
 
         Notes
         -----
-        For the codec of run lengths alone: on an image of few cells the checks of a record take
-        as long as all the rest.
+        Only for `cellflow.data.rle`: on an image with few cells the checks of a record take as long
+        as everything else.
         """
         masks = object.__new__(cls)
         fields = {"starts": starts, "lengths": lengths, "offsets": offsets, "shape": shape}
@@ -217,7 +221,7 @@ class FlowTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FlowField:
-    """What the network says of one image, at the image's own resolution.
+    """The network's output for one image, at the image's own resolution.
 
     Parameters
     ----------
@@ -226,12 +230,12 @@ class FlowField:
     cellprob : (H, W) float32
         Logit of "this pixel belongs to a cell".
     style : (S,) float32
-        Global style vector, unit length, or 0 where the image shows nothing; of several models that
-        of the first. S is the last of the network's ``channels_per_level``, 256 for Cellpose's.
+        Global style vector, unit length, or 0 where the image shows nothing; with several models
+        that of the first. S is the last of the network's ``channels_per_level``, 256 for Cellpose.
     spread : (H, W) float32, or None
         How far views and models disagree: root mean square distance of their flows from the mean,
-        pixels per step. 0 = all the same; 1 = unit vectors in all directions. None when there was
-        only one of each.
+        pixels per step. 0 = all the same; 1 = unit vectors in all directions. None if there is only
+        one view of one model.
     """
 
     flows: NDArray[np.float32]
@@ -322,16 +326,16 @@ class MatchCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ImagePrecision:
-    """The competition's precision of one image.
+    """The competition's precision for one image.
 
     Parameters
     ----------
     n_truths, n_predicted : int
         Cells on either side.
     counts : MatchCounts
-        In variants that count partners TP + FN need not be the number of truths.
+        In some variants TP + FN is not the number of truths.
     precision : (T,) float64
-        TP / (TP + FP + FN) at each threshold; 1 when the image has neither truth nor prediction.
+        TP / (TP + FP + FN) at each threshold; 1 if the image has neither truth nor prediction.
     mean : float
         Mean over the thresholds: the image's score.
     """
@@ -341,57 +345,6 @@ class ImagePrecision:
     counts: MatchCounts
     precision: NDArray[np.float64]
     mean: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """An estimate with its confidence interval.
-
-    Parameters
-    ----------
-    estimate, low, high : float
-    level : float
-        Confidence level, for instance 0.95.
-    """
-
-    estimate: float
-    low: float
-    high: float
-    level: float = 0.95
-
-    def __str__(self) -> str:
-        """Write ``0.331 [0.270, 0.392]``, or say that a single image gives no interval."""
-        return self._written(".3f")
-
-    def signed(self, digits: int = 3) -> str:
-        """Write a difference, ``+0.056 [+0.032, +0.079]``, as `__str__` writes a score."""
-        return self._written(f"+.{digits}f")
-
-    def bounds(self, form: str = ".3f") -> str:
-        """Write ``0.270 to 0.392``, or "no interval"; `form` is that of each number."""
-        if math.isnan(self.low):
-            return "no interval"
-        return f"{self.low:{form}} to {self.high:{form}}"
-
-    def turned(self) -> "Interval":
-        """Give the interval of the difference the other way round."""
-        return replace(self, estimate=-self.estimate, low=-self.high, high=-self.low)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, float | None]) -> "Interval":
-        """Make one of what a JSON file keeps of it, where null stands for NaN.
-
-        Raises
-        ------
-        TypeError
-            A field is missing or unknown.
-        """
-        return cls(**{name: math.nan if x is None else x for name, x in values.items()})
-
-    def _written(self, form: str) -> str:
-        if math.isnan(self.low):
-            return f"{self.estimate:{form}} (no interval)"
-        return f"{self.estimate:{form}} [{self.low:{form}}, {self.high:{form}}]"
 
 
 def _require_dtype(name: str, array: NDArray[Any], dtype: type[np.generic]) -> None:

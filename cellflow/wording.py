@@ -46,6 +46,17 @@ def some_of(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {rest} more" if rest > 0 else "")
 
 
+def shortened(text: str) -> str:
+    """Give the first 40 characters of a text, with … where it goes on.
+
+    Examples
+    --------
+    >>> shortened("1 2 3"), len(shortened("1 2 " * 100))
+    ('1 2 3', 41)
+    """
+    return text if len(text) <= 40 else text[:40] + "…"
+
+
 def first_line(error: BaseException) -> str:
     r"""Give the first line of what an error says, or the kind of one that says nothing.
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from cellflow.interval import Interval
 from cellflow.metrics.score import EMPTY_CASES
-from cellflow.records import Interval
 from cellflow.wording import counted
 
 NAMES = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cellflow.interval import Interval
 from cellflow.metrics.bootstrap import (
     N_DRAWS,
     Labels,
@@ -14,7 +15,6 @@ from cellflow.metrics.bootstrap import (
     interval_of,
     resampled_sums,
 )
-from cellflow.records import Interval
 
 _ROUNDING = 1e-12
 """Two equal methods differ by so much, since sums of equal rows are not added in equal order."""

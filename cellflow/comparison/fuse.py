@@ -20,10 +20,11 @@ from cellflow.config import ComparisonConfig
 from cellflow.data.images import find_images, read_image
 from cellflow.data.submission import write_submission
 from cellflow.errors import ConfigError, DataError, SubmissionError
+from cellflow.interval import Interval
 from cellflow.metrics.bootstrap import N_DRAWS, paired_difference
 from cellflow.metrics.found_cells import find_cells
 from cellflow.metrics.score import Score
-from cellflow.records import CellMasks, Detections, Interval, Shape
+from cellflow.records import CellMasks, Detections, Shape
 from cellflow.tuning.choice import ALL_TYPES, choose, given
 
 DEFAULTS = ComparisonConfig()

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from cellflow.records import Interval
+from cellflow.interval import Interval
 from cellflow.wording import defined
 
 IMAGE_COUNTS = (30, 119, 240, 606)

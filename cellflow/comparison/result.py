@@ -6,8 +6,9 @@ from typing import Any
 
 from cellflow.comparison.power import is_beyond_chance
 from cellflow.comparison.tables import answer, comparison_table
+from cellflow.interval import Interval
 from cellflow.metrics.score import Score
-from cellflow.records import CellMasks, Interval
+from cellflow.records import CellMasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,12 @@
-"""`Prediction` to tables that a spreadsheet opens: one row a cell, or one row an image."""
+"""`Prediction` to CSV tables: one row a cell, or one row an image."""
 
-import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cellflow.atomic import atomic_path
+from cellflow.data.tables import write_table
 from cellflow.records import Prediction
 
 CELL_COLUMNS = (
@@ -37,11 +36,11 @@ def write_cells(path: Path, predictions: Iterable[Prediction]) -> None:
 
     Notes
     -----
-    The equivalent diameter is that of a disc of the cell's area, ``2 sqrt(area / pi)``;
-    confluence is the share of the image that cells cover, the same in all rows of an image. An
-    image without cells has no row.
+    The equivalent diameter is that of a disc of the same area, ``2 sqrt(area / pi)``. Confluence is
+    the share of the image that cells cover, repeated in all rows of an image. An image without
+    cells has no row.
     """
-    _write(path, CELL_COLUMNS, (row for one in predictions for row in _cell_rows(one)))
+    write_table(path, CELL_COLUMNS, (row for one in predictions for row in _cell_rows(one)))
 
 
 def write_counts(path: Path, predictions: Iterable[Prediction]) -> None:
@@ -49,17 +48,10 @@ def write_counts(path: Path, predictions: Iterable[Prediction]) -> None:
 
     Notes
     -----
-    An image without cells has its row, with 0 cells and empty sizes. The cell type is the one that
-    the model told, empty where it did not.
+    An image without cells has a row with 0 cells and empty sizes. The cell type is what the model
+    predicted, or empty.
     """
-    _write(path, COUNT_COLUMNS, map(_count_row, predictions))
-
-
-def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+    write_table(path, COUNT_COLUMNS, map(_count_row, predictions))
 
 
 def _cell_rows(prediction: Prediction) -> Iterator[tuple[object, ...]]:

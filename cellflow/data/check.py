@@ -1,4 +1,4 @@
-"""What is wrong, or worth knowing, in a data set before anything is trained on it."""
+"""What is wrong with a data set, or worth knowing, before anything is trained on it."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from cellflow.data.dataset import Dataset, Entry
-from cellflow.data.folds import hash_images
+from cellflow.data.independence import hash_images
 from cellflow.data.rle import draw_cell
 from cellflow.errors import DataError
 from cellflow.records import CellMasks, Sample
@@ -118,7 +118,7 @@ def check_dataset(
 
     Notes
     -----
-    A broken image or mask file is a problem that is listed; the others are still checked.
+    Broken images and mask files are listed as problems; the others are still checked.
     """
     problems = list(faults)
     oddities: list[str] = []
@@ -146,7 +146,7 @@ def check_dataset(
 
 
 def _examine(sample: Sample, masks: CellMasks, facts: TypeFacts) -> list[str]:
-    """Add an image's cells to the facts; give what is odd about them."""
+    """Add an image's cells to the facts; return what is odd about them."""
     n_pixels = masks.shape[0] * masks.shape[1]
     areas = masks.areas
     facts.n_images += 1
@@ -178,7 +178,7 @@ def _count_overlapping(masks: CellMasks) -> int:
     cover = np.zeros(masks.shape[0] * masks.shape[1] + 1, np.int32)
     np.add.at(cover, masks.starts, 1)
     np.add.at(cover, masks.starts + masks.lengths, -1)
-    # Pixels before each one that two or more cells cover.
+    # At each pixel, how many before it are covered by two or more cells.
     crowded = np.concatenate([[0], np.cumsum(np.cumsum(cover[:-1]) > 1)])
     in_runs = crowded[masks.starts + masks.lengths] - crowded[masks.starts]
     if len(masks) == 0:
@@ -187,7 +187,7 @@ def _count_overlapping(masks: CellMasks) -> int:
 
 
 def _count_duplicates(masks: CellMasks) -> int:
-    """Count the cells whose pixels an earlier one has too."""
+    """Count the cells with exactly the pixels of an earlier one."""
     seen = Counter(
         (masks.starts[a:b].tobytes(), masks.lengths[a:b].tobytes())
         for a, b in zip(masks.offsets[:-1], masks.offsets[1:], strict=True)

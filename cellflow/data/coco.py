@@ -4,16 +4,15 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cellflow.data.coco_rle import Runs, runs_to_masks
-from cellflow.data.dataset import Dataset, Entry
+from cellflow.data.dataset import Dataset, Entry, masks_in_memory
 from cellflow.data.images import SUFFIXES
 from cellflow.data.segmentations import segmentation_to_runs
 from cellflow.errors import DataError, LabelError, RleError
-from cellflow.records import MOST_PIXELS, CellMasks, Shape
+from cellflow.records import CellMasks, Shape, is_image_size
 from cellflow.wording import counted, some_of
 
 _LIVECELL_NAME = re.compile(r"(?P<type>\w+?)_Phase_(?P<well>[A-Z]\d+)_")
@@ -28,11 +27,11 @@ def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
     Parameters
     ----------
     path : path
-        A JSON file, or a folder with one or several; JSON of other kinds is passed over. An
-        image lies where ``file_name`` says, seen from the folder, or else anywhere beneath it
-        under the last part of that name, when there is only one such file.
+        A JSON file, or a folder with one or several; other JSON files are ignored. An image lies
+        at ``file_name`` relative to the folder, or else anywhere beneath it, if only one file there
+        has the last part of that name.
     faults : list of str, optional
-        Takes a sentence for every broken segmentation, which is then left out; without it the
+        Gets a sentence for every broken segmentation, which is then left out; without the list the
         first one is raised.
 
     Raises
@@ -70,7 +69,7 @@ def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
             entries[name] = Entry(
                 name=name,
                 image_path=found,
-                read_masks=partial(_known, masks[str(image["id"])]),
+                read_masks=masks_in_memory(masks[str(image["id"])]),
                 cell_type=kinds.get(str(image["id"])) or type_in_name(name),
                 group=well_in_name(name),
             )
@@ -108,7 +107,7 @@ def read_annotations(
     dict of image id (as text) to CellMasks
         In the order of the annotations; they may overlap.
     list of str
-        What was left out, in sentences: crowds and annotations without a pixel.
+        What was left out, one sentence each: crowds, and annotations without a pixel.
 
     Raises
     ------
@@ -161,12 +160,12 @@ def read_annotations(
 
 
 def require_cells(path: Path, images: Iterable[CellMasks], left_out: Sequence[str]) -> None:
-    """See that something is left of the annotations.
+    """Check that some annotation is left.
 
     Raises
     ------
     DataError
-        Some were left out, and no image has a cell: each would count as one without cells.
+        Some were left out and no image has a cell; all would count as images without cells.
     """
     if left_out and not any(len(masks) for masks in images):
         raise DataError(f"{path}: no cell is there: {'; '.join(left_out)}")
@@ -189,7 +188,7 @@ def read_coco(file: Path) -> dict[str, Any] | None:
 
 
 def _together(root: Path, contents: Mapping[Path, Mapping[str, Any]]) -> list[str]:
-    """Say which files make the data set: one of them may be meant for testing."""
+    """Say which files form the data set, since one of them may be meant for testing."""
     if len(contents) < 2:
         return []
     files = [
@@ -220,7 +219,7 @@ def _shape(image: Mapping[str, Any], source: Path) -> Shape:
         height, width = int(image["height"]), int(image["width"])
     except OverflowError:  # infinity
         height = width = 0
-    if height < 1 or width < 1 or height * width > MOST_PIXELS:
+    if not is_image_size(height, width):
         raise DataError(
             f"{source}: image {image['id']}: expected a height and width in pixels, "
             f"found {image['height']} and {image['width']}"
@@ -229,7 +228,7 @@ def _shape(image: Mapping[str, Any], source: Path) -> Shape:
 
 
 def _annotations(content: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    """Give the annotations; some LIVECell files have them by number."""
+    """Give the annotations; some LIVECell files have an object of them, by number."""
     stored = content["annotations"]
     return stored.values() if isinstance(stored, dict) else stored
 
@@ -242,7 +241,7 @@ def _runs(annotation: Mapping[str, Any], shape: Shape, source: Path) -> Runs:
 
 
 def image_cell_types(content: Mapping[str, Any], source: Path) -> dict[str, str]:
-    """Give the category's name of each image whose cells all have the same, telling one.
+    """Give the category of each image whose cells all have the same one, if it names a type.
 
     Raises
     ------
@@ -272,11 +271,6 @@ def type_in_name(name: str) -> str | None:
 
 
 def well_in_name(name: str) -> str | None:
-    """Read cell type and well, which LIVECell filmed for days, off a file name."""
+    """Read cell type and well off a LIVECell file name; the images of a well are one film."""
     match = _LIVECELL_NAME.match(name)
     return f"{match['type']}_{match['well']}" if match else None
-
-
-def _known(masks: CellMasks) -> CellMasks:
-    # A lambda would not survive the pickling to a loader process.
-    return masks

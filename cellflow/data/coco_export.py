@@ -1,4 +1,4 @@
-"""Annotated images to COCO files, and what images and cell types are called in them."""
+"""Annotated images to COCO files, and the ids of images and cell types in them."""
 
 import json
 from collections.abc import Collection, Iterable, Mapping
@@ -18,17 +18,17 @@ CELL_TYPES = ("shsy5y", "astro", "cort")
 UNKNOWN_TYPE = "cell"
 """The category of images without a cell type."""
 LARGEST_ID = 2**31 - 1
-"""What every reader of image ids can hold."""
+"""Fits into the integers of every reader."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CocoNumbers:
-    """The numbers that stand for the images and cell types of a data set in all its COCO files.
+    """The ids of a data set's images and cell types, the same in all its COCO files.
 
     Parameters
     ----------
     images, categories : mapping of str to int
-        By the image's name, and by the cell type.
+        By image name, and by cell type.
     """
 
     images: Mapping[str, int]
@@ -36,14 +36,14 @@ class CocoNumbers:
 
     @classmethod
     def of(cls, names: Collection[str], cell_types: Iterable[str | None]) -> Self:
-        """Give the images and the cell types their numbers.
+        """Give the images and the cell types their ids.
 
         Notes
         -----
-        Images whose names are all whole numbers, no two the same, have these as ids, as COCO's
-        own do, since some tools take the id from the file name; others count from 1 in the order
-        of their names. Categories are 1 shsy5y, 2 astro, 3 cort where one of these is there;
-        others follow in alphabetical order.
+        If all names are different whole numbers, these are the ids, as in COCO itself, since some
+        tools take the id from the file name; otherwise ids count from 1 in the order of the names.
+        If one of the competition's cell types occurs, 1, 2 and 3 are shsy5y, astro and cort; other
+        types follow in alphabetical order.
 
         Examples
         --------
@@ -74,10 +74,10 @@ def write_coco(
     ----------
     path : path
     samples : iterable of (file name, Sample)
-        Gone through once, one image in memory. The masks keep their overlaps. Images without a
+        Iterated once, with one image in memory. The masks keep their overlaps. Images without a
         cell type get the category ``cell``.
     numbers : CocoNumbers, optional
-        Of the whole data set, so that its files agree; those of `samples` when not given.
+        Those of the whole data set, so that its files agree; by default those of `samples`.
 
     Raises
     ------

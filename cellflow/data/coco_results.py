@@ -1,8 +1,8 @@
 """COCO result files, as Detectron2, mmdet, torchvision and Ultralytics write them, to `Detections`.
 
 A result file is a list of ``{"image_id", "category_id", "segmentation", "score"}``, one a cell; a
-COCO file with ``annotations`` is read likewise. It is streamed: memory holds a chunk of text, and
-of those images that are asked for 12 bytes a run of the masks with the best scores.
+COCO file with ``annotations`` is read the same way. The file is streamed: memory holds a chunk of
+text and, of the images asked for, 12 bytes for each run of the masks with the best scores.
 """
 
 import math
@@ -24,32 +24,32 @@ from cellflow.data.json_stream import iterate_json, starts_json_array
 from cellflow.data.segmentations import lies_outside, segmentation_to_runs
 from cellflow.errors import DataError, LabelError, RleError
 from cellflow.records import CellMasks, Detections, Shape
-from cellflow.wording import counted, some_of
+from cellflow.wording import counted, shortened, some_of
 
 MOST_DETECTIONS = 2000
-"""Of an image; those of the highest scores. Dense images have 800 cells, detectors set to list
-everything thousands of guesses."""
+"""Kept of an image, those with the highest scores. Dense images have 800 cells; a detector without
+a score threshold lists thousands of guesses."""
 
 ROUNDING = 1e-3
-"""A score may lie so far beyond 0 and 1 without meaning more than them."""
+"""Scores this far outside 0 to 1 are taken for rounding errors."""
 
 _RUNS_AT_ONCE = 2**15
-"""Runs as COCO has them, 16 bytes each, that are held before they are packed."""
+"""COCO runs, 16 bytes each, that are held before they are packed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CocoResults:
-    """What a result file holds of the images asked for.
+    """What a result file says of the images asked for.
 
     Parameters
     ----------
     detections : dict of image name to Detections
-        In the order of the file. An image on which nothing was found is there only when the
-        names file, or the file itself, names it.
+        In the order of the file. An image on which nothing was found is included only if the names
+        file, or the file itself, lists it.
     lists_empty : bool
-        Whether images on which nothing was found are named.
+        Whether images on which nothing was found are listed.
     remarks : tuple of str
-        What was left out, and what could not be known.
+        What was left out, and what could not be found out.
     """
 
     detections: dict[str, Detections]
@@ -66,10 +66,10 @@ def read_coco_results(
     ----------
     path : path
     shapes : mapping of image name to (H, W)
-        The images to read; others are counted and passed over.
+        The images to read; others are counted and skipped.
     names : ImageNames, optional
-        What the ids stand for. What it does not have, and all ids without it, may be names, file
-        names, or the numbers that names consist of. A COCO file tells itself.
+        What the ids stand for. Ids that it lacks, or all ids without it, may be names, file names,
+        or the numbers that names consist of. A COCO file says itself what its ids stand for.
 
     Raises
     ------
@@ -81,11 +81,11 @@ def read_coco_results(
 
     Notes
     -----
-    Every message tells the number of the result in the file, counted from 1, and its image.
+    Every message names the number of the result in the file, counted from 1, and its image.
 
-    Scores are confidences from 0 to 1. Where those of a file go beyond that, they are taken as
-    logits when one is negative, else as per cent, or as shares of the largest when that is above
-    100. Their order stays; a remark says so.
+    Scores are confidences from 0 to 1. If those of a file go beyond that, they are taken as logits
+    if one is negative, else as per cent, or as shares of the largest if that is above 100. Their
+    order stays; a remark says so.
     """
     path = Path(path)
     reader = _Results(path, shapes, _names_within(path) or names)
@@ -105,7 +105,7 @@ def _results(path: Path) -> Iterator[Any]:
 
 
 def _names_within(path: Path) -> ImageNames | None:
-    """Give what a COCO file tells of ids; None for a list of results."""
+    """Give what a COCO file says of its ids; None for a list of results."""
     if starts_json_array(path):
         return None
     return read_image_names(path)
@@ -121,20 +121,19 @@ class _Image:
     packed: list[CellMasks] = field(default_factory=list)
     scores: "array[float]" = field(default_factory=lambda: array("f"))
     types: list[str] = field(default_factory=list)
-
     is_pruned: bool = False
 
     def pack(self) -> None:
-        """Turn what came last into masks; when there are far too many, keep the best."""
+        """Turn the recent runs into masks; if there are far too many, keep the best."""
         if self.recent:
             self.packed.append(runs_to_masks(self.recent, self.shape))
             self.recent, self.n_recent_runs = [], 0
-        # Not at each one too many, which would sort anew for every detection.
+        # Not whenever there is one too many, which would mean sorting for every detection.
         if len(self.scores) > MOST_DETECTIONS * 5 // 4:
             self.prune()
 
     def prune(self) -> None:
-        """Keep the best `MOST_DETECTIONS`, the first of equal ones; without scores all."""
+        """Keep the best `MOST_DETECTIONS`, the first ones among equals; without scores all."""
         if len(self.scores) <= MOST_DETECTIONS:
             return
         best = np.argsort(-np.array(self.scores), kind="stable")[:MOST_DETECTIONS]
@@ -221,7 +220,7 @@ class _Results:
 
     def _detections(self) -> dict[str, Detections]:
         found = {}
-        # A single category of all cells tells nothing, whatever it is called.
+        # If all cells have one category, it says nothing, whatever it is called.
         kinds_known = self.names is not None and bool(self.names.categories)
         kinds_known &= len(self.categories) > 1 and not set(self.categories) <= GENERIC_CATEGORIES
         for name, image in self.images.items():
@@ -350,5 +349,4 @@ class _Results:
 
 
 def _brief(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:40] + "…"
+    return shortened(repr(value))

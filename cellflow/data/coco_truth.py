@@ -1,4 +1,4 @@
-"""The annotations of a COCO file without its pictures."""
+"""The annotations of a COCO file, without its pictures."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ def read_coco_truth(path: Path, remarks: list[str] | None = None) -> dict[str, C
     ----------
     path : path
     remarks : list of str, optional
-        Takes what was left out, in sentences.
+        Gets a sentence for everything that was left out.
 
     Returns
     -------

@@ -1,8 +1,9 @@
-"""A folder of images and truth as a list of entries, each loaded when it is asked for."""
+"""A folder of images and truth as a list of entries, each loaded on demand."""
 
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,9 @@ class Entry:
     cell_type, group : str or None
         As in `Sample`.
     weight : float
-        What the image counts in a training's loss.
+        Weight of the image in the training loss.
     uncertain : CellMasks or None
-        What is left out of the loss, since nobody knows whether it is a cell.
+        Pixels left out of the loss, since it is unknown whether they are cells.
     """
 
     name: str
@@ -123,3 +124,12 @@ class Dataset:
     def annotated(self) -> tuple[Entry, ...]:
         """The entries that have truth."""
         return tuple(entry for entry in self.entries if entry.read_masks is not None)
+
+
+def masks_in_memory(masks: CellMasks) -> Callable[[], CellMasks]:
+    """Give an `Entry.read_masks` for truth that has been read already; picklable."""
+    return partial(_itself, masks)
+
+
+def _itself(masks: CellMasks) -> CellMasks:
+    return masks

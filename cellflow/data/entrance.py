@@ -1,4 +1,4 @@
-"""The one entrance for data: recognises the layout of a folder, and says what it found."""
+"""The entrance for all data: recognises the layout of a folder, and says what it found."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -28,7 +28,7 @@ NEEDS = {
     "cellpose": "x.tif and x_masks.tif, or x_seg.npy",
     "images": "images alone, without truth",
 }
-"""Every layout and what makes it, in the order in which they are tried."""
+"""Every layout and what it consists of, in the order in which they are tried."""
 
 
 def open_dataset(
@@ -44,8 +44,8 @@ def open_dataset(
         One of `NEEDS`; recognised when not given. The first in that order wins, and a folder that
         only holds images is opened without truth.
     faults : list of str, optional
-        Takes a sentence for every broken annotation of a table or a COCO file, which is then left
-        out; without it the first one is raised.
+        Gets a sentence for every broken annotation of a table or a COCO file, which is then left
+        out; without the list the first one is raised.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def _kaggle(path: Path, faults: list[str] | None) -> Dataset | None:
 
 
 def _folder_only(opener: Callable[[Path], Dataset | None]) -> Opener:
-    # Their truth is one file an image or a cell, which is read later.
+    # Their truth has a file for each image or cell and is read later, so there are no faults yet.
     return lambda path, faults: opener(path) if path.is_dir() else None
 
 

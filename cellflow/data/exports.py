@@ -1,4 +1,4 @@
-"""`Prediction` to the files that people open elsewhere; each is written whole or not at all.
+"""`Prediction` to the files of other programs; each is written whole or not at all.
 
 ===============  ==========================================================
 ``*.csv``        the competition's submission
@@ -31,7 +31,7 @@ from cellflow.records import Prediction
 
 FolderFormat = Literal["tif", "seg", "roi"]
 ENDINGS: dict[str, str] = {"tif": "_masks.tif", "seg": "_seg.npy", "roi": "_rois.zip"}
-"""What an image's id is followed by in a folder."""
+"""What follows the image's name in a file name."""
 SUFFIXES = (".csv", ".json", ".zip")
 
 
@@ -79,16 +79,16 @@ def export(
     path : path
         File with a known suffix, or a folder.
     found : iterable of Found
-        Gone through once.
+        Iterated once.
     folder_format : {"tif", "seg", "roi"}
-        When `path` is a folder.
+        If `path` is a folder.
     image_names : ImageNames, optional
-        What COCO results call images and cell types; the image's name and 1 when not given.
+        The ids of images and cell types in COCO results; by default the image's name and 1.
 
     Raises
     ------
     DataError
-        `image_names` has no id of an image, or two; `Outputs.check` tells before the work.
+        `image_names` has no id for an image, or two; `Outputs.check` finds that out earlier.
     """
     suffix = path.suffix.lower()
     if suffix == ".csv":
@@ -106,8 +106,10 @@ def export(
             _write_into(path, one, folder_format)
 
 
-def files_of_others(path: Path, folder_format: FolderFormat, names: Iterable[str]) -> list[Path]:
-    """Give what stands where predictions of the images `names` will go, and is of others."""
+def files_made_by_others(
+    path: Path, folder_format: FolderFormat, names: Iterable[str]
+) -> list[Path]:
+    """Give the files that predictions of the images `names` would replace, but did not write."""
     if path.suffix.lower() in SUFFIXES:
         targets = [path]
     else:
@@ -115,8 +117,10 @@ def files_of_others(path: Path, folder_format: FolderFormat, names: Iterable[str
     return [target for target in targets if target.is_file() and not is_own(target)]
 
 
-def foreign_files(path: Path, folder_format: FolderFormat, names: Iterable[str]) -> list[Path]:
-    """Give what a folder holds in `folder_format` of images that are not among `names`."""
+def files_of_other_images(
+    path: Path, folder_format: FolderFormat, names: Iterable[str]
+) -> list[Path]:
+    """Give the files of a folder in `folder_format` that are of images not among `names`."""
     if path.suffix.lower() in SUFFIXES or not path.is_dir():
         return []
     ending = ENDINGS[folder_format]

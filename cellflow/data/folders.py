@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from cellflow.data.dataset import Dataset, Entry
-from cellflow.data.images import read_image
+from cellflow.data.images import image_files, read_image
 from cellflow.data.label_files import (
     SEG_ENDING,
     group_by_image,
-    image_files,
     image_name,
     is_label_image,
     label_reader,

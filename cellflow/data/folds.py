@@ -1,21 +1,25 @@
-"""Folds: which images are trained on and which are held out, in a small file that models share."""
+"""Folds: which images are trained on and which are held out, in a file for several models."""
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 from cellflow.atomic import write_json
 from cellflow.data.coco_export import CocoNumbers, write_coco
 from cellflow.data.dataset import Dataset, Entry
-from cellflow.data.near_duplicates import MOST_IMAGES, find_near_duplicates
+from cellflow.data.independence import (
+    compares_fields,
+    group_entries,
+    hash_images,
+    same_field,
+    without_group,
+)
+from cellflow.data.near_duplicates import MOST_IMAGES
 from cellflow.errors import ConfigError, DataError
-from cellflow.hashing import hash_file
 from cellflow.jsontext import read_object
 from cellflow.wording import counted
 
@@ -87,7 +91,7 @@ def make_folds(dataset: Dataset, n_folds: int, seed: int) -> Folds:
     if n_folds < 2:
         raise ConfigError(f"expected two folds or more, found {n_folds}")
     hashes = hash_images(dataset.annotated)
-    groups = _groups(dataset.annotated, hashes)
+    groups = group_entries(dataset.annotated, hashes)
     if len(groups) < n_folds:
         raise DataError(
             f"{dataset.root}: {len(groups)} independent groups of images "
@@ -109,9 +113,9 @@ def make_holdout(dataset: Dataset, share: float, seed: int) -> Folds:
     Parameters
     ----------
     share : float
-        Of each cell type's images, above 0 and below 1: groups of images, in random order, as
-        long as at least half of each fits. At least one group of a type, then the smallest, is
-        held out when the type has two.
+        Of each cell type's images, above 0 and below 1. Groups of images are taken in random order
+        as long as at least half of each fits; if none does and the type has two groups, the
+        smallest is held out.
     dataset, seed
         As for `make_folds`; so are the rules.
 
@@ -124,7 +128,7 @@ def make_holdout(dataset: Dataset, share: float, seed: int) -> Folds:
         raise ConfigError(f"expected a share between 0 and 1, found {share}")
     hashes = hash_images(dataset.annotated)
     of_type: dict[str | None, list[list[Entry]]] = {}
-    for group in _shuffled(_groups(dataset.annotated, hashes), seed):
+    for group in _shuffled(group_entries(dataset.annotated, hashes), seed):
         of_type.setdefault(group[0].cell_type, []).append(group)
     held_out = [entry for groups in of_type.values() for entry in _share_of(groups, share)]
     if len(held_out) == len(dataset.annotated):
@@ -140,7 +144,7 @@ def write_folds(path: Path | str, folds: Folds) -> None:
 
 
 def require_same(path: Path, folds: Folds) -> None:
-    """Refuse to replace a file that does not hold these very folds, since runs may go by it.
+    """Refuse to replace a file that does not hold these very folds, since runs may use it.
 
     Raises
     ------
@@ -204,20 +208,19 @@ def _names(listed: Sequence[object]) -> tuple[str, ...]:
 
 
 def no_leak(dataset: Dataset) -> str:
-    """Say what an empty `leak_report` means."""
-    is_sought = len(_ungrouped(dataset.annotated)) <= MOST_IMAGES
-    return NO_LEAK if is_sought else FIELDS_NOT_SOUGHT
+    """Say what an empty `leak_report` means for this data set."""
+    return NO_LEAK if compares_fields(dataset.annotated) else FIELDS_NOT_SOUGHT
 
 
 def leak_report(dataset: Dataset, folds: Folds) -> list[str]:
-    """Give one sentence for every held-out image that training knows; [] when there is none."""
+    """Give one sentence for every held-out image that training sees; [] if there is none."""
     entries = {entry.name: entry for entry in dataset.annotated}
     hashes = hash_images(dataset.annotated)
-    same_field: defaultdict[str, set[str]] = defaultdict(set)
-    for pair in _same_field(dataset.annotated):
+    neighbours_of: defaultdict[str, set[str]] = defaultdict(set)
+    for pair in same_field(dataset.annotated):
         names = {dataset.annotated[index].name for index in pair}
         for name in names:
-            same_field[name] |= names - {name}
+            neighbours_of[name] |= names - {name}
     leaks = []
     for number, fold in enumerate(folds.folds):
         train = set(fold.train)
@@ -225,7 +228,7 @@ def leak_report(dataset: Dataset, folds: Folds) -> list[str]:
         by_group = {entries[name].group: name for name in reversed(fold.train)}
         for name in fold.validation:
             group = entries[name].group
-            twin, neighbours = by_hash.get(hashes[name]), same_field[name] & train
+            twin, neighbours = by_hash.get(hashes[name]), neighbours_of[name] & train
             if twin is not None:
                 leaks.append(f"fold {number}: {name} has the same pixels as {twin}")
             elif neighbours:
@@ -272,38 +275,6 @@ def export_folds(dataset: Dataset, folds: Folds, folder: Path) -> list[Path]:
     return written
 
 
-def independent_groups(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
-    """Give the names of the images that must stay on one side of a split, group by group.
-
-    Parameters
-    ----------
-    entries : sequence of Entry
-        At least one.
-
-    Raises
-    ------
-    DataError
-        There is none, or a file cannot be read.
-
-    Notes
-    -----
-    The rules are those of `make_folds`; an image that shares nothing is a group of its own.
-    """
-    groups = _groups(entries, hash_images(entries))
-    return [tuple(entry.name for entry in group) for group in groups]
-
-
-def hash_images(entries: Iterable[Entry]) -> dict[str, str]:
-    """Give a hash of each image's file content by name.
-
-    Raises
-    ------
-    DataError
-        A file cannot be read.
-    """
-    return {entry.name: hash_file(entry.image_path) for entry in entries}
-
-
 def _relative(entry: Entry, dataset: Dataset) -> str:
     path = entry.image_path
     if not path.is_relative_to(dataset.root):
@@ -318,48 +289,12 @@ def _data_hash(hashes: dict[str, str]) -> str:
     return digest.hexdigest()
 
 
-def _ungrouped(entries: Sequence[Entry]) -> list[int]:
-    return [index for index, entry in enumerate(entries) if entry.group is None]
-
-
-def _same_field(entries: Sequence[Entry]) -> list[tuple[int, int]]:
-    """Give the pairs of images without plate + well that show the same field."""
-    chosen = _ungrouped(entries)
-    if len(chosen) > MOST_IMAGES:
-        return []
-    pairs = find_near_duplicates([entries[index] for index in chosen])
-    return [(chosen[first], chosen[second]) for first, second in pairs]
-
-
-def _groups(entries: Sequence[Entry], hashes: dict[str, str]) -> list[list[Entry]]:
-    """Unite images that share a plate + well, pixels or field, directly or through others."""
-    if not entries:
-        raise DataError("no annotated image to split")
-    keys: dict[str, int] = {}
-    links: list[tuple[int, int]] = []
-    for index, entry in enumerate(entries):
-        shared = [f"pixels {hashes[entry.name]}"]
-        if entry.group is not None:
-            shared.append(f"group {entry.group}")
-        links += [(index, keys.setdefault(key, len(keys))) for key in shared]
-    for number, pair in enumerate(_same_field(entries)):
-        key = keys.setdefault(f"field {number}", len(keys))
-        links += [(index, key) for index in pair]
-    rows, columns = np.array(links).T
-    # A graph whose nodes are the images and, behind them, what they can share.
-    n_nodes = len(entries) + len(keys)
-    graph = csr_array((np.ones(len(links)), (rows, columns + len(entries))), (n_nodes, n_nodes))
-    component = connected_components(graph, directed=False)[1][: len(entries)]
-    groups = [[entries[i] for i in np.flatnonzero(component == c)] for c in np.unique(component)]
-    return sorted(groups, key=lambda group: group[0].name)
-
-
 def _shuffled(groups: list[list[Entry]], seed: int) -> list[list[Entry]]:
     return [groups[index] for index in np.random.default_rng(seed).permutation(len(groups))]
 
 
 def _share_of(groups: list[list[Entry]], share: float) -> list[Entry]:
-    """Take groups of one cell type, in their order, as long as at least half of each fits."""
+    """Take groups of one cell type in their order, as long as at least half of each fits."""
     total = sum(len(group) for group in groups)
     taken: list[Entry] = []
     for group in groups:
@@ -373,10 +308,9 @@ def _share_of(groups: list[list[Entry]], share: float) -> list[Entry]:
 def _rules(dataset: Dataset) -> str:
     grouped = any(entry.group is not None for entry in dataset.annotated)
     wells = "plate + well kept together" if grouped else "plate + well unknown"
-    n_ungrouped = len(_ungrouped(dataset.annotated))
-    if n_ungrouped == 0:
+    if not without_group(dataset.annotated):
         kept = "identical images"
-    elif n_ungrouped <= MOST_IMAGES:
+    elif compares_fields(dataset.annotated):
         kept = "identical images and those of the same field"
     else:
         kept = f"identical images (over {MOST_IMAGES}, too many to look for the same field)"

@@ -1,7 +1,7 @@
 """What the numbers in a result file stand for: image ids to names, category ids to cell types.
 
-A file of one of three forms tells: a COCO file with ``images`` (and ``categories``), a JSON object
-``{"17": "a.png", …}``, or a CSV with the columns ``id,file_name``.
+Read from a COCO file with ``images`` (and ``categories``), a JSON object ``{"17": "a.png", …}``, or
+a CSV with the columns ``id,file_name``.
 """
 
 from collections.abc import Collection, Mapping
@@ -15,21 +15,21 @@ from cellflow.errors import DataError
 COLUMNS = ("id", "file_name")
 MOST_DIGITS = 19
 LARGEST_ID = 2**63 - 1
-"""Of an id that is written as a number: those of 64 bits, signed."""
+"""Of an id that is written as a number: a signed integer of 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageNames:
-    """The meaning of ids.
+    """What ids stand for.
 
     Parameters
     ----------
     source : Path
         For messages.
     names : mapping of str to str
-        Id, as text, to the image's name: its file's without folder and suffix.
+        Id, as text, to the image's name: its file name without folder and suffix.
     categories : mapping of str to str
-        Id, as text, to the category's name; empty when the file tells nothing of categories.
+        Id, as text, to the category's name; empty if the file has no categories.
     """
 
     source: Path
@@ -37,7 +37,7 @@ class ImageNames:
     categories: Mapping[str, str] = field(default_factory=dict)
 
     def ids(self) -> dict[str, int | str]:
-        """Give the id of each name, a whole number where it is one of 64 bits.
+        """Give the id of each name, as an int if it is a whole number of 64 bits.
 
         Raises
         ------
@@ -53,14 +53,14 @@ class ImageNames:
 
 
 class NameFinder:
-    """Names of images by whatever a file calls them.
+    """Finds the names of images from whatever a file calls them.
 
     Parameters
     ----------
     known : collection of str
         The names of the images that are asked for.
     names : ImageNames, optional
-        What ids stand for; what it does not have must itself be a name.
+        What ids stand for; an id that it lacks must itself be a name.
     """
 
     def __init__(self, known: Collection[str], names: ImageNames | None) -> None:
@@ -70,13 +70,13 @@ class NameFinder:
         self._found: dict[str | int, str | None] = {}
 
     def find(self, image_id: str | int, where: str) -> str | None:
-        """Give the name; None, and a note in `unknown`, for images that are not asked for.
+        """Give the name; images that are not asked for give None and are added to `unknown`.
 
         Parameters
         ----------
         image_id : str or int
-            Stands for a name, or is a name, a file name, or the number that a name of digits is.
-            A text that is a name is that name, even where it is an id too; a number is first an id.
+            An id, a name, a file name, or the value of a name that consists of digits. A text that
+            is both a name and an id is the name; a number is first of all an id.
         where : str
             For the message.
 
@@ -114,8 +114,8 @@ def read_image_names(path: Path | str) -> ImageNames:
     Parameters
     ----------
     path : path
-        COCO ``.json``, of which annotations are passed over and never held; a JSON object of id to
-        file name; or a ``.csv``.
+        COCO ``.json``, whose annotations are skipped and never held in memory; a JSON object of id
+        to file name; or a ``.csv``.
 
     Raises
     ------
@@ -168,18 +168,18 @@ def _text(item: Mapping[str, object], key: str, path: Path) -> str:
 
 
 def _is_number(text: str) -> bool:
-    """Tell whether a text is how a whole number is written, without zeros before it."""
+    """Tell whether a text is a whole number of 64 bits, written without leading zeros."""
     is_short = text == _number(text) and len(text) <= MOST_DIGITS
     return is_short and int(text) <= LARGEST_ID
 
 
 def _number(text: str) -> str | None:
-    """Give the whole number that a text of digits is, without zeros before it."""
+    """Give a text of digits without leading zeros; None for other texts."""
     return (text.lstrip("0") or "0") if text.isascii() and text.isdecimal() else None
 
 
 def _names_by_number(names: Collection[str]) -> dict[str, str]:
-    """Give names of digits by the number that they are, as far as no two are the same."""
+    """Give names that consist of digits by their value, unless two have the same value."""
     found: dict[str, str | None] = {}
     for name in names:
         if (number := _number(name)) is not None:

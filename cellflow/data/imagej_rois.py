@@ -1,4 +1,4 @@
-"""Label images to regions of ImageJ, one a cell, in a zip file."""
+"""Label images to ImageJ regions (ROIs), one a cell, in a zip file."""
 
 import zipfile
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ def write_rois(path: Path, labels: NDArray[np.int32]) -> None:
 
     Notes
     -----
-    A cell of one piece is a polygon; one in pieces or with holes is a composite region, which
-    holds all its pixels and no others.
+    A cell in one piece is a polygon; one in several pieces or with holes is a composite region,
+    which holds exactly its pixels.
     """
     polygons = trace_contours(labels_to_masks(labels)).polygons()
     numbers = np.unique(labels[labels > 0]).tolist()
@@ -48,7 +48,7 @@ def _region(loops: Sequence[NDArray[np.int32]], name: str) -> "ImagejRoi":
         region = ImagejRoi(
             roitype=ROI_TYPE.RECT, name=name, shape_roi_size=len(path), multi_coordinates=path
         )
-    # The corners are edges of pixels: the region ends where the last one lies.
+    # Corners lie between pixels, so the last one is already the region's end.
     region.top, region.left = corners.min(axis=0).tolist()
     region.bottom, region.right = corners.max(axis=0).tolist()
     return region

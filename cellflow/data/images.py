@@ -1,4 +1,4 @@
-"""Pictures: PNG, TIFF and JPEG at their full bit depth."""
+"""Pictures: PNG, TIFF and JPEG at full bit depth."""
 
 import re
 import struct
@@ -23,9 +23,9 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg"}) | TIFF_SUFFIXES
 OTHER_SUFFIXES = frozenset(
     {".bmp", ".gif", ".webp", ".jp2", ".czi", ".nd2", ".lif", ".lsm", ".oib", ".ims", ".vsi"}
 )
-"""File names of pictures that are not read, lower case; save them as TIFF."""
+"""File names of pictures that cannot be read, lower case; they must be saved as TIFF."""
 MASK_ENDINGS = ("_masks", "_mask", "_cp_masks", "_label", "_labels")
-"""What a label image's name has more than its picture's."""
+"""What a label image's name has in addition to its picture's."""
 IMAGE_ENDING = "_img"
 """What Cellpose's own data sets add to a picture's name."""
 
@@ -40,7 +40,7 @@ _BROKEN = (
     struct.error,
     TiffFileError,
 )
-"""What decoders raise for a truncated or mislabelled file; it differs by codec and by the place."""
+"""What decoders raise for a truncated or mislabelled file, which differs from codec to codec."""
 _START_OF_SCAN = 0xDA
 _PNG_PALETTE = b"\x03"
 """Colour type, the 26th byte of a PNG file."""
@@ -54,8 +54,8 @@ def read_image(path: Path | str, *, as_stored: bool = False) -> NDArray[Any]:
     path : path
         PNG, JPEG or TIFF; 8 or 16 bit, or float TIFF.
     as_stored : bool
-        Whether to give a palette's indices instead of colours, and numbers that a TIFF shows from
-        white to black as they are: for label images.
+        For label images: give a palette's indices instead of its colours, and do not invert a TIFF
+        that is shown from white to black.
 
     Returns
     -------
@@ -71,11 +71,10 @@ def read_image(path: Path | str, *, as_stored: bool = False) -> NDArray[Any]:
 
     Notes
     -----
-    A TIFF says whether its planes are channels or a stack, and several pages are a stack. Where
-    tifffile wrote an array without a name for its first axis, up to four planes are channels. Of
-    pictures of several sizes, as a pyramid has them, the first is read. Grey levels of a TIFF that
-    go from white to black are turned around. ImageJ's palettes and inverted greys only colour what
-    is measured, so that its numbers are always read as they are stored.
+    A TIFF says whether its planes are channels or a stack; several pages are a stack. If the first
+    axis has no name, up to four planes are channels. Of pictures of several sizes, as in a pyramid,
+    the first is read. A TIFF whose grey levels go from white to black is inverted. In ImageJ,
+    palettes and inverted greys only change the display, so its numbers are always read as stored.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -103,6 +102,15 @@ def read_image(path: Path | str, *, as_stored: bool = False) -> NDArray[Any]:
     return _channels_first(decoded)
 
 
+def image_files(folder: Path) -> list[Path]:
+    """Give the image files directly in a folder, sorted by name, without hidden ones."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    )
+
+
 def list_images(folder: Path | str) -> list[Path]:
     """Give the image files directly in a folder, in natural order (``a2`` before ``a10``).
 
@@ -114,11 +122,7 @@ def list_images(folder: Path | str) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise ImageError(f"{folder}: no such folder")
-    paths = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    ]
+    paths = image_files(folder)
     if not paths:
         raise ImageError(f"{folder}: no images; looked for {', '.join(sorted(SUFFIXES))}")
     return sorted(paths, key=_natural_order)
@@ -131,7 +135,7 @@ def find_images(sources: Sequence[Path]) -> list[Path]:
     ----------
     sources : sequence of path
         Image files, folders of images, or the competition's folder, of which ``test/`` is meant.
-        Of a folder the label images that lie beside their pictures are left out.
+        Label images that lie beside their pictures are left out.
 
     Raises
     ------
@@ -150,13 +154,13 @@ def find_images(sources: Sequence[Path]) -> list[Path]:
 
 
 def left_out_text(sources: Sequence[Path]) -> str:
-    """Say what lies in the folders and looks like pictures, but is none of `find_images`.
+    """Say what lies in the folders and looks like pictures, but is not found by `find_images`.
 
     Returns
     -------
     str
         Such as ``left out: 2 files of kinds that are not read (a.bmp), 1 image in folders beneath
-        (b/c.png)``; empty when there is nothing. Looks one level deep.
+        (b/c.png)``; empty if there is nothing. Looks one level deep.
     """
     folders = [source for source in sources if source.is_dir()]
     folders = [folder for folder in folders if not (folder / "train.csv").exists()]
@@ -180,7 +184,7 @@ def _without_masks(paths: list[Path]) -> list[Path]:
 
 
 def _picture_of(stem: str) -> set[str]:
-    """Give the names that the picture of a label image could have."""
+    """Give the names that the picture of a label image may have."""
     names = {stem.removesuffix(ending) for ending in MASK_ENDINGS if stem.endswith(ending)}
     return names | {name + IMAGE_ENDING for name in names}
 
@@ -203,7 +207,7 @@ def _channels_first(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 def _jpeg_is_whole(content: bytes) -> bool:
-    """Tell whether the picture data, behind the headers, comes to its end-of-image marker."""
+    """Tell whether the picture data, after the headers, has its end-of-image marker."""
     at = 2
     while at + 4 <= len(content) and content[at] == 0xFF:
         if content[at + 1] == _START_OF_SCAN:
@@ -213,7 +217,7 @@ def _jpeg_is_whole(content: bytes) -> bool:
 
 
 def _palette_indices(path: Path) -> NDArray[Any] | None:
-    """Give the indices of a palette PNG, or None when the file has no palette."""
+    """Give the indices of a palette PNG, or None if the file has no palette."""
     try:
         with path.open("rb") as file:
             header = file.read(26)

@@ -1,7 +1,7 @@
 """JSON files larger than memory, item by item.
 
-The standard decoder reads one value from a text that goes on. Here the text is a window that moves
-over the file: what is decoded falls out at the front, new characters come in at the end.
+The standard decoder can read one value from the beginning of a longer text. Here that text is a
+window that moves over the file: what is decoded is dropped in front, more is read at the end.
 """
 
 import json
@@ -16,11 +16,11 @@ CHUNK = 1 << 20
 """Characters read at once."""
 
 LONGEST_ITEM = 1 << 28
-"""Characters of one item, at most; longer ones are taken for a fault of the file."""
+"""Characters of one item, at most; with a longer one the file is taken for broken."""
 
 _SPACE = " \t\n\r"
 _LONGEST_TOKEN = 16
-"""Characters within which a number or a name like ``-Infinity`` may have been cut."""
+"""A number or a name like ``-Infinity`` this close to the window's end may be cut off."""
 
 
 def iterate_json(path: Path | str) -> Iterator[tuple[str, Any]]:
@@ -34,26 +34,26 @@ def iterate_json(path: Path | str) -> Iterator[tuple[str, Any]]:
     Yields
     ------
     key : str
-        Of the member that the item belongs to; "" for a file that is one array.
+        Of the member that the item belongs to; "" if the file is one array.
     item : any
-        An element of an array, or the whole value of a member that is none.
+        An element of an array, or the whole value of a member that is not an array.
 
     Raises
     ------
     DataError
-        The file cannot be read, is not UTF-8, or is not valid JSON; tells the character.
+        The file cannot be read, is not UTF-8, or is not valid JSON; names the character.
 
     Notes
     -----
-    Memory: a chunk of text and one item. Of an array within an object within the file nothing is
-    streamed; COCO files have none that are long.
+    Memory: a chunk of text and one item. Arrays nested deeper are read as a whole; in COCO files
+    these are short.
     """
     with _reading(Path(path)) as reader:
         yield from reader.items()
 
 
 def starts_json_array(path: Path | str) -> bool:
-    """Tell whether the file's first character but space opens an array.
+    """Tell whether the file's first character, after spaces, opens an array.
 
     Raises
     ------
@@ -85,7 +85,7 @@ class _Reader:
         self._decoder = json.JSONDecoder()
 
     def items(self) -> Iterator[tuple[str, Any]]:
-        """Give all items, and refuse whatever follows them."""
+        """Give all items, and refuse any text after them."""
         opening = self.peek()
         if opening == "[":
             for item in self._array():
@@ -98,7 +98,7 @@ class _Reader:
             self._fail("expected the end of the file", self._at)
 
     def peek(self) -> str:
-        """Give the next character that is no space, "" at the end of the file."""
+        """Give the next character that is not a space, "" at the end of the file."""
         while True:
             while self._at < len(self._text):
                 if self._text[self._at] not in _SPACE:
@@ -144,7 +144,7 @@ class _Reader:
         return found
 
     def _value(self) -> Any:
-        """Decode one value; reads on as long as its text seems to be cut."""
+        """Decode one value; reads on as long as its text seems to be cut off."""
         self.peek()
         while True:
             try:
@@ -168,10 +168,10 @@ class _Reader:
                     return value
 
     def _read_on(self) -> bool:
-        """Drop what is decoded and append more; tells whether there was any."""
+        """Drop what is decoded and append more; tells whether there was more."""
         if len(self._text) - self._at > LONGEST_ITEM:
             self._fail(f"an item is longer than {LONGEST_ITEM:,} characters", self._at)
-        # As much again as is there, so that a long item is not decoded anew for every chunk.
+        # Doubles the text, so that a long item is not decoded again for every chunk.
         more = self._file.read(max(CHUNK, len(self._text) - self._at))
         self._passed += self._at
         self._text, self._at = self._text[self._at :] + more, 0

@@ -1,31 +1,28 @@
 """The competition's folder: ``train.csv`` beside ``train/*.png``.
 
-One row an annotated cell. Only the standard `csv` reads it, since readers that guess types turn
+One row an annotated cell. Read with the standard `csv`, since readers that guess types turn
 hexadecimal ids such as ``12e4…`` into numbers.
 """
 
-import csv
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
-from cellflow.atomic import atomic_path
-from cellflow.data.dataset import Dataset, Entry
+from cellflow.data.dataset import Dataset, Entry, masks_in_memory
 from cellflow.data.images import list_images
 from cellflow.data.rle import masks_to_rle, readable_masks
-from cellflow.data.tables import open_table
+from cellflow.data.tables import open_table, write_table
 from cellflow.errors import DataError, RleError
-from cellflow.records import MOST_PIXELS, CellMasks, Shape
+from cellflow.records import CellMasks, Shape, is_image_size
 from cellflow.wording import counted, some_of
 
 METADATA = ("cell_type", "plate_time", "sample_date", "sample_id", "elapsed_timedelta")
 COLUMNS = ("id", "annotation", "width", "height", *METADATA)
 REQUIRED = COLUMNS[:4]
 WEIGHTS, UNCERTAIN = "weights.csv", "uncertain.csv"
-"""Beside ``train.csv``: what each image counts in the loss, and cells that are left out of it."""
+"""Beside ``train.csv``: the weight of each image in the loss, and cells that are left out of it."""
 
 _WELL = re.compile(r"^(?P<plate>.+)_(?P<well>[A-Z]+\d+)-\d+_")
 
@@ -40,7 +37,7 @@ class KaggleImage:
     masks : CellMasks
         In the order of the rows; they overlap.
     metadata : mapping of str to str
-        The columns of `METADATA`; absent or empty ones are "".
+        The columns of `METADATA`; missing ones are "".
     """
 
     name: str
@@ -54,7 +51,7 @@ class KaggleImage:
 
     @property
     def group(self) -> str | None:
-        """Plate and well, of which several time points may exist; None when unknown."""
+        """Plate and well, of which there may be several images; None when unknown."""
         return plate_and_well(self.metadata.get("sample_id", ""))
 
 
@@ -64,9 +61,9 @@ def plate_and_well(sample_id: str) -> str | None:
     Notes
     -----
     A ``sample_id`` is ``<plate>_<well>-<position>_Vessel-<number>_Ph_<position>``. Positions within
-    a well and its time points show the same culture and belong together. The vessel is left out:
-    two vessels of one plate name then share a group, which can only make groups too large, and
-    too large a group leaks nothing. None when the text has another form.
+    a well and its time points show the same culture and belong together. The vessel is ignored: two
+    vessels of one plate name then share a group, and a group that is too large does not leak. None
+    if the text has another form.
 
     Examples
     --------
@@ -85,7 +82,7 @@ def read_train_csv(path: Path | str, faults: list[str] | None = None) -> dict[st
     path : path
         Columns `REQUIRED`, further ones optional; UTF-8 with or without BOM, any line ends.
     faults : list of str, optional
-        Takes a sentence for every broken annotation, which is then left out; without it the
+        Gets a sentence for every broken annotation, which is then left out; without the list the
         first one is raised.
 
     Returns
@@ -134,14 +131,14 @@ def write_train_csv(path: Path | str, images: Iterable[KaggleImage]) -> None:
     images : iterable of KaggleImage
         One without cells gets one row with an empty annotation.
     """
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for image in images:
-            height, width = image.masks.shape
-            metadata = [image.metadata.get(key, "") for key in METADATA]
-            for runs in masks_to_rle(image.masks) or [""]:
-                writer.writerow([image.name, runs, width, height, *metadata])
+    write_table(path, COLUMNS, (row for image in images for row in _train_rows(image)))
+
+
+def _train_rows(image: KaggleImage) -> Iterator[Sequence[object]]:
+    height, width = image.masks.shape
+    metadata = [image.metadata.get(key, "") for key in METADATA]
+    for runs in masks_to_rle(image.masks) or [""]:
+        yield image.name, runs, width, height, *metadata
 
 
 def open_kaggle(folder: Path | str, faults: list[str] | None = None) -> Dataset:
@@ -194,7 +191,7 @@ def open_kaggle(folder: Path | str, faults: list[str] | None = None) -> Dataset:
 
 
 def _weighted(folder: Path, entries: list[Entry]) -> list[Entry]:
-    """Add what `cellflow pseudo-label` knows of each image, where it wrote the folder."""
+    """Add weights and uncertain pixels, if `cellflow pseudo-label` wrote the folder."""
     if not (folder / WEIGHTS).exists():
         return entries
     weights: dict[str, float] = {}
@@ -262,7 +259,7 @@ def _row_shape(path: Path, line: int, row: Mapping[str, str]) -> Shape:
         height, width = int(row["height"]), int(row["width"])
     except ValueError:
         height = width = 0
-    if height < 1 or width < 1 or height * width > MOST_PIXELS:
+    if not is_image_size(height, width):
         raise DataError(
             f"{path} line {line}: expected a width and height in pixels, "
             f"found {row['width']!r} and {row['height']!r}"
@@ -276,12 +273,7 @@ def _entry(path: Path, image: KaggleImage | None) -> Entry:
     return Entry(
         name=image.name,
         image_path=path,
-        read_masks=partial(_known, image.masks),
+        read_masks=masks_in_memory(image.masks),
         cell_type=image.cell_type,
         group=image.group,
     )
-
-
-def _known(masks: CellMasks) -> CellMasks:
-    # A lambda would not survive the pickling to a loader process.
-    return masks

@@ -1,11 +1,11 @@
-"""Files of labels: which image each is of, and what holds where several are of one image."""
+"""Files of labels: which image each belongs to, and what if several belong to one image."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from cellflow.data.images import IMAGE_ENDING, MASK_ENDINGS, SUFFIXES
+from cellflow.data.images import IMAGE_ENDING, MASK_ENDINGS, image_files
 from cellflow.data.label_images import read_label_image
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.seg_files import read_seg_labels
@@ -19,13 +19,13 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 def list_label_files(folder: Path) -> dict[str, Callable[[], CellMasks]]:
-    """Give a reader of the masks of every image that a folder holds labels of.
+    """Give a reader of masks for every image that a folder holds labels of.
 
     Parameters
     ----------
     folder : path
-        With ``x_seg.npy`` and label images that end in ``_masks`` or alike, beside their pictures
-        or not; where there is neither, all images are label images.
+        With ``x_seg.npy`` and label images that end in ``_masks`` or similar, with or without their
+        pictures; if there are none of these, all images are label images.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def list_label_files(folder: Path) -> dict[str, Callable[[], CellMasks]]:
 
 
 def group_by_image(paths: Iterable[Path], key: Callable[[Path], Key]) -> dict[Key, list[Path]]:
-    """Give all label files of each image, in the given order; `key` tells the image."""
+    """Give all label files of each image, in the given order; `key` identifies the image."""
     found: dict[Key, list[Path]] = {}
     for path in paths:
         found.setdefault(key(path), []).append(path)
@@ -46,7 +46,7 @@ def group_by_image(paths: Iterable[Path], key: Callable[[Path], Key]) -> dict[Ke
 
 
 def label_reader(paths: Sequence[Path]) -> Callable[[], CellMasks]:
-    """Give what reads the labels of one image from one file, or from several that agree.
+    """Give a function that reads the labels of one image from one file, or several that agree.
 
     Parameters
     ----------
@@ -69,12 +69,12 @@ def read_agreeing(paths: Sequence[Path]) -> CellMasks:
     Raises
     ------
     LabelError
-        Two differ: one may be a prediction that Cellpose saved beside the truth, and nothing in
-        it tells which.
+        Two differ: one may be a prediction that Cellpose saved beside the truth, and nothing says
+        which.
 
     Notes
     -----
-    What number a cell has does not matter. The order is that of the first file.
+    The number of a cell does not matter. The order is that of the first file.
     """
     first, *others = paths
     masks = label_reader([first])()
@@ -100,22 +100,13 @@ def read_seg_masks(path: Path) -> CellMasks:
     return labels_to_masks(read_seg_labels(path))
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Give the image files directly in a folder, sorted by name; hidden ones are passed over."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    )
-
-
 def is_label_image(path: Path) -> bool:
     """Tell whether the name ends as a label image's beside its picture does."""
     return path.stem.endswith(MASK_ENDINGS)
 
 
 def image_name(file_name: str) -> str:
-    """Give the name of the image that a label file is of.
+    """Give the name of the image that a label file belongs to.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Label images: 0 is background, and every cell has its own whole number."""
+"""Label images: 0 is background, and every cell has its own number."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ def read_label_image(path: Path | str) -> NDArray[np.int32]:
     Parameters
     ----------
     path : path
-        Grey or palette PNG or TIFF; of a palette the indices are read, not the colours.
+        Grey or palette PNG or TIFF; of a palette the indices are read, not its colours.
 
     Returns
     -------
@@ -33,13 +33,13 @@ def read_label_image(path: Path | str) -> NDArray[np.int32]:
         As `read_image`.
     LabelError
         The picture is a JPEG, is coloured, holds fractions or negative numbers, exceeds int32, or
-        is a mask in black and white of several cells.
+        is a black-and-white mask of several cells.
 
     Notes
     -----
-    A mask has 1 bit, or 8 bits and no other number than 0 and 1, or than 0 and the largest of its
-    type. It is taken as the label image of one cell when that is in one piece; pixels that touch at
-    a corner are together.
+    A black-and-white mask has 1 bit; or 8 bits and only the numbers 0 and 1; or only 0 and the
+    largest number of its type. If it is in one piece (pixels may touch at a corner only), it is
+    taken as the label image of one cell.
     """
     path = Path(path)
     if path.suffix.lower() in JPEG_SUFFIXES:
@@ -65,8 +65,8 @@ def write_label_tiff(path: Path | str, labels: NDArray[np.int32]) -> None:
 
     Notes
     -----
-    uint16 while the labels fit, since ImageJ shows that directly, otherwise uint32. Never uint8:
-    an image can hold 790 cells.
+    uint16 if the labels fit, since ImageJ shows that directly, otherwise uint32. Never uint8: an
+    image can hold 790 cells.
     """
     fits = int(labels.max(initial=0)) <= np.iinfo(np.uint16).max
     with atomic_path(path) as temporary:
@@ -79,7 +79,7 @@ def write_label_tiff(path: Path | str, labels: NDArray[np.int32]) -> None:
 
 
 def _refuse_mask(path: Path, labels: NDArray[Any]) -> None:
-    """Refuse a black-and-white mask of several pieces, which would be a single cell."""
+    """Refuse a black-and-white mask in several pieces, which would become a single cell."""
     largest = int(labels.max(initial=0))
     if labels.dtype.kind not in "bu" or largest == 0 or not _is_mask_value(largest, labels.dtype):
         return

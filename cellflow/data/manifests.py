@@ -1,4 +1,4 @@
-"""Manifests: what a downloaded data set must hold, and under which terms."""
+"""Manifests: what a downloaded data set must contain, and under which terms."""
 
 import csv
 import json
@@ -96,7 +96,7 @@ def verify_download(manifest: Manifest, folder: Path) -> tuple[list[str], dict[s
     Returns
     -------
     list of str
-        One sentence for every difference; [] when all is as it should be.
+        One sentence for every difference; [] if there is none.
     dict of pattern to int
         Files found.
 

@@ -1,10 +1,10 @@
 """Images that show the same field: shifted a little, or taken at another time.
 
-How it works: images are shrunk, their slow shading is taken off, and every two of one size are
+How it works: images are shrunk, their slow shading is removed, and every two of one size are
 correlated at all shifts. Two pictures of one field have a single high peak; chance, regular
-patterns and shading give many of about the same height. On the 32 real competition images with
-pictures the one pair of the same field has a peak of 0.34, ten times its second; of 1,150 other
-pairs, of seven data sets and synthetic, none has a peak of twice the second.
+patterns and shading give many peaks of about the same height. Among the 32 real competition images
+the one pair of the same field has a peak of 0.34, ten times the second highest; of 1,150 other
+pairs, from seven data sets and synthetic, none has a peak of twice the second highest.
 """
 
 from collections.abc import Sequence
@@ -17,17 +17,17 @@ from cellflow.data.dataset import Entry
 from cellflow.data.images import read_image
 
 SIDE = 176
-"""Longest side of the shrunk images, pixels, at least; they are shrunk by whole numbers."""
+"""Longest side of the shrunk images, pixels, at least; the factor is a whole number."""
 SHADING = 4.0
-"""Gaussian sigma of what is taken off, shrunk pixels."""
+"""Gaussian sigma of the shading that is removed, shrunk pixels."""
 PEAK, RATIO = 0.15, 3.0
-"""Smallest correlation of two pictures of one field, and how many times the second peak it is."""
+"""Of two pictures of one field: smallest highest peak, and smallest ratio to the second peak."""
 NEIGHBOURS = 8
 """Shifts around the highest peak that belong to it, shrunk pixels each way."""
 SMALLEST_SIDE = 48
-"""Shrunk images with a shorter side have too few shifts to tell a peak from chance, pixels."""
+"""Pixels; smaller shrunk images have too few shifts to tell a peak from chance."""
 MOST_IMAGES = 1500
-"""The work grows with the square: so many images take about five minutes."""
+"""This many images take about five minutes; the work grows with the square."""
 
 
 def find_near_duplicates(entries: Sequence[Entry]) -> list[tuple[int, int]]:
@@ -36,8 +36,8 @@ def find_near_duplicates(entries: Sequence[Entry]) -> list[tuple[int, int]]:
     Parameters
     ----------
     entries : sequence of Entry
-        At most `MOST_IMAGES`, for the time that it takes. Images whose shorter side is below
-        `SMALLEST_SIDE` are never a pair.
+        At most `MOST_IMAGES`, or it takes too long. Images whose shorter side is below
+        `SMALLEST_SIDE` when shrunk are never a pair.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def find_near_duplicates(entries: Sequence[Entry]) -> list[tuple[int, int]]:
 
 
 def _shrunk(image: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Shrink by averaging blocks, take off the shading, bring to unit variance."""
+    """Shrink by averaging blocks, remove the shading, scale to unit variance."""
     grey = image if image.ndim == 2 else image.mean(axis=0)
     block = max(1, max(grey.shape) // SIDE)
     height, width = (side // block for side in grey.shape)

@@ -11,8 +11,8 @@ from cellflow.data.exports import (
     Found,
     check_target,
     export,
-    files_of_others,
-    foreign_files,
+    files_made_by_others,
+    files_of_other_images,
 )
 from cellflow.data.image_names import ImageNames
 from cellflow.errors import ConfigError, DataError
@@ -28,7 +28,7 @@ class Outputs:
     paths : sequence of path
         Files and folders as `export` knows them; at least one.
     folder_format : {"tif", "seg", "roi"}
-        For those that are folders.
+        For the folders among them.
     cells, counts : path, optional
         CSV tables: `write_cells` with one row a cell, `write_counts` with one row an image.
     image_names : ImageNames, optional
@@ -46,16 +46,16 @@ class Outputs:
 
     @property
     def tables(self) -> list[Path]:
-        """The tables that are asked for."""
+        """The tables to write."""
         return [path for path in (self.cells, self.counts) if path is not None]
 
     def check(self, images: Sequence[Path], overlays: Path | None = None) -> None:
-        """See, before any long work, that all of it can be written and none of it is an image.
+        """Check before the work that everything can be written and nothing replaces an image.
 
         Parameters
         ----------
         images : sequence of path
-            Those that will be written, and are read meanwhile.
+            Those that are predicted, and must not be overwritten.
         overlays : path, optional
             Folder that gets a picture of each.
 
@@ -63,10 +63,10 @@ class Outputs:
         ------
         ConfigError
             An unknown suffix or format, a folder where a file must go, an output that is an image
-            or another output, ids that no output has a place for, or, without `overwrite`, a file
-            in the place of an output that predictions did not write.
+            or another output, ids that no output can hold, or, without `overwrite`, an output that
+            would replace a file that no prediction wrote.
         DataError
-            No file can be made where one will be, or an image has no id, or two.
+            A file cannot be made, or an image has no id, or two.
         """
         self._check_ids(images)
         for path in self.paths:
@@ -78,10 +78,12 @@ class Outputs:
             check_outputs(images, [overlays / f"{path.stem}.png" for path in images])
 
     def describe_foreign(self, images: Sequence[Path]) -> list[str]:
-        """Say of each folder how many masks of other images it holds, since they will stay."""
+        """Say for each folder how many masks of other images it holds, since they stay there."""
         told = []
         for path in self.paths:
-            foreign = foreign_files(path, self.folder_format, [image.stem for image in images])
+            foreign = files_of_other_images(
+                path, self.folder_format, [image.stem for image in images]
+            )
             if foreign:
                 others = counted(len(foreign), "file")
                 told.append(
@@ -107,7 +109,7 @@ class Outputs:
 
     def _keep_work_of_others(self, names: Sequence[str]) -> None:
         for path in (*self.paths, *self.tables):
-            others = files_of_others(path, self.folder_format, names)
+            others = files_made_by_others(path, self.folder_format, names)
             if not others:
                 continue
             if others == [path]:

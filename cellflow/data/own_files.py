@@ -1,7 +1,7 @@
-"""Which files `export` wrote and nobody changed since, so that no one's work is replaced unasked.
+"""Which files `export` wrote and nobody has changed, so that nobody's work is replaced unasked.
 
-A correction in the Cellpose GUI, ImageJ or napari writes a file anew, without our mark. The
-`_seg.npy` holds a hash of its masks besides, since scripts change it in place.
+The Cellpose GUI, ImageJ and napari save corrections without our mark. A ``_seg.npy`` also holds a
+hash of its masks, since scripts may change it in place.
 """
 
 import struct
@@ -29,9 +29,9 @@ def is_own(path: Path) -> bool:
     Parameters
     ----------
     path : Path
-        A label TIFF, ``_seg.npy`` or zip of regions: of ours unless somebody else wrote it. A table
-        is when it is a submission, or one of cells or counts, whoever wrote it; a ``.json`` when it
-        is a list, as COCO results are. An empty file holds nobody's work.
+        A label TIFF, ``_seg.npy`` or zip of regions may be if we wrote it and nobody changed it; a
+        table if it is a submission, or one of cells or counts, whoever wrote it; a ``.json`` if it
+        is a list, as COCO results are; an empty file always.
     """
     suffix = path.suffix.lower()
     try:

@@ -27,10 +27,11 @@ from cellflow.data.rle_kernels import (
 )
 from cellflow.errors import LabelError, RleError
 from cellflow.records import CellMasks, Shape
+from cellflow.wording import shortened
 
 
 class CellRleError(RleError):
-    """A broken run-length text, with the number of the cell, so that a reader can add the line.
+    """A broken run-length text, with the cell's index, so that readers can name the line.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ class CellRleError(RleError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[type["CellRleError"], tuple[int, str]]:
-        """Let the error travel from a loader process."""
+        """Make the error picklable, for loader processes."""
         return CellRleError, (self.cell, self.reason)
 
 
@@ -94,7 +95,7 @@ def rle_to_masks(runs: Sequence[str], shape: Shape) -> CellMasks:
     status, cell = parse_numbers(text, numbers, cell_ends)
     if status != OK:
         raise CellRleError(
-            cell, f"expected whole numbers of at most 18 digits, found {_shorten(runs[cell])!r}"
+            cell, f"expected whole numbers of at most 18 digits, found {shortened(runs[cell])!r}"
         )
     n_runs = int(cell_ends[-1]) // 2
     starts, lengths = np.empty(n_runs, np.int64), np.empty(n_runs, np.int32)
@@ -109,7 +110,7 @@ def rle_to_masks(runs: Sequence[str], shape: Shape) -> CellMasks:
 def readable_masks(
     runs: Sequence[str], shape: Shape
 ) -> tuple[CellMasks, list[int], list[CellRleError]]:
-    """Read what can be read of the run-length texts of one image's cells.
+    """Read those run-length texts of one image's cells that are valid.
 
     Parameters
     ----------
@@ -265,7 +266,7 @@ def draw_cell(masks: CellMasks, cell: int, *, margin: int = 0) -> NDArray[np.boo
     return rows[:, max(0, columns[0] - margin) : columns[-1] + 1 + margin]
 
 
-Runs = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]
+_RunArrays = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]
 """Starts, lengths and offsets as in `CellMasks`."""
 
 
@@ -282,7 +283,7 @@ def _runs_to_text(
     return [whole[a : b - 1] for a, b in itertools.pairwise([0, *ends.tolist()])]
 
 
-def _label_runs(labels: NDArray[Any]) -> Runs:
+def _label_runs(labels: NDArray[Any]) -> _RunArrays:
     """Give the runs of a label image by ascending label; see `labels_to_masks`."""
     if labels.ndim != 2 or labels.dtype.kind not in "iub":
         raise LabelError(
@@ -296,7 +297,7 @@ def _label_runs(labels: NDArray[Any]) -> Runs:
     if largest > labels.size:
         # Tables as long as the largest label would not fit into memory.
         return _label_runs(_numbered(labels))
-    runs: Runs = sort_runs(flat, bounds, largest)
+    runs: _RunArrays = sort_runs(flat, bounds, largest)
     return runs
 
 
@@ -331,10 +332,6 @@ def _run_bounds(flat: NDArray[np.int32]) -> NDArray[np.int64]:
         bounds = np.append(bounds, 0)
     bounds[n] = flat.size
     return bounds[: n + 1]
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= 40 else text[:40] + "…"
 
 
 def _reason(

@@ -1,4 +1,4 @@
-"""What the geometry of run lengths says of the order in which they were written."""
+"""What the geometry of run lengths says about the order in which they were written."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from cellflow.records import CellMasks
 
 NEAR_A_LINE = 30
-"""Two runs begin one row (or column) apart when their distance is this close to it, pixels; in a
-smaller image half its shorter side, beyond which a step of nothing would look like a line."""
+"""Two runs begin one row (or column) apart if their distance is within this many pixels of it; in
+small images within half of the shorter side, or a distance of 0 would count as a row."""
 
 
 def direction_votes(masks: CellMasks) -> NDArray[np.int64]:
@@ -44,8 +44,8 @@ def border_votes(masks: CellMasks) -> NDArray[np.int64]:
     Returns
     -------
     (2,) int64
-        Cells at the right border give the former. When pixels were counted from 0 everything lies
-        one pixel too far left: cells at the left border give the latter, and nothing the former.
+        Cells at the right border give the former. If pixels were counted from 0, everything lies
+        one pixel too far left: cells at the left border give the latter, and none the former.
     """
     width = masks.shape[1]
     last_column = (masks.starts + masks.lengths) % width == 0

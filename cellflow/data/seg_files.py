@@ -15,7 +15,7 @@ from cellflow.atomic import atomic_path
 from cellflow.errors import LabelError
 
 _OWN = "cellflow"
-"""Key of what a file of ours says of itself; the GUI writes a file anew, without it."""
+"""Key that marks files of ours; the GUI saves a file without it."""
 _ALLOWED = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
@@ -56,7 +56,7 @@ def read_seg_labels(path: Path | str) -> NDArray[np.int32]:
     """
     path = Path(path)
     masks = np.asarray(_entries(path)["masks"])
-    while masks.ndim > 2 and 1 in masks.shape:  # of a stack of one; an image may be a line
+    while masks.ndim > 2 and 1 in masks.shape:  # a stack of one; but an image may have one row
         masks = masks.squeeze(masks.shape.index(1))
     if masks.ndim != 2 or masks.dtype.kind not in "iu":
         raise LabelError(f"{path}: expected one 2-D label image, found {masks.shape} {masks.dtype}")
@@ -103,7 +103,7 @@ def inner_border(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
 
 
 def is_own_seg(path: Path) -> bool:
-    """Tell whether `write_seg` wrote a file, and its masks are as they were.
+    """Tell whether `write_seg` wrote a file and its masks have not changed since.
 
     Raises
     ------

@@ -53,10 +53,10 @@ def segmentation_to_runs(segmentation: Any, shape: Shape) -> Runs:
 
 
 def lies_outside(segmentation: Any, shape: Shape) -> bool:
-    """Tell whether all polygons of a segmentation lie wholly beyond the image's borders.
+    """Tell whether all polygons of a segmentation lie wholly outside the image.
 
-    Such a file is for other images, or for another size of them. False for run lengths, and when
-    there is no polygon.
+    Such a file is for other images, or for other sizes of them. False for run lengths, and if there
+    is no polygon.
     """
     if isinstance(segmentation, dict) or not any(segmentation):
         return False

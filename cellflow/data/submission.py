@@ -1,6 +1,5 @@
 """Submission files: ``id,predicted``, one row a cell, an empty ``predicted`` for an empty image."""
 
-import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +8,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from cellflow.atomic import atomic_path
 from cellflow.data.rle import masks_to_rle, readable_masks
 from cellflow.data.run_order import border_votes, direction_votes
-from cellflow.data.tables import open_table
+from cellflow.data.tables import open_table, write_table
 from cellflow.errors import SubmissionError
 from cellflow.records import CellMasks, Shape
 from cellflow.wording import counted
@@ -25,7 +23,7 @@ Shapes = Mapping[str, Shape] | Shape
 """One shape for all images, or one an image."""
 
 FEWEST_SHIFTED_RUNS = 3
-"""So many runs at the border have to speak for counting from 0 before it is said."""
+"""Runs at the border that must suggest counting from 0 before a problem is reported."""
 
 
 def read_submission(
@@ -38,8 +36,8 @@ def read_submission(
     path : path
         Columns ``id`` and ``predicted``; UTF-8 with or without BOM, any line ends.
     shapes : (H, W), or mapping of image name to (H, W)
-        Pixels. The cells of images that a mapping does not have are not read, since nothing tells
-        their size: such an image is there without cells, as one of 1x1.
+        Pixels. The cells of images that a mapping lacks are not read, since their size is unknown:
+        such an image is given without cells, with size 1x1.
     allow_overlap : bool
         Whether cells of one image may share pixels; the competition refuses that.
 
@@ -79,11 +77,8 @@ def write_submission(path: Path | str, images: Iterable[tuple[str, CellMasks]]) 
     images : iterable of (name, CellMasks)
         Cells of one image must not overlap; `check_submission` tells.
     """
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for name, masks in images:
-            writer.writerows((name, runs) for runs in masks_to_rle(masks) or [""])
+    rows = ((name, runs) for name, masks in images for runs in masks_to_rle(masks) or [""])
+    write_table(path, COLUMNS, rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +88,9 @@ class SubmissionReport:
     Parameters
     ----------
     n_images, n_cells : int
-        Images in the file, and cells that could be read, or were not looked at.
+        Images in the file, and cells that could be read, or were not checked.
     problems : tuple of str
-        Broken rules, one sentence each with its line; empty when the competition would accept.
+        Broken rules, one sentence each with its line; empty if the competition would accept it.
     remarks : tuple of str
         What is allowed but worth knowing.
     """
@@ -124,9 +119,9 @@ def check_submission(
     ----------
     path : path
     shapes : (H, W), or mapping of image name to (H, W)
-        Pixels. The cells of images that a mapping does not have are counted and not checked.
+        Pixels. The cells of images that a mapping lacks are counted but not checked.
     expected : iterable of str, optional
-        The images that the file has to cover.
+        The images that the file must cover.
 
     Raises
     ------
@@ -140,8 +135,8 @@ def check_submission(
     they follow columns. Square images cannot be told apart this way.
 
     A file that counts pixels from 0 is recognised at the borders: the runs of cells at the left
-    one then begin in the last column of the row above and go on over the row's end, and no cell
-    stops at the right border. Without a cell at the left border it cannot be told.
+    border then begin in the last column of the row above and go on over the row's end, and no run
+    stops at the right border. Without a cell at the left border it is not recognised.
     """
     images = _read_images(Path(path))
     problems, remarks = [], []
@@ -169,7 +164,7 @@ def check_submission(
 
 
 def _order_problems(direction: NDArray[np.int64], border: NDArray[np.int64]) -> list[str]:
-    """Say what the votes of all images mean; at most one sentence."""
+    """Give the problem that the votes of all images show, or none."""
     if direction[1] > direction[0]:
         share = direction[1] / direction.sum()
         return [
@@ -186,7 +181,7 @@ def _order_problems(direction: NDArray[np.int64], border: NDArray[np.int64]) -> 
 
 @dataclass(slots=True)
 class _Image:
-    """Rows of one image: texts of its cells and their lines; `empty_line` is 0 when none."""
+    """Rows of one image: texts of its cells and their lines; `empty_line` is 0 for none."""
 
     name: str
     runs: list[str] = field(default_factory=list)

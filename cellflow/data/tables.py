@@ -1,14 +1,19 @@
-"""CSV files with a header, read as text; every cell of every row is there.
+"""CSV files with a header, read as text and written whole.
 
-Spaces around names and values are dropped: ``id, predicted`` has the column ``predicted``.
+On reading, spaces around names and values are dropped: ``id, predicted`` has the column
+``predicted``.
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from cellflow.atomic import atomic_path
 from cellflow.errors import DataError
+
+MOST_NAMED = 300
+"""Characters of column names that a message shows; a file that is no table may be one long line."""
 
 
 class Table(csv.DictReader):  # type: ignore[type-arg]
@@ -24,20 +29,6 @@ class Table(csv.DictReader):  # type: ignore[type-arg]
                 + (f"more than {columns}" if None in row else "fewer")
             )
         return {column: value.strip() for column, value in row.items()}
-
-
-MOST_NAMED = 300
-"""Characters of the columns that a message names; a file that is no table may be one long line."""
-
-
-def _describe(columns: Sequence[str]) -> str:
-    """Name the columns that are there, and the wrong separator when that is why."""
-    if len(columns) == 1:
-        for sign, name in ((";", "semicolons"), ("\t", "tabs")):
-            if sign in columns[0]:
-                return f"one column, with {name} in its name; columns are separated by commas"
-    named = ", ".join(columns) or "an empty file"
-    return named if len(named) <= MOST_NAMED else f"{named[:MOST_NAMED]} … (no table of cells?)"
 
 
 @contextmanager
@@ -92,3 +83,21 @@ def open_table(path: Path, required: tuple[str, ...]) -> Iterator[Table]:
         ) from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
+
+
+def write_table(path: Path | str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file with a header, whole or not at all."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def _describe(columns: Sequence[str]) -> str:
+    """Name the columns that are there, and the wrong separator if that is the cause."""
+    if len(columns) == 1:
+        for sign, name in ((";", "semicolons"), ("\t", "tabs")):
+            if sign in columns[0]:
+                return f"one column, with {name} in its name; columns are separated by commas"
+    named = ", ".join(columns) or "an empty file"
+    return named if len(named) <= MOST_NAMED else f"{named[:MOST_NAMED]} … (no table of cells?)"

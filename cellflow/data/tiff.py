@@ -1,4 +1,4 @@
-"""One picture of a TIFF file: which planes are its channels, and what its numbers stand for."""
+"""The picture of a TIFF file: which planes are channels, and what the numbers stand for."""
 
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from cellflow.errors import ImageError
 
 MOST_CHANNELS = 4
+"""In a picture; an array with more is a stack, or has its channels last."""
 _UNNAMED = "Q"
-"""How tifffile calls an axis of an array of which the file does not say what it is; of a stack of
-pages it is I."""
+"""What tifffile calls an axis that the file does not name; for a stack of pages it is I."""
 _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 
 
@@ -88,7 +88,7 @@ def _turned_around(pixels: NDArray[Any], n_bits: int) -> NDArray[Any]:
     """Give grey levels from black to white for those from white to black."""
     if pixels.dtype.kind == "b":
         return ~pixels
-    # Of floats and negative numbers nobody knows what is black.
+    # For floats and signed numbers it is unknown what is black.
     return (2**n_bits - 1) - pixels if pixels.dtype.kind == "u" else pixels
 
 
@@ -109,7 +109,7 @@ def _stack(path: Path, shape: tuple[int, ...], axes: str) -> ImageError:
 
 
 def in_inks(path: Path) -> ImageError:
-    """Give the refusal of a picture in the four inks of printing."""
+    """Give the error for a picture in the four inks of printing."""
     return ImageError(
         f"{path}: expected grey or red, green and blue, found the inks of printing (CMYK); "
         "convert it to RGB"

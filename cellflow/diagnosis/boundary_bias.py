@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
+from cellflow.interval import Interval
 from cellflow.metrics.bootstrap import (
     N_DRAWS,
     Labels,
@@ -17,7 +18,7 @@ from cellflow.metrics.bootstrap import (
 )
 from cellflow.metrics.cell_errors import find_cell_errors
 from cellflow.metrics.overlap import Cells, as_masks
-from cellflow.records import CellMasks, Interval
+from cellflow.records import CellMasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

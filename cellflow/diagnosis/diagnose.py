@@ -10,9 +10,10 @@ from cellflow.diagnosis.annotation_limits import SizeLimits, annotation_limits
 from cellflow.diagnosis.boundary_bias import BoundaryBias, boundary_offsets, summarize_offsets
 from cellflow.diagnosis.representation import measure_representation
 from cellflow.errors import DataError
+from cellflow.interval import Interval
 from cellflow.metrics.bootstrap import mean_interval
 from cellflow.metrics.error_budget import ErrorBudget, image_errors, summarize_errors
-from cellflow.records import CellMasks, Interval
+from cellflow.records import CellMasks
 from cellflow.telling import Report
 
 ALL = "all"

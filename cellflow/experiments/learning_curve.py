@@ -20,9 +20,9 @@ from cellflow.experiments.plan import Variant
 from cellflow.experiments.results import image_facts, image_scores
 from cellflow.experiments.store import Row
 from cellflow.experiments.subset import SUBSET_OPTIONS
+from cellflow.interval import Interval
 from cellflow.metrics.bootstrap import mean_interval
 from cellflow.pictures.curves import draw_curves
-from cellflow.records import Interval
 
 N_MORE = 10
 """Images whose gain is told."""

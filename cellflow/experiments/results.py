@@ -15,6 +15,7 @@ from cellflow.experiments.flow_families import begins_trained
 from cellflow.experiments.plan import RankBy
 from cellflow.experiments.ranking import rank_value
 from cellflow.experiments.store import Row
+from cellflow.interval import Interval
 from cellflow.metrics.bootstrap import (
     degrees_of_freedom,
     interval_of,
@@ -23,7 +24,6 @@ from cellflow.metrics.bootstrap import (
     standard_error,
 )
 from cellflow.metrics.few_groups import n_groups
-from cellflow.records import Interval
 from cellflow.training.schedule import choose_rate
 
 

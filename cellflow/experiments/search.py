@@ -12,8 +12,8 @@ import numpy as np
 from cellflow.experiments.plan import Variant
 from cellflow.experiments.results import Difference, image_facts, image_scores, paired
 from cellflow.experiments.store import Row
+from cellflow.interval import Interval
 from cellflow.metrics.bootstrap import mean_interval
-from cellflow.records import Interval
 from cellflow.tuning.choice import ALL_TYPES, choose_on_folds
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from cellflow.data.dataset import Dataset
 from cellflow.data.entrance import open_dataset
-from cellflow.data.folds import hash_images
+from cellflow.data.independence import hash_images
 from cellflow.errors import DataError
 from cellflow.experiments.plan import FOLDER_OPTIONS
 from cellflow.hashing import hash_file

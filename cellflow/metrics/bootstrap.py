@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from cellflow.errors import DataError
-from cellflow.records import Interval
+from cellflow.interval import Interval
 
 FEW = 10.0
 """Degrees of freedom below which an interval is at least Student's."""

@@ -16,11 +16,12 @@ from scipy.ndimage import distance_transform_edt
 from cellflow.data.flatten import flatten
 from cellflow.data.rle import labels_to_masks
 from cellflow.errors import DataError
+from cellflow.interval import Interval
 from cellflow.metrics.average_precision import average_precision
 from cellflow.metrics.bootstrap import N_DRAWS, Labels, mean_interval
 from cellflow.metrics.cell_errors import KINDS, CellErrors, find_cell_errors
 from cellflow.metrics.overlap import Cells, as_masks
-from cellflow.records import CellMasks, Interval
+from cellflow.records import CellMasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from cellflow.data.kaggle import read_train_csv
 from cellflow.data.submission import read_submission
 from cellflow.errors import DataError, SubmissionError
+from cellflow.interval import Interval
 from cellflow.metrics.average_precision import Variant, average_precision
 from cellflow.metrics.bootstrap import N_DRAWS, degrees_of_freedom, interval_of, resampled_sums
 from cellflow.metrics.few_groups import coverage_remark, independence_remark
 from cellflow.metrics.matching import THRESHOLDS
 from cellflow.metrics.overlap import Cells
 from cellflow.metrics.tables import score_table
-from cellflow.records import CellMasks, ImagePrecision, Interval
+from cellflow.records import CellMasks, ImagePrecision
 from cellflow.wording import counted
 
 EMPTY_CASES = "An image with neither truth nor prediction counts 1, with only one of them 0."

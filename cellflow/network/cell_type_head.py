@@ -16,21 +16,21 @@ from cellflow.network.logistic import Logistic, fit_logistic
 
 CELL_TYPES = "cell_types.json"
 FORMAT = 1
-"""Of the file; a reader refuses a newer one."""
+"""Of the file; newer ones are refused."""
 
 FEWEST_GROUPS = 3
-"""Independent images (or wells) of a type, below which it cannot be learnt and cross-validated."""
+"""Fewest independent images (or wells) of a type that can be learnt and cross-validated."""
 N_FOLDS = 5
 PENALTIES = (0.003, 0.03, 0.3)
-"""Tried by cross-validation; of equals the largest."""
+"""Tried by cross-validation; among equally good ones the largest is taken."""
 LOWEST_THRESHOLD = 0.5
 WRONG_SHARE = 0.02
-"""Of the images that are given a type, this share may have a wrong one in cross-validation."""
+"""Share of the images with a predicted type that may be wrong in cross-validation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CellTypeHead:
-    """What tells the cell type of an image.
+    """Predicts the cell type of an image.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ class CellTypeHead:
     threshold : float
         Probability below which it abstains.
     record : mapping
-        How it was fitted: images of each type, and in cross-validation the shares of right, wrong
-        and abstained.
+        How it was fitted: images of each type, and the shares of right, wrong and abstained in
+        cross-validation.
     """
 
     cell_types: tuple[str, ...]
@@ -86,7 +86,7 @@ def fit_cell_type_head(
     cell_types : sequence of N str or None
         Images of unknown type are left out.
     groups : sequence of N str or None, optional
-        Images of one group (plate + well) stay on one side in cross-validation.
+        Images of one group (plate + well) stay in one fold of the cross-validation.
 
     Returns
     -------

@@ -1,9 +1,9 @@
 """The network's convolutions with a quicker gradient, where oneDNN's is slow.
 
-In channels-last, oneDNN's AVX2 kernels compute outputs and the gradient of inputs close to a
-core's limit, but the gradient of 3×3 weights at a third of it, which then takes half of a training
-step; and 1×1 convolutions, which are matrix products, go through a generic path. Both are done here
-as matrix products on BLAS. With AVX-512 that takes longer, and oneDNN stays (docs/log.md).
+In channels-last, oneDNN's AVX2 kernels compute outputs and input gradients close to a core's limit,
+but the gradient of 3×3 weights at a third of it, so that it takes half of a training step; and 1×1
+convolutions, which are matrix products, take a slow generic path. Both are computed here as matrix
+products by BLAS. With AVX-512 oneDNN is faster and stays (docs/log.md).
 """
 
 from itertools import product
@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.nn.grad import conv2d_input
 
 FEWEST_INPUTS = 16
-"""Feature maps below which oneDNN is quicker: the products would be too narrow."""
+"""With fewer feature maps oneDNN is quicker: the matrices would be too narrow."""
 
 BAND_VALUES = 1 << 18
 """Values that a thread multiplies at once: 1 MiB, of which a core's own caches hold most. A quarter
@@ -24,7 +24,7 @@ and four times as many took 5 to 50 % longer, whole images up to twice as long."
 
 
 def quicken_gradients(network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-    """Let a network's convolutions compute their gradients by matrix products, where it pays.
+    """Let a network's convolutions compute their gradients by matrix products, where it is faster.
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ def quicken_gradients(network: nn.Module, device: torch.device, dtype: torch.dty
 
     Notes
     -----
-    It pays on a CPU whose best instructions are AVX2, in float32. This is decided by what the
-    processor reports, not by the clock: a run that is continued must not choose otherwise.
+    That is on a CPU with AVX2 but not AVX-512, in float32. It is decided by what the processor
+    reports and not by timing: a continued run must not choose differently.
     """
     if device.type != "cpu" or dtype != torch.float32:
         return

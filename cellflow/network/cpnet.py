@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 FLOW_SCALE = 5.0
-"""The network gives flows times this, so that both losses weigh alike (Cellpose, train.py)."""
+"""The network gives flows times this, so that both losses have a similar size (Cellpose)."""
 
 N_INPUTS, N_OUTPUTS, KERNEL_SIZE = 2, 3, 3
 """Channel to segment and nuclear channel in; flow y, flow x and cell probability out."""
@@ -57,7 +57,7 @@ MODELS_URL = "https://www.cellpose.org/models/"
 """Where Cellpose 3.1 fetches those files."""
 
 PRETRAINED_DIAMETER, NUCLEI_DIAMETER = 30.0, 17.0
-"""Diameters in pixels at which Cellpose's own models, and its one of nuclei, see cells."""
+"""Diameters in pixels at which Cellpose's models, and its nuclei model, see cells."""
 
 TERMS = (
     "its training images are for non-commercial use (Cellpose data set: academic research; "
@@ -72,7 +72,7 @@ def build_network(config: NetworkConfig, generator: torch.Generator) -> CPnet:
     ----------
     config : NetworkConfig
     generator : torch.Generator
-        Of the CPU; the weights depend on it alone. The global generator is left as it was.
+        On the CPU; the weights depend on it alone. The global generator stays as it was.
     """
     seed = int(torch.randint(2**62, (1,), generator=generator).item())
     with torch.random.fork_rng(devices=[]):
@@ -136,12 +136,12 @@ def load_pretrained(name: str) -> tuple[CPnet, Path]:
 
 
 def silence_style(network: CPnet) -> None:
-    """Cut the style vector off the decoder for good: its weights become 0 and are not trained.
+    """Disconnect the style vector from the decoder: its weights become 0 and are not trained.
 
     Notes
     -----
-    The vector itself is still computed, and the biases behind it stay. As weights of 0 are part
-    of any file of the model, Cellpose too finds the same cells with it.
+    The vector is still computed, and the biases stay. The zeros are in every file of the model, so
+    Cellpose finds the same cells with it.
     """
     for block in network.upsample.up:
         for number in (1, 2, 3):
@@ -161,8 +161,8 @@ def save_tensors(content: object, file: BinaryIO) -> None:
     Raises
     ------
     OSError
-        Says what the disk says. Written straight to the file, a full disk would be torch's
-        RuntimeError of its own inner positions; so the bytes are put together in memory first.
+        Such as for a full disk. The bytes are put together in memory first: if torch wrote to the
+        file, it would raise a RuntimeError that does not name the cause.
     """
     buffer = io.BytesIO()
     torch.save(content, buffer)

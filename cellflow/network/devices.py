@@ -1,4 +1,4 @@
-"""Where to compute, and why there."""
+"""Which device to compute on, and why."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +17,8 @@ OUT_OF_MEMORY = (
     "unable to find an engine",
     "unable to find a valid cudnn",
 )
-"""What errors say, in small letters, when memory runs out; the last three are of CUDA's libraries,
-which have no room for what they need beside the tensors, though they may say so of other lacks."""
+"""What error messages contain, in lower case, when memory runs out. The last three are from CUDA's
+libraries, which need memory beside the tensors; they may have other causes too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +64,11 @@ def choose_device(text: str = "auto") -> DeviceChoice:
 
 
 def send(array: NDArray[Any], device: torch.device) -> torch.Tensor:
-    """Give an array as a tensor on the device; a GPU is not waited for.
+    """Give an array as a tensor on the device, without waiting for a GPU.
 
     Notes
     -----
-    From memory that is not page-locked PyTorch copies when the GPU has done all before, and waits.
+    From memory that is not page-locked PyTorch would wait until the GPU has finished all its work.
     """
     tensor = torch.from_numpy(array)
     if device.type == "cuda":
@@ -77,29 +77,28 @@ def send(array: NDArray[Any], device: torch.device) -> torch.Tensor:
 
 
 def may_send_ahead(device: torch.device) -> bool:
-    """Tell whether a copy to the device may be left under way.
+    """Tell whether copies to the device may be asynchronous.
 
     Notes
     -----
-    Not to Apple's GPUs: they would read memory that may be another's by then (PyTorch issue
-    189690).
+    Not to Apple's GPUs: they might read memory that has been reused (PyTorch issue 189690).
     """
     return device.type != "mps"
 
 
 def image_layout(device: torch.device) -> torch.memory_format:
-    """Give how a network's weights and images lie in memory: as convolutions take them fastest.
+    """Give the memory layout of weights and images in which convolutions are fastest.
 
     Notes
     -----
-    Not on Apple's GPUs, where the gradients of batch normalisation are wrong in channels-last
-    (PyTorch issue 175189).
+    On Apple's GPUs the gradients of batch normalisation are wrong in channels-last (PyTorch issue
+    175189), so they use the default layout.
     """
     return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until a GPU has done all that it was sent."""
+    """Wait until a GPU has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -115,18 +114,18 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def cuda_fault(index: int) -> str:
-    """Say why a CUDA device that is there does not compute; empty when it does.
+    """Say why a CUDA device that is present does not work; empty if it does.
 
     Notes
     -----
-    The driver may be too old for this torch, or this torch have nothing for so old a device.
+    The driver may be too old for this torch, or the device too old to be supported by it.
     """
     if not torch.cuda.is_available():
         return f"its driver does not serve torch {torch.__version__}"
     try:
         torch.ones(1, device=f"cuda:{index}").add_(1).item()
     except RuntimeError as error:
-        # A full device works, and whoever wants it must hear that it is full.
+        # A device without free memory works; the user is told of the memory later.
         if not is_out_of_memory(error):
             return first_line(error)
     return ""

@@ -1,9 +1,9 @@
-"""The network for prediction on a CPU, with every pass over memory that can be in a convolution.
+"""The network for prediction on a CPU, with as many operations as possible fused into convolutions.
 
 Between its convolutions Cellpose's network normalises, clips at zero and adds, and each of these
 reads and writes a whole feature map: half of a tile's time where the convolutions are quick
-(bfloat16 with AMX). oneDNN can add and clip the values that a convolution has at hand. So can
-it normalise, when that is a convolution too: of 1×1 pixels, each feature map by itself.
+(bfloat16 with AMX). oneDNN can add and clip while it still has a convolution's result at hand. It
+can normalise too if that is written as a 1×1 convolution of each feature map by itself.
 """
 
 import copy
@@ -21,17 +21,16 @@ from cellflow.network.side_by_side import side_by_side
 from cellflow.network.upsampling import doubling_kernel
 
 FIRST_TORCH = "2.13"
-"""Release of PyTorch from which on layers are fused."""
+"""Oldest PyTorch with which layers are fused."""
 
 
 def can_fuse(device: torch.device, dtype: torch.dtype) -> bool:
-    """Tell whether oneDNN computes convolutions of this type on a device, with its own kernels.
+    """Tell whether oneDNN has its own kernels for convolutions of this type on a device.
 
     Notes
     -----
-    Those are for x86. On ARM it hands convolutions on, and what it fuses there was not measured.
-    For bfloat16 they need AVX-512. The functions are not public; with an older PyTorch they were
-    not tried.
+    They are for x86; on ARM oneDNN delegates convolutions, which was not measured. For bfloat16
+    they need AVX-512. The functions are not public and were not tried with an older PyTorch.
     """
     is_x86 = platform.machine().lower() in ("x86_64", "amd64")
     is_new = TorchVersion(torch.__version__) >= FIRST_TORCH
@@ -46,16 +45,15 @@ class FusedNetwork:
     Parameters
     ----------
     network : CPnet
-        As Cellpose's layers are, or after `delay_upsampling`. Its weights are copied.
+        With Cellpose's own layers, or after `delay_upsampling`. Its weights are copied.
     dtype : torch.dtype
         Of the convolutions' inputs and outputs; they add up in float32.
 
     Notes
     -----
-    Of the passes over a whole feature map that are no convolution, PyTorch's layers do 20 at the
-    level of single pixels; here 9 are left. Each image of a batch is computed by itself, by one
-    thread: so the style vector, which is the image's own, is a part of the biases, and more of the
-    feature maps stays in the processor's caches.
+    At full resolution PyTorch's layers make 20 passes over a whole feature map besides the
+    convolutions; here 9 are left. Each image of a batch is computed alone, by one thread: so its
+    style vector can be added to the biases, and more of the feature maps stays in the caches.
 
     References
     ----------
@@ -67,7 +65,7 @@ class FusedNetwork:
         first, *others = network.downsample.down
         norm = first.conv[0][0]
         mean, deviation = norm.running_mean.double(), (norm.running_var.double() + norm.eps).sqrt()
-        # Grey levels differ by less than they are: standardised they lose less to rounding.
+        # Grey levels vary less than their size: standardised they lose less to rounding.
         self._mean, self._deviation = (t.float()[:, None, None] for t in (mean, deviation))
         self._downs = [_Down(first, dtype, mean, deviation)]
         self._downs.extend(_Down(block, dtype) for block in others)
@@ -220,7 +218,7 @@ def _pointwise(slope: torch.Tensor, shift: torch.Tensor, dtype: torch.dtype) -> 
 def _convolve(
     x: torch.Tensor, layer: _Layer, *, bias: torch.Tensor | None = None, relu: bool = False
 ) -> torch.Tensor:
-    """Convolve, with another bias than the layer's if there is one, and clip at zero."""
+    """Convolve, with `bias` instead of the layer's if given; with `relu` clip at zero."""
     bias = layer.bias if bias is None else bias
     then = "relu" if relu else "none"
     convolve = torch.ops.mkldnn._convolution_pointwise.default
@@ -236,7 +234,7 @@ def _convolve_onto(
     bias: torch.Tensor | None = None,
     relu: bool = False,
 ) -> torch.Tensor:
-    """Convolve `x`, add it to `total` in its place, and clip the sum at zero."""
+    """Add the convolution of `x` to `total`, in place; with `relu` clip the sum at zero."""
     bias = (layer.bias if bias is None else bias).to(x.dtype)
     then = "relu" if relu else None
     convolve = torch.ops.mkldnn._convolution_pointwise_.binary

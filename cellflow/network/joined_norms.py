@@ -1,10 +1,9 @@
-"""Batch normalisation in training, in the same passes over memory as what stands around it.
+"""Batch normalisation in training, fused with the elementwise operations around it.
 
 Cellpose's network normalises and clips before each convolution, and its decoder adds two maps and
 a feature of the style before that. PyTorch reads and writes whole feature maps for each of these,
 forwards and backwards: half of a training step where the convolutions are quick, in bfloat16 on a
-CPU. Here normalisation takes two passes forwards and two backwards, and all else that touches each
-value by itself is done in them.
+CPU. Here normalisation takes two passes forwards and two backwards, which include the rest.
 """
 
 from collections.abc import Callable
@@ -28,18 +27,18 @@ from cellflow.network.norm_kernels import (
 from cellflow.targets.threads import run_shares, split_evenly
 
 FEWEST_VALUES = 1 << 21
-"""Of a batch's maps, 4 MiB. With fewer PyTorch's layers are as quick: such maps stay in the caches,
-and here Python needs a few tenths of a millisecond around the passes."""
+"""In a batch's maps: 4 MiB. With fewer, PyTorch's layers are as quick, since such maps stay in the
+caches, and Python needs a few tenths of a millisecond around the passes."""
 
 LEAST_VALUES = 1 << 16
-"""Values for which a further thread is worth it; they take about 0.03 ms."""
+"""Values that make another thread worthwhile; they take about 0.03 ms."""
 
 Pass = Callable[..., None]
 Maps = NDArray[Any]
 
 
 def join_norms(network: CPnet, device: torch.device, dtype: torch.dtype) -> None:
-    """Let a network's normalisations do in training what stands around them, where that pays.
+    """Fuse a network's normalisations in training with what is around them, where it is faster.
 
     Parameters
     ----------
@@ -53,8 +52,8 @@ def join_norms(network: CPnet, device: torch.device, dtype: torch.dtype) -> None
 
     Notes
     -----
-    It pays on a CPU in bfloat16: 7 to 13 % of a step of 8 crops of 128 or 160 px. In float32 it
-    took as long as PyTorch's layers (docs/log.md).
+    That is on a CPU in bfloat16: it saves 7 to 13 % of a step of 8 crops of 128 or 160 px. In
+    float32 it took as long as PyTorch's layers (docs/log.md).
     """
     if device.type != "cpu" or dtype is not torch.bfloat16:
         return
@@ -116,13 +115,13 @@ def normalize(
     Parameters
     ----------
     norm : nn.BatchNorm2d
-        With running statistics, which are brought forward; in evaluation they are used instead.
+        With running statistics, which are updated; in evaluation they are used instead.
     x : (N, C, H, W) tensor
-        Where it is not bfloat16 on the CPU, or small, PyTorch's layers do the work.
+        If it is not bfloat16 on the CPU, or is small, PyTorch's layers are used.
     added : (N, C, H, W) tensor, optional
         Added to `x` before. Only with `feature`.
     feature : (N, C) tensor, optional
-        Added as well, the same to all pixels of an image.
+        Added too, the same for all pixels of an image.
     clip : bool
         Whether what is negative becomes 0.
 
@@ -250,7 +249,7 @@ def _bring_forward(
 
 
 def _of_chunks(work: Pass, maps: Maps, *others: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Do a pass that writes two sums for each chunk, and give them."""
+    """Run a pass that writes two sums for each chunk, and give them."""
     shape = len(maps) * n_chunks(maps.shape[1]), maps.shape[2]
     sums = np.empty(shape, np.float32), np.empty(shape, np.float32)
     _in_chunks(work, maps, *others, *sums)
@@ -258,9 +257,9 @@ def _of_chunks(work: Pass, maps: Maps, *others: Any) -> tuple[NDArray[Any], NDAr
 
 
 def _in_chunks(work: Pass, maps: Maps, *others: Any) -> None:
-    """Do a pass over all chunks, side by side."""
+    """Run a pass over all chunks, in parallel."""
     n_all = len(maps) * n_chunks(maps.shape[1])
-    # As many threads as PyTorch's own layers would take, where those are fewer.
+    # No more threads than PyTorch's own layers would use.
     least = max(1, LEAST_VALUES * n_all // maps.size, -(-n_all // torch.get_num_threads()))
     run_shares(
         lambda chunks: work(maps, *others, chunks.start, chunks.stop), split_evenly(n_all, least)
@@ -268,7 +267,7 @@ def _in_chunks(work: Pass, maps: Maps, *others: Any) -> None:
 
 
 def _middle_of(maps: torch.Tensor) -> NDArray[np.float32]:
-    """Give a pixel's values, which will be about the mean of each map."""
+    """Give the values of the middle pixel, as a rough mean of each map."""
     values: NDArray[np.float32] = (
         maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2].detach().float().numpy()
     )
@@ -276,7 +275,7 @@ def _middle_of(maps: torch.Tensor) -> NDArray[np.float32]:
 
 
 def _pixels(maps: torch.Tensor) -> Maps:
-    """Give (N, C, H, W) bfloat16 in channels-last as the (N, H W, C) bits that are in memory."""
+    """Give (N, C, H, W) bfloat16 in channels-last as its bits in memory, (N, H W, C) uint16."""
     n_images, n_maps, height, width = maps.shape
     rows = maps.detach().permute(0, 2, 3, 1).view(n_images, height * width, n_maps)
     bits: Maps = rows.view(torch.int16).numpy().view(np.uint16)

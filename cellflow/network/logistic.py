@@ -1,4 +1,4 @@
-"""Logistic regression with a ridge penalty: small, deterministic, and without further libraries."""
+"""Logistic regression with a ridge penalty: small and deterministic."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMALLEST_SPREAD = 1e-6
-"""A feature that varies less, relative to the largest, is taken as constant."""
+"""Relative to the largest; a feature with a smaller standard deviation counts as constant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -17,7 +17,7 @@ class Logistic:
     Parameters
     ----------
     weights : (K, D) float64
-        On the features as they come.
+        For unscaled features.
     bias : (K,) float64
     """
 
@@ -42,16 +42,16 @@ def fit_logistic(
     Parameters
     ----------
     features : (N, D) float
-        Centred and scaled within; any scale will do.
+        On any scale; they are centred and scaled here.
     classes : (N,) int64
         0 … K - 1.
     n_classes : int
         K.
     penalty : float
-        Of half the squared weights on scaled features, relative to the mean loss; > 0.
+        Factor of half the squared weights (on scaled features) in the loss; > 0.
     common_scale : bool
-        Whether all features are scaled by one number, so that those that vary more count more, as
-        the parts of a vector do; else each by its own spread.
+        Whether all features are scaled by one number, so that those that vary more count more, like
+        the components of a vector; otherwise each by its own standard deviation.
 
     Notes
     -----
@@ -76,7 +76,7 @@ def fit_logistic(
         slope = np.column_stack([residual.T @ x + penalty * weights, residual.sum(axis=0)])
         return float(value + penalty * (weights**2).sum() / 2), slope.ravel()
 
-    # Half a second, which a prediction, that only applies the weights, need not wait for.
+    # Takes half a second to import, which prediction does not need.
     from scipy.optimize import minimize
 
     start = np.zeros(n_classes * (d + 1))

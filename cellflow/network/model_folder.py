@@ -4,8 +4,8 @@
 
     config.json            settings, versions, commit, seed, data hash, initial weights
     thresholds.json        of the dynamics, by cell type, and how they were tuned
-    cell_types.json        tells the cell type of an image (with two types or more)
-    confidence.json        calibrates the score of a cell (where `cellflow tune` found it better)
+    cell_types.json        predicts the cell type of an image (with two types or more)
+    confidence.json        calibrates the score of a cell (if `cellflow tune` found it better)
     weights.safetensors    the network
     cellpose_model         the same as the plain file that Cellpose and its GUI load
     README.md              the model card
@@ -43,16 +43,16 @@ from cellflow.network.thresholds import (
 )
 
 FORMAT = 1
-"""Of `config.json`; a reader refuses a newer one."""
+"""Of `config.json`; newer ones are refused."""
 
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 RECORD, BASELINE = "run.json", "baseline.json"
-"""Files that tell of a run, finished or not, and of a baseline instead of a model."""
+"""Files that mark a run, finished or not, and a baseline instead of a model."""
 CELLPOSE_FILE, CARD = "cellpose_model", "README.md"
 CONFIDENCE = "confidence.json"
 """Read and written by `inference.confidence`."""
 TUNING, FLOW_CACHE = "tuning", "flow-cache"
-"""Folders that `tuning.tune` writes: curves and numbers, and what the network gave."""
+"""Folders that `tuning.tune` writes: curves and numbers, and the network's output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ class ModelFolder:
         return network
 
     def fingerprint(self) -> str:
-        """Give a hash of the weights and thresholds: what predictions depend on."""
+        """Give a hash of everything that predictions depend on: weights and thresholds."""
         paths = [self.path / name for name in (WEIGHTS, THRESHOLDS, CELL_TYPES, CONFIDENCE)]
         parts = (hash_file(path) for path in paths if path.exists())
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()
@@ -115,7 +115,7 @@ def write_model_folder(
     record: Mapping[str, Any],
     card: str,
 ) -> None:
-    """Write a model folder; files that are there already are replaced one by one.
+    """Write a model folder; existing files are replaced one by one.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def write_model_folder(
     diameter : float
         Median cell diameter of the training images, pixels.
     record : mapping
-        What else ``config.json`` keeps: seed, data hash, folds, initial weights, scores.
+        What else ``config.json`` holds: seed, data hash, folds, initial weights, scores.
     card : str
         Markdown of the model card.
     """
@@ -141,7 +141,7 @@ def write_model_folder(
     save_cellpose_file(network, folder / CELLPOSE_FILE)
     write_thresholds(folder, Thresholds.untuned(config))
     write_text(folder / CARD, card)
-    # Last, since a folder without it is no model.
+    # Written last, since a folder without it is no model.
     write_json(
         folder / CONFIG,
         {
@@ -160,7 +160,7 @@ def read_model_folder(folder: Path | str) -> ModelFolder:
     Raises
     ------
     ModelError
-        The folder is none, a file is missing or broken, or a newer cellflow wrote it.
+        It is no model folder, a file is missing or broken, or a newer cellflow wrote it.
     """
     folder = Path(folder)
     if not (folder / CONFIG).is_file():
@@ -200,7 +200,7 @@ def _diameter(record: Mapping[str, Any]) -> float:
 
 
 def _lacks(folder: Path) -> str:
-    """Say what a folder without `CONFIG` is instead, as far as its files tell."""
+    """Say what a folder without `CONFIG` seems to be instead."""
     if (folder / BASELINE).is_file():
         return "a baseline; `cellflow baseline predict` takes it"
     if (folder / RECORD).is_file():
@@ -209,12 +209,12 @@ def _lacks(folder: Path) -> str:
 
 
 def learnt_images(record: Mapping[str, Any]) -> set[str]:
-    """Give the names of the images that a model was trained on, also in other stages and its refit.
+    """Give the names of all images that a model was trained on, in any of its stages.
 
     Parameters
     ----------
     record : mapping
-        Of a model folder or a baseline's; an old one may say nothing.
+        Of a model folder or a baseline; old ones may lack the names.
     """
     data, refit = record.get("data"), record.get("refit")
     start = record.get("initial_weights")
@@ -252,7 +252,7 @@ def _names(listed: Any) -> list[str]:
 
 
 def versions() -> dict[str, str]:
-    """Give the versions that a result depends on, and the commit where there is one."""
+    """Give the versions that a result depends on, and the commit if there is one."""
     found = {"cellflow": __version__, "python": platform.python_version()}
     found |= {name: version(name) for name in ("torch", "cellpose", "numpy", "numba")}
     commit = commit_of(Path(__file__))
@@ -260,12 +260,12 @@ def versions() -> dict[str, str]:
 
 
 def commit_of(source: Path) -> str | None:
-    """Give the commit of the repository that `source` is a file of; None when there is none."""
+    """Give the commit of the repository that tracks the file `source`; None if none does."""
     git = partial(
         subprocess.run, cwd=source.parent, capture_output=True, text=True, check=True, timeout=5
     )
     try:
-        # Installed within a virtual environment it lies in another repository, but not of it.
+        # An installed package may lie inside another repository, which does not track it.
         git(["git", "ls-files", "--error-unmatch", source.name])
         return git(["git", "rev-parse", "HEAD"]).stdout.strip()
     except (OSError, subprocess.SubprocessError):

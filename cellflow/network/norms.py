@@ -1,4 +1,4 @@
-"""A trained network in; the same with fewer batch normalisations, for prediction alone, out."""
+"""A trained network with fewer batch normalisations, for prediction only."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from cellflow.network.cpnet import CPnet, resdown, resup
 
 
 def absorb_norms(network: CPnet) -> CPnet:
-    """Make the normalisations that touch a convolution without a ReLU between a part of it.
+    """Fold the normalisations that are next to a convolution, without a ReLU between, into it.
 
     Parameters
     ----------
@@ -23,10 +23,10 @@ def absorb_norms(network: CPnet) -> CPnet:
 
     Notes
     -----
-    Of the 41 normalisations of Cellpose's network 16 go: those before a projection (1×1, so that
-    padding does not matter), and those behind the first convolution of each pair in a downwards
-    block. The others stand between a sum or a pooling and a ReLU. Saved 4 % of the network's time
-    on a CPU, where `FusedNetwork` now goes further; on a GPU it was not measured.
+    Folds 16 of the 41 normalisations of Cellpose's network: those before a projection (1×1, so that
+    padding does not matter), and those after the first convolution of each pair in a down block.
+    The others are between a sum or a pooling and a ReLU. Saved 4 % of the network's time on a CPU,
+    where `FusedNetwork` now goes further; not measured on a GPU.
     """
     network.eval()
     for block in network.modules():

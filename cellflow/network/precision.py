@@ -51,14 +51,14 @@ def choose_precision(requested: Precision, device: torch.device) -> PrecisionCho
 
 
 def has_native_bfloat16(device: torch.device) -> bool:
-    """Tell whether the device reports instructions for bfloat16 that are quicker than float32's.
+    """Tell whether the device reports bfloat16 instructions that are quicker than float32's.
 
     Notes
     -----
     CUDA: compute capability 8.0 (Ampere) or above. CPU: AMX, or AVX512-BF16, which takes half of
     float32's time on AMD's processors and 1.4 times as much on an Intel one (docs/log.md); as torch
-    2.13 and later report them, with an older torch the answer is no. It is not timed: parts of a
-    run, or a run that is continued, must not choose differently.
+    2.13 and later report them; with an older torch the answer is no. It is not timed: parts of a
+    run, or a continued run, must not choose differently.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8

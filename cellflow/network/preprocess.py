@@ -8,16 +8,14 @@ import torch
 from numpy.typing import NDArray
 
 from cellflow.config import DataConfig
+from cellflow.data.tiff import MOST_CHANNELS
 from cellflow.errors import ImageError
 
-MOST_CHANNELS = 4
-"""Of a picture, as of one in a file; what has more is a stack, or has its channels last."""
-
 FLAT = 1e-3
-"""Between the two percentiles; a channel with less contrast becomes 0 (Cellpose, normalize99)."""
+"""A channel whose two percentiles differ by less becomes 0 (Cellpose, normalize99)."""
 
 COUNTED = (np.dtype(np.uint8), np.dtype(np.uint16))
-"""Grey levels that are so few that counting them is faster than sorting the pixels."""
+"""Types with so few grey levels that counting them is faster than sorting the pixels."""
 
 
 def prepare_image(image: NDArray[Any], config: DataConfig) -> NDArray[np.float32]:
@@ -28,18 +26,18 @@ def prepare_image(image: NDArray[Any], config: DataConfig) -> NDArray[np.float32
     image : (H, W) or (C, H, W), any real dtype
         Grey levels as in the file.
     config : DataConfig
-        Channels in Cellpose's meaning, and the percentiles that become 0 and 1.
+        Channels as in Cellpose, and the percentiles that become 0 and 1.
 
     Returns
     -------
     (2, H, W) float32
-        The channel to segment and the nuclear one; zeros where there is none, or no contrast.
+        The channel to segment and the nuclear one; zeros if there is none, or no contrast.
 
     Raises
     ------
     ImageError
-        The picture has another shape (channels last, or a stack), no pixel, or NaN or infinity, or
-        not a channel that is asked for.
+        The picture has another shape (channels last, or a stack), no pixel, NaN or infinity, or
+        lacks a channel that is asked for.
 
     Notes
     -----
@@ -97,8 +95,8 @@ def percentiles(plane: NDArray[Any], shares: Sequence[float]) -> list[float]:
 
     Notes
     -----
-    Those of `numpy.percentile`. Unsigned integers of 8 and 16 bits are counted instead of sorted,
-    which takes a twentieth of the time for a picture of 520x704 in 8 bits.
+    As `numpy.percentile`. Unsigned integers of 8 and 16 bits are counted instead of sorted, which
+    takes a twentieth of the time for a picture of 520x704 in 8 bits.
     """
     if plane.dtype not in COUNTED:
         return [float(found) for found in np.percentile(plane.astype(np.float32), shares)]

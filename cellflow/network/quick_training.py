@@ -1,4 +1,4 @@
-"""Cellpose's network computed with less work in training, its outputs the same."""
+"""Cellpose's network with the same outputs, but less work in training."""
 
 import torch
 
@@ -11,7 +11,7 @@ from cellflow.network.upsampling import delay_upsampling
 def quicken_training(
     network: CPnet, device: torch.device, dtype: torch.dtype, *, is_compiled: bool = False
 ) -> None:
-    """Let a network that is to be trained compute the same with less work, where that pays.
+    """Make a network train faster with the same results, where the device allows it.
 
     Parameters
     ----------
@@ -22,12 +22,12 @@ def quicken_training(
     dtype : torch.dtype
         What its convolutions compute in.
     is_compiled : bool
-        Whether `torch.compile` will have it, which joins passes over memory by itself.
+        Whether `torch.compile` will be used, which fuses passes over memory by itself.
 
     Notes
     -----
-    What is done depends on the device and on what the processor reports, never on the clock: a run
-    that is continued must not choose otherwise.
+    What is done depends on the device and on what the processor reports, never on timing: a
+    continued run must not choose differently.
     """
     delay_upsampling(network, device)
     quicken_gradients(network, device, dtype)

@@ -1,4 +1,4 @@
-"""What ``thresholds.json`` of a model folder says: how flows become cells, by cell type.
+"""``thresholds.json`` of a model folder: how flows become cells, by cell type.
 
 ::
 
@@ -10,7 +10,7 @@
      "provenance": {"how": …, "images_sha256": …, "n_images": …, "images": […],
                     "scores": {…}}}
 
-A setting that is absent has its default; format 1, without a number, had the first three only.
+A missing setting has its default. Format 1, which has no number, had the first three only.
 """
 
 from collections.abc import Mapping
@@ -22,25 +22,25 @@ from cellflow._version import __version__
 from cellflow.atomic import write_json
 from cellflow.config import Config, DynamicsConfig
 from cellflow.errors import ConfigError, ModelError
+from cellflow.interval import Interval
 from cellflow.jsontext import read_object
-from cellflow.records import Interval
 
 THRESHOLDS = "thresholds.json"
 FORMAT = 2
-"""A reader refuses a newer one."""
+"""Newer ones are refused."""
 _UNTUNED = DynamicsConfig()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellSettings:
-    """How the flows of one kind of image become cells.
+    """How the flows of images of one kind become cells.
 
     Parameters
     ----------
     cellprob_threshold, flow_threshold, min_size, score_threshold, boundary_shift
         See `DynamicsConfig`.
     diameter : float or None
-        At which such images are seen, pixels; None = the model's training diameter.
+        Cell diameter of such images, pixels; None = the model's training diameter.
 
     Raises
     ------
@@ -56,11 +56,11 @@ class CellSettings:
     diameter: float | None = None
 
     def __post_init__(self) -> None:
-        # Their ranges are those of the sections that they go into.
+        # The config sections check the ranges.
         self.applied_to(Config())
 
     def applied_to(self, config: Config) -> Config:
-        """Give `config` with these settings; a diameter that is None leaves its own."""
+        """Give `config` with these settings; with `diameter` None it keeps its own."""
         values = asdict(self)
         diameter = values.pop("diameter")
         inference = config.inference
@@ -88,7 +88,7 @@ class Provenance:
         Hash of the images and their truth that the thresholds were tuned on.
     n_images : int
     images : tuple of str
-        Their names; empty in a file of before they were kept.
+        Their names; empty in older files.
     scores : mapping of str to Interval
         ``default`` (untuned), ``itself`` (tuned on the images it scores), ``nested`` (the honest
         one), and paired by image ``gain`` (nested minus default) and ``optimism`` (itself minus
@@ -126,7 +126,7 @@ class Thresholds:
 
     @classmethod
     def untuned(cls, config: Config) -> "Thresholds":
-        """Give those of a model that was trained with `config`, its diameter told elsewhere."""
+        """Give those of a model that was trained with `config`, without a diameter."""
         return cls(default=replace(CellSettings.of(config), diameter=None))
 
     def of_type(self, cell_type: str | None) -> CellSettings:

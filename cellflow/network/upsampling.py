@@ -1,11 +1,11 @@
-"""The decoder's levels computed before their input is doubled, with the same outputs.
+"""The decoder's levels computed before their input is upsampled, with the same outputs.
 
 Cellpose's decoder doubles the sides of what comes from the level below, copying each pixel four
 times, and then normalises, projects (1×1) and convolves (3×3) the copies. But normalisation, ReLU
 and projection give the same for each copy, so they can be done before. And of the nine pixels that
 a 3×3 convolution sees in a doubled image at most four are different: it is a transposed convolution
-of the image itself, with a kernel of 4×4 and a stride of 2, at 16 products for each pixel of that
-image, feature map in and feature map out, where 36 were.
+of the small image, with a kernel of 4×4 and a stride of 2, which takes 16 products for each pixel
+of that image, input map and output map instead of 36.
 """
 
 import torch
@@ -16,7 +16,7 @@ from cellflow.network.cpnet import CPnet
 
 
 def delay_upsampling(network: CPnet, device: torch.device) -> CPnet:
-    """Let the decoder's levels see their input before it is doubled, where that pays.
+    """Let the decoder's levels see their input before it is doubled, where that is faster.
 
     Parameters
     ----------
@@ -28,15 +28,15 @@ def delay_upsampling(network: CPnet, device: torch.device) -> CPnet:
     Returns
     -------
     CPnet
-        The same network. Outputs and gradients differ by rounding; in training also the running
-        variances of three normalisations, as those of a sample without its copies: by a share of
-        3 / (4 n), n being the pixels of a batch at the level below.
+        The same network. Outputs and gradients differ by rounding. In training the running
+        variances of three normalisations differ too, by a share of 3 / (4 n), n being the pixels
+        of a batch at the level below: the variance is that of the values without their copies.
 
     Notes
     -----
     Done on a CPU, where it takes a tenth to a seventh off a training step and an eighth off a tile
     (docs/log.md); `FusedNetwork` does the same by itself. On a GPU it was not measured, and the
-    network stays as it is. So does one for which it was done before.
+    network stays as it is. So does a network that was changed before.
     """
     doubling = network.upsample.upsampling
     if device.type != "cpu" or isinstance(doubling, nn.Identity):
@@ -50,7 +50,7 @@ def delay_upsampling(network: CPnet, device: torch.device) -> CPnet:
 
 
 class DoublingConvolution(nn.Conv2d):
-    """A 3×3 convolution of an image whose pixels are copied two by two, seen without the copies."""
+    """A 3×3 convolution of an image doubled by copying pixels, computed from the small image."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Convolve (N, C, H, W) to (N, K, 2 H, 2 W)."""

@@ -7,10 +7,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from cellflow.atomic import atomic_path
+from cellflow.interval import Interval
 from cellflow.pictures.curves import FINE, GRID, LINES
 from cellflow.pictures.lettering import INK, PAPER, fit_text, load_font
 from cellflow.pictures.scales import Scale, fit_scale
-from cellflow.records import Interval
 
 WIDTH = 900
 """Of the picture, pixels; its height follows from the number of bars."""

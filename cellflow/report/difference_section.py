@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from cellflow.comparison.formatting import p_value
 from cellflow.comparison.result import Comparison, PairedDifference
-from cellflow.records import Interval
+from cellflow.interval import Interval
 from cellflow.report.headline import bounds, number
 from cellflow.report.markup import Section, figure, name, table, tag, text
 from cellflow.report.plots import axis_row, interval_row, percent_scale, swarm

@@ -4,8 +4,8 @@ import math
 
 from cellflow.comparison.formatting import p_value
 from cellflow.comparison.result import Comparison, PairedDifference
+from cellflow.interval import Interval
 from cellflow.metrics.score import Score
-from cellflow.records import Interval
 from cellflow.report.markup import name, tag, text
 from cellflow.report.plots import ROW_HEIGHT, axis_row, interval_row, percent_scale
 from cellflow.report.subject import Subject

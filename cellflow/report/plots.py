@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from cellflow.interval import Interval
 from cellflow.pictures.scales import Scale, fit_scale
-from cellflow.records import Interval
 from cellflow.report.markup import name, tag, text
 
 N_STYLES = 6

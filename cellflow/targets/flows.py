@@ -1,4 +1,4 @@
-"""Labels in, `FlowTarget` out; and how far given flows are from the labels' own."""
+"""Labels to `FlowTarget`, and how far given flows are from those of the labels."""
 
 from typing import Any
 
@@ -81,8 +81,8 @@ def cell_flow_errors(
     Returns
     -------
     (N,) float64
-        Mean over the cell's pixels of the squared length of the difference: 0 is perfect, about 1
-        is what no flow at all gets, 4 is opposite. NaN for cells that are not chosen.
+        Mean over the cell's pixels of the squared length of the difference: 0 for perfect flows,
+        about 1 for no flow at all, 4 for opposite ones. NaN for cells that are not chosen.
     """
     errors = np.full(len(cells.values), np.nan)
     run_shares(

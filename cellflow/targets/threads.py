@@ -1,9 +1,9 @@
-"""How the kernels of targets and dynamics share the processors.
+"""How Numba kernels share the processors.
 
-A kernel is compiled serially, releases the GIL, and works on a share of the items: cells, or a
-range of pixels. Shares write to disjoint places and no number crosses between them, so the result
-does not depend on how many there are. Plain threads are used and not Numba's ``prange``;
-`docs/decisions/0020-threads.md` says why.
+A kernel is compiled without ``parallel``, releases the GIL, and works on a share of the items:
+cells, or a range of pixels. Shares write to disjoint places and exchange nothing, so the result
+does not depend on their number. Why plain threads and not Numba's ``prange``:
+`docs/decisions/0020-threads.md`.
 """
 
 import os
@@ -24,14 +24,13 @@ def n_threads() -> int:
     Notes
     -----
     This is Numba's own setting: ``NUMBA_NUM_THREADS`` in the environment, or
-    ``numba.set_num_threads(1)`` in a loader process, or in the one thread that shall stay alone.
-    With 1 no thread is started.
+    ``numba.set_num_threads(1)``, for instance in a loader process. With 1 no thread is started.
     """
     return int(numba.get_num_threads())
 
 
 def share_by_cost(costs: NDArray[Any], n_shares: int) -> list[NDArray[np.int64]]:
-    """Deal items to shares so that the costs come out nearly equal.
+    """Deal items to shares of nearly equal cost.
 
     Parameters
     ----------
@@ -41,8 +40,8 @@ def share_by_cost(costs: NDArray[Any], n_shares: int) -> list[NDArray[np.int64]]
     Returns
     -------
     list of int64 arrays
-        The items of each share; empty shares are left out. The most expensive items are dealt
-        first, back and forth, so that no share is left with a large one at the end.
+        Indices of each share's items; empty shares are left out. The most expensive items are dealt
+        first, back and forth, so that no share gets a large one last.
     """
     order = np.argsort(-np.asarray(costs), kind="stable")
     turns = np.arange(len(order)) % (2 * n_shares)
@@ -52,7 +51,7 @@ def share_by_cost(costs: NDArray[Any], n_shares: int) -> list[NDArray[np.int64]]
 
 
 def split_evenly(n_items: int, least: int) -> list[slice]:
-    """Cut ``0 … n_items`` into one range a thread, each of at least `least` items."""
+    """Cut ``range(n_items)`` into one slice a thread, each of at least `least` items."""
     n_shares = max(1, min(n_threads(), n_items // least))
     limits = [n_items * k // n_shares for k in range(n_shares + 1)]
     return [slice(a, b) for a, b in pairwise(limits) if b > a]
@@ -64,15 +63,15 @@ def run_shares(work: Callable[[Any], object], shares: Sequence[Any]) -> None:
     Parameters
     ----------
     work : callable
-        Runs a kernel that releases the GIL and writes to places of its own. Must not call
-        `run_shares` itself.
+        Runs a kernel that releases the GIL and writes only to its own part of the output. Must not
+        call `run_shares` itself.
     shares : sequence
-        With one share the calling thread does it all.
+        A single share is done by the calling thread.
 
     Notes
     -----
-    The threads are kept for the next call: handing one a share costs 0.02 ms, starting one 0.1 ms.
-    Calls from several threads at once share them.
+    Threads are kept for the next call: giving one a share costs 0.02 ms, starting one 0.1 ms.
+    Simultaneous calls share the same threads.
     """
     if len(shares) <= 1:
         for share in shares:
@@ -89,10 +88,10 @@ def run_shares(work: Callable[[Any], object], shares: Sequence[Any]) -> None:
 
 @cache
 def _workers() -> ThreadPoolExecutor:
-    """Give the threads of this process; each is started when there is work for it."""
+    """Give the thread pool of this process; threads start when there is work for them."""
     return ThreadPoolExecutor(numba.config.NUMBA_NUM_THREADS, thread_name_prefix="cellflow")
 
 
 if hasattr(os, "register_at_fork"):
-    # Threads do not survive in the child of a fork, which would wait for them for ever.
+    # A forked child has none of the threads and would wait for them for ever.
     os.register_at_fork(after_in_child=_workers.cache_clear)

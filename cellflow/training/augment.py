@@ -84,7 +84,7 @@ class Warp:
     Parameters
     ----------
     horizontal_flip, vertical_flip : bool
-        Mirror left and right, top and bottom, first.
+        Mirror left-right, top-bottom; done before the turn.
     angle : float
         Turn about the image's middle, radians, from the x axis towards the y axis.
     scale : float
@@ -105,7 +105,7 @@ class Warp:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Crop:
-    """One training example, or a field of one.
+    """One training example, or one field of a mosaic.
 
     Parameters
     ----------
@@ -115,10 +115,10 @@ class Crop:
     cells : (h, w) float32
         1 in cells, else 0.
     weights : (h, w) float32
-        What each pixel counts in the loss; 1 unless something hides it.
+        Weight of each pixel in the loss: 1, or 0 where something hides it.
     inside : (h, w) bool
-        Whether the pixel lies in an image; elsewhere all is 0, but for the image's edge, which
-        fades over one of its pixels.
+        Whether the pixel lies in an image. Outside all arrays are 0, except that the image itself
+        fades out over one of its pixels.
     """
 
     image: NDArray[np.float32]
@@ -163,7 +163,7 @@ def draw_warp(
     rescale : float
         Crop pixels per image pixel before the random zoom: diam_mean / diameter.
     scale_range : float, optional
-        Takes the place of the levers' own.
+        Replaces that of `levers`.
 
     Notes
     -----

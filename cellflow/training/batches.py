@@ -42,11 +42,11 @@ from cellflow.training.photometry import apply_photometry, draw_photometry
 from cellflow.training.prepared import PreparedImages, prepared_folder
 
 _ORDER, _CROP, _LIGHT, _MOSAIC, _FIELD = range(5)
-"""First word of each kind of random streams, so that they never meet: a lever that is switched on
-leaves the draws of the others as they are."""
+"""First word of the seed of each random stream. Streams never overlap, so switching one lever on
+does not change what the others draw."""
 
 MOST_THREADS = 8
-"""That load beside a GPU."""
+"""Threads that make batches beside a GPU, at most."""
 
 
 class Batch(NamedTuple):
@@ -195,7 +195,7 @@ class CropSource(Dataset[Batch | CellflowError]):
     def _drawn(
         self, index: int, stream: tuple[int, ...], size: tuple[int, int]
     ) -> tuple[PreparedImage, Warp]:
-        """Give an image, and which piece of it is cut."""
+        """Give an image, and draw which piece of it is cut out."""
         prepared, kind = self.prepared[index], self.entries[index].cell_type
         warp = draw_warp(
             np.random.default_rng(stream),
@@ -235,7 +235,8 @@ def stream_batches(
     pin : bool
         Whether to put batches into page-locked memory, for copies to a CUDA device that overlap.
     n_threads : int
-        Without processes; as many batches are made ahead. See `loader_threads`.
+        Threads that load if there are no processes; each makes one batch ahead. See
+        `loader_threads`.
 
     Raises
     ------
@@ -246,7 +247,7 @@ def stream_batches(
 
     Notes
     -----
-    Close the generator to end its thread or processes.
+    Closing the generator ends its threads or processes.
     """
     if source.training.n_workers:
         loaded = _in_processes(source, first_step, pin)

@@ -1,71 +1,66 @@
-"""How many epochs, and how many validations, fit into the time that there is."""
+"""How many epochs and validations fit into a time budget."""
 
 import math
 from collections import deque
 from dataclasses import dataclass
 
 SAFETY = 0.92
-"""Share of the remaining time that is planned; the rest covers pictures, files and noise."""
+"""Share of the remaining time that is planned; the rest is for pictures, files and noise."""
 VALIDATION_SHARE = 0.2
-"""Validations on the way may take at most this share of the time; the last one always runs."""
+"""Share of the time that validations may take, at most, not counting the last, which always
+runs."""
 N_WARMUP_STEPS, N_TIMED_STEPS = 2, 4
 """The first steps of a sitting are slower (caches, compilers) and not timed; the plan is made
 after the next few."""
 GROWTH = 1.05
-"""A run is made longer only by more than this, and not in its last quarter: each change moves the
-learning rate."""
+"""A run is made longer only by more than this factor: each change moves the learning rate."""
 LATEST_GROWTH = 0.75
+"""Nor is it made longer after this share of its epochs."""
 NEWS = 0.1
-"""A plan that changes by less is followed without a word."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Costs:
-    """What the parts of a run take, seconds.
-
-    Parameters
-    ----------
-    epoch : float
-        One epoch's steps, above 0.
-    validation : float
-        One validation of all held-out images; 0 without any.
-    """
-
-    epoch: float
-    validation: float = 0.0
+"""A plan that changes by a smaller share is followed without a word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is done: epochs in all, and epochs between two validations."""
+    """Epochs of a run, and epochs between two validations."""
 
     n_epochs: int
     validate_every: int
 
 
-def plan_epochs(seconds_left: float, costs: Costs, *, epochs_done: float, wanted: Plan) -> Plan:
+def plan_epochs(
+    seconds_left: float,
+    *,
+    epoch_seconds: float,
+    validation_seconds: float,
+    epochs_done: float,
+    wanted: Plan,
+) -> Plan:
     """Give the longest run, at most the wanted one, that fits.
 
     Parameters
     ----------
     seconds_left : float
         Wall-clock time left of the budget.
-    costs : Costs
+    epoch_seconds : float
+        What the steps of an epoch take, above 0.
+    validation_seconds : float
+        What a validation of all held-out images takes; 0 without any.
     epochs_done : float
-        Epochs behind us; a fraction counts the steps of an open epoch.
+        A fraction stands for the steps of an unfinished epoch.
     wanted : Plan
         As configured.
 
     Returns
     -------
     Plan
-        At least the epoch that is open or next, even where it does not fit: a hard stop must end
-        that one. Validations on the way become rarer where they would take too large a share.
+        At least one more epoch, or the unfinished one, even if it does not fit: `Pace.is_over`
+        then ends it. Validations become rarer if they would take too large a share.
     """
-    seldom = costs.validation * (1 - VALIDATION_SHARE) / VALIDATION_SHARE / costs.epoch
+    seldom = validation_seconds * (1 - VALIDATION_SHARE) / VALIDATION_SHARE / epoch_seconds
     validate_every = max(wanted.validate_every, math.ceil(seldom))
-    per_epoch = costs.epoch + costs.validation / validate_every
-    n_more = max(0.0, seconds_left * SAFETY - costs.validation) / per_epoch
+    per_epoch = epoch_seconds + validation_seconds / validate_every
+    n_more = max(0.0, seconds_left * SAFETY - validation_seconds) / per_epoch
     n_epochs = max(math.floor(epochs_done) + 1, math.floor(epochs_done + n_more + 1e-9))
     return Plan(n_epochs=min(wanted.n_epochs, n_epochs), validate_every=validate_every)
 
@@ -73,8 +68,8 @@ def plan_epochs(seconds_left: float, costs: Costs, *, epochs_done: float, wanted
 class Pace:
     """Watches how long steps and validations take, and plans by it.
 
-    `validation_seconds` and `closing_seconds` (what follows the last validation) are set by who
-    measures them.
+    The attributes `validation_seconds` and `closing_seconds` (what follows the last validation) are
+    set by whoever measures them.
 
     Parameters
     ----------
@@ -83,7 +78,7 @@ class Pace:
     n_steps : int
         Steps of an epoch.
     max_seconds : float, optional
-        The budget, all included.
+        The budget for everything.
     """
 
     def __init__(self, wanted: Plan, n_steps: int, max_seconds: float | None = None) -> None:
@@ -131,8 +126,9 @@ class Pace:
 
         Notes
         -----
-        Counted from the last time, since a budget moves `validate_every` on the way. With a budget
-        none comes before the first plan, nor where the one at the end follows within half of that.
+        Counted from the last time, since a plan may change `validate_every` on the way. Under a
+        budget there is none before the first plan, and none shortly before the last one (within
+        half of `validate_every`).
         """
         n_left = plan.n_epochs - n_done
         if n_left == 0:
@@ -149,12 +145,13 @@ class Pace:
 
     def plan(self, seconds: float, epochs_done: float, current: Plan) -> Plan:
         """Give the plan after so many seconds and epochs: shorter at need, longer if early."""
-        costs = Costs(
-            epoch=max(1e-6, self.step_seconds * self.n_steps),
-            validation=self.validation_seconds,
+        plan = plan_epochs(
+            self.max_seconds - self.closing_seconds - seconds,
+            epoch_seconds=max(1e-6, self.step_seconds * self.n_steps),
+            validation_seconds=self.validation_seconds,
+            epochs_done=epochs_done,
+            wanted=self.wanted,
         )
-        seconds_left = self.max_seconds - self.closing_seconds - seconds
-        plan = plan_epochs(seconds_left, costs, epochs_done=epochs_done, wanted=self.wanted)
         is_early = epochs_done < current.n_epochs * LATEST_GROWTH
         if plan.n_epochs > current.n_epochs and not (
             is_early and plan.n_epochs > current.n_epochs * GROWTH

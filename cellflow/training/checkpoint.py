@@ -1,4 +1,4 @@
-"""The state of a run on disk: whole or absent, and exact enough to continue bit by bit.
+"""The state of a run on disk: whole or absent, and exact enough to continue bit for bit.
 
 There is no random state in it: every crop follows from (seed, epoch, slot), see `batches`.
 """
@@ -7,7 +7,7 @@ import dataclasses
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -29,17 +29,17 @@ FORMAT = 2
 
 @dataclass(kw_only=True)
 class Position:
-    """How far a run has come; the part of its state that is plain numbers.
+    """How far a run has come: the part of its state that is plain numbers.
 
     Parameters
     ----------
     n_epochs : int
-        Planned length, which a time budget may change on the way.
+        Planned length; a time budget may change it on the way.
     validate_every : int
-        Epochs between validations, likewise.
+        Epochs between validations; a time budget may change it too.
     epoch, step : int
-        What comes next: step of the epoch. A step equal to the epoch's length means that the
-        epoch has yet to be closed (validated, written down).
+        The next step and its epoch, from 0. A step equal to the epoch's length means that the
+        epoch must still be closed (validated, written to the history).
     flow_loss, cell_loss : float
         Sums over the steps of the open epoch.
     n_parts : int
@@ -100,33 +100,23 @@ def save_checkpoint(
         save_tensors(content, file)
 
 
-@overload
 def load_checkpoint(
     path: Path,
     network: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     run_key: str,
     average: AveragedWeights | None = None,
-) -> Position: ...
-@overload
-def load_checkpoint(
-    path: Path,
-    network: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    run_key: str,
     *,
     kind: type[Place],
-) -> Place: ...
-def load_checkpoint(
-    path: Path,
-    network: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    run_key: str,
-    average: AveragedWeights | None = None,
-    *,
-    kind: type[Any] = Position,
-) -> Any:
+) -> Place:
     """Read the state of a run into `network`, `optimizer` and `average`; give its position.
+
+    Parameters
+    ----------
+    path, network, optimizer, run_key, average
+        As for `save_checkpoint`.
+    kind : type
+        The position's dataclass.
 
     Raises
     ------
@@ -155,20 +145,20 @@ def load_checkpoint(
 
 
 def _keep_kernels(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """Let the optimiser go on with the kernels of this device, whichever the run began on."""
+    """Keep the optimiser's choice of kernels for this device; the run may come from another."""
     for group, old in zip(optimizer.param_groups, saved["param_groups"], strict=True):
         if "fused" in group:
             old["fused"] = group["fused"]
 
 
 def _lay_out(optimizer: torch.optim.Optimizer) -> None:
-    """Lay what the optimiser remembers of each weight out in memory as the weight itself lies.
+    """Give the optimiser's state of each weight the memory layout of the weight itself.
 
     Notes
     -----
     A file keeps the layout of the device that the run began on, see `image_layout`. Fused kernels
-    go through both as they lie: on CUDA they refuse another layout, on a CPU they take the memory
-    of one value for that of another.
+    walk through the memory of both: on CUDA they refuse different layouts, on a CPU they mix up
+    values.
     """
     for weight, memory in optimizer.state.items():
         for name, value in memory.items():

@@ -1,20 +1,20 @@
-"""When a run is saved: after a minute at the latest, at the end of an epoch where it is cheap."""
+"""When a run is saved: at least once a minute, and at the end of an epoch if that is cheap."""
 
-from collections.abc import Callable
+import time
 
 from cellflow.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from cellflow.training.loop import Run
 from cellflow.training.run_folder import RunFolder
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
-"""Of training, at most; what a killed run loses of it, and a step more."""
+"""At most; a killed run loses this much training, and one step more."""
 
 CHECKPOINT_SHARE = 0.05
-"""Of the time may be spent on the checkpoints that end epochs; shorter epochs end without."""
+"""Share of the time that checkpoints at the ends of epochs may take; short epochs go without."""
 
 
 class Checkpointing:
-    """Saves a run, and takes it up again.
+    """Saves a run, and loads it again.
 
     Parameters
     ----------
@@ -23,27 +23,23 @@ class Checkpointing:
         Its first process writes; in the others the methods do nothing.
     run_key : str
         As for `save_checkpoint`.
-    clock : callable
-        Seconds, monotonic.
     """
 
-    def __init__(
-        self, folder: RunFolder, run: Run, run_key: str, clock: Callable[[], float]
-    ) -> None:
-        self._folder, self._run, self._key, self._clock = folder, run, run_key, clock
-        self._saved_at, self._save_seconds = clock(), 0.0
+    def __init__(self, folder: RunFolder, run: Run, run_key: str) -> None:
+        self._folder, self._run, self._key = folder, run, run_key
+        self._saved_at, self._save_seconds = time.monotonic(), 0.0
 
     def save(self) -> None:
         """Write a checkpoint now."""
         run = self._run
         if not run.ranks.is_first:
             return
-        position, before = run.settle(), self._clock()
+        position, before = run.settle(), time.monotonic()
         save_checkpoint(
             self._folder.last, run.network, run.optimizer, position, self._key, run.average
         )
         self._folder.keep_best(position.best_epoch)
-        self._saved_at = self._clock()
+        self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - before
 
     def save_when_due(self) -> None:
@@ -52,7 +48,7 @@ class Checkpointing:
             self.save()
 
     def save_where_cheap(self) -> None:
-        """Write a checkpoint unless the last one is so recent that writing would weigh."""
+        """Write a checkpoint unless the last one is so recent that writing takes too much time."""
         if self._age >= min(SECONDS_BETWEEN_CHECKPOINTS, self._save_seconds / CHECKPOINT_SHARE):
             self.save()
 
@@ -66,9 +62,9 @@ class Checkpointing:
         """
         run = self._run
         return load_checkpoint(
-            self._folder.last, run.network, run.optimizer, self._key, run.average
+            self._folder.last, run.network, run.optimizer, self._key, run.average, kind=Position
         )
 
     @property
     def _age(self) -> float:
-        return self._clock() - self._saved_at
+        return time.monotonic() - self._saved_at

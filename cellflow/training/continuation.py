@@ -1,4 +1,4 @@
-"""What a run began with, as its record says, and what may differ when it is taken up again."""
+"""What a run began with, according to its record, and what may differ when it is continued."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,19 +20,18 @@ from cellflow.training.split import Split, split_dataset
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What the caller wants of a run.
+    """What the caller asks for; None means whatever the run has.
 
     Parameters
     ----------
     config : Config or None
-        None = whatever the run has; so for the others.
     init, layout : str or None
     folds_file : path or None
     fold : int or None
     extra_dirs : tuple of str
         Other folders to train on.
     split : Split or None
-        Takes the place of the folds and of ``training.validation_share``.
+        Replaces the folds and ``training.validation_share``.
     same_split : bool
         Whether the images held out must be those that the other choices lead to, even without
         `folds_file` and `fold`.
@@ -50,7 +49,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Start:
-    """What a run is made of: the network before training, the data, the settings.
+    """What a run starts from: the network before training, the data, the settings.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A hole in a crop: what lies under it is not shown, and not asked for."""
+"""A hole in a crop: the network neither sees what lies under it nor is scored on it."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ Hole = tuple[slice, slice]
 
 
 def draw_hole(rng: np.random.Generator, shape: tuple[int, int], levers: Levers) -> Hole | None:
-    """Draw a rectangle, or None when this crop keeps whole.
+    """Draw a rectangle, or None when this crop stays whole.
 
     Parameters
     ----------
@@ -18,7 +18,8 @@ def draw_hole(rng: np.random.Generator, shape: tuple[int, int], levers: Levers) 
     shape : (h, w)
         Of the crop, pixels.
     levers : Levers
-        Its cutout is the largest side, share of the crop's; its probability the chance of a hole.
+        Its `cutout` is the longest side of a hole as a share of the crop's side; its `probability`
+        the chance of a hole.
     """
     chance, *sides_and_places = rng.random(5)
     if chance >= levers.probability or levers.cutout == 0:
@@ -36,9 +37,8 @@ def cut_hole(crop: Crop, hole: Hole) -> None:
 
     Notes
     -----
-    The target under the hole is neither background nor cell: the loss leaves it out. A cell of
-    which a part is hidden keeps, in the part that shows, the flows towards its own centre: that is
-    what the network is to learn from the surroundings.
+    The loss leaves out what is under the hole. The visible part of a cell keeps its flows towards
+    the centre of the whole cell: the network is to infer it from the surroundings.
     """
     for plane in crop.image:
         shown = plane[crop.inside]

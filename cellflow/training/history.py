@@ -1,4 +1,4 @@
-"""The run's numbers, one line an epoch, appended as they come: ``metrics.csv`` and its curves."""
+"""The numbers of a run, one line an epoch, written as they come: ``metrics.csv``, its curves."""
 
 import csv
 import io
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cellflow.atomic import write_text
 from cellflow.errors import DataError
+from cellflow.interval import Interval
 from cellflow.pictures.curves import draw_curves
-from cellflow.records import Interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +27,8 @@ class EpochRow:
         Since the start, over all sittings.
     learning_rate : float
     loss, flow_loss, cellprob_loss : float
-        Means over the epoch's steps; the first is the sum of the others, which models without
-        flows do not have.
+        Means over the epoch's steps. `loss` is the sum of the others; models without flows have
+        only `loss`.
     validation_map, validation_low, validation_high : float or None
         Competition score of the held-out images with its 95 % interval, where validated.
     images_per_second, waiting_share : float or None
@@ -90,7 +90,7 @@ class History:
         return max((row.epoch for row in self.rows if row.validation is not None), default=0)
 
     def add(self, row: EpochRow) -> None:
-        """Append a row and bring it to the disk.
+        """Append a row, and flush it to the disk.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The weights that training starts from, and what they came with."""
+"""The weights that training starts from, and what is known of them."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -33,13 +33,13 @@ class InitialWeights:
     name : str
         Where the weights are from, for the record.
     terms : str or None
-        What restricts their use; None = nothing known.
+        What restricts their use; None = nothing is known.
     sha256 : str
         Of the weights, hexadecimal.
     learnt : frozenset of str
-        Names of the images that they were trained on, as far as a model folder tells.
+        Names of the images that they were trained on, if a model folder says so.
     seen : DataConfig or None
-        How those were prepared, as far as a model folder tells; see `starting_config`.
+        How those were prepared, if a model folder says so; see `starting_config`.
     """
 
     network: CPnet
@@ -56,7 +56,7 @@ class InitialWeights:
 
     @property
     def is_trained(self) -> bool:
-        """Whether they are not random."""
+        """Whether the weights are not random."""
         return self.name != SCRATCH
 
     def record(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class InitialWeights:
         return []
 
     def network_config(self, asked: NetworkConfig) -> NetworkConfig:
-        """Give the sizes that the network really has.
+        """Give the sizes of this network.
 
         Raises
         ------

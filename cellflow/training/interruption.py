@@ -1,7 +1,7 @@
-"""Signals that finish the step: Ctrl-C, a scheduler's SIGTERM or SIGUSR1, and a wall limit.
+"""Stopping after the step at hand: by Ctrl-C, a scheduler's SIGTERM or SIGUSR1, or a time limit.
 
-Before the training begins there is nothing to save, and a signal ends the run at once. Later it
-becomes a question that the loop asks where the state is whole.
+Before training begins there is nothing to save, and a signal ends the run at once. Later it only
+sets a flag, which the loop checks where its state is complete.
 """
 
 import math
@@ -24,11 +24,11 @@ REQUEUE_SIGNALS = tuple(
 """What schedulers send before they end a job; Windows has no SIGUSR1."""
 
 LATER = 0.05
-"""Seconds after which a signal that came within the compiler comes again."""
+"""Seconds after which a signal that arrived within the compiler is sent again."""
 
 
 class StepFinished(KeyboardInterrupt):
-    """The run was asked to stop, and its state is whole and can be saved: Ctrl-C.
+    """Ctrl-C: the run was asked to stop, and its state is complete and can be saved.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class StepFinished(KeyboardInterrupt):
 
 
 class Preempted(StepFinished):
-    """The same, asked by a scheduler or a wall limit: to be continued by the same command."""
+    """The same by a scheduler or a time limit: the same command will continue the run."""
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def telling_how_to_go_on(go_on: str, say: Say) -> Iterator[None]:
 
 
 class InterruptFlag:
-    """Within its block signals end the run between two steps instead of anywhere.
+    """Within its ``with`` block, signals end the run between two steps and not anywhere.
 
     Parameters
     ----------
@@ -68,8 +68,8 @@ class InterruptFlag:
     Attributes
     ----------
     agree : callable
-        Told in `check` whether this process was asked to stop, tells whether any was: processes
-        that train together stop at the same step.
+        Called by `check` with whether this process was asked to stop; returns whether any process
+        was, so that processes that train together stop at the same step.
 
     Notes
     -----
@@ -128,7 +128,7 @@ class InterruptFlag:
         return self.reason is not None
 
     def check(self) -> None:
-        """Leave when asked to; called where the state is whole.
+        """Raise if the run was asked to stop; called where the state is complete.
 
         Raises
         ------
@@ -159,7 +159,7 @@ class InterruptFlag:
         self.ask("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
 
     def _call_off(self) -> list[int]:
-        """Give the signals that were put off and have not come again, and never will."""
+        """Cancel the signals that were put off and have not come again; give their numbers."""
         late = [number for number, timer in self._late.items() if timer.is_alive()]
         for number in late:
             self._late[number].cancel()
@@ -172,7 +172,7 @@ class InterruptFlag:
 
 
 def _send(number: int) -> None:
-    """Send a signal to this process, so that a main thread that waits wakes up, where it can be."""
+    """Send a signal to this process; where the system can, so that a waiting main thread wakes."""
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, number)
     else:
@@ -180,7 +180,7 @@ def _send(number: int) -> None:
 
 
 def _is_in_compiler(frame: FrameType | None) -> bool:
-    """Tell whether LLVM may be what called: in its callbacks an error is shown, and forgotten."""
+    """Tell whether LLVM called this code: an error in its callbacks is printed and then lost."""
     while frame is not None:
         if str(frame.f_globals.get("__name__")).startswith("llvmlite"):
             return True

@@ -1,4 +1,4 @@
-"""The levels of augmentation by name, and what a run really does."""
+"""The named levels of augmentation, and the levers that a run uses."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -9,7 +9,7 @@ from cellflow.config import AugmentConfig, AugmentLevel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Levers:
-    """Every lever of augmentation, settled; `AugmentConfig` documents each. 0 = off."""
+    """The value of every augmentation lever, see `AugmentConfig`; 0 = off."""
 
     horizontal_flip: float = 0.0
     vertical_flip: float = 0.0
@@ -50,11 +50,11 @@ LEVELS: Mapping[AugmentLevel, Levers] = MappingProxyType(
         ),
     }
 )
-"""What each level switches on; crops are cut at random places even in ``none``."""
+"""What each level switches on; even with ``none`` crops are cut at random places."""
 
 
 def choose_levers(config: AugmentConfig) -> Levers:
-    """Give the level's levers, with those that are set beside it in their place."""
+    """Give the levers of the level, replaced by those that are set in `config` itself."""
     given = {each.name: getattr(config, each.name) for each in fields(Levers)}
     return replace(LEVELS[config.level], **{k: v for k, v in given.items() if v is not None})
 

@@ -38,7 +38,7 @@ from cellflow.wording import counted, first_line
 
 @dataclass(kw_only=True, eq=False)
 class Run:
-    """All that one training run works on.
+    """Everything that one training run works on.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Run:
     report : callable
         ``report(step, numbers)``, after every step.
     say : callable
-        ``say(text)``, when something has to be told.
+        ``say(text)``, when the user should know something.
     interrupt : InterruptFlag
         Asked after every step.
     clock : callable
@@ -108,7 +108,7 @@ class Run:
 
 
 def _compiled(network: Callable[[torch.Tensor], Any]) -> Callable[[torch.Tensor], Any]:
-    """Compile a network; what keeps it from that shows only at its first call."""
+    """Compile a network; it fails only at the first call, which is when PyTorch compiles."""
     from torch._dynamo.exc import TorchDynamoException
 
     compiled = torch.compile(network)
@@ -134,9 +134,9 @@ def train(run: Run, *, after_step: Callable[[], None], end_epoch: Callable[[floa
     after_step : callable
         Called after every step: saves now and then, plans the length.
     end_epoch : callable
-        Called as ``end_epoch(learning_rate)``, with the rate of the last step, when the steps of an
-        epoch are done: validates, writes down. ``position.epoch`` counts the epoch as done only
-        afterwards.
+        Called as ``end_epoch(learning_rate)``, with the rate of the last step, after the steps of
+        an epoch: validates, writes the history. Only afterwards ``position.epoch`` counts the epoch
+        as done.
 
     Raises
     ------
@@ -257,8 +257,8 @@ def _read_loss(run: Run, now: float) -> None:
 
     Notes
     -----
-    Within what is timed: a GPU is sent steps faster than it does them, so that the wait is a part
-    of how long they take.
+    The wait is timed with the step: steps are sent to a GPU faster than it computes them, so the
+    wait is part of how long they take.
     """
     if run.device.type == "cpu" or now - run.last_read > 1 or run.position.step == 1:
         run.last_read = now
@@ -277,8 +277,8 @@ def _tuned_convolutions(device: torch.device) -> Iterator[None]:
 
     Notes
     -----
-    Among those that the process allows: whether they may round to TF32 or must be deterministic,
-    `torch.backends.cudnn.flags` would decide anew.
+    Not by `torch.backends.cudnn.flags`, which would also reset whether algorithms may round to TF32
+    or must be deterministic.
     """
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = before or _is_cuda(device)
@@ -307,7 +307,7 @@ def _report(run: Run, rate: float) -> None:
         "waiting": run.throughput.waiting_share,
     }
     if run.pace.is_planned:
-        # Before, the epochs that were asked for would promise an end that nobody has seen.
+        # Until then the total is unknown: the epochs asked for may not fit into the time.
         numbers["total"] = position.n_epochs * n_steps
     if position.best_epoch:
         numbers["best mAP"] = position.best_score
@@ -315,7 +315,7 @@ def _report(run: Run, rate: float) -> None:
 
 
 def _close_epoch(run: Run) -> None:
-    """Wait for the device, and see that the loss is a number."""
+    """Wait for the device, and check that the loss is finite."""
     before = run.clock()
     position = run.settle()
     run.throughput.seconds += run.clock() - before
@@ -328,7 +328,7 @@ def _close_epoch(run: Run) -> None:
 
 def _halve_parts(run: Run, batch_size: int, cause: str) -> None:
     if run.ranks.size > 1:
-        # The others are on their way to a sum of gradients that this one would never join.
+        # The other processes already wait for this one's gradients, which would never come.
         raise ModelError(
             f"{run.device}: not enough memory for {counted(batch_size, 'crop')} of "
             f"{run.config.crop_size} px; "

@@ -33,8 +33,7 @@ MAY_DIFFER = (
 """Settings that may differ between the sittings of one run: (section, name)."""
 
 LATER = {"flow_weight": 1.0, "style": True}
-"""Training settings that runs from before they existed lack, and what those runs did."""
-
+"""Training settings that older runs lack, with the values that those runs used."""
 
 _RESCALED = {
     "image": "each image by its own",
@@ -59,9 +58,7 @@ class Materials:
     overlapping : tuple of str
         Images of those folders that show what is held out, and are therefore left out.
     diameter : float
-        That stands for the training cells, pixels; what prediction will use.
-    diam_mean : float
-        Diameter at which the network sees cells, pixels.
+        Median diameter of the training cells, pixels; prediction uses it.
     rescales : tuple of float
         Crop pixels per image pixel of each training image.
     """
@@ -72,7 +69,6 @@ class Materials:
     validation: tuple[ImageFacts, ...]
     left_out: tuple[str, ...]
     diameter: float
-    diam_mean: float
     rescales: tuple[float, ...]
     extra: tuple[ImageFacts, ...] = ()
     overlapping: tuple[str, ...] = ()
@@ -87,7 +83,7 @@ class Materials:
         return replace(self, **_sizes(self.train, self.extra, config))
 
     def record(self) -> dict[str, Any]:
-        """Give what the model folder and the card keep of the data."""
+        """Give what the model folder and the card say of the data."""
         return {
             "folder": str(self.dataset.root),
             "layout": self.dataset.layout,
@@ -120,9 +116,9 @@ class Materials:
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def types_key(self) -> str:
-        """Give a hash of the cell types, which `run_key` has never held."""
+        """Give a hash of the cell types, which are not part of `run_key`."""
         entries = [fact.entry for fact in (*self.learnt, *self.validation)]
-        # Two folders may have a name in common, of which one says the type and the other does not.
+        # Two folders may have an image of one name, one with a type and the other without.
         kinds = sorted(
             ((entry.name, entry.cell_type) for entry in entries),
             key=lambda pair: (pair[0], pair[1] is not None, pair[1] or ""),
@@ -130,7 +126,7 @@ class Materials:
         return hashlib.sha256(json.dumps(kinds).encode()).hexdigest()
 
     def describe(self, config: Config) -> list[str]:
-        """Say what was found and why each value was chosen, one sentence each."""
+        """Say in one sentence each what was found, and why each value was chosen."""
         kinds = Counter(fact.entry.cell_type for fact in self.train)
         types = ", ".join(f"{name} {n}" for name, n in sorted(kinds.items(), key=str) if name)
         lines = [
@@ -153,7 +149,7 @@ class Materials:
         each = _RESCALED[config.training.rescaling]
         lines.append(
             f"cell diameter {self.diameter:.1f} px, the median in the training images; "
-            f"the network sees cells at {self.diam_mean:g} px, {each}"
+            f"the network sees cells at {config.network.diam_mean:g} px, {each}"
         )
         if config.training.rescaling == "cell_type":
             lines.append(
@@ -164,7 +160,14 @@ class Materials:
 
 
 def gather_materials(
-    train_dir: Path, config: Config, split: Split | None = None, **choices: Any
+    train_dir: Path,
+    config: Config,
+    split: Split | None,
+    *,
+    layout: str | None = None,
+    folds_file: Path | str | None = None,
+    fold: int | None = None,
+    extra_dirs: Sequence[Path | str] = (),
 ) -> Materials:
     """Open the data, split it, and read truth and hashes.
 
@@ -172,31 +175,26 @@ def gather_materials(
     ----------
     train_dir : Path
     config : Config
-    split : Split, optional
-        Of the run that is continued; else one is made, or read from a folds file.
-    **choices
-        ``layout``, ``folds_file``, ``fold`` and ``extra_dirs``, as for `fine_tune`.
+    split : Split or None
+        Of the run that is continued; None = make one, or read it from the folds file.
+    layout, folds_file, fold, extra_dirs
+        As for `fine_tune`.
 
     Raises
     ------
     DataError
         There is no annotated image, or none with enough cells; or a file is broken.
     ImageError
-        A picture that prediction would refuse, such as one with NaN or without a channel.
+        A picture that prediction would refuse, such as one with NaN or a missing channel.
     ConfigError
-        Training is to stop by the score of held-out images, and there are none; a setting names a
-        cell type that does not occur; or nobody says where prepared images are stored.
+        Early stopping is asked for without held-out images; a setting names a cell type that does
+        not occur; or prepared images are to be stored, but nothing says where.
     ModelError
         An image of the run that is continued is gone.
     """
-    dataset = open_annotated(train_dir, choices.get("layout"))
+    dataset = open_annotated(train_dir, layout)
     if split is None:
-        split = split_dataset(
-            dataset,
-            config.training.validation_share,
-            choices.get("folds_file"),
-            choices.get("fold"),
-        )
+        split = split_dataset(dataset, config.training.validation_share, folds_file, fold)
     if config.training.patience is not None and not split.validation:
         raise ConfigError(
             f"training.patience: stops by the score of held-out images, but none are held out "
@@ -215,7 +213,7 @@ def gather_materials(
         )
     validation = survey_images(_named(dataset, split.validation), check)
     unseen = _named(dataset, [*split.validation, *split.kept_out])
-    extra, overlapping = _extra(choices.get("extra_dirs") or (), unseen, config)
+    extra, overlapping = _extra(extra_dirs, unseen, config)
     return Materials(
         dataset=dataset,
         split=split,
@@ -251,7 +249,7 @@ def _images_with_cells(facts: Sequence[ImageFacts]) -> str:
 
 
 def _extra(
-    folders: Sequence[Path], held_out: Sequence[Entry], config: Config
+    folders: Sequence[Path | str], held_out: Sequence[Entry], config: Config
 ) -> tuple[tuple[ImageFacts, ...], tuple[str, ...]]:
     """Give the images of other folders, and the names of those that show what is held out."""
     kept, overlapping = unseen_images(folders, held_out)
@@ -261,7 +259,7 @@ def _extra(
 
 
 def unseen_images(
-    folders: Sequence[Path], held_out: Sequence[Entry]
+    folders: Sequence[Path | str], held_out: Sequence[Entry]
 ) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
     """Give the images of other folders, and the names of those that show what is held out.
 
@@ -317,11 +315,11 @@ def _sizes(
     # Even with training.min_cells = 0 something must say how large cells are.
     diameter = diam_mean if math.isnan(diameter) else diameter
     rescales = _rescales((*train, *extra), config, diameter)
-    return {"diameter": diameter, "diam_mean": diam_mean, "rescales": rescales}
+    return {"diameter": diameter, "rescales": rescales}
 
 
 def _rescales(facts: Sequence[ImageFacts], config: Config, diameter: float) -> tuple[float, ...]:
-    """Give the crop pixels per image pixel of each image; without cells, by the data set's."""
+    """Give the crop pixels per image pixel of each image; `diameter` stands in without cells."""
     rescaling = config.training.rescaling
     own = [fact.diameter for fact in facts]
     if rescaling == "dataset":

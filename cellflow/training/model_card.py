@@ -1,4 +1,4 @@
-"""The README of a model folder: what it is, from what, how good, how to use it."""
+"""The README of a model folder: what the model is, how good, and how to use it."""
 
 import math
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ def write_card(
     Parameters
     ----------
     record : mapping
-        What ``config.json`` keeps beside the settings; see `fine_tune`.
+        What ``config.json`` holds beside the settings; see `Session`.
     config : Config
         Of the run.
     diameter : float
@@ -141,7 +141,7 @@ def _honesty(run: Mapping[str, Any]) -> str:
 
 
 def _thresholds(dynamics: DynamicsConfig) -> str:
-    """Say what the flows were followed with."""
+    """Say with which thresholds the flows were followed."""
     untuned = DynamicsConfig()
     changed = [
         f"{each.name} {getattr(dynamics, each.name):g}"

@@ -1,7 +1,7 @@
 """Four fields of different images in one crop, with seams that cells end at.
 
-A seam is like the border of an image: of a cell that it cuts only the visible part is annotated
-there, so that part gets flows of its own, towards its own centre. No flow leads across a seam.
+A seam is treated like the border of an image: the visible part of a cell that it cuts gets flows
+of its own, towards its own centre, as if only that part were annotated. No flow crosses a seam.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from cellflow.targets.flows import labels_to_flows
 from cellflow.training.augment import Crop
 
 SMALLEST_SHARE = 0.3
-"""Of the crop's side that a field spans at least."""
+"""Smallest side of a field, as a share of the crop's."""
 
 EIGHT_NEIGHBOURS = np.ones((3, 3), int)
 
@@ -47,7 +47,7 @@ def join_fields(
     labels: Sequence[NDArray[np.int32]],
     size: int,
 ) -> Crop:
-    """Lay four crops beside each other.
+    """Join four crops into one.
 
     Parameters
     ----------
@@ -55,9 +55,9 @@ def join_fields(
     crops : sequence of 4 Crop
         Each of its field's shape.
     labels : sequence of 4 (h, w) int32
-        Of each crop, sampled as its cells.
+        Of each crop, sampled as its cells were.
     size : int
-        Side of the crop that is made, pixels.
+        Side of the joined crop, pixels.
     """
     joined = Crop.empty(len(crops[0].image), (size, size))
     for field, crop, own in zip(fields, crops, labels, strict=True):
@@ -85,7 +85,7 @@ def _end_cells_at_seams(
     flows: NDArray[np.float32], labels: NDArray[np.int32], touching: NDArray[np.bool_]
 ) -> None:
     """Give the cells that a seam cuts the flows of their visible parts, in place."""
-    # Beside a cell the bilinear sampling leaves a trace of its flow.
+    # Bilinear sampling leaves a trace of a cell's flow beside the cell.
     flows[:, touching & (labels == 0)] = 0
     cut = np.zeros_like(labels)
     n_parts = 0

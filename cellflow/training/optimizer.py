@@ -1,4 +1,4 @@
-"""The optimiser of a run, and the running average of what it arrives at."""
+"""The optimiser of a run, and the running average of the weights."""
 
 import torch
 from torch.optim.swa_utils import AveragedModel
@@ -13,14 +13,13 @@ def make_optimizer(network: torch.nn.Module, config: TrainingConfig) -> torch.op
     Parameters
     ----------
     network : torch.nn.Module
-        On its device: on a CPU and a CUDA device the update is one fused kernel, where PyTorch has
-        one.
+        On its device: CPU and CUDA use the fused update, where PyTorch has one.
     config : TrainingConfig
         Its optimizer, learning_rate, weight_decay and momentum.
 
     Notes
     -----
-    ``adamw`` and ``sgd`` are set up as in Cellpose 3.1. What is not set is PyTorch's default.
+    ``adamw`` and ``sgd`` are set up as in Cellpose 3.1. Everything else is PyTorch's default.
     """
     parameters, rate = list(network.parameters()), choose_rate(config)
     decay, fused = config.weight_decay, parameters[0].device.type in ("cpu", "cuda")
@@ -36,12 +35,12 @@ def make_optimizer(network: torch.nn.Module, config: TrainingConfig) -> torch.op
 
 
 class AveragedWeights(AveragedModel):
-    """A second network whose weights follow those of the first as an exponential average.
+    """A copy of a network whose weights are the exponential moving average of the network's.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Copied; its device stays.
+        Copied, on its device.
     decay : float
         Share of itself that the average keeps at each step.
 
@@ -50,9 +49,8 @@ class AveragedWeights(AveragedModel):
     The running means and variances of batch normalisation are averaged with the same decay, since
     they belong to the weights at which they were seen; no pass over the data is needed.
 
-    The first steps weigh less: after n updates the decay is at most (1 + n) / (10 + n), so that
-    random or foreign initial weights are soon forgotten, as TensorFlow's
-    ``ExponentialMovingAverage`` does it.
+    After n updates the decay is at most (1 + n) / (10 + n), as in TensorFlow's
+    ``ExponentialMovingAverage``, so that the initial weights are soon forgotten.
     """
 
     def __init__(self, network: torch.nn.Module, decay: float) -> None:
@@ -65,8 +63,8 @@ class AveragedWeights(AveragedModel):
 
         Notes
         -----
-        PyTorch's own would send the counter to the device each time, and a GPU be waited for. It
-        lies on the CPU, whatever the device: reading it there waits for nothing.
+        PyTorch's own method sends the counter to the device each time, and so waits for a GPU.
+        Here the counter is read on the CPU, where it lies whatever the device.
         """
         averages = [*self.module.parameters(), *self.module.buffers()]
         latest = [*model.parameters(), *model.buffers()]

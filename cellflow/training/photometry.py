@@ -1,7 +1,7 @@
-"""Grey levels varied: gamma, contrast, brightness, illumination, blur, noise. The target stays.
+"""Random changes of grey levels: gamma, contrast, brightness, illumination, blur, noise.
 
-Takes and gives a `Crop`'s image, (C, h, w) float32 in units in which 0 and 1 are the 1st and 99th
-percentile of the whole image. Pixels outside the image stay 0, as prediction pads its tiles.
+Changes a `Crop`'s image, (C, h, w) float32, scaled so that 0 and 1 are the 1st and 99th percentile
+of the whole image; the target stays. Pixels outside the image stay 0, as in prediction.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from cellflow.training.augment import Crop
 from cellflow.training.levels import Levers
 
 LEAST_BLUR = 0.1
-"""Standard deviation in pixels below which a Gaussian leaves every pixel as it is."""
+"""Standard deviation in pixels below which a Gaussian blur changes nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Photometry:
-    """What happens to the grey levels of one crop, in this order.
+    """How the grey levels of one crop are changed, in this order.
 
     Parameters
     ----------
@@ -48,11 +48,11 @@ class Photometry:
 
 
 def draw_photometry(rng: np.random.Generator, levers: Levers) -> Photometry:
-    """Draw every lever: whether it touches the crop, then how much.
+    """Draw for every lever whether it acts on the crop, and how strongly.
 
     Notes
     -----
-    Thirteen numbers are drawn, whatever the levers.
+    The same number of draws, 13, is made whatever the levers.
     """
     touched = rng.random(6) < levers.probability
     contrast, brightness, gamma = touched[:3] * rng.uniform(-1, 1, 3)
@@ -70,7 +70,7 @@ def draw_photometry(rng: np.random.Generator, levers: Levers) -> Photometry:
 
 
 def apply_photometry(crop: Crop, drawn: Photometry, rng: np.random.Generator) -> None:
-    """Change the crop's image in place; channels that hold nothing stay empty.
+    """Change the crop's image in place; empty channels stay empty.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def apply_photometry(crop: Crop, drawn: Photometry, rng: np.random.Generator) ->
     drawn : Photometry
         The same for all channels.
     rng : numpy.random.Generator
-        Of the noise, which each channel has for itself.
+        For the noise, which differs between channels.
     """
     for plane in crop.image:
         if not plane.any():
@@ -97,7 +97,7 @@ def apply_photometry(crop: Crop, drawn: Photometry, rng: np.random.Generator) ->
 def _blurred(
     plane: NDArray[np.float32], inside: NDArray[np.bool_], sigma: float
 ) -> NDArray[np.float32]:
-    """Blur with the pixels inside the image alone; outside stays 0."""
+    """Blur, taking only pixels inside the image; outside stays 0."""
     weight = gaussian_filter(inside.astype(np.float32), sigma, mode="constant", truncate=3)
     summed = gaussian_filter(plane * inside, sigma, mode="constant", truncate=3)
     blurred: NDArray[np.float32] = np.divide(

@@ -1,7 +1,7 @@
-"""Training images ready to be cropped: read once, kept in bounded memory and, if wanted, on disk.
+"""Training images ready to be cropped: kept in bounded memory and, if asked for, on disk.
 
-Takes `Entry`, gives `PreparedImage`. What does not fit into memory is prepared again when its turn
-comes, or read from ``$CELLFLOW_CACHE/prepared`` when ``training.store_prepared`` asks for it.
+Takes `Entry`, gives `PreparedImage`. What does not fit into memory is prepared again each time, or
+read from ``$CELLFLOW_CACHE/prepared`` with ``training.store_prepared``.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from cellflow.targets.flows import labels_to_target
 from cellflow.training.augment import PreparedImage
 
 FORMAT = 1
-"""Part of the names on disk; raised when preparing, or the files, change."""
+"""Part of the file names; raised when the preparation, or the file format, changes."""
 
 
 def prepare_entry(entry: Entry, config: DataConfig, *, keep_labels: bool = False) -> PreparedImage:
@@ -64,7 +64,7 @@ def prepared_folder() -> Path:
     Raises
     ------
     ConfigError
-        ``CELLFLOW_CACHE`` is not set: gigabytes are not written where nobody asked for them.
+        ``CELLFLOW_CACHE`` is not set: these are gigabytes, so the user has to say where.
     """
     root = os.environ.get(ROOT_VARIABLE)
     if not root:
@@ -77,7 +77,7 @@ def prepared_folder() -> Path:
 
 @dataclass(kw_only=True, eq=False)
 class PreparedImages:
-    """Prepared images by number, for several threads at once; picklable, without what it holds.
+    """Prepared images by index, safe for several threads; pickled without the images.
 
     Parameters
     ----------
@@ -94,9 +94,9 @@ class PreparedImages:
 
     Notes
     -----
-    The first images that come are kept for good. Epochs go over all images in shuffled order, so
-    whichever share is kept saves that share of the work; the least recently used image, thrown out
-    as is customary, would be the one that comes next (half of the images kept would save 15 %).
+    The first images to come are kept for good. Epochs go over all images in shuffled order, so
+    keeping any half of them saves half of the work; dropping the least recently used, as caches
+    usually do, would save 15 %, since that one often comes next.
     """
 
     entries: Sequence[Entry]
@@ -110,7 +110,7 @@ class PreparedImages:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __getitem__(self, index: int) -> PreparedImage:
-        """Give an image, from memory, from the disk, or made anew.
+        """Give an image: from memory, from disk, or prepared now.
 
         Raises
         ------
@@ -128,7 +128,7 @@ class PreparedImages:
         return prepared
 
     def __getstate__(self) -> dict[str, object]:
-        # Loader processes begin with nothing instead of a copy.
+        # Loader processes begin with no images instead of copies.
         state = {name: value for name, value in self.__dict__.items() if name != "_lock"}
         return {**state, "_kept": {}, "n_bytes": 0}
 

@@ -1,11 +1,9 @@
-"""Labels that models give to unannotated images, kept where they agree, in a folder to train on.
+"""Labels that models give to unannotated images, kept where the models agree, to train on.
 
-Takes models and images, writes the competition's layout with ``weights.csv`` (what an image counts
-in the loss) and ``uncertain.csv`` (where the models disagree: left out of the loss).
+Takes models and images, writes the competition's layout with ``weights.csv`` (the weight of each
+image in the loss) and ``uncertain.csv`` (where the models disagree: left out of the loss).
 """
 
-import csv
-import io
 import re
 import shutil
 from collections import Counter
@@ -17,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellflow.atomic import atomic_path, write_json, write_text
+from cellflow.atomic import atomic_path, write_json
 from cellflow.configfile import config_to_dict
 from cellflow.data.images import read_image
 from cellflow.data.kaggle import UNCERTAIN, WEIGHTS, KaggleImage, write_train_csv
 from cellflow.data.rle import labels_to_masks
+from cellflow.data.tables import write_table
 from cellflow.errors import ConfigError, DataError, ImageError
 from cellflow.hashing import hash_file
 from cellflow.inference.model import Model
@@ -33,14 +32,14 @@ from cellflow.telling import Report, Say
 from cellflow.wording import counted
 
 SAME = 0.5
-"""IoU above which two cells are one; no other cell of either side can then be."""
+"""IoU above which two cells are the same; above 0.5 a cell has at most one partner."""
 VIEWS_OF_ONE = 4
-"""With a single model its cells in so many views, averaged, are compared with those of one view."""
+"""Of a single model, the average over this many views is compared with one view."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gates:
-    """What is taken for truth.
+    """Which labels are good enough to train on.
 
     Parameters
     ----------
@@ -49,9 +48,9 @@ class Gates:
     image_agreement : float
         Smallest agreement of an image; see `Vote`.
     most_per_type : int
-        Images of each cell type, those that agree best.
+        Images of each cell type, at most; the best ones are taken.
     weight : float
-        Of an image with agreement 1 in the loss; annotated ones weigh 1.
+        Weight in the loss of an image with agreement 1; annotated images have 1.
     """
 
     cell_agreement: float = 0.7
@@ -82,7 +81,7 @@ class Vote:
         Smallest over the votes of ``2 · sum of IoU above 0.5 / (cells here + cells there)``;
         1 where neither has any.
     others : (H, W) bool
-        Cells of single votes that are none of all together.
+        Cells of single votes that are not among `labels`.
     """
 
     labels: NDArray[np.int32]
@@ -92,7 +91,7 @@ class Vote:
 
 
 def compare_votes(labels: NDArray[np.int32], votes: Sequence[NDArray[np.int32]]) -> Vote:
-    """Compare the labels of all with each single vote's; label images (H, W)."""
+    """Compare the labels of all models together with those of each vote; label images (H, W)."""
     n_cells = int(labels.max(initial=0))
     agreement, image_agreement = np.ones(n_cells), 1.0
     others = np.zeros(labels.shape, bool)
@@ -111,7 +110,7 @@ def compare_votes(labels: NDArray[np.int32], votes: Sequence[NDArray[np.int32]])
 
 
 def split_cells(vote: Vote, least: float) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Give the sure cells, and all that is not sure as one cell; label images (H, W) int32."""
+    """Give the sure cells, and everything unsure as one cell; label images (H, W) int32."""
     is_sure = np.concatenate([[False], vote.agreement >= least])
     numbers = np.where(is_sure, np.cumsum(is_sure), 0).astype(np.int32)
     sure = numbers[vote.labels]
@@ -208,7 +207,7 @@ def _voters(models: Sequence[Model]) -> tuple[Model, list[Model]]:
 
 
 def _claim(out: Path, voters: Sequence[Model], images: Sequence[Path]) -> None:
-    """See that all in `out` may be replaced, and mark it as ours."""
+    """Check that everything in `out` may be replaced, and mark it as ours."""
     inside = [path for path in images if path.resolve().is_relative_to(out.resolve())]
     if inside:
         raise ConfigError(f"--out {out}: {inside[0]}, which is to be labelled, lies in it")
@@ -234,7 +233,7 @@ def _claim(out: Path, voters: Sequence[Model], images: Sequence[Path]) -> None:
 
 
 def _vote_file(out: Path, path: Path) -> Path:
-    """Give where the vote on an image is kept: named by its content, which may change."""
+    """Give the file of the vote on an image, named by the image's content, which may change."""
     return out / "votes" / f"{hash_file(path)[:32]}.npz"
 
 
@@ -279,14 +278,12 @@ def _best_of_each_type(found: Sequence[tuple[float, Path]], most: int) -> list[t
 def _write(
     out: Path, chosen: Sequence[tuple[float, Path]], gates: Gates, together: Model
 ) -> dict[str, Any]:
-    # The table comes last and goes first: without it the folder is no annotated one.
+    # The table is removed first and written last: without it the folder is not a data set.
     (out / "train.csv").unlink(missing_ok=True)
     shutil.rmtree(out / "train", ignore_errors=True)
     sure: list[KaggleImage] = []
     unsure: list[KaggleImage] = []
-    table = io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(("id", "weight"))
+    weights: list[tuple[str, str]] = []
     for agreement, path in chosen:
         vote = _read_vote(_vote_file(out, path))
         metadata = {"cell_type": cell_type_of(path.stem) or "", "sample_id": path.stem}
@@ -294,10 +291,10 @@ def _write(
         for images, labels in zip((sure, unsure), both, strict=True):
             masks = labels_to_masks(labels)
             images.append(KaggleImage(name=path.stem, masks=masks, metadata=metadata))
-        rows.writerow((path.stem, f"{gates.weight * agreement:.4f}"))
+        weights.append((path.stem, f"{gates.weight * agreement:.4f}"))
         with atomic_path(out / "train" / path.name) as temporary:
             shutil.copyfile(path, temporary)
-    write_text(out / WEIGHTS, table.getvalue())
+    write_table(out / WEIGHTS, ("id", "weight"), weights)
     write_train_csv(out / UNCERTAIN, unsure)
     write_train_csv(out / "train.csv", sure)
     kinds = Counter(str(cell_type_of(path.stem)) for _, path in chosen)

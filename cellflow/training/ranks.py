@@ -1,7 +1,7 @@
-"""Several processes that train one network, as ``torchrun`` starts them; often there is but one.
+"""Processes that train one network together, as ``torchrun`` starts them; usually there is one.
 
-Every process (rank) computes its slots of the same batches, and PyTorch's DistributedDataParallel
-averages the gradients. Only the first one writes, speaks, and decides what depends on time.
+Every process (rank) computes its share of each batch, and PyTorch's DistributedDataParallel
+averages the gradients. Only the first one writes, reports, and decides what depends on time.
 """
 
 import os
@@ -37,7 +37,7 @@ class Ranks:
     rank, size : int
         Which one it is, from 0, and how many there are.
     talk : process group, optional
-        Carries small objects between the processors, whatever carries the gradients.
+        For small objects on the CPU, whatever carries the gradients.
     """
 
     rank: int = 0
@@ -46,11 +46,11 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes and speaks."""
+        """Whether this process is the one that writes and reports."""
         return self.rank == 0
 
     def any(self, value: bool) -> bool:
-        """Tell in all processes whether it is true in one of them."""
+        """Tell all processes whether the value is true in any of them."""
         if self.size == 1:
             return value
         flag = torch.tensor([value], dtype=torch.uint8)
@@ -66,7 +66,7 @@ class Ranks:
         return values
 
     def in_first(self, work: Callable[[], T]) -> T:
-        """Do something in the first process only; give its result, or raise its error, in all.
+        """Call `work` in the first process only; return its result, or raise its error, in all.
 
         Raises
         ------
@@ -87,7 +87,7 @@ class Ranks:
         return cast(T, outcome[0])
 
     def share(self, items: Sequence[T]) -> Sequence[T]:
-        """Give the items that fall to this process, in turns."""
+        """Give this process's share of the items: every `size`-th one."""
         return items[self.rank :: self.size]
 
     def average(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -102,16 +102,15 @@ class Ranks:
 
         Notes
         -----
-        The first one's weights are taken by all. Batch normalisation of a network that
-        `synchronize_statistics` has not been through sees the crops of its own process only, as in
-        plain DDP.
+        All take the weights of the first one. Without `synchronize_statistics` batch normalisation
+        sees only the crops of its own process, as in plain DDP.
         """
         parameters = [p for p in network.parameters() if p.requires_grad]
         devices = [parameters[0].device] if parameters[0].is_cuda else None
         return DistributedDataParallel(network, device_ids=devices)
 
     def align(self, network: torch.nn.Module) -> None:
-        """Give all processes the buffers of the first: its running means and variances."""
+        """Copy the buffers of the first process, running means and variances, to all."""
         if self.size > 1:
             for buffer in network.buffers():
                 dist.broadcast(buffer, src=0)
@@ -161,23 +160,23 @@ def joined_ranks(device: str = "auto") -> Iterator[tuple[Ranks, DeviceChoice]]:
     try:
         yield Ranks(rank=dist.get_rank(), size=size, talk=talk), chosen
     except BaseException as error:
-        # These come to all of them together.
+        # These two are raised in all processes at once.
         goes_alone = not isinstance(error, StepFinished | TrainingDiverged)
         raise
     finally:
-        # Taking leave, NCCL waits for the others. But they wait for what a process that failed owes
-        # them; they hear of it when it has ended, and its error is told.
+        # Leaving the group, NCCL waits for the other processes. After an error in this one alone
+        # they wait for it instead, until it has ended: then the error is seen.
         if not goes_alone:
             dist.destroy_process_group()
 
 
 def _init_group(backend: str) -> None:
-    """Make the group of all processes, by entries of the store that no earlier one has left.
+    """Make the group of all processes, with its own prefix in their store.
 
     Notes
     -----
-    PyTorch gives the entries of every first group the same keys. Stages follow each other in the
-    same processes, and the one that is there first would find what another wrote for the stage
+    Stages of a training make one group after the other in the same processes, and PyTorch uses the
+    same keys for each. Without a prefix a process could read what another one wrote for the stage
     before: an address where nobody listens any more.
     """
     if dist.is_initialized():
@@ -192,7 +191,7 @@ _GROUPS = count()
 
 @cache
 def _common_store() -> tuple[Any, int, int]:
-    """Give what all processes can write and read, which lasts as long as they do; rank and size."""
+    """Give the key-value store that all processes share as long as they live; rank and size."""
     found: tuple[Any, int, int] = next(dist.rendezvous("env://", timeout=PATIENCE))  # type: ignore[attr-defined]
     return found
 

@@ -1,13 +1,16 @@
 """A run's settings in words, for the start of the run and for the model card."""
 
 from cellflow.config import Config, TrainingConfig
+from cellflow.network.devices import DeviceChoice
+from cellflow.network.precision import PrecisionChoice
+from cellflow.training.initial import InitialWeights
 from cellflow.training.levels import describe_levers
 from cellflow.training.schedule import choose_rate, choose_schedule
 from cellflow.wording import counted
 
 
 def describe_recipe(config: Config) -> str:
-    """Give optimiser, rate, schedule, and every lever that is switched on.
+    """Give optimiser, learning rate, schedule, and everything that is switched on.
 
     Examples
     --------
@@ -37,8 +40,45 @@ def describe_recipe(config: Config) -> str:
     return f"{', '.join(parts)}; augmentation: {describe_levers(config.augment)}"
 
 
+def describe_start(
+    weights: InitialWeights,
+    config: Config,
+    *,
+    n_steps: int,
+    device: DeviceChoice,
+    precision: PrecisionChoice,
+    n_processes: int,
+) -> list[str]:
+    """Say, a sentence each, what a run starts from, where it computes, and how long it is.
+
+    Parameters
+    ----------
+    weights : InitialWeights
+    config : Config
+        Settled.
+    n_steps : int
+        Steps of an epoch.
+    device : DeviceChoice
+    precision : PrecisionChoice
+    n_processes : int
+        That train together.
+    """
+    training = config.training
+    named = f"initial weights {weights.name}: {weights.terms}"
+    several = f"{n_processes} processes, the first on " if n_processes > 1 else ""
+    length = f"{counted(training.n_epochs, 'epoch')} of {counted(n_steps, 'step')}"
+    if training.max_minutes is not None:
+        length = f"at most {training.max_minutes:g} min, planned after the first steps"
+    return [
+        named if weights.terms else f"initial weights: {weights.name}",
+        f"device: {several}{device}; precision: {precision}",
+        f"{length}, {counted(training.batch_size, 'crop')} of {training.crop_size} px a step, "
+        f"{describe_recipe(config)}",
+    ]
+
+
 def role_of_held_out(config: TrainingConfig) -> str:
-    """Say what the held-out images decided, behind the score on them.
+    """Say what the held-out images were used for, to be put after the score on them.
 
     Notes
     -----

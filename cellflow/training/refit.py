@@ -1,7 +1,7 @@
-"""What a refit on the held-out images did to the score: measured on a fold that no stage saw.
+"""What a refit on the held-out images did to the score, measured on a fold that no stage saw.
 
-Written into ``config.json`` and the model card. A model of all images has no score of its own; it
-carries what the same recipe reached on folds, and says so.
+Written into ``config.json`` and the model card. A model that was trained on all images has no score
+of its own; it quotes what the same recipe reached on folds, and says so.
 """
 
 import json
@@ -17,10 +17,10 @@ from cellflow.config import Refit
 from cellflow.data.dataset import Dataset
 from cellflow.errors import ConfigError, ModelError
 from cellflow.inference.predict import load_model
+from cellflow.interval import Interval
 from cellflow.metrics.bootstrap import mean_interval, paired_difference
 from cellflow.metrics.few_groups import coverage_remark, independence_remark
 from cellflow.network.model_folder import CARD, CONFIG, read_model_folder
-from cellflow.records import Interval
 from cellflow.training.split import Split
 from cellflow.training.validation import Validator
 from cellflow.wording import counted
@@ -30,19 +30,19 @@ HEADING = "\n## Refit on the held-out images\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """Scores of outer images before and after a refit.
+    """Scores before and after a refit of the outer images: those that no stage saw.
 
     Parameters
     ----------
     before, after : dict of str to float
-        Score of each image, which neither stage saw.
+        Score of each image.
     cell_types, groups : dict of str to str or None
-        Of these images: strata and clusters of the intervals. Empty where a record is older and
-        says nothing of them; every image is then taken as independent.
+        Of these images: strata and clusters of the intervals. Empty in older records; every image
+        then counts as independent.
     difference, mean_after : Interval
-        After minus before, paired by image; and the mean afterwards.
+        After minus before, paired by image; and the mean after.
     runs : tuple of str
-        Where it was measured.
+        Runs that it was measured in.
     """
 
     before: dict[str, float]
@@ -82,7 +82,7 @@ class Effect:
 
     @property
     def sentence(self) -> str:
-        """Say what was measured on how many images."""
+        """What was measured, and on how many images."""
         return (
             f"the refit changed mAP by {self.difference.signed()} to {self.mean_after} "
             f"on {counted(len(self.before), 'image')} that no stage saw"
@@ -90,7 +90,7 @@ class Effect:
 
     @property
     def remarks(self) -> list[str]:
-        """Say how far that can be trusted."""
+        """Why the intervals may be too narrow, one sentence each."""
         clusters = [self.groups.get(name) for name in self.before]
         n_unknown = clusters.count(None)
         if 0 < n_unknown < len(clusters):
@@ -106,7 +106,7 @@ class Effect:
 def measured_effect(
     main: Path, final: Path, dataset: Dataset, outer: Split, device: str = "auto"
 ) -> Effect | None:
-    """Score the outer images by the model before the refit and by that after it.
+    """Score the outer images with the model before the refit and the one after it.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def measured_effect(
 
 
 def carried_estimate(runs: Sequence[Path], refit: Refit | None) -> Effect | None:
-    """Join what runs of the same recipe measured on their folds.
+    """Combine what runs of the same recipe measured on their folds.
 
     Raises
     ------
@@ -176,7 +176,7 @@ def note_refit(
     measured: Effect | None,
     carried: Effect | None,
 ) -> None:
-    """Add what is known of the refit, and all images that were trained on, to record and card."""
+    """Add to record and card the effect of the refit, and all images that were trained on."""
     record = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     card = (folder / CARD).read_text(encoding="utf-8").partition(HEADING)[0]
     write_text(folder / CARD, card + HEADING + _section(refit, measured, carried))
@@ -211,12 +211,12 @@ def _section(refit: Refit, measured: Effect | None, carried: Effect | None) -> s
 
 
 def read_effect(noted: dict[str, Any], where: Path | str = "") -> Effect:
-    """Give what a record says, also one of a version that knew neither types nor groups.
+    """Read an `Effect` from a record; older records have neither types nor groups.
 
     Raises
     ------
     ModelError
-        It says something else; names the folder `where`.
+        The record is broken; names the folder `where`.
     """
     try:
         return Effect(

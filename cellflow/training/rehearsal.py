@@ -1,4 +1,4 @@
-"""How long a step of training takes here, before any data is read."""
+"""How long a training step takes on this machine, before any data is read."""
 
 import time
 
@@ -15,7 +15,7 @@ from cellflow.training.optimizer import make_optimizer
 from cellflow.wording import first_line
 
 N_STEPS = 2
-"""Of which the last one is timed: the first one chooses algorithms and asks for memory."""
+"""The last one is timed; the first one chooses algorithms and allocates memory."""
 
 
 def measure_step(config: Config, device: str = "auto") -> float:
@@ -34,8 +34,8 @@ def measure_step(config: Config, device: str = "auto") -> float:
 
     Notes
     -----
-    Measured on noise: crops are not read or augmented. On a CPU one crop is measured, as the time
-    is in proportion there; a GPU gets the whole batch, or as much of it as its memory holds.
+    Measured on noise: crops are not read or augmented. On a CPU one crop is measured, since time
+    grows in proportion; on a GPU the whole batch, or as much of it as fits into its memory.
     """
     training, chosen = config.training, choose_device(device).device
     n_crops = 1 if chosen.type == "cpu" else training.batch_size

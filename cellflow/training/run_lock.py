@@ -1,4 +1,4 @@
-"""One process at a time in a run's folder: two that write the same checkpoints would spoil both."""
+"""One process at a time in a run's folder: two would overwrite each other's checkpoints."""
 
 import errno
 import sys
@@ -14,7 +14,7 @@ NAME = "lock"
 
 
 class InUse(DataError):
-    """Another process is at work in the folder."""
+    """Another process uses the folder."""
 
 
 class _UnavailableError(Exception):
@@ -30,7 +30,7 @@ def locked(folder: Path, say: Say = lambda text: None) -> Iterator[None]:
     folder : Path
         Where the lock file lies; made when it is missing.
     say : callable
-        Told when there are no locks here; the block then runs without.
+        Told if the file system has no locks; the block then runs without one.
 
     Raises
     ------
@@ -41,8 +41,8 @@ def locked(folder: Path, say: Say = lambda text: None) -> Iterator[None]:
 
     Notes
     -----
-    The system drops the lock with the process, however that ends, so nothing is ever left over.
-    The file itself stays: a lock file that is removed could be locked twice.
+    The system releases the lock when the process ends, however it ends. The file itself stays: two
+    processes could lock a file that is removed and made anew.
     """
     path = folder / NAME
     try:

@@ -1,4 +1,4 @@
-"""The learning rate of every optimiser step, a function of the step's number alone."""
+"""The learning rate of every optimiser step, as a function of the step's number alone."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,20 +6,24 @@ from numpy.typing import NDArray
 from cellflow.config import Schedule, TrainingConfig
 
 EPOCHS_WITHOUT_ANNEALING = 100
-"""Up to this length Cellpose's schedule never lowers the rate; ``auto`` then takes the cosine."""
+"""Up to this length Cellpose's schedule never lowers the rate, so ``auto`` takes the cosine."""
 
 RISE, FIRST_DIVISOR, LAST_DIVISOR = 0.3, 25.0, 1e4
 """One-cycle: share of the run in which the rate rises, peak over first rate, first over last rate;
 the defaults of ``torch.optim.lr_scheduler.OneCycleLR``."""
 
 
+SCRATCH_RATE, TRAINED_RATE = 0.005, 0.001
+"""Peak rate if none is given: for random weights, Cellpose's for AdamW, and for trained ones."""
+
+
 def choose_schedule(config: TrainingConfig, n_epochs: int) -> Schedule:
-    """Give the schedule that is followed: ``auto`` is Cellpose's where that one anneals.
+    """Give the schedule to follow: ``auto`` is Cellpose's if that one lowers the rate at the end.
 
     Notes
     -----
-    Under a time budget ``auto`` is the cosine, whose rate does not jump when the length is
-    planned anew on the way.
+    Under a time budget ``auto`` is the cosine, whose rate does not jump when the planned length
+    changes on the way.
     """
     if config.schedule != "auto":
         return config.schedule
@@ -27,17 +31,13 @@ def choose_schedule(config: TrainingConfig, n_epochs: int) -> Schedule:
     return "cellpose" if anneals else "cosine"
 
 
-SCRATCH_RATE, TRAINED_RATE = 0.005, 0.001
-"""Peak where none is asked for: from random weights, Cellpose's of AdamW, and from trained ones."""
-
-
 def choose_rate(config: TrainingConfig, *, is_trained: bool = False) -> float:
-    """Give the peak rate that is followed: what is asked for, else what the start calls for.
+    """Give the peak learning rate: as configured, else by the initial weights.
 
     Parameters
     ----------
     config : TrainingConfig
-        One that a run has settled always says it.
+        That of a run always says it.
     is_trained : bool
         Whether the initial weights are trained ones.
     """

@@ -1,7 +1,6 @@
-"""One sitting of a run: from its checkpoint, or its start, to the model folder."""
+"""One sitting of a run, from its start or its checkpoint to the model folder."""
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -14,7 +13,7 @@ from cellflow.network.precision import PrecisionChoice, choose_precision
 from cellflow.network.quick_training import quicken_training
 from cellflow.telling import Report, Say
 from cellflow.training.batches import CropSource
-from cellflow.training.budget import NEWS, Pace, Plan
+from cellflow.training.budget import Pace, Plan
 from cellflow.training.cell_types import choose_images, learn_cell_types
 from cellflow.training.checkpoint import Position
 from cellflow.training.checkpointing import Checkpointing
@@ -24,25 +23,22 @@ from cellflow.training.interruption import InterruptFlag, StepFinished
 from cellflow.training.loop import Run, train
 from cellflow.training.model_card import write_card
 from cellflow.training.optimizer import AveragedWeights, make_optimizer
+from cellflow.training.planning import Planner
 from cellflow.training.ranks import Ranks, synchronize_statistics
-from cellflow.training.recipe import describe_recipe, role_of_held_out
+from cellflow.training.recipe import describe_recipe, describe_start, role_of_held_out
 from cellflow.training.run_folder import RunFolder
 from cellflow.training.validation import Validator
-from cellflow.wording import counted
-
-FEWEST_STEPS = 100
-"""From random weights; a plan with fewer is told to be too short to be of use (docs/log.md)."""
 
 
 class Session:
-    """Trains, validates, saves, and in the end writes the model folder.
+    """Trains, validates and saves, and writes the model folder in the end.
 
     Parameters
     ----------
     folder : RunFolder
         Held by this process.
     start : Start
-        When there is a checkpoint, of its network only the sizes matter.
+        If there is a checkpoint, only the sizes of its network matter.
     device : DeviceChoice
     interrupt : InterruptFlag
         Entered.
@@ -51,11 +47,9 @@ class Session:
     report, say : callable
         As for `fine_tune`.
     go_on : str
-        The command that continues, told when a step is the last for now.
+        The command that continues the run; said when it is stopped.
     started : float
-        When the sitting began, by `clock`: preparation counts as time of the run.
-    clock : callable
-        Seconds, monotonic.
+        When the sitting began, by `time.monotonic`; preparation counts as part of the run.
     """
 
     def __init__(
@@ -70,7 +64,6 @@ class Session:
         say: Say,
         started: float,
         go_on: str,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder, self.device, self.ranks, self.say = folder, device, ranks, say
         self.weights, self.materials, self.config = start.weights, start.materials, start.config
@@ -85,11 +78,10 @@ class Session:
         quicken_training(network, device.device, dtype, is_compiled=training.compile)
         self.network = synchronize_statistics(network, ranks, device.device)
         self.network.diam_labels.data.fill_(self.materials.diameter)
-        self._clock, self._zero, self._go_on = clock, started, go_on
+        self._zero, self._go_on = started, go_on
         self._last_score: tuple[int, Score] | None = None
-        self._told_epochs = 0
         self._run = self._make_run(report, interrupt)
-        self._checkpoints = Checkpointing(folder, self._run, start.run_key, clock)
+        self._checkpoints = Checkpointing(folder, self._run, start.run_key)
         self._validator = Validator(
             [fact.entry for fact in self.materials.validation],
             self.config,
@@ -98,8 +90,14 @@ class Session:
             between_images=interrupt.check,
             ranks=ranks,
         )
-        self._is_timed = self._has_validated = False
         self._typed = choose_images([fact.entry for fact in self.materials.learnt])
+        self._planner = Planner(
+            self._run,
+            self._scored,
+            self._validator,
+            self._typed,
+            is_trained=self.weights.is_trained,
+        )
 
     def run(self) -> None:
         """Do the sitting: from the checkpoint that is there, or from the start.
@@ -131,7 +129,7 @@ class Session:
                 is_trained = True
                 self._finish()
         except StepFinished as stop:
-            # In the end the network may hold the best weights, which are not to be gone on with.
+            # After training the network may hold the best weights, from which not to continue.
             if not is_trained:
                 self._checkpoints.save()
             epoch = self._run.position.epoch + 1
@@ -140,7 +138,7 @@ class Session:
             raise
 
     def _take_up(self) -> None:
-        """Begin, or go on from the checkpoint."""
+        """Start anew, or from the checkpoint."""
         if self.ranks.in_first(self.folder.last.is_file):
             self._restore()
         else:
@@ -163,7 +161,7 @@ class Session:
 
     @property
     def _is_stale(self) -> bool:
-        """Whether so many validations were no better that training stops early."""
+        """Whether training stops early: too many validations without a better score."""
         patience, best = self.config.training.patience, self._run.position.best_epoch
         later = (row for row in self._history.rows if row.epoch > best)
         n_worse = sum(row.validation is not None for row in later)
@@ -196,30 +194,25 @@ class Session:
             report=report,
             say=self.say,
             interrupt=interrupt,
-            clock=lambda: self._clock() - self._zero,
+            clock=lambda: time.monotonic() - self._zero,
             ranks=self.ranks,
         )
 
     def _announce(self) -> None:
-        training, n_steps = self.config.training, self._run.source.steps_per_epoch
-        if self.weights.terms:
-            self.say(f"initial weights {self.weights.name}: {self.weights.terms}")
-        else:
-            self.say(f"initial weights: {self.weights.name}")
-        several = f"{self.ranks.size} processes, the first on " if self.ranks.size > 1 else ""
-        self.say(f"device: {several}{self.device}; precision: {self.precision}")
-        length = f"{counted(training.n_epochs, 'epoch')} of {counted(n_steps, 'step')}"
-        if training.max_minutes is not None:
-            length = f"at most {training.max_minutes:g} min, planned after the first steps"
-        self.say(
-            f"{length}, {counted(training.batch_size, 'crop')} of {training.crop_size} px a step, "
-            f"{describe_recipe(self.config)}"
+        lines = describe_start(
+            self.weights,
+            self.config,
+            n_steps=self._run.source.steps_per_epoch,
+            device=self.device,
+            precision=self.precision,
+            n_processes=self.ranks.size,
         )
-        self.say(f"writing to {self.folder.path}")
+        for line in (*lines, f"writing to {self.folder.path}"):
+            self.say(line)
 
     def _after_step(self) -> None:
         if self._run.pace.is_time_to_plan:
-            self._plan(self._run.position.step)
+            self._planner.plan(self._run.position.step)
         if self._run.position.step == 1:  # the epoch before is closed, with its validation
             self._checkpoints.save_where_cheap()
         else:
@@ -231,7 +224,8 @@ class Session:
         n_done = position.epoch + 1
         is_last = n_done == position.n_epochs
         score = None
-        if self._validator.entries and self._is_validation_due(n_done):
+        last = self._history.last_validated
+        if self._validator.entries and self._planner.is_validation_due(n_done, last):
             self._checkpoints.save_where_cheap()
             score = self._validate(n_done)
         self._history.add(
@@ -256,35 +250,13 @@ class Session:
         if score is not None or is_last:
             self._history.draw(self.folder.path)
         if run.pace.is_limited and run.pace.is_planned and not is_last:
-            self._plan(run.source.steps_per_epoch)
-
-    def _is_validation_due(self, n_done: int) -> bool:
-        """Tell whether to validate now; the first time, by what a validation takes by now.
-
-        Notes
-        -----
-        What it takes was estimated with the network of the first steps, which may find no cell yet.
-        """
-        run, last = self._run, self._history.last_validated
-        if not run.pace.is_validation_due(n_done, last, self._current_plan):
-            return False
-        if run.pace.is_limited and not self._has_validated and n_done < run.position.n_epochs:
-            self._time_validation()
-            self._plan(run.source.steps_per_epoch)
-            return run.pace.is_validation_due(n_done, last, self._current_plan)
-        return True
-
-    @property
-    def _current_plan(self) -> Plan:
-        position = self._run.position
-        return Plan(n_epochs=position.n_epochs, validate_every=position.validate_every)
+            self._planner.plan(run.source.steps_per_epoch)
 
     def _validate(self, n_done: int) -> Score:
         """Score the held-out images; keep the weights when they are the best so far."""
-        position, before = self._run.position, self._clock()
+        position, before = self._run.position, time.monotonic()
         score = self._validator.score(self._scored)
-        self._run.pace.validation_seconds = self._clock() - before
-        self._has_validated = True
+        self._planner.note_validation(time.monotonic() - before)
         self._last_score = n_done, score
         if score.mean.estimate > position.best_score:
             position.best_score, position.best_epoch = score.mean.estimate, n_done
@@ -293,55 +265,12 @@ class Session:
         self.say(f"epoch {n_done}: held-out mAP {score.mean}")
         return score
 
-    def _time_the_rest(self) -> None:
-        """Time what is no training: a validation, and the styles for the cell-type head."""
-        pace = self._run.pace
-        self._time_validation()
-        if self._typed:
-            model, image = self._validator.model(self.network), self._typed[0].load().image
-            model.style_of(image)
-            before = self._clock()
-            model.style_of(image)
-            pace.closing_seconds = len(self._typed) * (self._clock() - before)
-        self.network.train()
-        self._is_timed = True
-
-    def _time_validation(self) -> None:
-        seconds = self._validator.estimate_seconds(self._scored, self._clock)
-        self._run.pace.validation_seconds = seconds
-
-    def _plan(self, steps_done: int) -> None:
-        """Fit the number of epochs and validations into the time budget."""
-        run, position = self._run, self._run.position
-        if not self._is_timed:
-            self._time_the_rest()
-        current, n_steps = self._current_plan, run.source.steps_per_epoch
-        epochs_done = position.epoch + steps_done / n_steps
-        plan = self.ranks.in_first(lambda: run.pace.plan(run.clock(), epochs_done, current))
-        position.n_epochs, position.validate_every = plan.n_epochs, plan.validate_every
-        if abs(plan.n_epochs - self._told_epochs) > NEWS * self._told_epochs:
-            is_first, self._told_epochs = not self._told_epochs, plan.n_epochs
-            every = min(plan.n_epochs, plan.validate_every)
-            self.say(
-                f"plan: {counted(plan.n_epochs, 'epoch')} in "
-                f"{self.config.training.max_minutes:g} min "
-                f"({run.pace.step_seconds:.2g} s a step), validated every "
-                f"{'epoch' if every == 1 else f'{every} epochs'}"
-            )
-            n_steps *= plan.n_epochs
-            if is_first and n_steps < FEWEST_STEPS and not self.weights.is_trained:
-                self.say(
-                    f"these are {counted(n_steps, 'step')}: from random weights hardly a cell is "
-                    f"found before some {FEWEST_STEPS}; give more time, a smaller "
-                    "training.crop_size or smaller network.channels_per_level"
-                )
-
     def _restore(self) -> None:
         run = self._run
         found = self._checkpoints.load()
         self._zero -= found.seconds
         if not run.pace.is_limited:
-            # A budget that is lifted leaves the length that was asked for at first.
+            # Without a budget, perhaps lifted since, the run has the length that was asked for.
             found.n_epochs = self.config.training.n_epochs
             found.validate_every = self.config.training.validate_every
         run.continue_from(found)
@@ -364,7 +293,7 @@ class Session:
         score = self._score_of(epoch)
         self._run.interrupt.agree = bool
         if not self.ranks.is_first:
-            return  # what is left is for one
+            return  # the first process does the rest
         if score is not None:
             self._validator.draw(self._scored, score, self.folder.overlays)
         head = learn_cell_types(
@@ -398,7 +327,7 @@ class Session:
         return score if scored_epoch == epoch else None
 
     def _record(self, epoch: int, score: Score | None) -> dict[str, Any]:
-        """Give what ``config.json`` keeps beside the settings."""
+        """Give what ``config.json`` holds beside the settings."""
         position = self._run.position
         return {
             "versions": versions(),

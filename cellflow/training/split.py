@@ -24,7 +24,7 @@ class Split:
     reason : str
         How the split came about, for the record.
     kept_out : sequence of str
-        Images of neither side that a later score is for: images of other folders must not show
+        Images of neither side that a later score needs: images of other folders must not show
         them either.
     """
 
@@ -91,7 +91,7 @@ def without_held_out(
 
     Notes
     -----
-    Those are images of the same plate and well, or with the same file.
+    An image shows it if it is of the same plate and well, or the same file.
     """
     groups = {entry.group for entry in held_out} - {None}
     files = {hash_file(entry.image_path) for entry in held_out}

@@ -1,59 +1,33 @@
-"""Trainings one after the other that make one model: other data first, the held-out images last.
+"""Several trainings in a row that make one model: other data first, the held-out images last.
 
-Each stage is a run of its own (`fine_tune`) that begins with the weights of the one before. All but
-the last lie in ``OUT/stages``. What is finished is not done again, so the same call, after a kill
-at any time, goes on in the stage that it was in.
+Each stage is a run of its own (`fine_tune`) that starts from the weights of the one before. All but
+the last lie in ``OUT/stages``. Finished stages are not repeated, so after a kill at any time the
+same call continues in the stage that was interrupted.
 """
 
 import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cellflow.config import Config, Refit
-from cellflow.data.dataset import Dataset, Entry
-from cellflow.data.entrance import open_dataset
-from cellflow.errors import ConfigError, DataError
+from cellflow.errors import ConfigError
 from cellflow.processors import is_first_process, n_processes
 from cellflow.telling import Say
 from cellflow.training.fine_tune import fine_tune
 from cellflow.training.initial import DEFAULT_INIT, SCRATCH, initial_weights, starting_config
 from cellflow.training.interruption import InterruptFlag, telling_how_to_go_on
-from cellflow.training.materials import (
-    gather_materials,
-    open_annotated,
-    require_known_types,
-    unseen_images,
-)
+from cellflow.training.materials import gather_materials, open_annotated
 from cellflow.training.refit import carried_estimate, measured_effect, note_refit
 from cellflow.training.run_folder import STAGES, RunFolder, new_run_folder
-from cellflow.training.schedule import choose_rate
-from cellflow.training.split import Split, left_out_text, split_dataset
+from cellflow.training.split import split_dataset
+from cellflow.training.stage_plan import MAIN, PRETRAIN, REFIT, Stage, plan_stages
 
-MAIN, PRETRAIN, REFIT = "main", "pretrain", "refit-validation"
-"""Folders of stages; those on other folders have a number behind."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """One of the trainings.
-
-    Parameters
-    ----------
-    name : str
-        Of its folder; empty for the last one, whose folder is the run's own.
-    train_dir : Path
-    config : Config
-    split : Split or None
-        None = as the settings say.
-    """
-
-    name: str
-    train_dir: Path
-    config: Config
-    split: Split | None = None
+NO_ESTIMATE = (
+    "every image was trained on, so there is no score; measure what to expect on folds: the same "
+    "with --folds FILE --fold K, then --estimate of those runs"
+)
 
 
 def train_in_stages(
@@ -82,8 +56,8 @@ def train_in_stages(
     Parameters
     ----------
     train_dir, out, config, init, layout, folds_file, fold, stop_after, say, options
-        As for `fine_tune`. Section ``stages`` of the settings says how the other stages differ from
-        the one on `train_dir`.
+        As for `fine_tune`. The config section ``stages`` says how the other stages differ from the
+        one on `train_dir`.
     pretrain_dirs : sequence of path
         Folders of annotated images, trained on in this order before `train_dir`, without what
         shows the images that are held out of that.
@@ -91,19 +65,19 @@ def train_in_stages(
         Where those trainings lie, by default ``OUT/stages``. Runs that differ only in what comes
         after share them.
     refit : {"validation_then_train", "all"}, optional
-        How the held-out images are learnt in the end. With `folds_file` the fold stays out of all
-        stages, the rest is split again, and the effect of the refit is measured on the fold.
-        Without, no image is left for a score.
+        How to learn the held-out images in the end. With `folds_file` the fold stays out of all
+        stages, the rest is split again, and the effect of the refit is measured on the fold;
+        without it no image is left for a score.
     extra_dirs : sequence of path
-        As for `fine_tune`; trained on beside `train_dir`, not before it nor in a refit.
+        As for `fine_tune`; trained on together with `train_dir`, not before it nor in a refit.
     estimates : sequence of path
-        Runs with the same `refit`, each on another fold, whose measured scores are carried.
+        Runs with the same `refit`, each on another fold, whose measured scores the model quotes.
     resume : bool
-        Refused: the same call goes on.
+        Refused if there are several stages: the same call continues.
     command : str, optional
-        What this call was on the command line; told to continue with when a stage is stopped.
+        This call on the command line; when a stage is stopped, the user is told to repeat it.
     go_on : str, optional
-        Told in its place, and for a single training too; for a caller that trains many.
+        Told instead of `command`, also for a single training; for a caller that trains many.
 
     Returns
     -------
@@ -149,36 +123,36 @@ def train_in_stages(
         carried = carried_estimate(estimates, refit)
         dataset = open_annotated(train_dir, layout)
         outer = split_dataset(dataset, 0, folds_file, fold)
-        own = 1 - config.stages.pretrain_share if pretrain_dirs else 1.0
-        is_trained = bool(pretrain_dirs) or str(init or DEFAULT_INIT) != SCRATCH
-        rate = choose_rate(config.training, is_trained=is_trained)
-        main = _scaled(config, own, learning_rate=rate)
-        later = _own_stages(train_dir, dataset, outer, main, refit)
-        first = _pretraining(config, pretrain_dirs, _held_out(dataset, outer, later), say)
-        stages = [*first, *later]
-        for stage in later:
-            require_known_types(_trained_on(dataset, stage), stage.config)
+        stages = plan_stages(
+            train_dir,
+            dataset,
+            outer,
+            config,
+            pretrain_dirs=pretrain_dirs,
+            refit=refit,
+            is_trained=bool(pretrain_dirs) or str(init or DEFAULT_INIT) != SCRATCH,
+            say=say,
+        )
         folder = new_run_folder(None if out is None else Path(out), train_dir).path
         go_on = go_on or _same_again(command, folder, is_named=out is not None)
         places = [_place(stage, folder, pretrained_in) for stage in stages]
         if options.get("overwrite"):
             for stage in stages:  # before anything is removed
-                known = None if stage.name.startswith(PRETRAIN) else layout
+                known = None if stage.is_pretraining else layout
                 gather_materials(stage.train_dir, stage.config, stage.split, layout=known)
-            _make_way(RunFolder(path=folder), str(init or DEFAULT_INIT), main, say)
+            _make_way(RunFolder(path=folder), str(init or DEFAULT_INIT), config, say)
         else:
             _refuse_other_run(folder, places[-2])
         with telling_how_to_go_on(go_on, say):
             for number, (stage, place) in enumerate(zip(stages, places, strict=True), 1):
                 say(f"stage {number} of {len(stages)}: {stage.name or 'the last'}")
                 left = None if stop_after is None else stop_after - (time.monotonic() - started)
-                is_before = stage.name.startswith(PRETRAIN)
                 init = fine_tune(
                     stage.train_dir,
                     place,
                     stage.config,
                     init=init,
-                    layout=None if is_before else layout,
+                    layout=None if stage.is_pretraining else layout,
                     split=stage.split,
                     extra_dirs=extra_dirs if stage.name == (MAIN if refit else "") else (),
                     stop_after=left,
@@ -197,9 +171,9 @@ def train_in_stages(
 
 
 def _make_way(run: RunFolder, init: str, config: Config, say: Say) -> None:
-    """Remove the run that is replaced, and all its stages: a stop must not leave one to go on with.
+    """Remove the run that is replaced and all its stages, so that none of them can be continued.
 
-    Nothing is removed before the weights that the first stage begins with are seen to be there.
+    Checks first that the weights that the first stage starts from are there.
     """
     if Path(init).exists():
         run.require_other_weights(init)
@@ -208,14 +182,8 @@ def _make_way(run: RunFolder, init: str, config: Config, say: Say) -> None:
         run.empty(say)
 
 
-NO_ESTIMATE = (
-    "every image was trained on, so there is no score; measure what to expect on folds: the same "
-    "with --folds FILE --fold K, then --estimate of those runs"
-)
-
-
 def _same_again(command: str | None, folder: Path, *, is_named: bool) -> str:
-    """Give the command that goes on with all stages: the same, into the same folder."""
+    """Give the command that continues: the same one, into the same folder."""
     if command is None:
         return f"the same call, into {folder}"
     # With it the stages would begin anew.
@@ -241,12 +209,13 @@ def _place(stage: Stage, folder: Path, pretrained_in: Path | None) -> Path:
     """Give the folder of a stage."""
     if not stage.name:
         return folder
-    is_elsewhere = pretrained_in is not None and stage.name.startswith(PRETRAIN)
-    return (pretrained_in if is_elsewhere and pretrained_in else folder / STAGES) / stage.name
+    if pretrained_in is not None and stage.is_pretraining:
+        return pretrained_in / stage.name
+    return folder / STAGES / stage.name
 
 
 def _refuse_other_run(folder: Path, before: Path) -> None:
-    """See, before earlier stages take their time, that the last one may follow there.
+    """Check, before the earlier stages take their time, that the last one may be run there.
 
     Raises
     ------
@@ -258,89 +227,3 @@ def _refuse_other_run(folder: Path, before: Path) -> None:
             f"--out {folder}: holds a run that did not begin with these stages; choose another "
             "--out, or replace the run with --overwrite"
         )
-
-
-def _trained_on(dataset: Dataset, stage: Stage) -> list[Entry]:
-    """Give the images of `dataset` that a stage trains on."""
-    names = set(stage.split.train) if stage.split else set()
-    return [entry for entry in dataset.annotated if entry.name in names]
-
-
-def _held_out(dataset: Dataset, outer: Split, stages: Sequence[Stage]) -> list[Entry]:
-    """Give the images of `dataset` that a score of any stage is on."""
-    names = set(outer.validation).union(*(s.split.validation for s in stages if s.split))
-    return [entry for entry in dataset.annotated if entry.name in names]
-
-
-def _pretraining(
-    config: Config, folders: Sequence[Path], held_out: Sequence[Entry], say: Say
-) -> list[Stage]:
-    """Give the stages on other folders, in their order, without what shows held-out images."""
-    settings, stages = config.stages, []
-    for number, train_dir in enumerate(folders, 1):
-        changed = _scaled(
-            config,
-            settings.pretrain_share / len(folders),
-            n_epochs=settings.pretrain_epochs or config.training.n_epochs,
-        )
-        # Cell types are those of the data that comes last.
-        changed = replace(changed, augment=replace(config.augment, scale_range_by_type={}))
-        kept, overlapping = unseen_images([train_dir], held_out)
-        split = None
-        if overlapping:
-            say(f"{train_dir}: {left_out_text(overlapping)}")
-            if not kept:
-                raise DataError(f"{train_dir}: all its images show what is held out")
-            names = [entry.name for entry in kept]
-            split = split_dataset(
-                open_dataset(train_dir), config.training.validation_share, among=names
-            )
-        name = f"{PRETRAIN}-{number}"
-        stages.append(Stage(name=name, train_dir=train_dir, config=changed, split=split))
-    return stages
-
-
-def _own_stages(
-    train_dir: Path, dataset: Dataset, outer: Split, config: Config, refit: Refit | None
-) -> list[Stage]:
-    """Give the stages on the training folder itself; the last one has no name."""
-    settings = config.stages
-    inner = split_dataset(dataset, config.training.validation_share, among=outer.train)
-    if refit is None:
-        split = outer if outer.validation else inner
-        return [Stage(name="", train_dir=train_dir, config=config, split=split)]
-    if not inner.validation:
-        raise ConfigError(f"--final: no image is held out that could be learnt ({inner.reason})")
-    passes: list[tuple[str, Sequence[str]]] = [("", sorted([*inner.train, *inner.validation]))]
-    if refit == "validation_then_train":
-        passes = [(REFIT, inner.validation), ("", inner.train)]
-    share = 1 / (1 + len(passes) * settings.refit_share)
-    inner = replace(inner, kept_out=tuple(outer.validation))
-    main = Stage(name=MAIN, train_dir=train_dir, config=_scaled(config, share), split=inner)
-    again = _scaled(
-        config,
-        share * settings.refit_share,
-        n_epochs=max(1, round(settings.refit_share * config.training.n_epochs)),
-        learning_rate=settings.refit_rate * choose_rate(config.training),
-        patience=None,
-        keep="last",
-    )
-    stages = [main]
-    for name, names in passes:
-        held_out = () if name else tuple(outer.validation)
-        split = Split(train=names, validation=held_out, reason=f"{outer.reason}; a refit")
-        # Few held-out images need not be of all types.
-        kinds = {entry.cell_type for entry in dataset.annotated if entry.name in set(names)}
-        ranges = config.augment.scale_range_by_type.items()
-        own = {kind: value for kind, value in ranges if kind in kinds}
-        changed = replace(again, augment=replace(config.augment, scale_range_by_type=own))
-        stages.append(Stage(name=name, train_dir=train_dir, config=changed, split=split))
-    return stages
-
-
-def _scaled(config: Config, share: float, **training: Any) -> Config:
-    """Give the settings with a share of the time budget, if there is one, and other changes."""
-    budget = config.training.max_minutes
-    if budget is not None:
-        training["max_minutes"] = budget * share
-    return replace(config, training=replace(config.training, **training))

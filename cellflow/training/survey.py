@@ -1,7 +1,7 @@
 """What a training folder holds, read once before the start: counts, diameters, content hash.
 
-Takes entries, gives one `ImageFacts` each. Every picture is decoded once, in a few milliseconds,
-so that a broken one is told before a run begins and not hours later.
+Takes entries, gives one `ImageFacts` each. Every picture is decoded, in a few milliseconds, so that
+a broken one is found before a run begins and not hours later.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ class ImageFacts:
     cell_diameters : (N,) float64
         Diameter of the disc of each cell's area, pixels.
     content : str
-        SHA-256 of the image file's and of the truth, hexadecimal.
+        SHA-256 of the image file and of the truth, hexadecimal.
     """
 
     entry: Entry
@@ -96,7 +96,7 @@ def median_diameter(facts: Sequence[ImageFacts], *, per_image: bool) -> float:
     ----------
     facts : sequence of ImageFacts
     per_image : bool
-        Whether every image counts the same (median over images of their medians), or every cell.
+        Whether images count equally (median of the images' medians), or cells do.
 
     Returns
     -------

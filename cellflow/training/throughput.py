@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(kw_only=True)
 class Throughput:
-    """What the steps of an epoch took; one that is continued counts from there.
+    """How long the steps of an epoch took; a continued epoch counts from where it continues.
 
     Parameters
     ----------
@@ -14,8 +14,8 @@ class Throughput:
     seconds : float
         Wall-clock time of the steps, without validation and files.
     waiting : float
-        Part of it in which the loop had no batch to go on with. A GPU works off what was sent to
-        it meanwhile, so this is the most that it can have been idle for lack of images.
+        Part of it in which the loop waited for a batch. A GPU meanwhile computes what it was sent,
+        so this is the longest time that it can have been idle for lack of images.
     """
 
     n_images: int = 0

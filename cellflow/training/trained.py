@@ -1,4 +1,4 @@
-"""What a training of any kind of model gave, besides the model."""
+"""What the training of any kind of model gives, besides the model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ class Trained:
     n_steps : int
         Over all stages.
     n_parameters : int
-        Weights of the network, those that do not train among them.
+        Weights of the network, including those that are not trained.
     seconds : float
         Of training, over all sittings and stages.
     device : str
@@ -21,9 +21,9 @@ class Trained:
         Of the validations on the held-out images; steps and seconds are those of all stages.
     versions : mapping of str to str
     conditions : mapping of str to str
-        What a fair comparison asks for, in words, where the settings do not tell it:
-        ``batch``, ``augmentation``, ``overlaps`` (how they are resolved), ``most detections`` (of
-        an image, a number), ``operators`` (native or fallback), ``learning rate``.
+        What a fair comparison has to state and the settings do not say, in words: ``batch``,
+        ``augmentation``, ``overlaps`` (how they are resolved), ``most detections`` (in an image, a
+        number), ``operators`` (native or fallback), ``learning rate``.
     """
 
     n_steps: int

@@ -17,7 +17,7 @@ from cellflow.records import CellMasks, Prediction
 from cellflow.training.ranks import Ranks
 
 N_OVERLAYS = 6
-"""Pictures that are drawn of the held-out images: the worst, the best and those between."""
+"""Overlays that are drawn: from the image with the worst score to the one with the best."""
 
 
 class Validator:
@@ -66,7 +66,7 @@ class Validator:
         self._ranks.align(network)
         model, own = self.model(network), self._ranks.share(self.entries)
         if self.entries and not self._ranks.is_first:
-            # By the image that decides in the first process: all are to compute in one precision.
+            # All processes must choose the precision by the same image as the first one.
             model.settle_precision(self.entries[0].load().image)
         pairs: dict[str, tuple[CellMasks, CellMasks]] = {}
         for turn in range(self._n_turns):
@@ -81,7 +81,7 @@ class Validator:
 
     @property
     def _n_turns(self) -> int:
-        """Images that each process has to predict, or one fewer."""
+        """The most images that one process predicts; others may have one fewer."""
         return -(-len(self.entries) // self._ranks.size)
 
     def _score(self, pairs: Mapping[str, tuple[CellMasks, CellMasks]]) -> Score:
@@ -99,8 +99,8 @@ class Validator:
 
         Notes
         -----
-        The first pass loads what is only loaded once (compiled kernels). An untrained network may
-        take longer than a trained one, since it finds cells everywhere.
+        The first pass includes what happens only once, such as loading kernels. An untrained
+        network may take longer than a trained one, since it finds cells everywhere.
         """
         if not self.entries:
             return 0.0

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from cellflow.diagnosis.boundary_bias import BoundaryBias, summarize_offsets
+from cellflow.interval import Interval
 from cellflow.metrics.bootstrap import mean_interval, paired_difference
 from cellflow.metrics.few_groups import coverage_remark
 from cellflow.metrics.reliability import Reliability, measure_reliability
 from cellflow.network.thresholds import CellSettings
-from cellflow.records import Interval
 from cellflow.tuning.choice import ALL_TYPES
 from cellflow.tuning.grid import Grid
 from cellflow.tuning.nested import NestedResult, TunedImage, calibration_obstacle

@@ -13,7 +13,7 @@ from cellflow.config import Config
 from cellflow.configfile import config_of_record
 from cellflow.data.dataset import Dataset
 from cellflow.data.entrance import open_dataset
-from cellflow.data.folds import independent_groups
+from cellflow.data.independence import independent_groups
 from cellflow.errors import DataError, ModelError
 from cellflow.hashing import hash_file
 from cellflow.inference.cells import steps_along

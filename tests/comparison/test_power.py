@@ -13,7 +13,7 @@ from cellflow.comparison.power import (
     smallest_visible,
     visible_text,
 )
-from cellflow.records import Interval
+from cellflow.interval import Interval
 
 
 def test_four_times_the_images_show_half_the_difference():

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellflow.data import folds as folds_room
+from cellflow.data import independence
 from cellflow.data.coco import open_coco
 from cellflow.data.dataset import Dataset, Entry
 from cellflow.data.folds import (
@@ -275,5 +276,5 @@ def test_that_fields_were_not_looked_for_is_said(tmp_path, monkeypatch):
     entries = tuple(Entry(name=f"i{k}", image_path=tmp_path, read_masks=list) for k in range(4))
     data = Dataset(root=tmp_path, layout="folder", entries=entries)
     assert no_leak(data).startswith("no leak: training and validation share no pixels, no field")
-    monkeypatch.setattr(folds_room, "MOST_IMAGES", 3)
+    monkeypatch.setattr(independence, "MOST_IMAGES", 3)
     assert "whether they share a field was not looked for" in no_leak(data)

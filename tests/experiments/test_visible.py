@@ -5,7 +5,7 @@ import math
 from cellflow.experiments.plan import Reported
 from cellflow.experiments.results import Difference
 from cellflow.experiments.visible import visibility
-from cellflow.records import Interval
+from cellflow.interval import Interval
 
 
 def difference(estimate, error, n_images=32, p_value=0.01):

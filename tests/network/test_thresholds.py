@@ -6,6 +6,7 @@ import pytest
 
 from cellflow.config import Config, DynamicsConfig, InferenceConfig
 from cellflow.errors import ConfigError, ModelError
+from cellflow.interval import Interval
 from cellflow.network.thresholds import (
     CellSettings,
     Provenance,
@@ -14,7 +15,6 @@ from cellflow.network.thresholds import (
     thresholds_to_dict,
     write_thresholds,
 )
-from cellflow.records import Interval
 
 TUNED = Thresholds(
     default=CellSettings(cellprob_threshold=-0.5, score_threshold=0.25),

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cellflow.interval import Interval
 from cellflow.pictures.bars import LEFT, RIGHT, WIDTH, draw_bars
 from cellflow.pictures.curves import LINES
-from cellflow.records import Interval
 
 
 def interval(estimate, low=float("nan"), high=float("nan")):

@@ -10,7 +10,6 @@ from cellflow.training.budget import (
     N_TIMED_STEPS,
     N_WARMUP_STEPS,
     VALIDATION_SHARE,
-    Costs,
     Pace,
     Plan,
     plan_epochs,
@@ -27,22 +26,25 @@ def pace(max_seconds, step_seconds, n_steps=10, n_seen=20, wanted=WANTED):
 
 
 def test_a_roomy_budget_leaves_the_wanted_plan():
-    assert plan_epochs(1e6, Costs(epoch=1, validation=1), epochs_done=0, wanted=WANTED) == WANTED
+    assert (
+        plan_epochs(1e6, epoch_seconds=1, validation_seconds=1, epochs_done=0, wanted=WANTED)
+        == WANTED
+    )
 
 
 def test_a_tight_budget_shortens_the_run():
-    plan = plan_epochs(100, Costs(epoch=2), epochs_done=0.2, wanted=WANTED)
+    plan = plan_epochs(100, epoch_seconds=2, validation_seconds=0, epochs_done=0.2, wanted=WANTED)
     assert plan == Plan(n_epochs=46, validate_every=10)
 
 
 def test_costly_validations_become_rare_but_the_last_one_has_its_time():
-    plan = plan_epochs(100, Costs(epoch=1, validation=20), epochs_done=0, wanted=WANTED)
+    plan = plan_epochs(100, epoch_seconds=1, validation_seconds=20, epochs_done=0, wanted=WANTED)
     assert plan.validate_every == 80
     assert plan.n_epochs == 57
 
 
 def test_the_open_epoch_is_planned_even_when_nothing_fits():
-    plan = plan_epochs(-5, Costs(epoch=3, validation=1), epochs_done=4.5, wanted=WANTED)
+    plan = plan_epochs(-5, epoch_seconds=3, validation_seconds=1, epochs_done=4.5, wanted=WANTED)
     assert plan.n_epochs == 5
 
 
@@ -54,7 +56,7 @@ def test_the_open_epoch_is_planned_even_when_nothing_fits():
 )
 def test_what_is_planned_fits_unless_it_is_the_least_possible(seconds, epoch, validation, done):
     plan = plan_epochs(
-        seconds, Costs(epoch=epoch, validation=validation), epochs_done=done, wanted=WANTED
+        seconds, epoch_seconds=epoch, validation_seconds=validation, epochs_done=done, wanted=WANTED
     )
     n_more = plan.n_epochs - done
     took = n_more * epoch + (n_more // plan.validate_every + 1) * validation

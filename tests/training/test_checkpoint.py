@@ -31,7 +31,9 @@ def test_what_is_saved_comes_back_exactly(tmp_path):
     network, optimizer = a_network()
     save_checkpoint(tmp_path / "run" / "last.pt", network, optimizer, POSITION, "key")
     other, other_optimizer = a_network(seed=5)
-    found = load_checkpoint(tmp_path / "run" / "last.pt", other, other_optimizer, "key")
+    found = load_checkpoint(
+        tmp_path / "run" / "last.pt", other, other_optimizer, "key", kind=Position
+    )
     assert found == POSITION
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name])
@@ -58,7 +60,7 @@ def test_training_goes_on_bit_by_bit_with_every_optimiser_and_the_average(tmp_pa
     go_on(*one)
     save_checkpoint(tmp_path / "last.pt", one[0], one[1], POSITION, "key", one[2])
     go_on(*one)
-    load_checkpoint(tmp_path / "last.pt", other[0], other[1], "key", other[2])
+    load_checkpoint(tmp_path / "last.pt", other[0], other[1], "key", other[2], kind=Position)
     go_on(*other)
     for first, second in ((one[0], other[0]), (one[2], other[2])):
         tensors = second.state_dict()
@@ -71,7 +73,7 @@ def test_the_optimiser_goes_on_with_the_kernels_of_its_own_device(tmp_path):
     save_checkpoint(tmp_path / "last.pt", network, on_a_gpu, POSITION, "key")
     for fused in (None, True):
         optimizer = torch.optim.AdamW(network.parameters(), fused=fused)
-        load_checkpoint(tmp_path / "last.pt", network, optimizer, "key")
+        load_checkpoint(tmp_path / "last.pt", network, optimizer, "key", kind=Position)
         assert optimizer.param_groups[0]["fused"] is fused
 
 
@@ -96,7 +98,7 @@ def test_a_run_goes_on_alike_where_weights_lie_otherwise_in_memory(tmp_path, nam
     save_checkpoint(tmp_path / "last.pt", first, optimizer, POSITION, "key")
     step(first, optimizer, 2)
     second, optimizer = start(torch.channels_last)
-    load_checkpoint(tmp_path / "last.pt", second, optimizer, "key")
+    load_checkpoint(tmp_path / "last.pt", second, optimizer, "key", kind=Position)
     step(second, optimizer, 2)
     torch.testing.assert_close(second.weight, first.weight)
 
@@ -105,7 +107,7 @@ def test_another_run_is_refused_with_a_reason(tmp_path):
     network, optimizer = a_network()
     save_checkpoint(tmp_path / "last.pt", network, optimizer, POSITION, "key")
     with pytest.raises(ModelError, match="other images, truth, folds or settings"):
-        load_checkpoint(tmp_path / "last.pt", network, optimizer, "another key")
+        load_checkpoint(tmp_path / "last.pt", network, optimizer, "another key", kind=Position)
 
 
 @pytest.mark.parametrize("n_bytes", [0, 100, -100])
@@ -115,16 +117,16 @@ def test_a_cut_off_checkpoint_is_refused(tmp_path, n_bytes):
     save_checkpoint(path, network, optimizer, POSITION, "key")
     path.write_bytes(path.read_bytes()[:n_bytes])
     with pytest.raises(ModelError, match="not a readable checkpoint"):
-        load_checkpoint(path, network, optimizer, "key")
+        load_checkpoint(path, network, optimizer, "key", kind=Position)
 
 
 def test_a_missing_or_foreign_file_is_refused(tmp_path):
     network, optimizer = a_network()
     with pytest.raises(ModelError, match="no checkpoint to continue from"):
-        load_checkpoint(tmp_path / "none.pt", network, optimizer, "key")
+        load_checkpoint(tmp_path / "none.pt", network, optimizer, "key", kind=Position)
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(ModelError, match="not a checkpoint of this version"):
-        load_checkpoint(tmp_path / "list.pt", network, optimizer, "key")
+        load_checkpoint(tmp_path / "list.pt", network, optimizer, "key", kind=Position)
 
 
 def test_when_writing_fails_the_old_checkpoint_stays(tmp_path, monkeypatch):

@@ -827,7 +827,7 @@ def test_nothing_is_planned_before_steps_were_timed_also_where_epochs_are_short(
 
 
 def test_a_time_budget_plans_fewer_epochs_and_ends_in_time(disc_folder, tune, monkeypatch):
-    monkeypatch.setattr("cellflow.training.session.FEWEST_STEPS", 10**9)
+    monkeypatch.setattr("cellflow.training.planning.FEWEST_STEPS", 10**9)
     said = []
     out = tune(
         disc_folder(4),

@@ -12,7 +12,7 @@ from cellflow.config import AugmentConfig
 from cellflow.data.entrance import open_dataset
 from cellflow.data.folds import make_folds, write_folds
 from cellflow.errors import ConfigError, DataError, ModelError
-from cellflow.training import stages
+from cellflow.training import stage_plan, stages
 from cellflow.training.interruption import Preempted, StepFinished
 from cellflow.training.split import Split
 from cellflow.training.stages import train_in_stages
@@ -304,7 +304,7 @@ def test_a_refit_on_images_without_a_type_needs_no_zoom_for_it(tmp_path, small_c
     zoom = AugmentConfig(scale_range_by_type={"astro": 0.5})
     config = replace(small_config(validation_share=0.2), augment=zoom)
     outer = Split(train=names, validation=(), reason="")
-    _, held_out_again, last = stages._own_stages(
+    _, held_out_again, last = stage_plan.own_stages(
         dataset.root, replace(dataset, entries=entries), outer, config, "validation_then_train"
     )
     assert held_out_again.config.augment.scale_range_by_type == {}
