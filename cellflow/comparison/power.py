@@ -23,7 +23,7 @@ EXACT_UP_TO = 14
 def smallest_visible(
     standard_error: float,
     n_images: int,
-    counts: Sequence[int] = IMAGE_COUNTS,
+    counts: Sequence[int],
     *,
     freedom: float = np.inf,
     n_groups: float = np.inf,

@@ -86,9 +86,9 @@ def interval_row(
         Markup beneath all else.
     """
     middle = ROW_HEIGHT / 2
-    parts = [under, *(rule(scale(tick), 0, ROW_HEIGHT, "grid") for tick in scale.ticks)]
+    parts = [under, *(rule(scale(tick), ROW_HEIGHT, "grid") for tick in scale.ticks)]
     if zero:
-        parts.append(rule(scale(0), 0, ROW_HEIGHT, "zero"))
+        parts.append(rule(scale(0), ROW_HEIGHT, "zero"))
     if math.isfinite(interval.low) and math.isfinite(interval.high):
         ends = {"x1": f"{scale(interval.low):.2f}%", "x2": f"{scale(interval.high):.2f}%"}
         parts.append(tag("line", **ends, y1=middle, y2=middle, class_=f"span {style_of(model)}"))
@@ -101,10 +101,10 @@ def row(*parts: str, height: float = ROW_HEIGHT) -> str:
     return tag("svg", *parts, class_="row", width="100%", height=height, aria_hidden="true")
 
 
-def rule(percent: float, top: float, bottom: float, class_: str) -> str:
-    """Draw a vertical line in a row."""
+def rule(percent: float, height: float, class_: str) -> str:
+    """Draw a vertical line through a row."""
     place = f"{percent:.2f}%"
-    return tag("line", x1=place, x2=place, y1=top, y2=bottom, class_=class_)
+    return tag("line", x1=place, x2=place, y1=0, y2=height, class_=class_)
 
 
 def axis_row(scale: Scale, label: str, *, signed: bool = False, narrow: bool = False) -> str:
@@ -159,8 +159,8 @@ def swarm(
     order = chosen[np.argsort(values[chosen], kind="stable")]
     places = np.array([scale(float(value)) for value in values[order]])
     columns = np.floor(places / DOT).astype(int)
-    parts = [rule(scale(tick), 0, SWARM_HEIGHT, "grid") for tick in scale.ticks]
-    parts += [rule(scale(0), 0, SWARM_HEIGHT, "zero")] if zero else []
+    parts = [rule(scale(tick), SWARM_HEIGHT, "grid") for tick in scale.ticks]
+    parts += [rule(scale(0), SWARM_HEIGHT, "zero")] if zero else []
     for column in np.unique(columns):
         members = np.flatnonzero(columns == column)
         shift = min(SHIFT, (SWARM_HEIGHT - 8) / len(members))
