@@ -68,11 +68,6 @@ def smallest_visible(
     return found
 
 
-def visible_text(size: float) -> str:
-    """Write what `smallest_visible` gives, "none" where no difference is large enough."""
-    return f"{size:.3f}" if np.isfinite(size) else "none"
-
-
 def flip_chance(
     difference: float,
     standard_error: float,
