@@ -6,14 +6,14 @@ dashes and faces are in `style.css`; models differ in colour, dash and marker.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cellflow.pictures.scales import Scale, fit_scale
 from cellflow.records import Interval
-from cellflow.report.markup import name, tag, text
+from cellflow.report.markup import MINUS, name, tag, text
 
 N_STYLES = 6
 """Colours, dashes and markers of `style.css`; a seventh model looks like the first again."""
@@ -66,6 +66,12 @@ def percent_scale(values: Sequence[float], *, include: Sequence[float] = ()) -> 
     """Give a scale in per cent that holds all finite values, with some room at either end."""
     finite = np.array([value for value in (*values, *include) if math.isfinite(value)])
     return fit_scale(finite, 2.0, 98.0)
+
+
+def interval_scale(intervals: Iterable[Interval], *, include: Sequence[float] = ()) -> Scale:
+    """Give a scale in per cent that holds all intervals with their estimates."""
+    ends = [value for one in intervals for value in (one.estimate, one.low, one.high)]
+    return percent_scale(ends, include=include)
 
 
 def interval_row(
@@ -186,7 +192,7 @@ def tick_text(tick: float, scale: Scale, *, signed: bool = False) -> str:
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     tick = 0.0 if abs(tick) < step / 2 else tick
     sign = "+" if signed and tick > 0 else ""
-    return f"{sign}{tick:.{decimals}f}".replace("-", "−")
+    return f"{sign}{tick:.{decimals}f}".replace("-", MINUS)
 
 
 def panel(
