@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cellflow.comparison.result import FoundBy, Oracle
 from cellflow.metrics.found_cells import FoundCells
@@ -66,7 +65,8 @@ def oracle(first: Score, second: Score, found: Images, also_found: Images) -> Or
 def _count(first: Images, second: Images, images: Sequence[int], percent: int) -> FoundBy:
     row = int(np.flatnonzero(percent == PERCENT)[0])
     by_first, by_second = (
-        _joined([side[image].found[row] for image in images]) for side in (first, second)
+        np.concatenate([np.zeros(0, bool), *(side[image].found[row] for image in images)])
+        for side in (first, second)
     )
     return FoundBy(
         iou=percent / 100,
@@ -75,7 +75,3 @@ def _count(first: Images, second: Images, images: Sequence[int], percent: int) -
         only_second=int((~by_first & by_second).sum()),
         neither=int((~by_first & ~by_second).sum()),
     )
-
-
-def _joined(rows: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
-    return np.concatenate([np.zeros(0, bool), *rows])

@@ -3,7 +3,7 @@
 `FoundCells` of every method and image go in, `Breakdown` come out.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,15 +78,9 @@ class Evidence:
 
 
 def all_breakdowns(evidence: Evidence) -> tuple[Breakdown, ...]:
-    """Give every breakdown that has at least two slices."""
-    makers: tuple[Callable[[Evidence], Breakdown], ...] = (
-        by_cell_type,
-        by_threshold,
-        by_cell_size,
-        by_density,
-    )
-    made = [make(evidence) for make in makers]
-    return tuple(one for one in made if len(one.slices) > 1 or one.by == "cell type")
+    """Give the breakdown by cell type, and those of the others that have two slices or more."""
+    others = (by_threshold(evidence), by_cell_size(evidence), by_density(evidence))
+    return (by_cell_type(evidence), *(one for one in others if len(one.slices) > 1))
 
 
 def by_cell_type(evidence: Evidence) -> Breakdown:
@@ -148,16 +142,15 @@ def by_cell_size(evidence: Evidence) -> Breakdown:
     for number, (low, high) in enumerate(bounds):
         parts, wholes = _counts_of_size(evidence.found, *starts[number : number + 2])
         found = evidence.estimate(parts, wholes)
-        inside = (areas >= low) & (areas <= high)
-        with_any = [
-            bool(((image.truth_areas >= low) & (image.truth_areas <= high)).any())
+        counts = [
+            int(((image.truth_areas >= low) & (image.truth_areas <= high)).sum())
             for image in evidence.found[0]
         ]
         slices.append(
             Slice(
                 label=f"{low} to {high} px",
-                n_images=sum(with_any),
-                n_truths=int(inside.sum()),
+                n_images=sum(count > 0 for count in counts),
+                n_truths=sum(counts),
                 scores=found.scores,
                 differences=found.differences,
             )

@@ -125,7 +125,7 @@ def compare_outputs(
     for output, one in zip(outputs, prepared, strict=True):
         remarks += [*output.remarks, *one.remarks, *one.count_limits(truth)]
     groups = [image.group for image in truth.values()]
-    remarks += [*independence_remark(groups), *coverage_remark(len(groups), groups)]
+    remarks += [*independence_remark(groups), *coverage_remark(groups)]
     if settings.coco:
         prepared, remark = _with_coco(prepared, truth)
         remarks += remark

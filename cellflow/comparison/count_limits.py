@@ -50,8 +50,8 @@ def count_limit_remarks(
     limited = Counter(cell_types.get(image) or "unknown" for image in at_limit)
     where = ", ".join(f"{count} of {kind}" for kind, count in sorted(limited.items()))
     remarks = [
-        f"{name} has exactly {most} cells on {len(at_limit)} images ({where}): a limit of its "
-        "detector, not a finding"
+        f"{name} has exactly {most} cells on {counted(len(at_limit), 'image')} ({where}): a limit "
+        "of its detector, not a finding"
     ]
     for kind, count in sorted(limited.items()):
         what = "dense images" if kind == "unknown" else kind

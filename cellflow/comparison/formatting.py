@@ -1,7 +1,9 @@
-"""Probabilities and long sentences as text of at most 100 columns."""
+"""Numbers and long sentences as text of at most 100 columns."""
 
 import textwrap
 from collections.abc import Sequence
+
+from cellflow.wording import defined
 
 WIDTH = 100
 
@@ -18,3 +20,8 @@ def wrapped(sentences: Sequence[str]) -> list[str]:
 def p_value(p: float) -> str:
     """Write ``0.136``, or that it is below a thousandth."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def visible_text(size: float) -> str:
+    """Write what `smallest_visible` gives, "none" where no difference is large enough."""
+    return defined(size, ".3f")

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from cellflow.comparison.formatting import p_value, wrapped
 from cellflow.comparison.power import is_beyond_chance
+from cellflow.wording import counted
 
 if TYPE_CHECKING:
     from cellflow.comparison.fuse import Fusion
@@ -20,7 +21,7 @@ def fusion_table(fusion: "Fusion") -> str:
     kinds = [*sorted(kind for kind in fusion.rule_scores if kind), ""]
     head = "".join(f"{kind or 'all':>9}" for kind in kinds)
     sentences = [
-        f"Fused: mAP {nested.mean} on {nested.overall.n_images} images, each fold by "
+        f"Fused: mAP {nested.mean} on {counted(nested.overall.n_images, 'image')}, each fold by "
         f"what {fusion.n_folds - 1} others chose; {verdict} {fusion.best_alone} alone, by "
         f"{gain.signed()} paired, p {p_value(fusion.p_value)}.",
         f"By what was chosen on the same images it is {fusion.same_images_score:.3f}, too high by "

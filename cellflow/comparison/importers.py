@@ -9,25 +9,18 @@ a model or baseline folder  its predictions, made now, on images that are given
 ==========================  ===============================================================
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from cellflow.comparison.model_predictions import find_pictures, is_model, predict_pictures
 from cellflow.data.coco_results import read_coco_results
 from cellflow.data.image_names import ImageNames, read_image_names
-from cellflow.data.images import find_images, read_image
 from cellflow.data.label_files import SEG_ENDING, list_label_files, read_seg_masks
-from cellflow.data.rle import labels_to_masks
 from cellflow.data.submission import read_submission
-from cellflow.errors import ConfigError, DataError, LabelError, ModelError, SubmissionError
-from cellflow.jsontext import read_object
-from cellflow.records import CellMasks, Detections, Prediction, Shape
-from cellflow.telling import Report, Say
-from cellflow.wording import counted
+from cellflow.errors import ConfigError, DataError, LabelError, SubmissionError
+from cellflow.records import CellMasks, Detections, Shape
+from cellflow.telling import Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -105,7 +98,7 @@ def require_models(paths: Sequence[Path | str], images: Sequence[Path]) -> None:
     ConfigError
         None is, so that the pictures would be left aside without a word.
     """
-    if images and not any(_is_model(Path(path)) for path in paths):
+    if images and not any(is_model(Path(path)) for path in paths):
         raise ConfigError(
             f"--images {images[0]}: for model folders, of which there is none among "
             f"{', '.join(Path(path).name for path in paths)}, and for --report FILE"
@@ -155,7 +148,7 @@ def read_output(
     sources = sources or Sources()
     suffix = path.suffix.lower()
     if path.is_dir():
-        if _is_model(path):
+        if is_model(path):
             return _predicted(path, shapes, name, sources)
         return _labels(path, shapes, name)
     if suffix == ".csv":
@@ -198,105 +191,15 @@ def _labels(folder: Path, shapes: Shapes, name: str) -> MethodOutput:
 def _predicted(folder: Path, shapes: Shapes, name: str, sources: Sources) -> MethodOutput:
     if not sources.images:
         raise SubmissionError(f"{folder} is a model; --images tells which images it is to predict")
-    pictures = _pictures(sources.images, shapes)
-    wanted = [image for image in shapes if image in pictures]
-    if not wanted:
-        raise SubmissionError(
-            f"none of the {counted(len(pictures), 'image')} is one of the truth; the first is "
-            f"{next(iter(pictures))}, the truth has {next(iter(shapes))}"
-        )
-    full: list[str] = []
-    predict = _load_model(folder, sources.device, full.append)
-    detections = {}
-    for done, image in enumerate(wanted):
-        detections[image] = _as_detections(predict(read_image(pictures[image]), image))
-        sources.report(done + 1, {"total": len(wanted)})
+    detections, remarks = predict_pictures(
+        folder,
+        find_pictures(sources.images, shapes),
+        name,
+        device=sources.device,
+        report=sources.report,
+    )
     _check_sizes({image: one.masks for image, one in detections.items()}, shapes, folder)
-    return MethodOutput(
-        name=name,
-        kind="model",
-        detections=detections,
-        remarks=(*_learnt_remarks(folder, name, wanted), *_limit_remarks(name, full)),
-    )
-
-
-def _pictures(sources: Sequence[Path], shapes: Shapes) -> dict[str, Path]:
-    """Give the pictures by image name; of a wanted image there may be but one."""
-    pictures: dict[str, Path] = {}
-    for path in find_images(sources):
-        other = pictures.setdefault(path.stem, path)
-        if path.stem in shapes and other.resolve() != path.resolve():
-            raise DataError(f"--images: {other} and {path} are both image {path.stem}")
-    return pictures
-
-
-def _learnt_remarks(folder: Path, name: str, images: Sequence[str]) -> list[str]:
-    """Warn of images that a model's record says it was trained on, or chosen by."""
-    from cellflow.baselines.baseline_folder import is_baseline_folder
-    from cellflow.network.model_folder import BASELINE, CONFIG, learnt_images
-
-    file = folder / (BASELINE if is_baseline_folder(folder) else CONFIG)
-    record = read_object(file, ModelError)
-    trained = learnt_images(record)
-    remarks = []
-    if learnt := [image for image in images if image in trained]:
-        remarks.append(
-            f"{name} was trained on {len(learnt)} of the {counted(len(images), 'image')} that it "
-            f"predicts here, such as {learnt[0]}: what it finds there says nothing of new images"
-        )
-    for what, choosers in _choices(folder, record).items():
-        if chosen_by := [image for image in images if image in choosers - trained]:
-            remarks.append(
-                f"{len(chosen_by)} of the {counted(len(images), 'image')} that {name} predicts "
-                f"here, such as {chosen_by[0]}, chose {what}: its score on them is too high"
-            )
-    return remarks
-
-
-def _choices(folder: Path, record: Mapping[str, Any]) -> dict[str, set[str]]:
-    """Give what of a model was chosen by scores, and the images whose scores they were."""
-    from cellflow.network.model_folder import held_out_images
-    from cellflow.network.thresholds import THRESHOLDS, read_thresholds
-
-    held_out, run = held_out_images(record), record.get("run")
-    choices: dict[str, set[str]] = {}
-    if isinstance(run, Mapping) and run.get("kept") == "best":
-        choices["its weights among those of all validations"] = held_out
-    if isinstance(run, Mapping) and run.get("patience") is not None:
-        choices["when its training ended"] = held_out
-    if (folder / THRESHOLDS).is_file() and (provenance := read_thresholds(folder).provenance):
-        # A file of before the names were kept was most likely tuned on these.
-        choices["its thresholds"] = set(provenance.images) or held_out
-    return choices
-
-
-def _limit_remarks(name: str, full: Sequence[str]) -> list[str]:
-    """Warn of a detector that stopped at as many cells as it may list."""
-    if not full:
-        return []
-    return [f"{name} has as many cells as it may list on {counted(len(full), 'image')}: {full[0]}"]
-
-
-def _load_model(folder: Path, device: str, say: Say) -> Callable[[NDArray[Any], str], Prediction]:
-    """Give the prediction of a model folder of cellflow's own, or of a trained baseline."""
-    # Only here is torch needed, which takes more than a second to import.
-    from cellflow.baselines.baseline_folder import is_baseline_folder
-    from cellflow.baselines.baseline_model import load_baseline
-    from cellflow.inference.predict import load_model
-
-    if is_baseline_folder(folder):
-        return load_baseline(folder, device, say=say).predict
-    return load_model(folder, device=device).predict
-
-
-def _as_detections(prediction: Prediction) -> Detections:
-    kind = prediction.cell_type
-    return Detections(
-        name=prediction.name,
-        masks=labels_to_masks(prediction.labels),
-        scores=prediction.scores.astype(np.float32),
-        cell_types=None if kind is None else (kind,) * len(prediction.scores),
-    )
+    return MethodOutput(name=name, kind="model", detections=detections, remarks=remarks)
 
 
 def _without_scores(masks: Mapping[str, CellMasks]) -> dict[str, Detections]:
@@ -310,13 +213,6 @@ def _check_sizes(masks: Mapping[str, CellMasks], shapes: Shapes, path: Path) -> 
             raise LabelError(
                 f"{path}: image {image} is {here[0]}x{here[1]}, its truth {there[0]}x{there[1]}"
             )
-
-
-def _is_model(folder: Path) -> bool:
-    from cellflow.baselines.baseline_folder import is_baseline_folder
-    from cellflow.network.model_folder import CONFIG
-
-    return (folder / CONFIG).is_file() or is_baseline_folder(folder)
 
 
 def _stem(path: Path) -> str:

@@ -81,7 +81,7 @@ def _pair(
         n_images,
         [n_images, *IMAGE_COUNTS],
         freedom=estimates.freedom[row],
-        n_groups=n_groups(n_images, score.groups),
+        n_groups=n_groups(score.groups),
     )
     return PairedDifference(
         first=names[sides[0]],

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from cellflow.interval import Interval
-from cellflow.wording import defined
 
 IMAGE_COUNTS = (30, 119, 240, 606)
 """Numbers of images for which the smallest visible difference is told: the images at hand, a fifth
@@ -24,7 +23,7 @@ EXACT_UP_TO = 14
 def smallest_visible(
     standard_error: float,
     n_images: int,
-    counts: Sequence[int] = IMAGE_COUNTS,
+    counts: Sequence[int],
     *,
     freedom: float = np.inf,
     n_groups: float = np.inf,
@@ -67,11 +66,6 @@ def smallest_visible(
         is_possible = size <= 1 and 2 * 0.5 ** (n_groups * more) < SIGNIFICANCE
         found[count] = float(size) if is_possible or np.isnan(size) else np.inf
     return found
-
-
-def visible_text(size: float) -> str:
-    """Write what `smallest_visible` gives, "none" where no difference is large enough."""
-    return defined(size, ".3f")
 
 
 def flip_chance(

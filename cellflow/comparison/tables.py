@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow.comparison.formatting import p_value, wrapped
-from cellflow.comparison.power import N_FLIPS, SIGNIFICANCE, visible_text
+from cellflow.comparison.formatting import p_value, visible_text, wrapped
+from cellflow.comparison.power import N_FLIPS, SIGNIFICANCE
 from cellflow.metrics.score import EMPTY_CASES
 from cellflow.wording import counted, defined
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Comparison,
         FoundBy,
         OverlapCost,
+        PairedDifference,
         Slice,
         TunedCutoffs,
     )
@@ -108,13 +109,11 @@ def _preparations(comparison: "Comparison") -> list[str]:
     coco = [method.coco for method in comparison.methods if method.coco is not None]
     if coco:
         most = max(one.max_detections for one in coco)
+        has_scores = all(one.has_scores for one in coco)
+        star = "" if has_scores else "; * without scores, so of a single point"
         sentences.append(
-            f"COCO AP: all detections, overlaps and scores as given, at most {most:,} an image"
-            + (
-                "; * without scores, so of a single point."
-                if not all(one.has_scores for one in coco)
-                else "."
-            )
+            "COCO AP: all detections, overlaps and scores as given, at most "
+            f"{most:,} an image{star}."
         )
     return sentences
 
@@ -146,12 +145,11 @@ def _differences(comparison: "Comparison") -> list[str]:
     lines = ["paired difference   95 % interval     Holm's p   first better   with <= 0.80"]
     if len(comparison.pairs) == 1:
         lines[0] = lines[0].replace("Holm's p", "       p")
-    letter_pairs = itertools.combinations(_letters(comparison), 2)
     lower = comparison.ranking.differences_up_to
-    for letters, pair, low in zip(letter_pairs, comparison.pairs, lower, strict=True):
+    for (a, b, pair), low in zip(_pairs(comparison), lower, strict=True):
         better = f"{pair.probability_first_better:.1%}"
         lines.append(
-            f"{letters[0]} - {letters[1]}      {pair.difference.estimate:+.3f}   "
+            f"{a} - {b}      {pair.difference.estimate:+.3f}   "
             f"{pair.difference.bounds('+.3f'):<16}  {p_value(pair.p_corrected):>7}   "
             f"{better:>12}   {low.signed()}"
         )
@@ -185,8 +183,7 @@ def _slice(one: "Slice", row: int) -> str:
 def _found(comparison: "Comparison") -> list[str]:
     lines = []
     best_two = set(comparison.ranking.order[:2])
-    letter_pairs = itertools.combinations(_letters(comparison), 2)
-    for (a, b), pair in zip(letter_pairs, comparison.pairs, strict=True):
+    for a, b, pair in _pairs(comparison):
         heads = ("both", f"only {a}", f"only {b}", "neither")
         lines.append("true cells found   IoU >" + "".join(f"{head:>9}" for head in heads))
         for kind, counts in pair.found_by.items():
@@ -211,8 +208,7 @@ def _power(comparison: "Comparison") -> list[str]:
         + "".join(f"{count:7d}" for count in counts)
         + " images   order flips"
     ]
-    letter_pairs = itertools.combinations(_letters(comparison), 2)
-    for (a, b), pair in zip(letter_pairs, comparison.pairs, strict=True):
+    for a, b, pair in _pairs(comparison):
         if np.isnan(pair.smallest_visible):
             continue
         visible = "".join(
@@ -235,6 +231,12 @@ def _letters(comparison: "Comparison") -> list[str]:
     n_methods = len(comparison.methods)
     letters = list(string.ascii_uppercase)
     return letters[:n_methods] if n_methods <= len(letters) else [str(i) for i in range(n_methods)]
+
+
+def _pairs(comparison: "Comparison") -> list[tuple[str, str, "PairedDifference"]]:
+    """Give every pair with the letters of its methods."""
+    letters = itertools.combinations(_letters(comparison), 2)
+    return [(a, b, pair) for (a, b), pair in zip(letters, comparison.pairs, strict=True)]
 
 
 def _short(name: str) -> str:

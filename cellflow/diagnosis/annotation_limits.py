@@ -4,10 +4,8 @@ A prediction that is perfect but for one pixel of boundary, which two annotators
 by, has the IoU that stands here. A threshold above it asks for luck.
 """
 
-import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,10 +48,6 @@ class SizeLimits:
     quartiles: Mapping[str, tuple[float, float, float]]
     survives: float | None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give it as plain values, for JSON."""
-        return asdict(self)
-
 
 def annotation_limits(images: Iterable[CellMasks]) -> tuple[SizeLimits, ...]:
     """Give what one pixel does to the IoU of cells, by size.
@@ -76,12 +70,11 @@ def annotation_limits(images: Iterable[CellMasks]) -> tuple[SizeLimits, ...]:
     parts = [changed_ious(masks) for masks in images]
     areas = np.concatenate([np.zeros(0, np.int64), *(areas for areas, _ in parts)])
     ious = np.concatenate([np.zeros((0, 2 + len(SHIFTS))), *(ious for _, ious in parts)])
-    edges = [*AREA_EDGES, None]
     classes = []
-    for low, high in itertools.pairwise(edges):
+    for low, high in zip(AREA_EDGES, (*AREA_EDGES[1:], None), strict=True):
         chosen = (areas >= low) & (areas < (np.inf if high is None else high))
         if chosen.any():
-            classes.append(_summarize(int(low or 0), high, areas[chosen], ious[chosen]))
+            classes.append(_summarize(low, high, areas[chosen], ious[chosen]))
     return tuple(classes)
 
 

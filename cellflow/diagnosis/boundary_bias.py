@@ -1,8 +1,7 @@
 """How far predicted boundaries lie outside the true ones: the bias that one number can correct."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,10 +37,6 @@ class BoundaryBias:
     n_cells: int
     offset: Interval
     spread: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give it as plain values, for JSON."""
-        return asdict(self)
 
 
 def boundary_offsets(truth: Cells, predicted: Cells) -> NDArray[np.float64]:

@@ -60,7 +60,9 @@ class Inspection:
         }
 
 
-def inspect_data(path: Path, layout: str | None = None, report: Report | None = None) -> Inspection:
+def inspect_data(
+    path: Path, layout: str | None = None, report: Report = lambda step, numbers: None
+) -> Inspection:
     """Check a data folder, and compute what each flatten policy costs.
 
     Raises
@@ -70,7 +72,7 @@ def inspect_data(path: Path, layout: str | None = None, report: Report | None = 
     """
     faults: list[str] = []
     dataset = open_dataset(path, layout, faults)
-    found = check_dataset(dataset, report or (lambda step, numbers: None), faults)
+    found = check_dataset(dataset, report, faults)
     truths = []
     for entry in dataset.annotated:
         try:

@@ -17,6 +17,9 @@ from cellflow.targets.flows import cell_flow_errors
 class CandidateCells:
     """The cells of one image at one `cellprob_threshold`, none dropped but the smallest.
 
+    The cells of at least `min_size` whose flow error is at most `flow_threshold` are those of
+    `flows_to_labels`, but for a cell in a hole of a dropped one: here the hole was filled already.
+
     Parameters
     ----------
     labels : (H, W) int32
@@ -33,18 +36,6 @@ class CandidateCells:
     flow_errors: NDArray[np.float64]
     sizes: NDArray[np.int64]
     features: CellFeatures
-
-    def keep(self, flow_threshold: float, min_size: int) -> NDArray[np.bool_]:
-        """Tell which cells two thresholds keep, (N,) bool; `flows_to_labels` gives the same.
-
-        Notes
-        -----
-        But for a cell in the hole of one that is dropped: here the hole was filled already.
-        """
-        keep = self.sizes >= min_size
-        if flow_threshold > 0:
-            keep &= self.flow_errors <= flow_threshold
-        return keep
 
 
 def find_candidates(

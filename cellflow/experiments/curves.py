@@ -82,8 +82,10 @@ def seed_curves(rows: Sequence[Row], n_folds: int, axis: Axis) -> list[Curve]:
     for row in rows:
         of_seed.setdefault(row.seed, []).append(row)
     whole = [runs for _, runs in sorted(of_seed.items()) if len(runs) == n_folds]
-    weighed = [([_places(run, axis) for run in runs], _sizes(runs)) for runs in whole]
-    found = [_mean_curve(curves, sizes) for curves, sizes in weighed]
+    found = [
+        _mean_curve([_places(run, axis) for run in runs], [len(run.images) for run in runs])
+        for runs in whole
+    ]
     return [curve for curve in found if len(curve[0])]
 
 
@@ -119,10 +121,6 @@ def _why_without(rows: Sequence[Row], n_folds: int) -> str:
 def _places(row: Row, axis: Axis) -> Curve:
     table = np.array(row.curve, np.float64).reshape(-1, 3)
     return (table[:, 0] if axis == "steps" else table[:, 1] / 60), table[:, 2]
-
-
-def _sizes(rows: Sequence[Row]) -> list[int]:
-    return [len(row.images) for row in rows]
 
 
 def _mean_curve(curves: Sequence[Curve], weights: Sequence[float]) -> Curve:

@@ -14,7 +14,7 @@ from cellflow.configfile import changes_from_default
 from cellflow.experiments.family import changed
 from cellflow.experiments.flow_families import begins_trained, flow_conditions
 from cellflow.experiments.plan import FOLDER_OPTIONS, PREDICT_SECTIONS, Variant
-from cellflow.experiments.results import VariantResult, image_facts
+from cellflow.experiments.results import VariantResult, ended, image_facts
 from cellflow.experiments.search import Search
 from cellflow.training.initial import DEFAULT_INIT, SCRATCH
 from cellflow.wording import counted, some_of
@@ -73,8 +73,7 @@ def conditions(result: VariantResult, variant: Variant) -> Mapping[str, str]:
     -----
     Rows of earlier versions have no conditions.
     """
-    ended = [row for row in result.rows if not row.facts.get("diverged")] or result.rows
-    facts = ended[0].facts
+    facts = ended(result.rows)[0].facts
     operators = {name: v for name, v in facts["versions"].items() if name == "operators"}
     told = facts.get("conditions") or {}
     if told or variant.family not in _FLOWS:
@@ -142,9 +141,8 @@ def _length(result: VariantResult, variant: Variant) -> str:
     batch = conditions(result, variant).get("batch")
     text = f"{steps} of {batch}" if batch else steps
     # Of the trainings that were: a store keeps a result whatever time is asked for later.
-    budgets = {row.settings["config"]["training"].get("max_minutes") for row in result.rows} - {
-        None
-    }
+    asked = [row.settings["config"]["training"].get("max_minutes") for row in result.rows]
+    budgets = {minutes for minutes in asked if minutes is not None}
     told = " or ".join(f"{budget:g}" for budget in sorted(budgets))
     return f"{text}, planned to take {told} min" if budgets else text
 

@@ -19,7 +19,7 @@ FAMILIES: dict[str, Family] = {
 
 
 def find_family(name: str, options: Mapping[str, Any]) -> Family:
-    """Give a family, having checked that it knows the options.
+    """Give a family that knows the options.
 
     Raises
     ------

@@ -68,7 +68,8 @@ def _of_family(name: str, left: Sequence[Task], bench: Bench, device: str) -> st
         return f"{text}, at most {duration_text(60 * sum(b or 0 for b in budgets))}"
     shown = [_pixels(settings_of(task.variant, {})) for task in tasks]
     pixels = sum(n * each for n, each in zip(steps, shown, strict=True))
-    pace = _seconds_a_pixel([row for row in bench.store.rows() if _family(row) == name])
+    rows = [row for row in bench.store.rows() if row.settings["family"] == name]
+    pace = _seconds_a_pixel(rows)
     if pace is not None:
         return f"{text}, about {duration_text(pace * pixels)} as earlier ones in the store took"
     measured = FAMILIES[name].step_seconds(tasks[0].variant.config, device)
@@ -93,23 +94,17 @@ def _pixels(settings: Mapping[str, Mapping[str, Any]]) -> float:
     return float(training["batch_size"] * training["crop_size"] ** 2)
 
 
-def _family(row: Row) -> str:
-    return str(row.settings["family"])
-
-
 def _seconds_a_pixel(rows: Sequence[Row]) -> float | None:
     """Give the time of training a step takes for each pixel of its crops."""
     seconds = sum(row.facts["seconds"] for row in rows)
-    pixels = 0.0
-    for row in rows:
-        pixels += row.facts["n_steps"] * _pixels(row.settings["config"])
+    pixels = sum(row.facts["n_steps"] * _pixels(row.settings["config"]) for row in rows)
     return seconds / pixels if pixels else None
 
 
 def _pretraining(left: Sequence[Task], bench: Bench) -> str:
     """Say which trainings on other folders come before, where folds share them."""
-    with_key = [task for task in left if task.variant.family == "cellflow"]
-    shared = {task.pretraining_key: task for task in with_key if task.pretraining_key}
+    ours = [task for task in left if task.variant.family == "cellflow"]
+    shared = {task.pretraining_key: task for task in ours if task.pretraining_key}
     if not shared:
         return ""
     folders = {f for task in shared.values() for f in task.variant.options["pretrain_dir"]}

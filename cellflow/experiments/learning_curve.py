@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 
 from cellflow.configfile import config_to_dict
 from cellflow.experiments.plan import Variant
-from cellflow.experiments.results import image_facts, image_scores
+from cellflow.experiments.results import (
+    image_facts,
+    image_scores,
+    mean_score,
+    strata_and_clusters,
+)
 from cellflow.experiments.store import Row
 from cellflow.experiments.subset import SUBSET_OPTIONS
 from cellflow.interval import Interval
@@ -207,17 +212,15 @@ def _curve(rows: Sequence[Row], members: Sequence[Variant]) -> LearningCurve | N
     if not common:
         return None
     facts = image_facts([row for name in names for row in of[name]])
-    by_seed = [_means_of_seed([of[name] for name in names], seed) for seed in _seeds(of)]
+    seeds = sorted({row.seed for rows in of.values() for row in rows})
+    by_seed = [_means_of_seed([of[name] for name in names], seed) for seed in seeds]
     table = np.array([[scores[name][image] for image in common] for name in names])
-    strata, clusters = ([facts[i][key] for i in common] for key in ("cell_type", "group"))
+    strata, clusters = strata_and_clusters(common, facts)
     return LearningCurve(
         name=names[-1],
         sizes=np.array([sizes[name] for name in names]),
         scores=tuple(
-            mean_interval(
-                row, rng=np.random.default_rng(0), strata=strata, clusters=clusters, within=(0, 1)
-            )
-            for row in table
+            mean_score({image: scores[name][image] for image in common}, facts) for name in names
         ),
         images=table,
         per_seed=np.array([means for means in by_seed if means]).reshape(-1, len(names)),
@@ -229,10 +232,6 @@ def _curve(rows: Sequence[Row], members: Sequence[Variant]) -> LearningCurve | N
             if {"n_images", "image_share"} & set(v.options)
         ),
     )
-
-
-def _seeds(of: Mapping[str, Sequence[Row]]) -> list[int]:
-    return sorted({row.seed for rows in of.values() for row in rows})
 
 
 def _means_of_seed(of_sizes: Sequence[Sequence[Row]], seed: int) -> list[float]:

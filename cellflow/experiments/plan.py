@@ -4,7 +4,7 @@
 
     name = "optimizer"
     question = "Which optimiser reaches the best score in 480 steps?"
-    section = "5.4"                 # of the seed report, where it asks the same
+    section = "5.4"                 # of the seed report that asks the same; for readers alone
     folds = 5                       # or folds_file = "folds.json"
     seeds = [0, 1]
     rank_by = "last"
@@ -127,8 +127,7 @@ class Experiment:
 
     Parameters
     ----------
-    name, question, section : str
-        The section of the seed report that asks the same, or empty.
+    name, question : str
     n_folds : int
         Folds that are made when there is no file.
     folds_file : Path or None
@@ -148,7 +147,6 @@ class Experiment:
     seeds: tuple[int, ...]
     rank_by: RankBy
     variants: tuple[Variant, ...]
-    section: str = ""
     reported: tuple[Reported, ...] = ()
 
 
@@ -234,7 +232,6 @@ def _experiment(tree: dict[str, Any], path: Path, given: Mapping[str, Path]) -> 
     return Experiment(
         name=name,
         question=tree.get("question", ""),
-        section=tree.get("section", ""),
         n_folds=tree.get("folds", 5),
         folds_file=None if file is None else path.parent / file,
         folds_seed=folds_seed,

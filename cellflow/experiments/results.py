@@ -1,7 +1,7 @@
 """Rows of the store to one result a variant, with its paired difference to the first one."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,9 @@ from cellflow.metrics.bootstrap import (
 )
 from cellflow.metrics.few_groups import n_groups
 from cellflow.training.schedule import choose_rate
+
+Facts = Mapping[str, Mapping[str, Any]]
+"""Of each image by name, see `Row.images`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,23 +145,46 @@ def image_scores(rows: Sequence[Row]) -> dict[str, float]:
     return {name: float(np.mean(values[name])) for name in sorted(values)}
 
 
-def image_facts(rows: Sequence[Row]) -> dict[str, Mapping[str, Any]]:
+def image_facts(rows: Sequence[Row]) -> Facts:
     """Give what is known of each image; cell type and group are the same in all rows."""
     return {image: values for row in rows for image, values in row.images.items()}
 
 
+def strata_and_clusters(
+    images: Iterable[str], facts: Facts
+) -> tuple[list[str | None], list[str | None]]:
+    """Give the cell types and the groups of images, as the bootstrap takes them."""
+    known = [facts[image] for image in images]
+    return [one["cell_type"] for one in known], [one["group"] for one in known]
+
+
+def mean_score(scores: Mapping[str, float], facts: Facts) -> Interval:
+    """Give the mean of images' scores with its interval."""
+    strata, clusters = strata_and_clusters(scores, facts)
+    return mean_interval(
+        np.array(list(scores.values())),
+        rng=np.random.default_rng(0),
+        strata=strata,
+        clusters=clusters,
+        within=(0, 1),
+    )
+
+
+def ended(rows: Sequence[Row]) -> Sequence[Row]:
+    """Give the rows whose trainings did not diverge; all rows where every one did."""
+    return [row for row in rows if not row.facts.get("diverged")] or rows
+
+
 def paired(
-    ours: Mapping[str, float],
-    theirs: Mapping[str, float],
-    facts: Mapping[str, Mapping[str, Any]],
+    ours: Mapping[str, float], theirs: Mapping[str, float], facts: Facts
 ) -> Difference | None:
     """Give the mean of ``ours - theirs`` over the images that both have.
 
     Parameters
     ----------
     ours, theirs : mapping of image to score
-    facts : mapping of image to facts
-        From `image_facts`: strata and clusters of the bootstrap.
+    facts : mapping
+        From `image_facts`.
 
     Returns
     -------
@@ -169,7 +195,7 @@ def paired(
     if not names:
         return None
     values: NDArray[np.float64] = np.array([ours[name] - theirs[name] for name in names])
-    kinds, groups = ([facts[name][key] for name in names] for key in ("cell_type", "group"))
+    kinds, groups = strata_and_clusters(names, facts)
     sums = resampled_sums(
         np.stack([values, np.ones(len(values))]),
         rng=np.random.default_rng(0),
@@ -182,7 +208,7 @@ def paired(
         interval=interval_of(mean, draws, freedom, within=(-1, 1)),
         standard_error=standard_error(draws, freedom),
         freedom=freedom,
-        n_groups=n_groups(len(names), groups),
+        n_groups=n_groups(groups),
         p_value=paired_p_value(values, groups, seed=0)[0],
         n_images=len(names),
     )
@@ -195,42 +221,32 @@ def _summarize(
     rank_by: RankBy,
 ) -> VariantResult:
     scores, facts = image_scores(rows), image_facts(rows)
-    names = list(scores)
-    mean = float(np.mean(list(scores.values())))
-    ended = [row for row in rows if not row.facts.get("diverged")] or list(rows)
-    kinds = {image: facts[image]["cell_type"] for image in names}
-    peaks = [row.facts["peak_megabytes"] for row in rows]
-
-    def interval(chosen: Sequence[str]) -> Interval:
-        return mean_interval(
-            np.array([scores[image] for image in chosen]),
-            rng=np.random.default_rng(0),
-            strata=[kinds[image] for image in chosen],
-            clusters=[facts[image]["group"] for image in chosen],
-            within=(0, 1),
-        )
-
+    score, kinds = mean_score(scores, facts), {one["cell_type"] for one in facts.values()}
+    whole, peaks = ended(rows), [row.facts["peak_megabytes"] for row in rows]
     return VariantResult(
         name=name,
-        n_images=len(names),
+        n_images=len(scores),
         n_folds=len({row.fold for row in rows}),
         n_seeds=len({row.seed for row in rows}),
-        score=interval(names),
+        score=score,
         per_seed=tuple(_mean_of_seed(rows, each) for each in sorted({row.seed for row in rows})),
         per_cell_type={
-            kind: interval([image for image in names if kinds[image] == kind])
-            for kind in sorted({kind for kind in kinds.values() if kind is not None})
+            kind: mean_score(
+                {name: one for name, one in scores.items() if facts[name]["cell_type"] == kind},
+                facts,
+            )
+            for kind in sorted(kinds - {None})
         },
         difference=None if first is None else paired(scores, first, facts),
-        rank=mean if rank_by == "last" else rank_value(rows, rank_by),
+        rank=score.estimate if rank_by == "last" else rank_value(rows, rank_by),
         rows=tuple(rows),
-        minutes=float(np.mean([row.facts["seconds"] for row in ended])) / 60,
-        predict_seconds=_seconds_an_image(ended),
+        minutes=float(np.mean([row.facts["seconds"] for row in whole])) / 60,
+        predict_seconds=_seconds_an_image(whole),
         peak_megabytes=max(filter(None, peaks), default=math.nan),
         flows_kept=any(row.facts.get("flows_kept") for row in rows),
-        n_steps=ended[0].facts["n_steps"],
-        n_parameters=ended[0].facts["n_parameters"],
-        learning_rate=_learning_rate(ended[0]),
+        n_steps=whole[0].facts["n_steps"],
+        n_parameters=whole[0].facts["n_parameters"],
+        learning_rate=_learning_rate(whole[0]),
     )
 
 

@@ -16,7 +16,7 @@ from cellflow.data.rle import labels_to_masks
 from cellflow.data.submission import write_submission
 from cellflow.errors import TrainingDiverged
 from cellflow.experiments.bench import Bench
-from cellflow.experiments.families import find_family
+from cellflow.experiments.families import FAMILIES
 from cellflow.experiments.family import Job
 from cellflow.experiments.memory import peak_megabytes, reset_peak
 from cellflow.experiments.plan import FOLDER_OPTIONS, Experiment, Variant
@@ -114,11 +114,11 @@ def find_row(store: Store, task: Task) -> Row | None:
     Raises
     ------
     DataError
-        As `Store.find`.
+        As `Store.read`.
     """
     if not store.has(task.key):
         return None
-    return store.find(task.key, settings_of(task.variant, task.variant.predict))
+    return store.read(task.key, settings_of(task.variant, task.variant.predict))
 
 
 def _named(row: Row, task: Task) -> Row:
@@ -128,7 +128,7 @@ def _named(row: Row, task: Task) -> Row:
 
 
 def _compute(task: Task, job: Job, bench: Bench, report: Report, say: Say) -> Row:
-    family = find_family(task.variant.family, task.variant.options)
+    family = FAMILIES[task.variant.family]
     bench.store.claim_model(task.model_key, settings_of(task.variant, {}))
     reset_peak()
     entries = [bench.entries[name] for name in task.sides.validation]

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cellflow.experiments.plan import Variant
-from cellflow.experiments.results import Difference, image_facts, image_scores, paired
+from cellflow.experiments.results import Difference, image_facts, image_scores, mean_score, paired
 from cellflow.experiments.store import Row
 from cellflow.interval import Interval
-from cellflow.metrics.bootstrap import mean_interval
 from cellflow.tuning.choice import ALL_TYPES, choose_on_folds
 
 
@@ -95,17 +94,10 @@ def _search(
     choice = choose_on_folds(table, [None] * len(images), of_fold)
     chosen = [members[one[ALL_TYPES]] for one in choice.per_fold.values()]
     scores = dict(zip(images, choice.scores.tolist(), strict=True))
-    kinds, groups = ([facts[image][key] for image in images] for key in ("cell_type", "group"))
     return Search(
         name=name,
         n_candidates=len(members),
-        score=mean_interval(
-            choice.scores,
-            rng=np.random.default_rng(0),
-            strata=kinds,
-            clusters=groups,
-            within=(0, 1),
-        ),
+        score=mean_score(scores, facts),
         same_images_score=choice.same_images_score,
         chosen=tuple(sorted(set(chosen), key=lambda one: (-chosen.count(one), one))),
         difference=None if first is None else paired(scores, first, facts),

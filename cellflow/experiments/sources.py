@@ -5,6 +5,7 @@ ones are never mixed with what came of the earlier ones.
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,7 @@ class Sources:
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
-        self._own: dict[str, str] | None = None
-        self._contents: dict[str, str] = {}
-        self._counts: dict[str, int] = {}
+        self._read: dict[str, tuple[str, int]] = {}
 
     def content(self, folder: str) -> str:
         """Give the SHA-256 of names, pictures and truth of a folder of annotated images.
@@ -43,16 +42,11 @@ class Sources:
         DataError
             It is missing, without truth, or broken.
         """
-        if folder not in self._contents:
-            entries = self._open(folder).annotated
-            self._contents[folder] = fingerprint_unseen(entries)
-            self._counts[folder] = len(entries)
-        return self._contents[folder]
+        return self._hash_and_count(folder)[0]
 
     def n_images(self, folder: str) -> int:
         """Give the number of annotated images of a folder."""
-        self.content(folder)
-        return self._counts[folder]
+        return self._hash_and_count(folder)[1]
 
     def require_foreign(self, folder: str) -> None:
         """See that a folder holds none of the experiment's own pictures, nor others of its wells.
@@ -62,9 +56,6 @@ class Sources:
         DataError
             It does, so that what is held out would be trained on.
         """
-        if self._own is None:
-            own = hash_images(self._dataset.annotated)
-            self._own = {digest: name for name, digest in own.items()}
         wells = {entry.group: entry.name for entry in self._dataset.annotated if entry.group}
         entries = self._open(folder).annotated
         hashes = hash_images(entries)
@@ -117,6 +108,17 @@ class Sources:
             path = Path(init)
             named["init"] = hash_file(path / WEIGHTS if path.is_dir() else path)
         return named
+
+    @cached_property
+    def _own(self) -> dict[str, str]:
+        """The names of the experiment's own images by the hashes of their pictures."""
+        return {digest: name for name, digest in hash_images(self._dataset.annotated).items()}
+
+    def _hash_and_count(self, folder: str) -> tuple[str, int]:
+        if folder not in self._read:
+            entries = self._open(folder).annotated
+            self._read[folder] = fingerprint_unseen(entries), len(entries)
+        return self._read[folder]
 
     def _open(self, folder: str) -> Dataset:
         dataset = open_dataset(folder)

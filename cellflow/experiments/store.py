@@ -137,8 +137,8 @@ class Store:
         """Tell whether a result is there."""
         return self._row(key).exists()
 
-    def find(self, key: str, config: Tree) -> Row | None:
-        """Give a result, or None when it is not there yet.
+    def read(self, key: str, config: Tree) -> Row:
+        """Read a result that is there.
 
         Parameters
         ----------
@@ -152,8 +152,6 @@ class Store:
             Its file is broken, or it was computed when a default was another.
         """
         path = self._row(key)
-        if not path.exists():
-            return None
         row = _read_row(path)
         again = "delete the result to compute it anew"
         _require_same_defaults(path, row.settings["config"], config, again)

@@ -35,15 +35,13 @@ def experiment_page(experiment: Experiment, rows: Sequence[Row]) -> str:
     names = [variant.name for variant in experiment.variants]
     results = summarize(rows, names, experiment.rank_by)
     found = searches(rows, experiment.variants)
-    if found:
-        differences = [(one.name, one.difference) for one in found]
-    else:
-        differences = [(one.name, one.difference) for one in results]
-    compared = [(name, each) for name, each in differences if each is not None]
+    compared = [
+        (one.name, one.difference) for one in found or results if one.difference is not None
+    ]
     parts = [
-        *([experiment.question] if experiment.question else []),
+        experiment.question,
         experiment_table(results, experiment.rank_by),
-        *([search_table(found)] if found else _unfinished(experiment)),
+        search_table(found) if found else _unfinished(experiment),
         _listed(
             "What these images can tell",
             [*_few_images(rows), *visibility(compared, experiment.reported)],
@@ -60,7 +58,7 @@ def experiment_page(experiment: Experiment, rows: Sequence[Row]) -> str:
 def _few_images(rows: Sequence[Row]) -> list[str]:
     facts = image_facts(rows)
     groups = [image["group"] for image in facts.values()]
-    return [f"{text.capitalize()}." for text in coverage_remark(len(facts), groups)]
+    return [f"{text.capitalize()}." for text in coverage_remark(groups)]
 
 
 def experiment_table(results: Sequence[VariantResult], rank_by: RankBy) -> str:
@@ -90,12 +88,12 @@ def search_table(found: Sequence[Search]) -> str:
     return "\n".join([*lines, "", text])
 
 
-def _unfinished(experiment: Experiment) -> list[str]:
+def _unfinished(experiment: Experiment) -> str:
     """Say that searches are not scored yet, where there are some."""
     groups = [variant.group for variant in experiment.variants]
     if len(set(groups)) == len(groups):
-        return []
-    return ["Grids are scored as searches once all their settings are done on two folds or more."]
+        return ""
+    return "Grids are scored as searches once all their settings are done on two folds or more."
 
 
 def _search_cells(one: Search) -> list[str]:

@@ -12,7 +12,7 @@ from cellflow.configfile import changes_from_default, config_to_dict
 from cellflow.data.folds import Fold
 from cellflow.errors import ConfigError
 from cellflow.experiments.bench import Bench
-from cellflow.experiments.families import find_family
+from cellflow.experiments.families import FAMILIES, find_family
 from cellflow.experiments.family import changed
 from cellflow.experiments.plan import PREDICT_SECTIONS, Experiment, Variant
 from cellflow.experiments.store import make_key
@@ -70,11 +70,15 @@ def plan_tasks(experiment: Experiment, bench: Bench) -> list[Task]:
         for folder in variant.options.get("pretrain_dir", ()):
             bench.sources.require_foreign(folder)
         bench.sources.require_unseen(variant.options.get("init"))
+    recipes = {
+        seed: [_recipe(variant, seed, bench) for variant in experiment.variants]
+        for seed in experiment.seeds
+    }
     tasks = [
         _task(recipe, fold, bench)
-        for recipes in _recipes(experiment, bench)
+        for seed in experiment.seeds
         for fold in range(len(bench.folds.folds))
-        for recipe in recipes
+        for recipe in recipes[seed]
     ]
     _require_one_budget(tasks)
     return tasks
@@ -101,8 +105,7 @@ def settings_of(variant: Variant, predict: Mapping[str, Mapping[str, Any]]) -> d
     predict : mapping of section to (mapping of key to any)
         `Variant.predict`, or nothing for those of its training.
     """
-    family = find_family(variant.family, variant.options)
-    own = family.own_settings(variant.options, variant.config)
+    own = FAMILIES[variant.family].own_settings(variant.options, variant.config)
     return {**config_to_dict(changed(variant.config, predict)), **own}
 
 
@@ -118,14 +121,6 @@ class _Recipe:
     pretraining_key: str | None
 
 
-def _recipes(experiment: Experiment, bench: Bench) -> list[list[_Recipe]]:
-    """Give those of all variants for each seed."""
-    return [
-        [_recipe(variant, seed, bench) for variant in experiment.variants]
-        for seed in experiment.seeds
-    ]
-
-
 def _recipe(variant: Variant, seed: int, bench: Bench) -> _Recipe:
     config = replace(variant.config, training=replace(variant.config.training, seed=seed))
     settings = changes_from_default(config)
@@ -134,7 +129,7 @@ def _recipe(variant: Variant, seed: int, bench: Bench) -> _Recipe:
     named = bench.sources.named_by_content(variant.options)
     options = {name: value for name, value in named.items() if name not in SUBSET_OPTIONS}
     asked: Mapping[str, Mapping[str, Any]] = variant.predict
-    if find_family(variant.family, variant.options).DEFAULTS_OF_CONFIG:
+    if FAMILIES[variant.family].DEFAULTS_OF_CONFIG:
         asked = changes_from_default(changed(config, variant.predict))
     before = [variant.family, options.get("init"), options.get("pretrain_dir"), settings]
     return _Recipe(

@@ -2,13 +2,8 @@
 
 from collections.abc import Sequence
 
-from cellflow.comparison.power import (
-    IMAGE_COUNTS,
-    holm,
-    is_beyond_chance,
-    smallest_visible,
-    visible_text,
-)
+from cellflow.comparison.formatting import visible_text
+from cellflow.comparison.power import IMAGE_COUNTS, holm, is_beyond_chance, smallest_visible
 from cellflow.experiments.plan import Reported
 from cellflow.experiments.results import Difference
 

@@ -69,7 +69,6 @@ def fit_confidence(
     features: list[CellFeatures],
     diameters: list[float],
     is_right: list[NDArray[np.bool_]],
-    record: Mapping[str, Any],
 ) -> Confidence | None:
     """Fit a calibration to the cells of several images.
 
@@ -81,8 +80,6 @@ def fit_confidence(
         At which the cells of each image were seen, pixels.
     is_right : list of (N,) bool
         Whether each cell matches a true one with an IoU above one half.
-    record : mapping
-        Kept with the result.
 
     Returns
     -------
@@ -102,7 +99,6 @@ def fit_confidence(
         weights=fitted.weights[1] - fitted.weights[0],
         bias=float(fitted.bias[1] - fitted.bias[0]),
         spread=spread,
-        record=record,
     )
 
 

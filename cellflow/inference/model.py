@@ -340,11 +340,6 @@ class Model:
         """Whether `settle_precision` has nothing left to decide."""
         return all(member.runner.is_settled for member in self.members)
 
-    @property
-    def diam_mean(self) -> float:
-        """Diameter at which the first network sees cells, pixels."""
-        return self.members[0].diam_mean
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PendingPrediction:

@@ -6,6 +6,7 @@ How it works: find all pairs of cells that share pixels (`overlap`); at each IoU
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
@@ -109,10 +110,6 @@ def _one_to_one(overlap: Overlap, percent: int, *, or_equal: bool = False) -> Co
     return hits, len(overlap.predicted_areas) - hits, len(overlap.truth_areas) - hits
 
 
-def _hungarian_or_equal(overlap: Overlap, percent: int) -> Counts:
-    return _one_to_one(overlap, percent, or_equal=True)
-
-
 def _partners(overlap: Overlap, percent: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Give the number of partners of each truth and of each prediction."""
     pairs = passing_pairs(overlap, percent)
@@ -143,5 +140,5 @@ _COUNTERS: dict[str, Callable[[Overlap, int], Counts]] = {
     "report": _report,
     "at-least-one": _at_least_one,
     "exactly-one": _exactly_one,
-    "hungarian-ge": _hungarian_or_equal,
+    "hungarian-ge": partial(_one_to_one, or_equal=True),
 }

@@ -89,10 +89,9 @@ def mean_interval(
     strata: Labels = None,
     clusters: Labels = None,
     n_draws: int = N_DRAWS,
-    level: float = 0.95,
     within: tuple[float, float] = (-np.inf, np.inf),
 ) -> Interval:
-    """Give the mean over images with its bootstrap interval.
+    """Give the mean over images with its 95 % bootstrap interval.
 
     Parameters
     ----------
@@ -100,8 +99,6 @@ def mean_interval(
         One number an image: a score, or the difference of two models' scores.
     rng, strata, clusters, n_draws
         As for `resampled_sums`.
-    level : float
-        Confidence level.
     within : (float, float)
         What the mean can be at least and at most; bounds beyond say nothing.
 
@@ -125,7 +122,7 @@ def mean_interval(
     rows = np.stack([values, np.ones(len(values))])
     sums = resampled_sums(rows, rng=rng, strata=strata, clusters=clusters, n_draws=n_draws)
     freedom = degrees_of_freedom(values - values.mean(), strata, clusters)
-    return interval_of(float(np.mean(values)), sums[0] / sums[1], freedom, level, within=within)
+    return interval_of(float(np.mean(values)), sums[0] / sums[1], freedom, within=within)
 
 
 def paired_difference(
@@ -136,7 +133,6 @@ def paired_difference(
     strata: Labels = None,
     clusters: Labels = None,
     n_draws: int = N_DRAWS,
-    level: float = 0.95,
 ) -> Interval:
     """Give the mean of ``first - second`` over the same images, with its interval.
 
@@ -149,7 +145,6 @@ def paired_difference(
         strata=strata,
         clusters=clusters,
         n_draws=n_draws,
-        level=level,
         within=(-1, 1),
     )
 
@@ -193,11 +188,10 @@ def interval_of(
     estimate: float,
     draws: NDArray[np.float64],
     freedom: float,
-    level: float = 0.95,
     *,
     within: tuple[float, float] = (-np.inf, np.inf),
 ) -> Interval:
-    """Turn bootstrap draws into an interval.
+    """Turn bootstrap draws into a 95 % interval.
 
     Parameters
     ----------
@@ -206,7 +200,6 @@ def interval_of(
         From `resampled_sums`. NaN ones, for instance of a share of nothing, are passed over.
     freedom : float
         From `degrees_of_freedom`.
-    level : float
     within : (float, float)
         As for `mean_interval`.
 
@@ -219,14 +212,15 @@ def interval_of(
     """
     valid = draws[~np.isnan(draws)]
     if freedom <= 0 or len(valid) == 0:
-        return Interval(estimate=estimate, low=float("nan"), high=float("nan"), level=level)
-    tail = float(stats.norm.cdf(-stats.t.ppf((1 + level) / 2, freedom)))
+        return Interval(estimate=estimate, low=float("nan"), high=float("nan"))
+    t = float(stats.t.ppf(0.975, freedom))
+    tail = float(stats.norm.cdf(-t))
     low, high = np.quantile(valid, [tail, 1 - tail])
     if freedom < FEW:
-        reach = float(stats.t.ppf((1 + level) / 2, freedom)) * valid.std()
+        reach = t * valid.std()
         low, high = min(low, estimate - reach), max(high, estimate + reach)
     low, high = np.clip([low, high], *within)
-    return Interval(estimate=estimate, low=float(low), high=float(high), level=level)
+    return Interval(estimate=estimate, low=float(low), high=float(high))
 
 
 def standard_error(draws: NDArray[np.float64], freedom: float) -> float:

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from cellflow.metrics.bootstrap import Labels
-
 SIMULATED_COVERAGE: dict[int, tuple[float, float]] = {
     2: (0.932, 0.999),
     3: (0.914, 1.000),
@@ -21,10 +19,9 @@ in simulated data sets of one to three cell types, of normal scores and of score
 (5,000 each, ± 0.6 %, `benchmarks/interval_coverage.py`)."""
 
 
-def n_groups(n_images: int, clusters: Labels = None) -> int:
-    """Count the independent groups of images; one without a cluster is its own."""
-    names = clusters if clusters is not None else [None] * n_images
-    return len({name for name in names if name is not None}) + list(names).count(None)
+def n_groups(groups: Sequence[str | None]) -> int:
+    """Count the independent groups of images; an image whose group is None is its own."""
+    return len({name for name in groups if name is not None}) + list(groups).count(None)
 
 
 def independence_remark(groups: Sequence[str | None]) -> list[str]:
@@ -37,14 +34,13 @@ def independence_remark(groups: Sequence[str | None]) -> list[str]:
     ]
 
 
-def coverage_remark(n_images: int, clusters: Labels = None) -> list[str]:
+def coverage_remark(groups: Sequence[str | None]) -> list[str]:
     """Say how far intervals can be trusted that rest on few independent groups of images.
 
     Parameters
     ----------
-    n_images : int
-    clusters : sequence of n_images, optional
-        As for `resampled_sums`.
+    groups : sequence of str or None
+        Of each image; None is the image alone.
 
     Returns
     -------
@@ -52,7 +48,7 @@ def coverage_remark(n_images: int, clusters: Labels = None) -> list[str]:
         One sentence, with what was simulated for the next smaller number of groups; none with a
         single group, which has no interval, and with more than were simulated.
     """
-    count = n_groups(n_images, clusters)
+    count = n_groups(groups)
     simulated = [number for number in SIMULATED_COVERAGE if number <= count]
     if not simulated or count > max(SIMULATED_COVERAGE):
         return []

@@ -244,7 +244,7 @@ def score_images(
             kind: over([i for i, other in enumerate(kinds) if other == kind])
             for kind in sorted({kind for kind in kinds if kind is not None})
         },
-        remarks=(*remarks, *independence_remark(wells), *coverage_remark(len(names), wells)),
+        remarks=(*remarks, *independence_remark(wells), *coverage_remark(wells)),
     )
 
 

@@ -69,15 +69,13 @@ def colour_cells(masks: CellMasks) -> NDArray[np.uint8]:
 
 
 def colour_matches(
-    truth: CellMasks, predicted: CellMasks, *, threshold: float = 0.5
+    truth: CellMasks, predicted: CellMasks
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Colour hits, missed truths and spurious predictions.
+    """Colour hits (IoU above 0.5), missed truths and spurious predictions.
 
     Parameters
     ----------
     truth, predicted : CellMasks
-    threshold : float
-        A pair with a larger intersection over union is a hit: 0.50, 0.55 … 0.95.
 
     Returns
     -------
@@ -91,9 +89,8 @@ def colour_matches(
     A cell is a hit if any cell of the other side passes; with overlapping truth the score's
     one-to-one matching may count one fewer.
     """
-    percent = round(100 * threshold)
     overlap = find_overlap(truth, predicted)
-    passing = passing_pairs(overlap, percent)
+    passing = passing_pairs(overlap, 50)
     truth_colours = np.tile(MISSED, (len(truth), 1))
     predicted_colours = np.tile(SPURIOUS, (len(predicted), 1))
     truth_colours[overlap.truth[passing]] = HIT

@@ -48,7 +48,7 @@ def show_images(
     masks: Sequence[Path] = (),
     colouring: Colouring = "cells",
     zoom: int = ZOOM,
-    report: Report | None = None,
+    report: Report = lambda step, numbers: None,
 ) -> ShowResult:
     """Draw images beside their outlines, and gallery sheets per cell type.
 
@@ -65,7 +65,7 @@ def show_images(
         See `draw_overlay`.
     zoom : int
         Picture pixels an image pixel, along each side.
-    report : callable, optional
+    report : callable
         Called as ``report(n_done, {"total": n})``.
 
     Returns
@@ -106,8 +106,7 @@ def show_images(
             sheets.setdefault(kind, []).append(draw_tile(sample.image, shown, sample.name))
             if len(sheets[kind]) == PER_SHEET:
                 _write_sheet(out, kind, sheets, n_sheets)
-        if report is not None:
-            report(done, {"total": len(entries)})
+        report(done, {"total": len(entries)})
     for kind in [kind for kind, tiles in sheets.items() if tiles]:
         _write_sheet(out, kind, sheets, n_sheets)
     result.n_sheets = sum(n_sheets.values())

@@ -56,7 +56,10 @@ class Blocks:
 
 
 def image_blocks(
-    subject: Subject, order: Sequence[int], room: int, report: Report | None = None
+    subject: Subject,
+    order: Sequence[int],
+    room: int,
+    report: Report = lambda step, numbers: None,
 ) -> Blocks:
     """Pack the images, best quality that fits; if none fits, only the first images.
 
@@ -67,7 +70,7 @@ def image_blocks(
         Indices of its images, most important first.
     room : int
         Bytes in all.
-    report : callable, optional
+    report : callable
         Called as ``report(n_done, {"total": n})``.
 
     Raises
@@ -76,18 +79,17 @@ def image_blocks(
         No picture can be read, or has the size of its cells; says what is wrong with the first.
     """
     names = [subject.images[index] for index in order]
-    say = report or (lambda step, numbers: None)
     cells = [_cells_of(subject, name) for name in names]
     pictures = _Pictures(subject)
     left = room - sum(len(script_json({**one, "picture": None})) for one in cells)
     if not subject.pictures:
-        pack = _pack(names, cells, lambda name: None, room, say)
+        pack = _pack(names, cells, lambda name: None, room, report)
         return Blocks(texts=tuple(pack), quality=None)
     pictured = [name for name in names if name in subject.pictures]
     first = QUALITIES.index(_choose_quality(pictures, pictured, left))
     for quality in QUALITIES[first:]:
         # Those tried may be smaller than the others, so that not all fit.
-        texts = _pack(names, cells, partial(pictures.encode, quality=quality), room, say)
+        texts = _pack(names, cells, partial(pictures.encode, quality=quality), room, report)
         if None not in texts:
             break
     if len(pictures.unread) == len(pictured):
@@ -129,7 +131,7 @@ def _pack(
     cells: Sequence[dict[str, Any]],
     encode: Callable[[str], str | None],
     room: int,
-    say: Report,
+    report: Report,
 ) -> list[str | None]:
     """Give the JSON of each image, None from the first on that does not fit."""
     texts: list[str | None] = []
@@ -139,7 +141,7 @@ def _pack(
         if room < 0:
             break
         texts.append(content)
-        say(done, {"total": len(names)})
+        report(done, {"total": len(names)})
     return texts + [None] * (len(names) - len(texts))
 
 

@@ -4,9 +4,8 @@ import math
 
 from cellflow.comparison.result import Breakdown, Comparison, PairedDifference
 from cellflow.pictures.scales import Scale
-from cellflow.report.headline import bounds, number
-from cellflow.report.markup import Section, figure, name, table, tag, text
-from cellflow.report.plots import axis_row, interval_row, percent_scale
+from cellflow.report.markup import Section, bounds, figure, name, number, table, tag, text
+from cellflow.report.plots import axis_row, interval_row, interval_scale
 from cellflow.wording import counted
 
 
@@ -41,8 +40,8 @@ def _slices(comparison: Comparison, row: int) -> str:
     breakdowns = [one for one in comparison.breakdowns if one.by != "cell type"]
     if not breakdowns:
         return ""
-    intervals = [one.differences[row] for by in breakdowns for one in by.slices]
-    scale = percent_scale([v for i in intervals for v in (i.estimate, i.low, i.high)], include=(0,))
+    differences = [one.differences[row] for by in breakdowns for one in by.slices]
+    scale = interval_scale(differences, include=(0,))
     plots = [_breakdown(by, row, scale) for by in breakdowns]
     numbers = [_numbers(comparison, by, row) for by in breakdowns]
     caption = "Difference with its 95 % interval; to the right where the first is better."

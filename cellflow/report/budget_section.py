@@ -4,9 +4,8 @@ import numpy as np
 
 from cellflow.metrics.cell_errors import KINDS
 from cellflow.metrics.error_budget import ErrorBudget, image_errors, summarize_errors
-from cellflow.report.headline import bounds, number
-from cellflow.report.markup import Section, figure, name, table, tag, text
-from cellflow.report.plots import axis_row, interval_row, key, percent_scale
+from cellflow.report.markup import Section, bounds, figure, name, number, table, tag, text
+from cellflow.report.plots import axis_row, interval_row, interval_scale, key
 from cellflow.report.subject import Subject
 from cellflow.wording import counted
 
@@ -23,7 +22,7 @@ def budget_section(subject: Subject) -> Section:
     """Give the section of the error budget of a subject with truth."""
     budgets = [_budget(subject, model) for model in range(len(subject.models))]
     gains = [budget.kinds[kind].gain for budget in budgets for kind in KINDS]
-    scale = percent_scale([v for g in gains for v in (g.estimate, g.low, g.high)], include=(0.0,))
+    scale = interval_scale(gains, include=(0.0,))
     rows = [
         tag("div", tag("strong", text(kind)), " ", text(MEANING[kind]), class_="row-label")
         + tag(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,35 +37,33 @@ def cells_section(subject: Subject) -> Section:
 def _counts(subject: Subject) -> str:
     sides = _sides(subject)
     counts = [
-        np.array([float(len(cells(image))) for image in subject.images]) for _, cells in sides
+        np.array([float(len(side.cells(image))) for image in subject.images]) for side in sides
     ]
     scale = percent_scale(np.concatenate(counts).tolist(), include=(0.0,))
     rows = []
-    for index, ((side, _), values) in enumerate(zip(sides, counts, strict=True)):
+    for side, values in zip(sides, counts, strict=True):
         titles = [
             f"{image}: {counted(int(value), 'cell')}"
             for image, value in zip(subject.images, values.tolist(), strict=True)
         ]
-        model = index - (len(sides) - len(subject.models))
-        style = "truth" if model < 0 else style_of(model)
-        dots = swarm(scale, values, np.arange(len(values)), titles, style=style)
+        dots = swarm(scale, values, np.arange(len(values)), titles, style=side.style)
         n_cells = counted(int(values.sum()), "cell", ",")
         label = f"{n_cells}, median {np.median(values):.0f} an image"
         rows.append(
-            tag("div", tag("strong", name(side)), " ", text(label), class_="row-label") + dots
+            tag("div", tag("strong", name(side.name)), " ", text(label), class_="row-label") + dots
         )
     rows.append(tag("div") + axis_row(scale, "cells in an image"))
     header = ["", "cells", "fewest", "median", "most", "images without"]
     numbers = [
         [
-            name(side),
+            name(side.name),
             f"{int(values.sum()):,}",
             f"{values.min():.0f}",
             f"{np.median(values):.0f}",
             f"{values.max():.0f}",
             str(int((values == 0).sum())),
         ]
-        for (side, _), values in zip(sides, counts, strict=True)
+        for side, values in zip(sides, counts, strict=True)
     ]
     return figure(
         tag("div", *rows, class_="rows"),
@@ -76,21 +74,21 @@ def _counts(subject: Subject) -> str:
 
 def _sizes(subject: Subject) -> str:
     sides = _sides(subject)
-    everything = np.concatenate([_diameters(subject, cells, None) for _, cells in sides])
+    everything = np.concatenate([_diameters(subject, side, None) for side in sides])
     if len(everything) == 0:
         return tag("p", "No cell was found.")
     end = float(np.percentile(everything, LARGEST_SHOWN))
     edges = np.linspace(0, max(end, 1.0), N_BINS + 1)
     groups = [None, *(subject.kinds if len(subject.kinds) > 1 else ())]
-    shares = {kind: [_shares(subject, c, kind, edges) for _, c in sides] for kind in groups}
+    shares = {kind: [_shares(subject, one, kind, edges) for one in sides] for kind in groups}
     top = max(float(share.max()) for group in shares.values() for share in group)
     scales = panel_scales(edges, np.linspace(0.0, max(top, 0.01), len(edges)))
-    panels = [_size_panel(kind, shares[kind], edges, scales, subject) for kind in groups]
+    panels = [_size_panel(kind, sides, shares[kind], edges, scales) for kind in groups]
     header = ["", "10 %", "median", "90 %", "largest"]
     numbers = [
-        [f"{name(side)}, {text(kind or 'all')}", *_quantiles(_diameters(subject, cells, kind))]
+        [f"{name(side.name)}, {text(kind or 'all')}", *_quantiles(_diameters(subject, side, kind))]
         for kind in groups
-        for side, cells in sides
+        for side in sides
     ]
     return figure(
         key(subject.models, truth=subject.truths is not None)
@@ -134,25 +132,28 @@ def _all_confidences(subject: Subject, model: int) -> NDArray[np.float32]:
     return np.concatenate([np.zeros(0, np.float32), *(one for one in given if one is not None)])
 
 
-Side = tuple[str, Callable[[str], CellMasks]]
-"""A name, and what gives the cells of an image by its name."""
+class _Side(NamedTuple):
+    """Truth or a model: its name, its class in `style.css`, and its cells by image name."""
+
+    name: str
+    style: str
+    cells: Callable[[str], CellMasks]
 
 
-def _sides(subject: Subject) -> list[Side]:
+def _sides(subject: Subject) -> list[_Side]:
     """Give truth, if there is any, and the models."""
     truths = subject.truths
-    sides: list[Side] = [] if truths is None else [("truth", truths.__getitem__)]
-    for model, one in enumerate(subject.models):
-        sides.append((one, partial(subject.cells, model)))
-    return sides
+    models = [
+        _Side(one, style_of(model), partial(subject.cells, model))
+        for model, one in enumerate(subject.models)
+    ]
+    return models if truths is None else [_Side("truth", "truth", truths.__getitem__), *models]
 
 
-def _diameters(
-    subject: Subject, cells: Callable[[str], CellMasks], kind: str | None
-) -> NDArray[np.float64]:
+def _diameters(subject: Subject, side: _Side, kind: str | None) -> NDArray[np.float64]:
     return np.concatenate(
         [
-            equivalent_diameters(cells(image))
+            equivalent_diameters(side.cells(image))
             for image, other in zip(subject.images, subject.cell_types, strict=True)
             if kind is None or other == kind
         ]
@@ -160,13 +161,10 @@ def _diameters(
 
 
 def _shares(
-    subject: Subject,
-    cells: Callable[[str], CellMasks],
-    kind: str | None,
-    edges: NDArray[np.float64],
+    subject: Subject, side: _Side, kind: str | None, edges: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Give the share of the cells in each bin, (N_BINS,); zeros without a cell."""
-    diameters = np.minimum(_diameters(subject, cells, kind), edges[-1])
+    diameters = np.minimum(_diameters(subject, side, kind), edges[-1])
     counts = np.histogram(diameters, edges)[0]
     shares: NDArray[np.float64] = counts / max(1, counts.sum())
     return shares
@@ -174,16 +172,14 @@ def _shares(
 
 def _size_panel(
     kind: str | None,
+    sides: list[_Side],
     shares: list[NDArray[np.float64]],
     edges: NDArray[np.float64],
     scales: tuple[Scale, Scale],
-    subject: Subject,
 ) -> str:
-    lines = []
-    for index, share in enumerate(shares):
-        model = index - (len(shares) - len(subject.models))
-        style = "truth" if model < 0 else style_of(model)
-        lines.append(_steps(scales, edges, share, style))
+    lines = [
+        _steps(scales, edges, share, side.style) for side, share in zip(sides, shares, strict=True)
+    ]
     title = kind or "all images"
     label = f"Share of cells by diameter, {title}; the numbers are in the table below"
     return panel(title, label, *scales, *lines, below="diameter, px")

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from cellflow.comparison.formatting import p_value
 from cellflow.comparison.result import Comparison, PairedDifference
 from cellflow.interval import Interval
-from cellflow.report.headline import bounds, number
-from cellflow.report.markup import Section, figure, name, table, tag, text
-from cellflow.report.plots import axis_row, interval_row, percent_scale, swarm
+from cellflow.report.markup import Section, bounds, figure, name, number, table, tag, text
+from cellflow.report.plots import axis_row, interval_row, interval_scale, percent_scale, swarm
 from cellflow.report.subject import Subject
 from cellflow.wording import counted
 
@@ -109,8 +108,7 @@ def _differences(subject: Subject, pair: PairedDifference) -> NDArray[np.float64
 
 
 def _all_pairs(comparison: Comparison) -> str:
-    intervals = [pair.difference for pair in comparison.pairs]
-    scale = percent_scale([v for i in intervals for v in (i.estimate, i.low, i.high)], include=(0,))
+    scale = interval_scale([pair.difference for pair in comparison.pairs], include=(0,))
     rows = [
         [
             f"{name(pair.first)} − {name(pair.second)}",

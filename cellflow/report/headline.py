@@ -6,12 +6,16 @@ from cellflow.comparison.formatting import p_value
 from cellflow.comparison.result import Comparison, PairedDifference
 from cellflow.interval import Interval
 from cellflow.metrics.score import Score
-from cellflow.report.markup import name, tag, text
-from cellflow.report.plots import ROW_HEIGHT, axis_row, interval_row, percent_scale
+from cellflow.report.markup import bounds, name, number, tag, text
+from cellflow.report.plots import (
+    ROW_HEIGHT,
+    axis_row,
+    interval_row,
+    interval_scale,
+    percent_scale,
+)
 from cellflow.report.subject import Subject
 from cellflow.wording import counted
-
-MINUS = "−"
 
 
 def title_of(subject: Subject) -> str:
@@ -37,20 +41,6 @@ def verdict(pair: PairedDifference) -> str:
         return f"{first} and {second} cannot be told apart"
     better, other = (first, second) if pair.difference.low > 0 else (second, first)
     return f"{better} {'is' if pair.is_beyond_chance else 'may be'} better than {other}"
-
-
-def bounds(interval: Interval, *, signed: bool = False) -> str:
-    """Write an interval's bounds, or that there is none."""
-    return interval.bounds(_form(signed)).replace("-", MINUS)
-
-
-def number(value: float, *, signed: bool = False) -> str:
-    """Write a score or a difference with three decimals and a true minus sign."""
-    return f"{value:{_form(signed)}}".replace("-", MINUS)
-
-
-def _form(signed: bool) -> str:
-    return "+.3f" if signed else ".3f"
 
 
 def _of_comparison(subject: Subject, comparison: Comparison) -> str:
@@ -81,7 +71,7 @@ def _others(rest: int) -> str:
 def _scores_picture(subject: Subject) -> str:
     """Draw every model's score with its interval."""
     means = [score.mean for score in subject.scores]
-    scale = percent_scale([v for mean in means for v in (mean.estimate, mean.low, mean.high)])
+    scale = interval_scale(means)
     rows = [
         tag(
             "div",

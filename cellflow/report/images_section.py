@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cellflow.records import CellMasks
-from cellflow.report.headline import number
-from cellflow.report.markup import Section, name, tag, text
+from cellflow.report.markup import Section, name, number, tag, text
 from cellflow.report.plots import style_of
 from cellflow.report.ranking import Ranked, agreement
 from cellflow.report.subject import Subject, median_diameter

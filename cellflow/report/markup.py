@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cellflow.interval import Interval
 from cellflow.jsontext import to_json
+
+MINUS = "−"
 
 _UNSHOWN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters and halves of characters: no HTML file may hold them."""
@@ -40,6 +43,16 @@ def script_json(content: Any) -> str:
 def name(value: object) -> str:
     """Give a name as markup of its own, so that its writing direction stays inside."""
     return f"<bdi>{text(value)}</bdi>"
+
+
+def bounds(interval: Interval, *, signed: bool = False) -> str:
+    """Write an interval's bounds, or that there is none."""
+    return interval.bounds("+.3f" if signed else ".3f").replace("-", MINUS)
+
+
+def number(value: float, *, signed: bool = False) -> str:
+    """Write a score or a difference with three decimals and a true minus sign."""
+    return f"{value:{'+.3f' if signed else '.3f'}}".replace("-", MINUS)
 
 
 def tag(kind: str, *content: str, **attributes: object) -> str:

@@ -6,14 +6,14 @@ dashes and faces are in `style.css`; models differ in colour, dash and marker.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cellflow.interval import Interval
 from cellflow.pictures.scales import Scale, fit_scale
-from cellflow.report.markup import name, tag, text
+from cellflow.report.markup import MINUS, name, tag, text
 
 N_STYLES = 6
 """Colours, dashes and markers of `style.css`; a seventh model looks like the first again."""
@@ -68,6 +68,12 @@ def percent_scale(values: Sequence[float], *, include: Sequence[float] = ()) -> 
     return fit_scale(finite, 2.0, 98.0)
 
 
+def interval_scale(intervals: Iterable[Interval], *, include: Sequence[float] = ()) -> Scale:
+    """Give a scale in per cent that holds all intervals with their estimates."""
+    ends = [value for one in intervals for value in (one.estimate, one.low, one.high)]
+    return percent_scale(ends, include=include)
+
+
 def interval_row(
     scale: Scale, model: int, interval: Interval, *, zero: bool = False, under: str = ""
 ) -> str:
@@ -86,9 +92,9 @@ def interval_row(
         Markup beneath all else.
     """
     middle = ROW_HEIGHT / 2
-    parts = [under, *(rule(scale(tick), 0, ROW_HEIGHT, "grid") for tick in scale.ticks)]
+    parts = [under, *(rule(scale(tick), ROW_HEIGHT, "grid") for tick in scale.ticks)]
     if zero:
-        parts.append(rule(scale(0), 0, ROW_HEIGHT, "zero"))
+        parts.append(rule(scale(0), ROW_HEIGHT, "zero"))
     if math.isfinite(interval.low) and math.isfinite(interval.high):
         ends = {"x1": f"{scale(interval.low):.2f}%", "x2": f"{scale(interval.high):.2f}%"}
         parts.append(tag("line", **ends, y1=middle, y2=middle, class_=f"span {style_of(model)}"))
@@ -101,10 +107,10 @@ def row(*parts: str, height: float = ROW_HEIGHT) -> str:
     return tag("svg", *parts, class_="row", width="100%", height=height, aria_hidden="true")
 
 
-def rule(percent: float, top: float, bottom: float, class_: str) -> str:
-    """Draw a vertical line in a row."""
+def rule(percent: float, height: float, class_: str) -> str:
+    """Draw a vertical line through a row."""
     place = f"{percent:.2f}%"
-    return tag("line", x1=place, x2=place, y1=top, y2=bottom, class_=class_)
+    return tag("line", x1=place, x2=place, y1=0, y2=height, class_=class_)
 
 
 def axis_row(scale: Scale, label: str, *, signed: bool = False, narrow: bool = False) -> str:
@@ -159,8 +165,8 @@ def swarm(
     order = chosen[np.argsort(values[chosen], kind="stable")]
     places = np.array([scale(float(value)) for value in values[order]])
     columns = np.floor(places / DOT).astype(int)
-    parts = [rule(scale(tick), 0, SWARM_HEIGHT, "grid") for tick in scale.ticks]
-    parts += [rule(scale(0), 0, SWARM_HEIGHT, "zero")] if zero else []
+    parts = [rule(scale(tick), SWARM_HEIGHT, "grid") for tick in scale.ticks]
+    parts += [rule(scale(0), SWARM_HEIGHT, "zero")] if zero else []
     for column in np.unique(columns):
         members = np.flatnonzero(columns == column)
         shift = min(SHIFT, (SWARM_HEIGHT - 8) / len(members))
@@ -186,7 +192,7 @@ def tick_text(tick: float, scale: Scale, *, signed: bool = False) -> str:
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     tick = 0.0 if abs(tick) < step / 2 else tick
     sign = "+" if signed and tick > 0 else ""
-    return f"{sign}{tick:.{decimals}f}".replace("-", "−")
+    return f"{sign}{tick:.{decimals}f}".replace("-", MINUS)
 
 
 def panel(

@@ -10,8 +10,7 @@ from cellflow.metrics.bootstrap import mean_interval
 from cellflow.metrics.matching import THRESHOLDS
 from cellflow.metrics.score import Score, TypeScore
 from cellflow.pictures.scales import Scale
-from cellflow.report.headline import bounds, number
-from cellflow.report.markup import Section, figure, name, table, tag, text
+from cellflow.report.markup import Section, bounds, figure, name, number, table, tag, text
 from cellflow.report.plots import (
     key,
     marker,

@@ -36,7 +36,7 @@ def report_score(
     truth: Path,
     *,
     images: Sequence[Path] = (),
-    report: Report | None = None,
+    report: Report = lambda step, numbers: None,
 ) -> ReportResult:
     """Write the report of one submission's score.
 
@@ -50,7 +50,7 @@ def report_score(
         Read again for the cells themselves.
     images : sequence of Path
         Of the images, see `find_pictures`; when empty those that `beside_truth` finds.
-    report : callable, optional
+    report : callable
         Called as ``report(n_done, {"total": n})``.
 
     Raises
@@ -69,7 +69,7 @@ def report_comparison(
     truth: Path,
     *,
     images: Sequence[Path] = (),
-    report: Report | None = None,
+    report: Report = lambda step, numbers: None,
 ) -> ReportResult:
     """Write the report of a comparison; parameters and errors are those of `report_score`."""
     subject = subject_of_comparison(comparison)
@@ -87,7 +87,7 @@ def report_predictions(
     common_only: bool = False,
     megabytes: float = MEGABYTES,
     seed: int = 0,
-    report: Report | None = None,
+    report: Report = lambda step, numbers: None,
 ) -> ReportResult:
     """Write a report of predictions, with or without truth.
 
@@ -112,7 +112,7 @@ def report_predictions(
         images first, and the report says so.
     seed : int
         Of bootstrap and folds.
-    report : callable, optional
+    report : callable
         Called as ``report(n_done, {"total": n})``.
 
     Raises

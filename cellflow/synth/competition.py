@@ -94,7 +94,7 @@ def write_competition(
     seed: int,
     *,
     n_test_images: int = 3,
-    report: Report | None = None,
+    report: Report = lambda step, numbers: None,
 ) -> Path:
     """Write a folder laid out like the competition's.
 
@@ -107,7 +107,7 @@ def write_competition(
     seed : int
         Each image depends on it and on the image's index only, so that more images may be asked
         for later without changing the first ones.
-    report : callable, optional
+    report : callable
         Called as ``report(n_done, {"total": n})``.
 
     Returns
@@ -134,12 +134,10 @@ def write_competition(
         )
     out = Path(out)
     _claim_folder(out, {"seed": seed, "images": n_images, "test_images": n_test_images})
-    n_total = n_images + n_test_images
     tables: dict[Part, list[KaggleImage]] = {"train": [], "test": []}
     for done, image in enumerate(_plan(n_images, n_test_images, seed), start=1):
         tables[image.part].append(_write_image(out, image))
-        if report is not None:
-            report(done, {"total": n_total})
+        report(done, {"total": n_images + n_test_images})
     for rows in tables.values():
         rows.sort(key=lambda row: row.name)
     if n_test_images:

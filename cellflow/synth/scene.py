@@ -15,6 +15,8 @@ SMALLEST = 20
 """Cells with fewer pixels inside the image are not there, px."""
 STEP = 1.5
 """How exactly small cells are pushed up against each other, px."""
+N_TRIES = 20
+"""Places that are tried before a cell is given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,6 @@ class Scene:
         together: float,
         most_shared: float,
         margin: float = 4.0,
-        n_tries: int = 20,
     ) -> bool:
         """Find a place for one cell: alone somewhere, or pushed up against another.
 
@@ -128,7 +129,7 @@ class Scene:
         bool
             Whether a place was found.
         """
-        for _ in range(n_tries):
+        for _ in range(N_TRIES):
             if self.cells and rng.random() < together:
                 if self._push_up(rng, outline, look, most_shared):
                     return True

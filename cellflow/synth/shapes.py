@@ -36,6 +36,8 @@ TIP_ANGLES = np.concatenate([-TIP_ANGLES[:0:-1], TIP_ANGLES])
 """Where the outline has extra vertices, radians from an arm's axis."""
 BLUNT = 0.02
 """Roundness of the tips, radians."""
+PIECE = 5.0
+"""Length of one straight piece of a neurite, px."""
 NO_ARMS = Arms(angles=np.zeros(0), lengths=np.zeros(0), sharpness=np.zeros(0))
 
 
@@ -162,8 +164,7 @@ def neurite_path(
     angle: float,
     length: float,
     *,
-    wander: float = 0.12,
-    step: float = 5.0,
+    wander: float,
 ) -> NDArray[np.float64]:
     """Draw a path that keeps its direction roughly.
 
@@ -173,8 +174,8 @@ def neurite_path(
         (y, x), px.
     angle : float
         First direction, radians.
-    length, step : float
-        px; of the path and of one piece.
+    length : float
+        px.
     wander : float
         Spread of the turn at each vertex, radians.
 
@@ -183,11 +184,11 @@ def neurite_path(
     (P, 2) float64
         At least two vertices (y, x).
     """
-    n_steps = max(int(length / step), 1)
+    n_steps = max(int(length / PIECE), 1)
     # Curvature that changes slowly gives arcs instead of a jagged line.
     turns = np.convolve(rng.normal(0, wander, n_steps + 4), np.full(5, 0.45), "valid")
     angles = angle + np.cumsum(turns)
-    steps = step * np.stack([np.sin(angles), np.cos(angles)], axis=1)
+    steps = PIECE * np.stack([np.sin(angles), np.cos(angles)], axis=1)
     # Neurites are never quite smooth.
     path = start + np.cumsum(steps, axis=0) + rng.normal(0, 0.35, (n_steps, 2))
     return np.concatenate([start[None], path])

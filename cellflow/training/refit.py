@@ -100,7 +100,7 @@ class Effect:
             ]
         else:
             mixed = independence_remark(clusters)
-        return [*mixed, *coverage_remark(len(clusters), clusters)]
+        return [*mixed, *coverage_remark(clusters)]
 
 
 def measured_effect(

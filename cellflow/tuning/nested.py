@@ -223,7 +223,6 @@ def _choose(
             [following.features.select(keep) for following, keep in cells],
             [following.diameter for following, _ in cells],
             [_is_right(following, grid)[keep] for following, keep in cells],
-            {},
         )
     table = np.stack([score_grid(image.cells, grid, confidence) for image in images])
     kinds, groups = [one.cell_type for one in images], [one.group for one in images]

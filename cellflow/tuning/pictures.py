@@ -26,7 +26,7 @@ N_DRAWS = 2000
 
 
 def draw_thresholds(
-    folder: Path, found: NestedResult, images: Sequence[TunedImage], grid: Grid, seed: int
+    folder: Path, found: NestedResult, images: Sequence[TunedImage], grid: Grid
 ) -> list[Path]:
     """Write one picture for every axis of the grid that has more than one value.
 
@@ -36,8 +36,6 @@ def draw_thresholds(
     found : NestedResult
     images : sequence of TunedImage
     grid : Grid
-    seed : int
-        Of the bootstrap.
 
     Returns
     -------
@@ -54,7 +52,7 @@ def draw_thresholds(
         if len(values) < 2:
             continue
         path = folder / f"{name}.png"
-        _draw_axis(path, axis, _places(name, values), found, images, seed)
+        _draw_axis(path, axis, _places(name, values), found, images)
         written.append(path)
     return written
 
@@ -65,7 +63,6 @@ def _draw_axis(
     places: list[float],
     found: NestedResult,
     images: Sequence[TunedImage],
-    seed: int,
 ) -> None:
     series, bands, marks = {}, {}, {}
     for name, own, chosen in _rows(found, images):
@@ -76,9 +73,10 @@ def _draw_axis(
             "strata": [images[i].cell_type for i in own],
             "clusters": [images[i].group for i in own],
             "n_draws": N_DRAWS,
+            "within": (0, 1),
         }
         intervals = [
-            mean_interval(column, rng=np.random.default_rng(seed), **how) for column in scores.T
+            mean_interval(column, rng=np.random.default_rng(0), **how) for column in scores.T
         ]
         series[name] = places, [one.estimate for one in intervals]
         bands[name] = [one.low for one in intervals], [one.high for one in intervals]

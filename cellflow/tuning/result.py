@@ -202,5 +202,5 @@ def _remarks(images: Sequence[TunedImage]) -> list[str]:
     return [
         f"{counted(n_images, 'held-out image')} in {counted(n_groups, 'independent group')}{each}; "
         "intervals resample the groups within each cell type",
-        *coverage_remark(len(images), [image.group for image in images]),
+        *coverage_remark([image.group for image in images]),
     ]

@@ -249,7 +249,7 @@ def _write(
     path = subject.folder.path
     content = {"images_sha256": held_out.images_sha256, **result.to_dict()}
     write_json(path / TUNING / "tuning.json", content)
-    draw_thresholds(path / TUNING, found, images, grid, 0)
+    draw_thresholds(path / TUNING, found, images, grid)
     # Those of an earlier tuning do not go with this one's confidence, should it end in between.
     write_thresholds(path, Thresholds.untuned(subject.trained_with))
     if subject.head is not None and subject.is_head_new:

@@ -226,7 +226,7 @@ def test_two_pictures_of_one_image_are_refused(tmp_path, model):
 
 
 def test_a_detector_that_lists_all_that_it_may_is_told(tmp_path, model, monkeypatch):
-    from cellflow.comparison import importers
+    from cellflow.comparison import model_predictions
 
     def load(folder, device, say):
         def predict(image, name):
@@ -237,7 +237,7 @@ def test_a_detector_that_lists_all_that_it_may_is_told(tmp_path, model, monkeypa
 
         return predict
 
-    monkeypatch.setattr(importers, "_load_model", load)
+    monkeypatch.setattr(model_predictions, "_load_model", load)
     sources = Sources(images=(tmp_path / "in",), device="cpu")
     found = read_output(model, shapes("b", shape=(40, 50)), "x", sources)
     assert found.remarks == (

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from cellflow.comparison.formatting import visible_text
 from cellflow.comparison.power import (
     flip_chance,
     holm,
@@ -11,7 +12,6 @@ from cellflow.comparison.power import (
     paired_p_value,
     sign_flip_p_value,
     smallest_visible,
-    visible_text,
 )
 from cellflow.interval import Interval
 

@@ -34,7 +34,7 @@ def noisy_field(rng, noise=0.6):
 def test_the_kept_candidates_are_the_cells(rng, cellprob_threshold, flow_threshold, min_size):
     field = noisy_field(rng)
     found = find_candidates(field, cellprob_threshold=cellprob_threshold, min_size=0, **HOW)
-    keep = found.keep(flow_threshold, min_size)
+    keep = (found.sizes >= min_size) & (found.flow_errors <= (flow_threshold or np.inf))
     labels = np.where(np.concatenate([[False], keep])[found.labels], found.labels, 0)
     expected = flows_to_labels(
         field.flows,

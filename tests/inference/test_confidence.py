@@ -1,6 +1,7 @@
 """A calibrated score is the share of such cells that are right."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def drawn_cells(rng, n, spread=False):
 
 def test_the_probability_is_the_share_of_right_cells(rng):
     train, right, _ = drawn_cells(rng, 6000)
-    fitted = fit_confidence([train], [17.0], [right], {})
+    fitted = fit_confidence([train], [17.0], [right])
     features, right, chance = drawn_cells(rng, 4000)
     found = fitted(features, 17.0)
     assert found.dtype == np.float32
@@ -38,7 +39,7 @@ def test_the_probability_is_the_share_of_right_cells(rng):
 
 def test_cells_without_spread_count_as_average_ones(rng):
     train, right, _ = drawn_cells(rng, 500, spread=True)
-    fitted = fit_confidence([train], [17.0], [right], {})
+    fitted = fit_confidence([train], [17.0], [right])
     assert fitted.spread == pytest.approx(0.5, abs=0.05)
     features, _, _ = drawn_cells(rng, 5)
     average = CellFeatures(
@@ -54,7 +55,7 @@ def test_cells_without_spread_count_as_average_ones(rng):
 def test_size_is_relative_to_the_diameter(rng):
     train, right, _ = drawn_cells(rng, 500)
     right |= train.areas > 600
-    fitted = fit_confidence([train], [17.0], [right], {})
+    fitted = fit_confidence([train], [17.0], [right])
     larger = CellFeatures(
         flow_errors=train.flow_errors,
         cellprob=train.cellprob,
@@ -66,13 +67,14 @@ def test_size_is_relative_to_the_diameter(rng):
 
 def test_nothing_to_tell_apart_gives_no_calibration(rng):
     features, _, _ = drawn_cells(rng, 10)
-    assert fit_confidence([features], [17.0], [np.ones(10, bool)], {}) is None
-    assert fit_confidence([], [], [], {}) is None
+    assert fit_confidence([features], [17.0], [np.ones(10, bool)]) is None
+    assert fit_confidence([], [], []) is None
 
 
 def test_a_calibration_is_read_as_it_was_written(tmp_path, rng):
     features, right, _ = drawn_cells(rng, 300)
-    fitted = fit_confidence([features], [17.0], [right], {"reliability": 0.02})
+    fitted = fit_confidence([features], [17.0], [right])
+    fitted = replace(fitted, record={"reliability": 0.02})
     assert read_confidence(tmp_path) is None
     write_confidence(tmp_path, fitted)
     found = read_confidence(tmp_path)
@@ -90,7 +92,7 @@ def test_a_calibration_is_read_as_it_was_written(tmp_path, rng):
 )
 def test_a_broken_file_is_refused(tmp_path, rng, changes, message):
     features, right, _ = drawn_cells(rng, 300)
-    write_confidence(tmp_path, fit_confidence([features], [17.0], [right], {}))
+    write_confidence(tmp_path, fit_confidence([features], [17.0], [right]))
     path = tmp_path / "confidence.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     with pytest.raises(ModelError, match=message):

@@ -117,7 +117,7 @@ def test_a_plain_cellpose_file_predicts_at_its_own_diameter(tmp_path):
     network.diam_labels.data.fill_(21.0)
     save_cellpose_file(network, tmp_path / "cp")
     model = load_model(tmp_path / "cp", device="cpu")
-    assert (model.diameter, model.diam_mean) == (21.0, 17.0)
+    assert (model.diameter, model.members[0].diam_mean) == (21.0, 17.0)
 
 
 def test_another_file_of_the_same_name_is_another_model(tmp_path):
@@ -136,7 +136,7 @@ def test_pretrained_weights_see_cells_at_the_diameter_that_cellpose_takes(
     save_cellpose_file(random_network(), tmp_path / PRETRAINED[name])
     monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path))
     model = load_model(name, device="cpu")
-    assert (model.diam_mean, model.diameter) == (diameter, None)
+    assert (model.members[0].diam_mean, model.diameter) == (diameter, None)
     weights = initial_weights(name, NetworkConfig(), seed=0)
     assert weights.network_config(NetworkConfig()).diam_mean == diameter
 

@@ -123,7 +123,7 @@ def test_budgets_sum_images_up(rng):
     assert (budget.kinds["missed"].n_truths, budget.kinds["missed"].n_predicted) == (2, 0)
     assert budget.kinds["missed"].cured == pytest.approx(2 / 3)
     assert budget.kinds["spurious"].gain.estimate == pytest.approx(1 / 3)
-    assert budget.to_dict()["kinds"]["split"]["n_predicted"] == 0
+    assert budget.kinds["split"].n_predicted == 0
     with pytest.raises(DataError, match="no image"):
         summarize_errors([], rng=rng)
 

@@ -54,7 +54,7 @@ def test_a_bridge_starts_and_ends_where_it_should(rng):
 
 @pytest.mark.parametrize("length", [0.1, 5.0, 300.0])
 def test_a_neurite_has_at_least_two_vertices_and_about_its_length(rng, length):
-    path = neurite_path(rng, np.zeros(2), 0.0, length)
+    path = neurite_path(rng, np.zeros(2), 0.0, length, wander=0.12)
     travelled = np.hypot(*np.diff(path, axis=0).T).sum()
     assert len(path) >= 2
     assert travelled == pytest.approx(max(length, 5), rel=0.4)
