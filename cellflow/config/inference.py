@@ -45,9 +45,9 @@ class InferenceConfig:
     """How the network is compiled for its fixed shapes, see cellflow/inference/compilation.py. auto
     = CUDA graphs on CUDA (takes a second), none elsewhere; inductor takes a minute per network."""
     images_in_flight: int | None = None
-    """Images that are processed at the same time, by the network or by the search for cells; one
-    more is being read. Limits the memory. None = 3 with a GPU; 1 on a CPU, where the network uses
-    every core."""
+    """Images that are processed at the same time, by the network or by the search for cells; if
+    more than 1, the next one is read meanwhile. Limits the memory. None = 3 with a GPU; 1 on a CPU,
+    where the network uses every core."""
 
     def __post_init__(self) -> None:
         require_finite("inference", self)

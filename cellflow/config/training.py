@@ -32,8 +32,8 @@ class TrainingConfig:
     """For sgd only."""
     schedule: Schedule = "auto"
     """cellpose = Cellpose's, which anneals only in runs of more than 100 epochs; auto = cellpose in
-    such runs, else cosine; step = multiply by step_gamma every step_every steps, from step_start
-    on; one_cycle = PyTorch's."""
+    such runs if they have no max_minutes, else cosine; step = multiply by step_gamma every
+    step_every steps, from step_start on; one_cycle = PyTorch's."""
     warmup_epochs: int = 10
     """Epochs in which the rate rises; at most a tenth of the run, except in Cellpose's schedule.
     one_cycle ignores it and rises during the first 30 % of the run."""
