@@ -1,8 +1,9 @@
-"""Following and segmentation against Cellpose 3.1 on the CPU, exact and default tolerance.
+"""Benchmark of flow following and segmentation against Cellpose 3.1, on the CPU.
 
 python benchmarks/dynamics.py [scene ...]       default: cort astro shsy5y mid
 
-Agreement of the cells is with Cellpose's own steps, its numbers made gap-free before the last one.
+Each stage is measured with tolerance 0 (exact) and with the default. The cells are compared with
+those of Cellpose's own steps, where labels are made gap-free before small cells are removed.
 """
 
 import sys
@@ -30,7 +31,7 @@ HEADER = (
 
 
 def main(scenes: list[str]) -> None:
-    """Print four rows a scene."""
+    """Print four rows per scene."""
     rows: list[tuple[object, ...]] = []
     for name in scenes:
         labels = draw_labels(SCENES[name])
@@ -44,7 +45,7 @@ def main(scenes: list[str]) -> None:
 
 
 def compare_follow(output, cellprob, n_theirs):
-    """Yield stage, tolerance, times, ratio, share of equal end pixels."""
+    """Yield rows: stage, tolerance, times, ratios, share of equal end pixels."""
     inside = cellprob > 0
     masked, pixels = output * inside / FLOW_SCALE, np.nonzero(inside)
     flows = output / np.float32(FLOW_SCALE)
@@ -61,7 +62,7 @@ def compare_follow(output, cellprob, n_theirs):
 
 
 def compare_segment(output, cellprob, n_theirs):
-    """Yield stage, tolerance, times, ratio, agreement of the cells."""
+    """Yield rows: stage, tolerance, times, ratios, agreement of the cells."""
     flows = output / np.float32(FLOW_SCALE)
     expected = gap_free_steps(output, cellprob)
     for tolerance in (0.0, 1e-3):
@@ -75,7 +76,7 @@ def compare_segment(output, cellprob, n_theirs):
 
 
 def ratios(theirs, ours):
-    """Give both times by the clock, and the ratios by the clock and by processor time."""
+    """Give both wall-clock times, and the ratios of wall-clock and of processor times."""
     return (
         theirs.wall,
         ours.wall,
@@ -85,7 +86,7 @@ def ratios(theirs, ours):
 
 
 def gap_free_steps(output, cellprob):
-    """Give Cellpose's cells, its numbers made gap-free before it drops small ones."""
+    """Give Cellpose's cells, with labels made gap-free before small cells are removed."""
     masks = dynamics.compute_masks(output, cellprob, min_size=-1)
     masks = fastremap.renumber(masks.astype(np.int64))[0]
     masks = utils.fill_holes_and_remove_small_masks(masks, min_size=15)
@@ -93,7 +94,7 @@ def gap_free_steps(output, cellprob):
 
 
 def agreement(expected, found):
-    """Tell how alike two segmentations are."""
+    """Describe how well two segmentations agree."""
     if np.array_equal(expected, found):
         return f"identical, {found.max()} cells"
     precision = metrics.average_precision(expected, found, [0.95])[0][0]

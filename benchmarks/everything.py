@@ -3,8 +3,8 @@
     make bench
     python benchmarks/everything.py benchmarks/RESULTS-amx.md network training
 
-All of them take about twenty minutes on two processor cores; nothing else should run meanwhile. The
-network's part needs the model that `make demo` leaves in `runs/demo`.
+All of them take about twenty minutes on two CPU cores; nothing else should run meanwhile. The
+benchmark "network" needs the model that `make demo` writes to `runs/demo`.
 """
 
 import datetime
@@ -21,7 +21,7 @@ SCRIPTS = ("targets", "dynamics", "rle", "read_kaggle", "score", "network", "lar
 
 
 def main() -> None:
-    """Run the scripts one after the other, each in a fresh process."""
+    """Run the scripts one after another, each in a new process."""
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "RESULTS.md"
     scripts = sys.argv[2:] or SCRIPTS
     if unknown := set(scripts) - set(SCRIPTS):

@@ -1,12 +1,13 @@
-"""How often the 95 % interval holds the truth: simulated data sets, each with its own interval.
+"""Coverage of the 95 % interval: how often it holds the true mean of simulated data sets.
 
     python benchmarks/interval_coverage.py [--data-sets 5000] [--draws 1000]
 
-Takes about ten minutes on a processor core. A data set is N images of up to three cell types in the
-competition's shares (cort 53 %, shsy5y 26 %, astro 21 %), with scores around 0.52, 0.17 and 0.23,
-standard deviation 0.09, 0.07 and 0.08, normal or with a long tail to the right. Clustered: images
-come three a well, and half of the variance lies between wells. The bootstrap is that of
-`cellflow compare`. The second table is `SIMULATED_COVERAGE` of `cellflow.metrics.few_groups`.
+Takes about ten minutes on one CPU core. A data set is N images of up to three cell types in the
+competition's shares (cort 53 %, shsy5y 26 %, astro 21 %), with mean scores of 0.52, 0.17 and 0.23,
+standard deviations of 0.09, 0.07 and 0.08, and a normal or a right-skewed distribution. In
+clustered data sets there are three images per well, and half of the variance lies between wells.
+The bootstrap is that of `cellflow compare`. The second table is `SIMULATED_COVERAGE` of
+`cellflow.metrics.few_groups`.
 """
 
 import argparse
@@ -24,16 +25,16 @@ SHARES = np.array([0.53, 0.26, 0.21])
 MEANS = np.array([0.52, 0.17, 0.23])
 DEVIATIONS = np.array([0.09, 0.07, 0.08])
 WITHIN_WELLS = 0.5
-"""Share of the variance that two images of a well have in common."""
+"""Share of the variance that is common to the images of a well."""
 
 FEW_GROUPS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20)
 AT_ONCE = 50
-"""Data sets that share their resamples, as they would in one comparison of so many methods."""
+"""Data sets that share their resamples, like the methods of one comparison."""
 
 
 @dataclass(frozen=True)
 class Design:
-    """What a data set is made of; the last well may have fewer images."""
+    """The design of a data set; the last well may have fewer images."""
 
     n_images: int
     per_well: int = 1
@@ -42,7 +43,7 @@ class Design:
 
     @property
     def n_groups(self) -> int:
-        """Independent groups of images."""
+        """Number of independent groups of images."""
         return -(-self.n_images // self.per_well)
 
 
@@ -62,7 +63,7 @@ DESIGNS = (
 def draw_data_sets(
     design: Design, n_data_sets: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], list[str], list[str], float]:
-    """Give the image scores of many data sets (B, N), types and wells of the images, the truth."""
+    """Give scores of many data sets (B, N), cell type and well of each image, and the true mean."""
     shares = SHARES[: design.n_types] / SHARES[: design.n_types].sum()
     counts = np.maximum(1, np.round(shares * design.n_groups).astype(int))
     counts[0] += design.n_groups - counts.sum()
@@ -82,7 +83,7 @@ def draw_data_sets(
 def coverage(
     design: Design, n_data_sets: int, n_draws: int, rng: np.random.Generator
 ) -> tuple[float, float, float]:
-    """Give the share of intervals that hold the truth, that of plain percentiles, and the width."""
+    """Give the coverage of our interval, that of plain percentiles, and the mean width of ours."""
     scores, kinds, wells, truth = draw_data_sets(design, n_data_sets, rng)
     held, held_by_percentiles, width = 0, 0, 0.0
     for block in np.array_split(scores, max(1, n_data_sets // AT_ONCE)):
@@ -133,7 +134,7 @@ def main() -> None:
 
 
 def _tailed(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Draw numbers of mean 0 and variance 1 with a long tail to the right."""
+    """Draw right-skewed numbers with mean 0 and variance 1."""
     return (rng.gamma(2.0, 1.0, shape) - 2) / np.sqrt(2)
 
 
@@ -145,7 +146,10 @@ def _plain_percentiles(
     n_draws: int,
     rng: np.random.Generator,
 ) -> int:
-    """Count the data sets that the usual percentile bootstrap (whole wells, in types) holds."""
+    """Count the data sets whose true mean the usual percentile bootstrap holds.
+
+    It resamples whole wells within cell types.
+    """
     sums = np.zeros((len(block), n_draws))
     members: dict[str, list[str]] = {}
     for kind, well in dict.fromkeys(zip(kinds, wells, strict=True)):

@@ -1,9 +1,10 @@
-"""Large images: time a cell pixel, peak memory of `flows_to_labels`, a score of 60,000 cells.
+"""Large images: time per cell pixel and peak memory of `flows_to_labels`, score of 60,000 cells.
 
     python benchmarks/large.py [scene ...]       default: shsy5y mid big
 
-Time must grow with the cell pixels alone, and the peak memory stay below six times that of the flow
-field (8 bytes a pixel), the field itself and `cellprob` included. Linux: memory is read from /proc.
+The time should grow only with the number of cell pixels. The peak memory, including the flow field
+and `cellprob`, should stay below six times that of the flow field (8 bytes per pixel). Linux only,
+since memory is read from /proc.
 """
 
 import subprocess
@@ -27,7 +28,7 @@ N_ROUNDS = 3
 
 
 def main(scenes: list[str]) -> None:
-    """Print a row a scene, each from a process of its own."""
+    """Print one row per scene, each measured in a process of its own."""
     rows = []
     for name in scenes:
         done = subprocess.run(
@@ -39,7 +40,7 @@ def main(scenes: list[str]) -> None:
 
 
 def measure_one(name: str) -> None:
-    """Print one row."""
+    """Print the row of one scene."""
     import numpy as np
     from scenes import FLOW_SCALE, SCENES, draw_labels, network_output
 
@@ -72,13 +73,13 @@ def measure_one(name: str) -> None:
 
 
 def reset_peak() -> int:
-    """Let the kernel count the peak anew; give the resident memory, bytes."""
+    """Reset the peak memory that Linux records; give the resident memory, bytes."""
     Path("/proc/self/clear_refs").write_text("5")
     return resident("VmRSS")
 
 
 def resident(name: str) -> int:
-    """Give VmRSS, or its peak VmHWM, bytes."""
+    """Give the resident memory (VmRSS) or its peak (VmHWM), bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return 1024 * int(line.split()[1])

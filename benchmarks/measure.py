@@ -1,7 +1,7 @@
-"""Functions timed in turns, so that a busy machine slows all of them.
+"""Timing of functions in turns, so that a busy machine slows all of them down.
 
-Import this first: it lets torch's threads wait as cellflow's command line does, on both sides. That
-favours Cellpose, which sets nothing.
+Import this module first: it sets how torch's threads wait, as cellflow's command line does, for
+both sides. That favours Cellpose, which by itself sets nothing.
 """
 
 import gc
@@ -22,7 +22,7 @@ if not WAITING.keys() & os.environ.keys():
 
 @dataclass(frozen=True)
 class Timing:
-    """Medians in milliseconds: what the clock says, and what all threads together computed."""
+    """Median times in milliseconds: wall clock, and processor time of all threads together."""
 
     wall: float
     processor: float
@@ -31,9 +31,9 @@ class Timing:
 def in_turns(
     theirs: Callable[[], Any], ours: Callable[[], Any], n_theirs: int = 5, n_ours: int = 5
 ) -> tuple[Timing, Timing]:
-    """Time both, after one untimed call each.
+    """Time two functions, after one untimed call of each.
 
-    Each of `n_theirs` rounds times theirs once and ours `n_ours` times.
+    Each of `n_theirs` rounds times `theirs` once and `ours` `n_ours` times.
     """
     theirs()
     ours()
@@ -54,11 +54,11 @@ def in_processes(
     Parameters
     ----------
     sides : mapping of name to function
-        Called in the process to give the function to time; must be picklable. Processes whose
-        name begins with ``cellflow`` are set up as the command ``cellflow`` sets up its own, the
-        others are left as Python makes them.
+        Called in the process to give the function to time; must be picklable. Processes whose name
+        begins with ``cellflow`` are set up as the command ``cellflow`` does; others are left as
+        Python starts them.
     n_rounds : int
-        After one untimed call each.
+        Rounds, after one untimed call of each function.
     """
     context = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
@@ -92,7 +92,7 @@ def _serve(pipe: Connection, setup: Callable[[], Callable[[], Any]], is_ours: bo
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Give a table in Markdown; numbers with three digits that matter."""
+    """Give a table in Markdown, with numbers rounded to three or four significant digits."""
     lines = [header, ["---"] * len(header), *([_text(cell) for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

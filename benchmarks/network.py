@@ -1,12 +1,12 @@
-"""From one image to its cells: Cellpose 3.1's `eval` against `Model.predict`, with equal settings.
+"""From an image to its cells: Cellpose 3.1's `eval` against `Model.predict`, with equal settings.
 
     python benchmarks/network.py [MODEL] [IMAGE ...]
 
-MODEL is a trained model folder, by default that of `make demo`; the images are by default two of
-the demo, a cort one at diameter 30 and a shsy5y one at 17; others are done at both. Each side has a
-process of its own, as a user would run it. Agreement: correlation of the network's outputs with
-Cellpose's, and of the cells, average precision at IoU 0.95. Where there is a CUDA device, a second
-table follows (network_cuda.py).
+MODEL is a trained model folder, by default that of `make demo`. The default images are two of the
+demo, a cort one at diameter 30 and a shsy5y one at 17; images that are given are measured at both
+diameters. Each side runs in a process of its own, as a user would run it. Agreement is measured by
+the correlation of the network outputs, and by the average precision of the cells at IoU 0.95, with
+Cellpose as the reference. If there is a CUDA device, a second table follows (network_cuda.py).
 """
 
 import sys
@@ -43,7 +43,7 @@ HEADER = (
 
 
 def main(folder: Path, cases: list[tuple[Path, float]]) -> None:
-    """Print a row an image, diameter and precision."""
+    """Print one row per image, diameter and precision."""
     rows: list[tuple[object, ...]] = []
     is_native = has_native_bfloat16(torch.device("cpu"))
     precisions = ("float32", "bfloat16") if is_native else ("float32",)
@@ -99,7 +99,7 @@ def with_precision(precision):
 
 
 def agree(folder, image, diameter, precision, masks, outputs) -> tuple[str, str]:
-    """Give the correlation of flows and cell probability, and AP at 0.95, as text."""
+    """Give the smallest correlation of flows and cell probability, and the AP at 0.95, as text."""
     model = load_model(folder, device="cpu", change=with_precision(precision))
     field = model.flow_field(image, diameter)
     pairs = [(outputs[1][0], field.flows[0]), (outputs[1][1], field.flows[1])]
@@ -120,7 +120,7 @@ def demo_cases() -> list[tuple[Path, float]]:
 
 
 def given_cases() -> tuple[Path, list[tuple[Path, float]]]:
-    """Give the model folder and the images that the command line names, or those of the demo."""
+    """Give the model folder and the images of the command line, or else those of the demo."""
     given = [Path(text) for text in sys.argv[1:]]
     folder = given[0] if given else DEMO / "model"
     if not (folder / "config.json").is_file():

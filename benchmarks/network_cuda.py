@@ -1,10 +1,10 @@
-"""Images a second on a GPU: Cellpose 3.1's `eval` against `predict_folder`, and the floor.
+"""Images per second on a GPU: Cellpose 3.1's `eval` against `predict_folder`, and a lower bound.
 
     python benchmarks/network_cuda.py [MODEL] [IMAGE ...]
 
-Arguments are those of network.py, of which this is the second half. Both sides read the same files;
-ours also writes a submission. The floor is the time that the multiplications of all tiles need at
-the rate that the device reaches on large square matrices; nothing is faster than that.
+Arguments are those of network.py, which prints this table as its second one. Both sides read the
+same files; ours also writes a submission. The lower bound ("floor") is the time that the operations
+of all tiles take at the rate that the device reaches with large square matrices.
 """
 
 import tempfile
@@ -32,12 +32,12 @@ VARIANTS = {
     ", graphs, 3 in flight": {"compilation": "graphs"},
     ", inductor, 3 in flight": {"compilation": "inductor"},
 }
-"""In the type that the device computes fastest; the first one in float32 too."""
+"""Settings to measure, in the dtype that is fastest on the device; the first also in float32."""
 HEADER = ("image", "diameter", "side", "images/s", "ratio", "network alone", "share of the floor")
 
 
 def cuda_section(folder: Path, cases: list[tuple[Path, float]]) -> str:
-    """Give the table of all cases, or the sentence that there is no GPU."""
+    """Give the table of all cases, or a sentence that there is no GPU."""
     if not torch.cuda.is_available():
         return (
             f"No CUDA device here (torch {torch.__version__}): images a second on one not measured."
@@ -52,19 +52,19 @@ def cuda_section(folder: Path, cases: list[tuple[Path, float]]) -> str:
 
 
 def fastest_type() -> torch.dtype:
-    """Give bfloat16 where the device has it; an older one could only feign it."""
+    """Give bfloat16 if the device supports it natively, without emulation; else float32."""
     return torch.bfloat16 if has_native_bfloat16(torch.device("cuda")) else torch.float32
 
 
 def variants() -> dict[str, dict[str, object]]:
-    """Give the settings of inference of every side of ours."""
+    """Give the inference settings of each variant of cellflow, by name."""
     best = str(fastest_type()).removeprefix("torch.")
     named = {best + name: {"precision": best, **options} for name, options in VARIANTS.items()}
     return {"float32": {"precision": "float32", **VARIANTS[""]}, **named}
 
 
 def case_rows(folder, path, diameter, rates) -> list[tuple[object, ...]]:
-    """Time Cellpose and every variant in turns, over copies of one image."""
+    """Time Cellpose and all variants in turns, on copies of one image."""
     with tempfile.TemporaryDirectory() as place:
         image = read_image(path)
         copies = [Path(place) / f"{number:03}.png" for number in range(N_IMAGES)]
@@ -86,7 +86,7 @@ def case_rows(folder, path, diameter, rates) -> list[tuple[object, ...]]:
 
 
 def changed(folder: Path, diameter: float, **options) -> Model:
-    """Load the model on the GPU with some settings of inference."""
+    """Load the model on the GPU with some inference settings."""
 
     def change(config):
         settings = replace(config.inference, diameter=diameter, **options)
@@ -99,7 +99,7 @@ def changed(folder: Path, diameter: float, **options) -> Model:
 
 
 def cellpose_side(folder: Path, paths: list[Path], diameter: float):
-    """Give Cellpose's `eval` over the files."""
+    """Give a function that runs Cellpose's `eval` on the files."""
     from cellpose.models import CellposeModel
 
     model = CellposeModel(gpu=True, pretrained_model=str(folder / "cellpose_model"))
@@ -112,7 +112,7 @@ def cellpose_side(folder: Path, paths: list[Path], diameter: float):
 
 
 def folder_side(model: Model, paths: list[Path], out: Path):
-    """Give our prediction of the files, written."""
+    """Give a function that predicts the files with cellflow and writes a submission."""
 
     def run():
         predict_folder(model, paths, Outputs([out]))
@@ -121,7 +121,7 @@ def folder_side(model: Model, paths: list[Path], out: Path):
 
 
 def network_side(model: Model, image):
-    """Give the network's pass over as many images, already on the device at its resolution."""
+    """Give a function that runs the network alone, `N_IMAGES` times on an image on the GPU."""
     (member,) = model.members
     seen = member.resized(member.prepare(image), model.diameter_of(member))
 
@@ -134,7 +134,7 @@ def network_side(model: Model, image):
 
 
 def in_turns(sides) -> dict[str, float]:
-    """Give the median seconds of each, after one untimed call."""
+    """Give the median time of each side, seconds, after one untimed call."""
     taken: dict[str, list[float]] = {name: [] for name in sides}
     for round_number in range(N_ROUNDS + 1):
         for name, run in sides.items():
@@ -148,7 +148,7 @@ def in_turns(sides) -> dict[str, float]:
 
 
 def matrix_rate(dtype: torch.dtype, n: int = N_MATRIX, n_times: int = 20) -> float:
-    """Give the operations a second of square matrix products; float32 as convolutions do it."""
+    """Give the FLOP/s of square matrix products; float32 uses TF32 if convolutions do."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
     one = torch.randn(n, n, device="cuda", dtype=dtype)
     one @ one
@@ -161,7 +161,7 @@ def matrix_rate(dtype: torch.dtype, n: int = N_MATRIX, n_times: int = 20) -> flo
 
 
 def flops_of(model: Model, shape, diameter: float) -> float:
-    """Count the operations of all tiles of an image."""
+    """Count the floating-point operations for all tiles of an image."""
     (member,) = model.members
     grid = member.runner.plan(member.shape_seen(shape, diameter))
     tile = torch.zeros(1, 2, *grid.tile, device=model.device)

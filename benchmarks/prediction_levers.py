@@ -1,14 +1,14 @@
-"""What each lever of prediction gives, paired by image: diameter, views, scales, tiles, ensembles.
+"""What each setting of prediction gains: diameter, views, scales, tiles, ensembles.
 
     python benchmarks/prediction_levers.py DATA --model RUN [--model RUN ...] [--folds FILE]
         [--levers diameter policy views scales tiles ensemble] [--images 32] [--curve CURVE.png]
 
-DATA is an annotated folder. With a folds file the k-th model predicts the images that fold k holds
-out, so that no image is scored by a model that saw it; folds without a model are left out. Of more
-models than folds those of a second round of the folds are ensembles with the first, and so on. With
-one model and no folds all images are predicted, which is honest only when it never saw them. Every
-row is compared with the prediction as it is by default: difference of the score, paired by
-image, with its 95 % interval.
+DATA is an annotated folder. With a folds file, the k-th model predicts the images that fold k holds
+out, so that no model is scored on images that it was trained on; folds without a model are left
+out. If there are more models than folds, the further ones start again with the first fold, and the
+models of a fold form an ensemble. With one model and no folds file, all images are predicted; this
+is unbiased only if the model was not trained on them. Every row is compared with the default
+prediction: difference of the scores, paired by image, with its 95 % interval.
 """
 
 import argparse
@@ -38,7 +38,7 @@ POLICIES = ("training", "estimated", "refined")
 VIEWS = (2, 4, 8)
 SCALES = ((0.9, 1.1), (0.8, 1.0, 1.25))
 TILE_SIZES = (320, 448, 768)
-"""Side in pixels; at the last one an image of the competition is a single tile."""
+"""Sides of tiles, pixels; with the last one an image of the competition is a single tile."""
 LEVERS = ("diameter", "policy", "views", "scales", "tiles", "ensemble")
 TYPES = ("cort", "shsy5y", "astro")
 HEADER = ("lever", "mAP", "difference to the default", "seconds an image", *TYPES)
@@ -47,7 +47,7 @@ Change = Callable[[Model], Model]
 
 
 def main() -> None:
-    """Print a row a setting; draw the score against the diameter."""
+    """Print one row per setting; draw the score against the diameter."""
     options = parse()
     jobs = jobs_of(options)
     variants = variants_of(options.levers, len(jobs[0][0].members))
@@ -55,7 +55,7 @@ def main() -> None:
     seconds = dict.fromkeys(variants, 0.0)
     for number, (model, entry) in enumerate(jobs, 1):
         sample = entry.load()
-        # Once without the clock: kernels and libraries are loaded by then.
+        # One untimed call, to load kernels and libraries.
         if number == 1:
             model.predict(sample.image)
         for name, change in variants.items():
@@ -89,7 +89,7 @@ def parse() -> argparse.Namespace:
 
 
 def jobs_of(options: argparse.Namespace) -> list[tuple[Model, Entry]]:
-    """Give the images, each with the model that did not see it."""
+    """Give the images, each with a model that was not trained on it."""
     models = [load_model(path, device=options.device) for path in options.model]
     dataset = open_dataset(options.data)
     entries = [entry for entry in dataset.entries if entry.read_masks is not None]
@@ -109,7 +109,7 @@ def jobs_of(options: argparse.Namespace) -> list[tuple[Model, Entry]]:
 
 
 def variants_of(levers: tuple[str, ...], n_models: int) -> dict[str, Change]:
-    """Give the settings to measure by name; the first one is the default, of the first model."""
+    """Give the settings to measure, by name; the first is the default, with the first network."""
     first: Change = cache(partial(Model.with_passes, n_models=1))
     found: dict[str, Change] = {}
     if "diameter" in levers:
@@ -139,20 +139,20 @@ def in_turn(first: Change, second: Change, model: Model) -> Model:
 
 
 def changed(model: Model, **settings: object) -> Model:
-    """Give the model with other settings of inference."""
+    """Give the model with other inference settings."""
     config: Config = model.config
     config = replace(config, inference=replace(config.inference, **settings))
     return replace(model, finder=replace(model.finder, config=config))
 
 
 def with_factor(factor: float, model: Model) -> Model:
-    """Give the model that takes cells to be `factor` times as large as it does by default."""
+    """Give the model with its default diameter multiplied by `factor`."""
     members = [replace(one, diameter=factor * model.diameter_of(one)) for one in model.members]
     return replace(model, members=tuple(members))
 
 
 def with_tiles(size: int, model: Model) -> Model:
-    """Give the model that cuts images into squares of `size` pixels."""
+    """Give the model with tiles of `size` × `size` pixels."""
     settings = replace(model.config.inference, tile_size=size)
     members = [
         replace(one, runner=TileRunner(one.runner.network, settings, one.runner.device))
@@ -178,7 +178,7 @@ def row(
 
 
 def draw(path: Path, scores: Mapping[str, list[float]], entries: list[Entry]) -> None:
-    """Draw the score of all images, and of each cell type, against the diameter."""
+    """Draw the score against the diameter, for all images and each cell type."""
     table = np.array([scores[f"diameter × {factor}"] for factor in FACTORS])
     curves = {"all": (FACTORS, table.mean(axis=1))}
     for kind in sorted({entry.cell_type for entry in entries if entry.cell_type}):

@@ -1,11 +1,11 @@
-"""Reading and writing tables of the competition's size: 606 images, 73,585 cells.
+"""Reading and writing of tables of the competition's size: 606 images, 73,585 cells.
 
     python benchmarks/read_kaggle.py
 
-Each stage runs in a process of its own, after a small warm-up that loads the kernels; memory is
-what the stage adds to the process' peak. Targets: the truth in at most 2 s and 300 MB, a
-submission read and written in at most 1.5 s together. Absolute times mean little on a busy
-machine; the time that `csv` alone needs for the same file is printed as the yardstick.
+Each stage runs in a process of its own, after a small warm-up that loads the kernels. Memory is how
+much the stage adds to the peak of the process. Targets: read the truth in at most 2 s and 300 MB;
+read and write a submission in at most 1.5 s together. On a busy machine absolute times mean little,
+so the time that `csv` alone takes for the same file is printed for comparison.
 """
 
 import csv
@@ -27,7 +27,7 @@ IMAGES = {"shsy5y": (155, 52_286, 225), "astro": (131, 10_522, 906), "cort": (32
 
 
 def draw_cells(n_cells, area, rng):
-    """Give ellipses that may overlap."""
+    """Draw ellipses that may overlap."""
     rows, columns = np.indices((81, 81)) - 40
     starts, lengths, offsets = [], [], [0]
     for _ in range(n_cells):
@@ -50,7 +50,7 @@ def draw_cells(n_cells, area, rng):
 
 
 def draw_truth(rng):
-    """Give every image of a table of the competition's size."""
+    """Yield the images of a table of the competition's size."""
     for cell_type, (n_images, n_cells, area) in IMAGES.items():
         counts = np.diff(np.linspace(0, n_cells, n_images + 1).astype(int))
         for number, count in enumerate(counts):
@@ -89,14 +89,14 @@ def check(path):
 def peak_megabytes():
     """Give the peak resident memory of this process alone; Linux only.
 
-    ``getrusage`` would count the parent's memory, which survives the start of a process.
+    ``getrusage`` would include the parent's peak, which a new process inherits.
     """
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def measure(stage, path, small, results):
-    """Run one stage and send what it gave, its seconds, and megabytes of additional memory."""
+    """Run one stage; send its result, its time in seconds, and additional and peak memory in MB."""
     stage(small)
     before = peak_megabytes()
     start = time.perf_counter()

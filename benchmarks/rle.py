@@ -1,9 +1,9 @@
-"""Run-length text against the snippets that competitors use, in one process on the same cells.
+"""Run-length encoding against the snippets of competition notebooks, on the same cells.
 
     python benchmarks/rle.py [n_rounds]
 
-Targets: encode 80 times, decode 50 times as fast. The snippets' cost is cells times pixels, ours
-pixels: few cells are the hard case.
+Targets: encode 80 times and decode 50 times as fast. The cost of the snippets is proportional to
+cells × pixels, ours to pixels, so few cells are the hard case.
 """
 
 import sys
@@ -18,7 +18,7 @@ HEADER = ("scene", "cells", "stage", "snippet ms", "cellflow ms", "ratio", "per 
 
 
 def snippet_encode(mask):
-    """Encode one cell as the notebooks do: differences of the padded, flattened mask."""
+    """Encode one cell as notebooks do: from differences of the padded, flattened mask."""
     pixels = np.concatenate([[0], mask.flatten(), [0]])
     runs = np.where(pixels[1:] != pixels[:-1])[0] + 1
     runs[1::2] -= runs[::2]
@@ -26,7 +26,7 @@ def snippet_encode(mask):
 
 
 def snippet_decode(text, shape):
-    """Decode one cell as the notebooks do: split, to integers, fill a mask of the whole image."""
+    """Decode one cell as notebooks do: split, convert to integers, fill a mask of the image."""
     numbers = text.split()
     starts, lengths = (np.asarray(part, dtype=int) for part in (numbers[0::2], numbers[1::2]))
     starts -= 1

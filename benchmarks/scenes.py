@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 FLOW_SCALE = 5.0
-"""Of Cellpose's network output; written here again since benchmarks depend on numpy alone."""
+"""Flow scale of Cellpose's network output; repeated here, so that scenes do not need cellflow."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """How many cells of what size lie on an image of `side` (height, width) pixels."""
+    """Number, size and form of the cells in an image of `shape` (height, width) pixels."""
 
     shape: tuple[int, int]
     n_cells: int
@@ -31,7 +31,7 @@ SCENES = {
 
 
 def draw_labels(scene: Scene, seed: int = 0) -> NDArray[np.int32]:
-    """Draw wobbly ellipses on a jittered grid; later cells cover earlier ones."""
+    """Draw irregular ellipses on a jittered grid; later cells cover earlier ones."""
     rng = np.random.default_rng(seed)
     height, width = scene.shape
     labels = np.zeros(scene.shape, np.int32)
@@ -70,7 +70,7 @@ def _draw_cell(
 def network_output(
     flows: NDArray[np.float32], labels: NDArray[np.int32], seed: int = 0, noise: float = 0.6
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Give what a network might say: scaled flows and logits, both with smooth noise."""
+    """Simulate the output of a network: scaled flows and logits, both with smooth noise."""
     rng = np.random.default_rng(seed)
     output = np.empty_like(flows)
     for channel in range(2):

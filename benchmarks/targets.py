@@ -1,4 +1,4 @@
-"""Flow targets against `cellpose.dynamics.masks_to_flows` 3.1 on the CPU.
+"""Benchmark of flow targets against `cellpose.dynamics.masks_to_flows` 3.1, on the CPU.
 
 python benchmarks/targets.py [scene ...]        default: cort astro shsy5y mid
 """
@@ -18,7 +18,7 @@ HEADER = ("scene", "cells", "cellpose ms", "cellflow ms", "ratio", "per core", "
 
 
 def main(scenes: list[str]) -> None:
-    """Print one row a scene."""
+    """Print one row per scene."""
     rows = []
     for name in scenes:
         labels = draw_labels(SCENES[name])
@@ -46,7 +46,7 @@ def main(scenes: list[str]) -> None:
 
 
 def mean_cosine(one: np.ndarray, two: np.ndarray) -> float:
-    """Give the mean cosine over the pixels where both have a flow."""
+    """Give the mean cosine between two fields, over the pixels where both have a flow."""
     lengths = np.hypot(*one) * np.hypot(*two)
     live = lengths > 0
     return float(((one * two).sum(0)[live] / lengths[live]).mean())

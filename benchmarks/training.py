@@ -3,10 +3,10 @@
     python benchmarks/training.py [n_rounds [crop_px ...]]
 
 A step is everything that repeats: crops, network, loss, gradient, optimiser. Cellpose's side is
-``cellpose.train.train_seg`` itself, held at the start of each forward pass. Each side has a process
-of its own, as a user would run it; rounds alternate between them, so that a busy machine slows
-all; the medians' ratio is what counts, on a busy machine that of the processor time ("per core").
-Where there is a CUDA device it is measured too.
+``cellpose.train.train_seg`` itself, paused at the start of each forward pass. Each side runs in a
+process of its own, as a user would run it, and rounds alternate between the sides, so that a busy
+machine slows all of them down. What counts is the ratio of the medians; on a busy machine that of
+the processor times ("per core"). If there is a CUDA device, it is measured too.
 """
 
 import sys
@@ -40,10 +40,11 @@ WANTED = {
     "cpu": {"cellflow float32": 1.3, "cellflow bfloat16": 3.5},
     "cuda": {"cellflow bfloat16": 5.0},
 }
-"""Times as fast as Cellpose."""
+"""Target: how many times as fast as Cellpose."""
 
 STEPS_A_CALL = {"cpu": 1, "cuda": 20}
-"""On a GPU several steps are timed together, since nothing waits for a single one."""
+"""Steps that are timed together; several on a GPU, where a single step does not wait for the
+device."""
 
 
 def given(masks):
@@ -51,7 +52,7 @@ def given(masks):
 
 
 def make_entries(folder):
-    """Draw one image of each kind of scene; give entries, pictures and labels."""
+    """Draw one image of each scene; give entries, images and labels."""
     entries, images, labels = [], [], []
     for name in DIAMETER:
         drawn = draw_labels(SCENES[name])
@@ -66,11 +67,11 @@ def make_entries(folder):
 
 
 class CellposeTrainer:
-    """``train_seg`` in a thread; each call lets it do its next steps."""
+    """Runs ``train_seg`` in a thread; each call lets it do its next steps."""
 
     def __init__(self, images, labels, config, device):
         self.network = build_network(NetworkConfig(), torch.Generator().manual_seed(0))
-        # As Cellpose lays out its own weights.
+        # The memory format that Cellpose itself uses for weights.
         self.network.to(device, memory_format=torch.contiguous_format)
         self.images, self.labels, self.config = images, labels, config
         self.n_steps = STEPS_A_CALL[device]
@@ -107,7 +108,7 @@ class CellposeTrainer:
 
 
 class CellflowTrainer:
-    """What `cellflow.training.loop.train` repeats."""
+    """Runs the steps that `cellflow.training.loop.train` repeats."""
 
     def __init__(self, entries, config, device, dtype):
         network = build_network(NetworkConfig(), torch.Generator().manual_seed(0)).train()
@@ -147,7 +148,7 @@ def source_of(entries, config, **augment):
 
 
 def batch_milliseconds(entries, config, **augment):
-    """Give the median processor time to make a batch, without the network."""
+    """Give the median processor time to make a batch, without the network; milliseconds."""
     loader = source_of(entries, config, **augment)
     loader.batch(0)
     times = []
@@ -159,7 +160,7 @@ def batch_milliseconds(entries, config, **augment):
 
 
 def preparing_milliseconds(entries):
-    """Give the mean processor time to read, normalise and compute the flows of an image."""
+    """Give the mean processor time to read and normalise an image and compute its flows, ms."""
     for entry in entries:
         prepare_entry(entry, DataConfig())
     before = time.process_time()
@@ -169,7 +170,7 @@ def preparing_milliseconds(entries):
 
 
 def sides_of(entries, images, labels, config, device):
-    """Give who takes part: bfloat16 only where the device has it."""
+    """Give the sides to compare, by name; bfloat16 only if the device supports it natively."""
     sides = {"cellpose 3.1 train_seg": partial(CellposeTrainer, images, labels, config, device)}
     ours = partial(CellflowTrainer, entries, config, device)
     sides["cellflow float32"] = partial(ours, torch.float32)
@@ -179,7 +180,7 @@ def sides_of(entries, images, labels, config, device):
 
 
 def compare(crop_size, device, n_rounds):
-    """Give the table's rows for one size of crops on one device."""
+    """Give the rows of the table for one crop size on one device."""
     config = TrainingConfig(crop_size=crop_size)
     with TemporaryDirectory() as folder:
         entries, images, labels = make_entries(Path(folder))
@@ -194,7 +195,7 @@ def compare(crop_size, device, n_rounds):
 
 
 def loading():
-    """Give the rows of what the loader does, for one core."""
+    """Give the rows of the table of loading times, for one core."""
     config = TrainingConfig()
     with TemporaryDirectory() as folder:
         entries, _, _ = make_entries(Path(folder))

@@ -1,4 +1,4 @@
-"""Cellpose flow-field segmentation on competition data: the public names, loaded on first use."""
+"""Cellpose flow-field segmentation of competition data: the public names, loaded on first use."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -51,7 +51,7 @@ ensure_cache_folder()
 
 
 def __getattr__(name: str) -> Any:
-    # Importing the package must not import torch or Numba: `cellflow --help` answers at once.
+    # Importing the package must not import torch or Numba, so that `cellflow --help` is fast.
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
     raise AttributeError(f"module 'cellflow' has no attribute {name!r}")

@@ -2,4 +2,4 @@
 
 __version__ = "0.1.0"
 PROGRAM = f"cellflow {__version__}"
-"""What files of ours are marked with."""
+"""Name and version of the program, written into files."""

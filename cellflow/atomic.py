@@ -1,4 +1,4 @@
-"""Files that are either whole or absent."""
+"""Atomic writing: files are either complete or absent."""
 
 import os
 import stat
@@ -13,27 +13,28 @@ from cellflow.errors import ConfigError, DataError
 from cellflow.jsontext import to_json
 
 PARTIAL = ".partial-"
-"""How the names of files begin that are being written."""
+"""Prefix of the names of files that are being written."""
 
 
 def check_outputs(
     inputs: Iterable[Path], outputs: Iterable[Path], *, files: Iterable[Path] = ()
 ) -> None:
-    """See that outputs take the place of nothing that is needed, and that their folders take files.
+    """Check that outputs overwrite neither inputs nor each other, and that they can be written.
 
     Parameters
     ----------
     inputs, outputs : paths
         Of one command.
     files : paths
-        Those outputs that can be no folder.
+        Those outputs that must not be folders.
 
     Raises
     ------
     ConfigError
-        An output is an input, or another output, or a folder where a file must go; says which.
+        An output is an input, is given twice, or is a folder where a file is expected; the message
+        says which.
     DataError
-        No file can be made where it will be.
+        A folder of an output is not writable.
     """
     outputs = list(outputs)
     read = {path.resolve() for path in inputs}
@@ -48,14 +49,14 @@ def check_outputs(
     for path in files:
         if path.is_dir():
             raise ConfigError(f"{path}: is a folder, expected the name of a file")
-    # As they are given: a link is replaced, not what it leads to.
+    # Not resolved: writing replaces a symbolic link, not its target.
     folders = {path if path.is_dir() else path.absolute().parent: path for path in outputs}
     for folder, path in folders.items():
         _try_folder(folder, path)
 
 
 def _try_folder(folder: Path, path: Path) -> None:
-    """See that a folder, or the nearest one above that is there, takes files; none is left."""
+    """Check that a folder, or its nearest existing parent, is writable; leaves no file."""
     try:
         there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
         with tempfile.TemporaryFile(dir=there):
@@ -71,7 +72,7 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
     Parameters
     ----------
     target : path
-        The file to write. Missing parent folders are made.
+        The file to write. Missing parent folders are created.
 
     Yields
     ------
@@ -81,9 +82,8 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
     Raises
     ------
     DataError
-        The folder is read-only, the disk is full, the file cannot be written for another reason
-        of the operating system, or a name in its text is no UTF-8. Whatever stood at `target`
-        before is still there.
+        The folder is read-only, the disk is full, the operating system refuses for another reason,
+        or the text holds a name that is not valid UTF-8. An earlier file at `target` is unchanged.
 
     Notes
     -----
@@ -95,14 +95,14 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         name = f"{PARTIAL}{target.stem[:40]}-{uuid.uuid4().hex[:12]}{target.suffix}"
-        # Made here, not by mkstemp, so that the system applies the umask: to read that means to
-        # set it, under other threads' feet.
+        # Not by mkstemp, whose files only their owner may read. Here the system applies the umask,
+        # which cannot be read without setting it, and that would affect other threads.
         handle = os.open(target.parent / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         temporary = target.parent / name
         mode = stat.S_IMODE(os.fstat(handle).st_mode)
         os.close(handle)
         yield temporary
-        with temporary.open("r+b") as written:  # Windows syncs no file that is only read
+        with temporary.open("r+b") as written:  # Windows syncs only files that are open for writing
             os.fsync(written.fileno())
         temporary.chmod(mode)  # the block may have put another file there
         temporary.replace(target)
@@ -119,18 +119,18 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
 
 
 def write_text(target: Path | str, text: str) -> None:
-    """Write `text` as UTF-8 with Unix line ends; see `atomic_path` for the promises."""
+    """Write `text` as UTF-8 with Unix line ends, atomically as `atomic_path` does."""
     with atomic_path(target) as path, path.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)
 
 
 def write_json(target: Path | str, content: Any) -> None:
-    """Write `content` as indented JSON (see `to_json`); `atomic_path` has the promises."""
+    """Write `content` as indented JSON (see `to_json`), atomically as `atomic_path` does."""
     write_text(target, to_json(content) + "\n")
 
 
 def remove_partial(folder: Path) -> None:
-    """Delete what processes left behind in `folder` that were killed while they wrote there.
+    """Delete partial files of killed processes in `folder`.
 
     Notes
     -----

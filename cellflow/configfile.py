@@ -1,4 +1,4 @@
-"""TOML and ``section.key=value`` texts to `Config`, and `Config` to plain dictionaries.
+"""Reading of `Config` from TOML and ``section.key=value`` texts, and writing as plain dictionaries.
 
 Other dataclasses whose fields are sections are read and written in the same way.
 """
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 Sections = TypeVar("Sections", bound="DataclassInstance")
 
 MOVED = {("training", "scale_range"): ("augment", "scale_range")}
-"""Settings of earlier versions, whose model folders and files are still read: (section, key)."""
+"""Settings that have moved since earlier versions, old → new (section, key); files and model
+folders with the old ones can still be read."""
 
 
 @overload
@@ -53,20 +54,20 @@ def read_config(
     path : path or None
         A TOML file with the sections of `Config`.
     assignments : sequence of str
-        Texts such as ``training.learning_rate=1e-4``; the value is read as TOML, and as a plain
-        string when it is none.
+        Texts such as ``training.learning_rate=1e-4``; the value is parsed as TOML, or taken as a
+        plain string if it is not valid TOML.
     options : mapping of str to any, optional
-        ``{"training.seed": 3}``; entries that are None are left out, so that a command can pass
-        all its options on.
+        ``{"training.seed": 3}``; entries that are None are ignored, so that a command can pass on
+        all of its options.
     base : Config or a dataclass like it, optional
-        Takes the place of the defaults, for instance the settings of a trained model; the result
-        is of its kind.
+        Replaces the defaults, for instance with the settings of a trained model; the result has its
+        type.
 
     Raises
     ------
     ConfigError
         Unknown section or key (the known ones are listed), a value of the wrong type or outside
-        its range, or a file that is not TOML. It names the file where the file is what is wrong.
+        its range, or a file that is not TOML. If the error is in the file, the message names it.
     """
     tree = config_to_dict(base) if base is not None else {}
     if path is not None:
@@ -93,7 +94,7 @@ def config_from_dict(tree: Mapping[str, Mapping[str, Any]]) -> Config: ...
 @overload
 def config_from_dict(tree: Mapping[str, Mapping[str, Any]], kind: type[Sections]) -> Sections: ...
 def config_from_dict(tree: Mapping[str, Mapping[str, Any]], kind: type[Any] = Config) -> Any:
-    """Build a `Config` from ``{section: {key: value}}``; what is absent keeps its default.
+    """Build a `Config` from ``{section: {key: value}}``; missing values get their defaults.
 
     Parameters
     ----------
@@ -123,7 +124,8 @@ def config_of_record(tree: Mapping[str, Mapping[str, Any]]) -> Config:
 
     Notes
     -----
-    `inference.tile_overlap` below 0.05 was taken as 0.05 then, and is refused now.
+    Earlier versions silently raised `inference.tile_overlap` to 0.05; now smaller values are
+    errors, except in such records.
 
     Raises
     ------
@@ -140,12 +142,12 @@ def config_of_record(tree: Mapping[str, Mapping[str, Any]]) -> Config:
 
 
 def normal(config: Sections) -> Sections:
-    """Give settings with every value of its field's type, such as 0.0 for 0, as a file would.
+    """Convert every value to the type of its field, such as 0 to 0.0, as reading a file does.
 
     Raises
     ------
     ConfigError
-        A value of another type.
+        A value cannot be converted.
     """
     return config_from_dict(config_to_dict(config), type(config))
 
@@ -160,7 +162,8 @@ def changes_from_default(config: Config) -> dict[str, dict[str, Any]]:
 
     Notes
     -----
-    A setting that a later version adds is not in it, so that a hash of it stays the same.
+    Settings that later versions add are not in it while they have their defaults, so that a hash of
+    the result stays the same.
     """
     default = config_to_dict(Config())
     return {
@@ -176,7 +179,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        It cannot be read, or is not TOML.
+        The file cannot be read, or is not TOML.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -187,7 +190,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def toml_value(text: str) -> Any:
-    """Give the value that a text is in TOML, and the text itself where it is none."""
+    """Parse a text as a TOML value; give the text itself if it is not valid TOML."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -195,7 +198,7 @@ def toml_value(text: str) -> Any:
 
 
 def _moved(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Give `tree` with the settings of earlier versions where they are now."""
+    """Give `tree` with the settings of earlier versions in their present places."""
     moved = {section: dict(values) for section, values in tree.items()}
     for (section, key), (new_section, new_key) in MOVED.items():
         if key in moved.get(section, {}):
@@ -216,7 +219,7 @@ def _section(section: type, name: str, values: Mapping[str, Any]) -> Any:
 
 
 def _convert(key: str, value: Any, hint: Any) -> Any:
-    """Bring a TOML, JSON or command-line value to the type of its field, or refuse it."""
+    """Convert a TOML, JSON or command-line value to the type of its field, or raise."""
     if isinstance(hint, types.UnionType):
         if value is None or value == "none":
             return None
@@ -235,7 +238,7 @@ def _convert(key: str, value: Any, hint: Any) -> Any:
     elif hint is float and isinstance(value, Real) and not isinstance(value, bool):
         try:
             return float(value)
-        except OverflowError as error:  # of a whole number
+        except OverflowError as error:  # an integer that is too large
             raise ConfigError(f"{key}: expected a finite number, found {value!r:.20}…") from error
     elif hint is int and isinstance(value, Integral) and not isinstance(value, bool):
         return int(value)
@@ -246,7 +249,7 @@ def _convert(key: str, value: Any, hint: Any) -> Any:
 
 
 def _refusal(tree: Mapping[str, Mapping[str, Any]], kind: type[Any]) -> str:
-    """Give what `config_from_dict` says against settings, "" where it takes them."""
+    """Give the error message of `config_from_dict`; "" if it accepts the settings."""
     try:
         config_from_dict(tree, kind)
     except ConfigError as error:
@@ -262,7 +265,7 @@ def _parse_assignment(text: str) -> tuple[str, Any]:
 
 
 def _merge(tree: dict[str, dict[str, Any]], section: str, values: Any) -> None:
-    """Lay a section of a file over what is there; a value that is no section is kept to refuse."""
+    """Merge a section of a file into `tree`; a value that is no section is kept, to raise later."""
     if isinstance(values, dict) and isinstance(tree.get(section, {}), dict):
         tree[section] = {**tree.get(section, {}), **values}
     else:

@@ -1,7 +1,8 @@
-"""The whole main job on a synthetic competition folder, against a tuned classical baseline.
+"""The demo: the complete workflow on a synthetic competition folder, against a classical baseline.
 
-Synthetic folder → `fine_tune` from random weights → prediction of held-out images → score,
-beside threshold and watershed tuned on the same training images, with a paired interval.
+Synthetic folder → `fine_tune` from random weights → prediction of held-out images → score. The
+baseline, threshold and watershed, is tuned on the same training images; the scores are compared
+with a paired interval.
 """
 
 import time
@@ -29,23 +30,25 @@ from cellflow.training.fine_tune import fine_tune
 
 N_TRAIN, N_TEST = 40, 24
 N_TUNED = 10
-"""Training images that the baseline is tuned on: a minute is enough for something this simple."""
+"""Training images that the baseline is tuned on: it is simple, so ten images, and a minute, are
+enough."""
 
 N_PICTURES = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoResult:
-    """What the demo gives.
+    """Results of the demo.
 
     Parameters
     ----------
     model, submission, baseline, pictures, page : Path
-        The model folder, both submissions, the folder of pictures, and the HTML report.
+        The model folder, the submissions of model and baseline, the folder of pictures, and the
+        HTML report.
     comparison : Comparison
         Model against baseline, paired by image.
     seconds : float
-        Wall-clock time of all of it.
+        Wall-clock time of the whole demo.
     """
 
     model: Path
@@ -63,13 +66,13 @@ class DemoResult:
 
 
 def demo_config(seed: int, minutes: float) -> Config:
-    """Give the settings that learn the most in a few minutes on a processor.
+    """Give settings that learn as much as possible in a few minutes on a CPU.
 
     Notes
     -----
-    Cells stay at their own size: shrinking or enlarging a 17 px cell to Cellpose's 30 px triples
-    the pixels. Small crops fit the processor's cache, small batches make more steps of them, and
-    the epochs are as many as the time allows.
+    Cells keep their size: enlarging 17 px cells to Cellpose's 30 px would triple the pixels. Small
+    crops fit into the CPU cache, small batches give more steps, and there are as many epochs as the
+    time allows.
     """
     return Config(
         network=NetworkConfig(diam_mean=17.0),
@@ -98,32 +101,32 @@ def run_demo(
     report: Report = lambda step, numbers: None,
     say: Say = lambda text: None,
 ) -> DemoResult:
-    """Run the main job on synthetic images.
+    """Run the complete workflow on synthetic images.
 
     Parameters
     ----------
     out : path
         New folder for data, model, submissions and pictures.
     seed : int
-        Of images, weights and crops.
+        Seed of images, weights and crops.
     minutes : float
-        Wall-clock budget of the training; the default leaves the rest of eight minutes on two
-        processor cores to everything else.
+        Wall-clock budget of the training; with the default the whole demo takes eight minutes on
+        two CPU cores.
     device : str
         As for `choose_device`.
     report, say : callable
-        Progress in numbers, and in words.
+        ``report(step, numbers)`` and ``say(text)``, on the progress.
 
     Raises
     ------
     DataError
-        `out` holds something else.
+        `out` contains something else.
     ConfigError
         The device is not available.
 
     Notes
     -----
-    The held-out images are of other random draws than the training images, and their truth is in
+    Held-out images are drawn from other random streams than training images, and their truth is in
     a file that neither training nor tuning reads.
     """
     started = time.monotonic()

@@ -1,4 +1,4 @@
-"""What this machine has and how cellflow would use it; to paste into a bug report."""
+"""``cellflow doctor``: what this machine has and how cellflow would use it, for bug reports."""
 
 import importlib.metadata
 import os
@@ -19,11 +19,11 @@ PRETRAINED = ("cyto3", "cyto2", "livecell_cp3")
 
 
 def machine_report() -> dict[str, str]:
-    """Give name and value of everything that matters for a run, in reading order.
+    """Give name and value of everything that matters for a run, in the order to print.
 
     Notes
     -----
-    Looks only; nothing is downloaded or written.
+    Nothing is downloaded or written.
     """
     return {
         "cellflow": __version__,
@@ -39,17 +39,17 @@ def machine_report() -> dict[str, str]:
 
 
 def warm_kernels() -> float:
-    """Compile every Numba kernel of the main job, so that the first real run need not.
+    """Compile all Numba kernels of the main workflow, so that the first real run does not have to.
 
     Returns
     -------
     float
-        Seconds that it took; a few when the cache was warm.
+        Seconds that it took; a few if the kernels were in the cache.
 
     Notes
     -----
-    Runs the main job once, on two synthetic images and with a network of a few weights, in a
-    temporary folder: whatever kernels a command needs, they are compiled for what it gives them.
+    Runs the workflow once in a temporary folder, on two synthetic images and with a tiny network.
+    So each kernel is compiled for exactly the argument types that the commands use.
     """
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -58,7 +58,7 @@ def warm_kernels() -> float:
 
 
 def _run_small_job(folder: Path) -> None:
-    # Imported here: a report must not wait for compiled kernels to load.
+    # Imported here, so that a report does not wait for compiled kernels to load.
     from cellflow.comparison.compare import compare
     from cellflow.config import Config, DynamicsConfig, NetworkConfig, TrainingConfig
     from cellflow.data.coco import open_coco
@@ -83,7 +83,7 @@ def _run_small_job(folder: Path) -> None:
     config = Config(
         network=NetworkConfig(channels_per_level=(2, 4)),
         training=TrainingConfig(n_epochs=1, crop_size=32, batch_size=1, validation_share=0),
-        # Random weights find cells only where nothing is asked of them.
+        # With random weights only the loosest thresholds find any cells.
         dynamics=DynamicsConfig(cellprob_threshold=-9.0, flow_threshold=9.0, min_size=1),
     )
     fine_tune(folder / "data", folder / "model", config, init="scratch", device="cpu")
@@ -103,14 +103,14 @@ def _run_small_job(folder: Path) -> None:
     polygon_to_runs(np.array([[1.0, 1.0], [4.0, 1.0], [4.0, 4.0]]), (8, 8))
     labels = read_label_image(next((folder / "labels").iterdir()))
     average_precision(labels, labels)
-    # Above, no cell of these random weights need be one that is dropped.
+    # Needed since above perhaps no cell was dropped.
     keep_cells(find_cells(np.array([[1, 2]], np.int32)), np.array([False, True]))
     _warm_norms()
     _warm_baselines()
 
 
 def _warm_norms() -> None:
-    """Call the kernels of a training in bfloat16 in all their forms, on maps that are large."""
+    """Call the kernels of a training in bfloat16, in all variants, on large enough maps."""
     import torch
 
     from cellflow.network.joined_norms import FEWEST_VALUES, normalize
@@ -123,7 +123,7 @@ def _warm_norms() -> None:
 
 
 def _warm_baselines() -> None:
-    """Call the baselines' kernels on a cell of a few pixels; a training of theirs takes longer."""
+    """Call the kernels of the baselines on a tiny cell; training a baseline would take too long."""
     from cellflow.baselines.flooding import flood
     from cellflow.baselines.mask_pasting import paste_masks
     from cellflow.baselines.suppression import suppress_boxes

@@ -1,26 +1,26 @@
-"""What can go wrong, as one tree.
+"""The exceptions, as one tree.
 
 ::
 
     CellflowError
-    ├── DataError            a file or a folder of the user's
-    │   ├── ManifestError    a copy that differs from its manifest
+    ├── DataError            a file or folder of the user
+    │   ├── ManifestError    a data set that differs from its manifest
     │   ├── RleError         a run-length encoding
     │   ├── LabelError       a label image or a set of masks
     │   └── ImageError       a picture
     ├── ConfigError          a setting (also a ValueError)
     ├── ModelError           a model folder or a weights file
-    │   └── TrainingDiverged a training whose loss is no longer a number
+    │   └── TrainingDiverged a training whose loss is infinite or NaN
     └── SubmissionError      a submission file as a whole
 
 A message names the thing, what was found, what was expected and what to do:
 ``image 0030fd0e6378: masks are for 520x700, the image is 520x704``.
-Only the command line catches these, in one place, and turns them into one line and exit code 1.
+Only the command line catches them, in one place, and turns them into one line and exit code 1.
 """
 
 
 class CellflowError(Exception):
-    """Anything that cellflow refuses, with a message for the user."""
+    """Base class of all errors that cellflow raises on purpose, with a message for the user."""
 
 
 class DataError(CellflowError):

@@ -1,4 +1,4 @@
-"""What a file contains, as one short text."""
+"""Hashes of files."""
 
 import hashlib
 from pathlib import Path
@@ -7,7 +7,7 @@ from cellflow.errors import DataError
 
 
 def hash_file(path: Path | str) -> str:
-    """Give the SHA-256 of a file's content, hexadecimal; the file is read piece by piece.
+    """Give the SHA-256 of a file's content, hexadecimal; the file is read in chunks.
 
     Raises
     ------

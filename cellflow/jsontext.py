@@ -1,4 +1,4 @@
-"""Plain values as JSON that every reader takes."""
+"""Strictly valid JSON, and the reading of JSON files with helpful error messages."""
 
 import json
 import math
@@ -12,13 +12,13 @@ from cellflow.errors import CellflowError
 
 
 def to_json(content: Any, indent: int | None = 2) -> str:
-    """Give `content` as JSON; NaN and infinities, which JSON does not know, become null.
+    """Give `content` as JSON; NaN and infinities, which JSON lacks, become null.
 
     Parameters
     ----------
     content : dict, list, tuple, str, number, bool or None, nested
     indent : int, optional
-        None = all in one line.
+        None = all on one line.
     """
     return json.dumps(_finite(content), indent=indent, ensure_ascii=False, allow_nan=False)
 
@@ -32,11 +32,11 @@ def read_object(
     ----------
     path : Path
     refusal : type of CellflowError
-        What is raised when the file cannot be read or is broken.
+        Raised if the file cannot be read or is broken.
     advice : str
-        What to do then, as the end of the sentence.
+        What the user should do then; the end of the message.
     newest : int, optional
-        The latest ``format`` that this version reads; a file that names none is of the first.
+        The latest ``format`` that this version can read; a file without the key has format 1.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def read_object(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fields:
-    """The values of an object in a JSON file, looked at as they are taken out.
+    """An object in a JSON file, whose values are checked when they are accessed.
 
     Parameters
     ----------
@@ -71,11 +71,11 @@ class Fields:
         The file.
     values : mapping
     refusal : type of CellflowError
-        What is raised for a value that is missing or of another type.
+        Raised for a value that is missing or has another type.
     advice : str
-        What to do then, as the end of the sentence.
+        What the user should do then; the end of the message.
     where : str
-        Of the object in the file, ``"split."``; empty for the whole.
+        Place of the object in the file, such as ``"split."``; empty for the whole file.
     """
 
     path: Path
@@ -85,19 +85,19 @@ class Fields:
     where: str = ""
 
     def text(self, key: str, default: str | None = None) -> str:
-        """Give a text; with `default` it may be missing."""
+        """Give a string; it may be missing if there is a `default`."""
         value = self.values.get(key, default)
         return value if isinstance(value, str) else self._refuse(key, "a text")
 
     def texts(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """Give a list of texts; with `default` it may be missing."""
+        """Give a list of strings; it may be missing if there is a `default`."""
         value = self.values.get(key, default)
         if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
             self._refuse(key, "a list of texts")
         return tuple(value)
 
     def inner(self, key: str) -> "Fields":
-        """Give an object within."""
+        """Give a nested object."""
         value = self.values.get(key)
         if not isinstance(value, Mapping):
             self._refuse(key, "an object")

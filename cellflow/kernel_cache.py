@@ -1,4 +1,4 @@
-"""Where compiled kernels are kept: somewhere must be writable before the first one is defined."""
+"""The cache of compiled Numba kernels: it must be writable before the first kernel is defined."""
 
 import atexit
 import os
@@ -10,23 +10,23 @@ from pathlib import Path
 
 VARIABLE = "NUMBA_CACHE_DIR"
 ROOT_VARIABLE = "CELLFLOW_CACHE"
-"""The user's folder for all that cellflow keeps to be quicker the next time."""
+"""The user's folder for all caches of cellflow."""
 
 
 def ensure_cache_folder() -> Path | None:
-    """Give Numba ``$CELLFLOW_CACHE/kernels``, or a temporary folder when it has no other.
+    """Let Numba use ``$CELLFLOW_CACHE/kernels``, or a temporary folder if it has no other.
 
     Returns
     -------
     Path or None
-        The folder; None when Numba finds one by itself. A temporary one is removed when this
+        The folder; None if Numba finds one by itself. A temporary folder is removed when this
         process ends.
 
     Notes
     -----
-    Numba looks at ``$NUMBA_CACHE_DIR``, which the user may have set, at ``__pycache__`` beside the
-    source, and at the user's cache folder; without any, defining a kernel fails. With a temporary
-    folder kernels are compiled anew in each process.
+    Numba tries ``$NUMBA_CACHE_DIR``, which the user may have set, ``__pycache__`` beside the
+    source, and the user's cache folder. If none is writable, defining a kernel fails. With a
+    temporary folder kernels are compiled again in each process.
     """
     root = os.environ.get(ROOT_VARIABLE)
     if root and not os.environ.get(VARIABLE):
@@ -52,7 +52,7 @@ def _tell_numba(folder: Path) -> Path:
 
 
 def _user_folder() -> Path:
-    """Give the user's folder of Numba, without importing that: `cellflow --help` is quick."""
+    """Give Numba's folder for this user, without importing Numba, which is slow."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "numba" / "Cache"
     if sys.platform == "darwin":
@@ -61,7 +61,7 @@ def _user_folder() -> Path:
 
 
 def _is_writable(folder: Path) -> bool:
-    """Tell by trying, as Numba does."""
+    """Tell whether a file can be created, by trying, as Numba does."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -1,6 +1,6 @@
-"""How many processors a process may use, and its place among those that ``torchrun`` started.
+"""How many CPUs this process may use, and its rank among the processes of ``torchrun``.
 
-Containers and schedulers allow fewer processors than there are.
+Containers and schedulers often allow fewer CPUs than the machine has.
 """
 
 import math
@@ -13,48 +13,48 @@ _CGROUPS, _MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def n_processors(cgroups: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> int:
-    """Give how many threads can run at once.
+    """Give the number of threads that can run at once.
 
     Parameters
     ----------
     cgroups : Path
-        Where Linux shows its control groups.
+        Mount point of the control groups of Linux.
     membership : Path
-        Which of them this process is in.
+        File that lists the control groups of this process.
 
     Returns
     -------
     int
-        At least 1: the processors that it may run on (affinity), or fewer where a control group
-        allows less time. A share of a processor counts as one more.
+        The number of CPUs that this process may run on (affinity), or fewer if a control group
+        limits the CPU time. At least 1; fractions are rounded up.
     """
     allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return max(1, min([allowed, *(math.ceil(quota) for quota in _quotas(cgroups, membership))]))
 
 
 def n_processors_each() -> int:
-    """Give the share of one of the processes that ``torchrun`` started on this machine."""
+    """Give the CPUs per process that ``torchrun`` has started on this machine; at least 1."""
     return max(1, n_processors() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def n_processes() -> int:
-    """Give how many processes ``torchrun`` has started, by what it says in the environment."""
+    """Give the number of processes that ``torchrun`` has started, from the environment."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_first_process() -> bool:
-    """Whether this process writes and speaks, by what ``torchrun`` says in the environment."""
+    """Tell whether this process has rank 0, and so writes files and gives messages."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def _quotas(cgroups: Path, membership: Path) -> Iterator[float]:
-    """Give the limit of each control group that this process is in, and of all above, processors.
+    """Give the limits, in CPUs, of all control groups of this process, and of their parents.
 
     Notes
     -----
-    Version 2 has ``cpu.max`` ("quota period", or "max period"), version 1 two files of a number
-    each, -1 for none. Within a container the path that the process sees may begin above the part
-    that is mounted; what is not there is passed over.
+    Version 2 has ``cpu.max`` ("quota period", or "max period"); version 1 has two files with a
+    number each, -1 for no limit. In a container the path that the process sees may begin above the
+    part that is mounted; missing files are ignored.
     """
     for line in _read(membership).splitlines():
         _, controllers, path = (*line.split(":", 2), "", "")[:3]

@@ -233,9 +233,9 @@ class FlowField:
         Global style vector, unit length, or 0 where the image shows nothing; with several models
         that of the first. S is the last of the network's ``channels_per_level``, 256 for Cellpose.
     spread : (H, W) float32, or None
-        How far views and models disagree: root mean square distance of their flows from the mean,
-        pixels per step. 0 = all the same; 1 = unit vectors in all directions. None if there is only
-        one view of one model.
+        How far views, scales and models disagree: root mean square distance of their flows from the
+        mean, pixels per step. 0 = all the same; 1 = unit vectors in all directions. None after a
+        single pass of one model.
     """
 
     flows: NDArray[np.float32]

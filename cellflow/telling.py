@@ -1,9 +1,9 @@
-"""How work tells of itself: the library never prints."""
+"""Progress callbacks, since the library never prints."""
 
 from collections.abc import Callable, Mapping
 
 Report = Callable[[int, Mapping[str, float]], None]
-"""Called as ``report(step, numbers)`` after every step; numbers hold at least ``total``."""
+"""Called as ``report(step, numbers)`` after every step; numbers contain at least ``total``."""
 
 Say = Callable[[str], None]
-"""Called with a sentence on what was found or chosen."""
+"""Called as ``say(text)`` with a sentence on what was found or chosen."""

@@ -1,19 +1,19 @@
-"""Counts, names and times in sentences."""
+"""Wording of counts, names and times in messages."""
 
 import math
 from collections.abc import Sequence
 
 
 def counted(number: int, noun: str, form: str = "d") -> str:
-    """Give a count with its noun in the right number.
+    """Give a count with its noun, in singular or plural.
 
     Parameters
     ----------
     number : int
     noun : str
-        In the singular, of those whose plural ends in s; words before it may stand in front.
+        In the singular, with a plural in -s; other words may precede it.
     form : str
-        Of the number: "," groups its digits.
+        Format of the number: "," groups its digits.
 
     Examples
     --------
@@ -24,7 +24,7 @@ def counted(number: int, noun: str, form: str = "d") -> str:
 
 
 def defined(value: float, form: str, otherwise: str = "none") -> str:
-    """Give a number, or a word in its place where it is not defined.
+    """Format a number; give a word instead if it is not finite.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def defined(value: float, form: str, otherwise: str = "none") -> str:
 
 
 def some_of(names: Sequence[str]) -> str:
-    """Name the first five of what there is, and say how many more there are.
+    """List the first five names, and say how many more there are.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def some_of(names: Sequence[str]) -> str:
 
 
 def shortened(text: str) -> str:
-    """Give the first 40 characters of a text, with … where it goes on.
+    """Give the first 40 characters of a text, with … if it is longer.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def shortened(text: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    r"""Give the first line of what an error says, or the kind of one that says nothing.
+    r"""Give the first line of an error's message, or its type if there is no message.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def first_line(error: BaseException) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """Write a duration with two digits that matter.
+    """Format a duration with about two significant digits.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Every knob, one frozen dataclass a room: the default, its unit and its reason.
+"""All settings, with default, unit and reason; one frozen dataclass ("section") per room.
 
-Kernels take plain numbers; the front of a room takes its own section.
-`configfile` reads and writes these as TOML and JSON.
+The public functions of a room take its section; kernels take plain numbers. `configfile` reads and
+writes settings as TOML and JSON.
 """
 
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All sections together: what a run file holds and a model folder records."""
+    """All sections together, as in a settings file and in the record of a model folder."""
 
     data: DataConfig = field(default_factory=DataConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)

@@ -1,4 +1,4 @@
-"""How training crops are varied."""
+"""Settings of the augmentation of training crops."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,41 +11,42 @@ AugmentLevel = Literal["none", "flip+resize", "report", "cellpose", "full"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AugmentConfig:
-    """How training crops are varied. None = as the level says; `training.levels` has the table."""
+    """How training crops are augmented. None = the level's value, see `training.levels`."""
 
     level: AugmentLevel = "cellpose"
     """none < flip+resize < report (the seed report's) < full; cellpose = Cellpose's geometry."""
     horizontal_flip: float | None = None
-    """Chance of mirroring left and right."""
+    """Probability of a flip left to right."""
     vertical_flip: float | None = None
-    """Chance of mirroring top and bottom."""
+    """Probability of a flip top to bottom."""
     quarter_turns: bool | None = None
-    """Whether to turn by 0, 90, 180 or 270 degrees, each as likely."""
+    """Whether to rotate by 0, 90, 180 or 270 degrees, all equally likely."""
     rotation: float | None = None
-    """Largest free turn to either side, degrees; 180 = any."""
+    """Largest free rotation in either direction, degrees; 180 = any."""
     scale_range: float | None = None
     """Width of the random zoom around 1: 0.5 = 0.75 to 1.25."""
     scale_range_by_type: Mapping[str, float] = field(default_factory=dict)
-    """The same for images of a cell type, such as {astro = 0.8}; others take scale_range."""
+    """scale_range for images of a cell type, such as {astro = 0.8}; other types use scale_range."""
     brightness: float | None = None
-    """Largest offset to either side; 1 = from the 1st to the 99th percentile of the image."""
+    """Largest offset up or down; 1 = the distance from the 1st to the 99th percentile of the
+    image."""
     contrast: float | None = None
-    """Largest stretch about the mean to either side: 0.2 = 0.8 to 1.2."""
+    """Largest change of the contrast about the mean: 0.2 = factors 0.8 to 1.2."""
     gamma: float | None = None
-    """Largest exponent less 1, on the crop's own range: 0.25 = 0.8 to 1.25."""
+    """Largest exponent minus 1, on the crop's own range of grey levels: 0.25 = 0.8 to 1.25."""
     illumination: float | None = None
-    """Largest ramp across the crop, from its middle to its edge, as brightness."""
+    """Largest brightness ramp across the crop, from its middle to its edge; unit as brightness."""
     blur: float | None = None
-    """Largest standard deviation of the Gaussian, crop pixels."""
+    """Largest standard deviation of the Gaussian blur, crop pixels."""
     noise: float | None = None
-    """Largest standard deviation of the Gaussian noise, as brightness."""
+    """Largest standard deviation of the Gaussian noise; unit as brightness."""
     cutout: float | None = None
-    """Largest side of the hole, share of the crop's; the loss leaves the hole out."""
+    """Longest side of the hole, as a share of the crop's side; the loss ignores the hole."""
     mosaic: float | None = None
-    """Chance that a crop is made of four fields of different images."""
+    """Probability that a crop is composed of four fields of different images."""
     probability: float = 0.5
-    """Chance that brightness, contrast, gamma, illumination, blur, noise or cut-out touches a
-    crop, each for itself."""
+    """Probability that each of brightness, contrast, gamma, illumination, blur, noise and cut-out
+    is applied to a crop, independently of the others."""
 
     def __post_init__(self) -> None:
         require_finite("augment", self)

@@ -1,4 +1,4 @@
-"""What the sections are checked by; each raises `ConfigError`."""
+"""Checks of the values in a section; each raises `ConfigError`."""
 
 import math
 from dataclasses import fields
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def require(condition: bool, message: str) -> None:
-    """Refuse with a message what does not hold."""
+    """Raise with a message unless a condition holds."""
     if not condition:
         raise ConfigError(message)
 
 
 def require_finite(section: str, settings: "DataclassInstance") -> None:
-    """Refuse a section in which a number is infinite or none."""
+    """Raise if a number of a section is infinite or NaN."""
     for each in fields(settings):
         value = getattr(settings, each.name)
         finite = not isinstance(value, float) or math.isfinite(value)
@@ -25,6 +25,6 @@ def require_finite(section: str, settings: "DataclassInstance") -> None:
 
 
 def require_choice(name: str, value: str, choices: object) -> None:
-    """Refuse a value that a `Literal` type does not list."""
+    """Raise if a value is not one of a `Literal` type."""
     allowed = get_args(choices)
     require(value in allowed, f"{name}: expected one of {', '.join(allowed)}, found {value!r}")

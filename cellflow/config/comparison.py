@@ -1,4 +1,4 @@
-"""How methods are made comparable."""
+"""Settings that make methods comparable."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,22 +10,22 @@ OverlapRule = Literal["higher_score", "score_order", "mask_nms"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonConfig:
-    """How methods are made comparable. Not part of a model, so no section of `Config`."""
+    """How methods are made comparable. Not part of a model, so not a section of `Config`."""
 
     overlap_rule: OverlapRule = "higher_score"
-    """What happens to pixels that several detections cover; `inference.overlap_rules` says."""
+    """Which cell gets pixels that several detections cover, see `inference.overlap_rules`."""
     tune_cutoffs: bool = True
-    """Whether detections with scores are cut by score and area, per cell type, on folds: detectors
-    list what they are hardly sure of, and the competition's score counts it as spurious."""
+    """Whether to tune a cutoff of score and area, per cell type, on folds. Detectors also list
+    detections that they are hardly sure of; the competition's score counts these as spurious."""
     n_folds: int = 5
-    """Of the tuning; as for training."""
+    """Folds of this tuning, as many as for training."""
     coco: bool = True
-    """Whether COCO's average precision is given beside, where the extra [coco] is installed."""
+    """Whether to give COCO's average precision as well, if the extra [coco] is installed."""
     hidden_images: int = 240
-    """Images of a hidden test set, whose public and private part may disagree; the competition's
-    is about so large."""
+    """Images of a simulated hidden test set, whose public and private part may disagree; about as
+    many as the competition's."""
     public_share: float = 1 / 3
-    """Share of them that the public leaderboard shows; assumed."""
+    """Share of these images that the public leaderboard uses; an assumption."""
 
     def __post_init__(self) -> None:
         require_choice("comparison.overlap_rule", self.overlap_rule, OverlapRule)

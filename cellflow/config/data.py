@@ -1,4 +1,4 @@
-"""How pictures and truth are read."""
+"""Settings for reading pictures and truth."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,14 +13,15 @@ class DataConfig:
     """How pictures and truth are read."""
 
     flatten: FlattenPolicy = "small_on_top"
-    """Which cell keeps a pixel that several cover, for training targets only (ceiling 0.978)."""
+    """Which cell gets a pixel that several cover, in training targets only (ceiling of the score:
+    0.978)."""
     channels: tuple[int, int] = (0, 0)
-    """Cellpose's meaning: first the channel to segment (0 grey, 1 red, 2 green, 3 blue), then
-    the nuclear one (0 none)."""
+    """As in Cellpose: first the channel to segment (0 grey, 1 red, 2 green, 3 blue), then the
+    nuclear channel (0 none)."""
     low_percentile: float = 1.0
-    """Grey level that becomes 0, percent; Cellpose's default."""
+    """Percentile of the grey levels that becomes 0; Cellpose's default."""
     high_percentile: float = 99.0
-    """Grey level that becomes 1, percent; Cellpose's default."""
+    """Percentile of the grey levels that becomes 1; Cellpose's default."""
 
     def __post_init__(self) -> None:
         require_finite("data", self)

@@ -1,4 +1,4 @@
-"""From flows to cells."""
+"""Settings of the dynamics: from flows to cells."""
 
 from dataclasses import dataclass
 
@@ -7,22 +7,24 @@ from cellflow.config.checks import require, require_finite
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DynamicsConfig:
-    """From flows to cells; names and defaults as in Cellpose."""
+    """How flows are turned into cells; names and defaults as in Cellpose."""
 
     cellprob_threshold: float = 0.0
     """Logit above which a pixel may belong to a cell."""
     flow_threshold: float = 0.4
-    """Largest mean squared flow error of a cell that is kept; 0 switches the check off."""
+    """Largest mean squared flow error of a cell that is kept; 0 = no check."""
     min_size: int = 15
     """Smallest cell that is kept, pixels."""
     score_threshold: float = 0.0
     """Smallest confidence of a cell that is kept, 0 to 1; 0 keeps all."""
     boundary_shift: float = 0.0
-    """Pixels that every cell is grown by in the end, negative = shrunk; corrects a model's bias."""
+    """Pixels by which every cell is grown at the end (negative: shrunk), to correct the boundary
+    bias of a model."""
     n_steps: int | None = None
-    """Euler steps; None = Cellpose's 200 · diameter / diam_mean."""
+    """Euler steps; None = 200 · diameter / diam_mean, as in Cellpose."""
     tolerance: float = 1e-3
-    """A pixel has arrived when its step is shorter, pixels; 0 = follow to the exact end."""
+    """A walk ends early if 8 steps move it by no more than this, pixels; 0 = exact, see
+    `dynamics.follow`."""
 
     def __post_init__(self) -> None:
         require_finite("dynamics", self)

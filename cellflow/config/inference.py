@@ -1,4 +1,4 @@
-"""From an image to a flow field."""
+"""Settings of inference: from an image to a flow field."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,43 +10,44 @@ DiameterPolicy = Literal["auto", "fixed", "training", "per_type", "estimated", "
 Compilation = Literal["auto", "none", "graphs", "inductor"]
 
 MOST_DIAMETER = 1e5
-"""Of cells, pixels; no image has larger ones, and no step along a flow reaches so far."""
+"""Largest diameter of cells, pixels; no image has larger cells, and flows do not lead so far."""
 
 LEAST_OVERLAP = 0.05
-"""Of tiles, as in Cellpose."""
+"""Smallest overlap of tiles, as in Cellpose."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferenceConfig:
-    """From an image to a flow field."""
+    """How an image is turned into a flow field."""
 
     diameter: float | None = None
     """Cell diameter in the images, pixels; None = the model's training diameter."""
     diameter_policy: DiameterPolicy = "auto"
-    """Where the diameter comes from, see cellflow/inference/diameter.py; auto = the first that is
-    there: the cell type's, what is given, what the model was trained on, what the image shows."""
+    """Where the diameter comes from, see cellflow/inference/diameter.py. auto = the first available
+    of: that of the cell type, the setting above, that of the training, measured in the image."""
     views: int = 1
-    """1, 2, 4 or 8 mirrored and turned views of each image, averaged; each costs one pass."""
+    """1, 2, 4 or 8 flipped and turned views of each image, averaged; each costs one pass."""
     scales: tuple[float, ...] = (1.0,)
-    """Sizes at which the network sees each image, relative to its own; averaged. The cost of a pass
-    grows with the square."""
+    """Sizes at which the network sees each image, relative to the usual one; averaged. The cost of
+    a pass grows with the square."""
     tile_size: int = 224
-    """Side of the squares fed to the network, pixels; a multiple of 16; Cellpose's own."""
+    """Side of the square tiles fed to the network, pixels; a multiple of 16; as in Cellpose."""
     tile_overlap: float = 0.1
-    """Smallest share of a tile that its neighbour covers too, 0.05 to 0.5; Cellpose's own, and its
-    limits."""
+    """Share of a tile that its neighbour covers too, at least; 0.05 to 0.5. Default and limits as
+    in Cellpose."""
     batch_size: int | None = None
-    """Tiles per forward pass; bounds the memory. None = 16 on CUDA, 8 on MPS; on a CPU 4, or one
-    for each thread where there are more."""
+    """Tiles per forward pass; limits the memory. None = 16 on CUDA, 8 on MPS; on a CPU one per
+    thread, but at least 4."""
     precision: Precision = "auto"
-    """auto = bfloat16 where the device computes it natively, and a tile of the first image shows
-    that the network says the same in it (cellflow/inference/precision_gate.py); else float32."""
+    """auto = bfloat16 if the device supports it natively, and if on a tile of the first image the
+    output agrees with float32 (cellflow/inference/precision_gate.py); else float32."""
     compilation: Compilation = "auto"
-    """How the network is prepared for its fixed shapes, see cellflow/inference/compilation.py; auto
-    = CUDA graphs on CUDA (a second), nothing elsewhere. inductor costs a minute a network."""
+    """How the network is compiled for its fixed shapes, see cellflow/inference/compilation.py. auto
+    = CUDA graphs on CUDA (takes a second), none elsewhere; inductor takes a minute per network."""
     images_in_flight: int | None = None
-    """Images in the network or followed to cells at the same time, and one more is read; bounds
-    the memory. None = 3 with a GPU; 1 on a CPU, of which the network uses every core."""
+    """Images that are processed at the same time, by the network or by the search for cells; if
+    more than 1, the next one is read meanwhile. Limits the memory. None = 3 with a GPU; 1 on a CPU,
+    where the network uses every core."""
 
     def __post_init__(self) -> None:
         require_finite("inference", self)

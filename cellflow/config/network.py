@@ -1,22 +1,22 @@
-"""The U-Net's sizes."""
+"""Settings of the network: the sizes of the U-Net."""
 
 from dataclasses import dataclass
 
 from cellflow.config.checks import require, require_finite
 
 MOST_LEVELS = 5
-"""So many halve an input four times."""
+"""A U-Net with this many levels halves its input four times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkConfig:
-    """The U-Net. What differs from Cellpose's own sizes cannot take its pretrained weights."""
+    """The U-Net. Cellpose's pretrained weights fit only its own sizes, the defaults."""
 
     diam_mean: float = 30.0
-    """Diameter in pixels at which the network sees cells; 30 is Cellpose's cyto models' own."""
+    """Diameter at which the network sees cells, pixels; 30 as in Cellpose's cyto models."""
     channels_per_level: tuple[int, ...] = (32, 64, 128, 256)
-    """Feature maps of the U-Net's levels, Cellpose's `nbase` without its first number; 2 to 5 of
-    them, since images are padded to multiples of 16, as in Cellpose, and each level but the last
+    """Feature maps on each level of the U-Net: Cellpose's `nbase` without its first number. 2 to 5
+    levels, since images are padded to multiples of 16, as in Cellpose, and each level but the last
     halves its input."""
 
     def __post_init__(self) -> None:

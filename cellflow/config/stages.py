@@ -1,4 +1,4 @@
-"""How the other stages of a training differ from its own."""
+"""Settings of the other stages of a training: before (pretraining) and after it (refit)."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,14 +10,15 @@ Refit = Literal["validation_then_train", "all"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagesConfig:
-    """How the other stages of a training differ from the one on the training folder."""
+    """How the other stages differ from the main one, on the training folder."""
 
     pretrain_epochs: int | None = None
-    """Of each folder that is trained on before; None = as training.n_epochs."""
+    """Epochs on each folder for pretraining; None = training.n_epochs."""
     pretrain_share: float = 0.5
-    """Of a time budget, for all of those folders together."""
+    """Share of a time budget for pretraining, for all folders together."""
     refit_share: float = 0.2
-    """Epochs of each pass of a refit, as a share of training.n_epochs; so for a time budget."""
+    """Epochs of each pass of a refit, as a share of training.n_epochs; also its share of a time
+    budget."""
     refit_rate: float = 0.1
     """Learning rate of a refit, as a share of training.learning_rate."""
 

@@ -1,4 +1,4 @@
-"""The recipe of a training."""
+"""Settings of a training."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,76 +14,78 @@ Keep = Literal["last", "best"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
-    """The recipe; where no other reason stands, the value is Cellpose 3.1's."""
+    """The training recipe; defaults without another reason are those of Cellpose 3.1."""
 
     n_epochs: int = 200
-    """Passes over the training images; fine-tuning has levelled off by then."""
+    """Passes over the training images; by then fine-tuning no longer improves."""
     max_minutes: float | None = None
-    """Wall-clock budget: fewer epochs are planned, after timing the first steps, to keep it."""
+    """Wall-clock budget; the first steps are timed, and fewer epochs planned if necessary."""
     batch_size: int = 8
     learning_rate: float | None = None
-    """Peak of the schedule. None = from random weights 0.005, as Cellpose's API has it for AdamW;
-    from trained ones 0.001 (docs/decisions/0510-the-rate-of-trained-weights.md)."""
+    """Peak of the schedule. None = 0.005 from random weights, as in Cellpose's API for AdamW; 0.001
+    from trained weights (docs/decisions/0510-the-rate-of-trained-weights.md)."""
     optimizer: Optimizer = "adamw"
     weight_decay: float = 1e-5
-    """Taken off the weights by adamw; added to the gradient by sgd, adam and radam (PyTorch's)."""
+    """As in PyTorch: adamw subtracts it from the weights (decoupled); sgd, adam and radam add it to
+    the gradient."""
     momentum: float = 0.9
-    """Of sgd only."""
+    """For sgd only."""
     schedule: Schedule = "auto"
-    """cellpose = Cellpose's, which anneals only beyond 100 epochs; auto = it there, else cosine.
-    step = times step_gamma every step_every steps from step_start on; one_cycle = PyTorch's."""
+    """cellpose = Cellpose's, which anneals only in runs of more than 100 epochs; auto = cellpose in
+    such runs if they have no max_minutes, else cosine; step = multiply by step_gamma every
+    step_every steps, from step_start on; one_cycle = PyTorch's."""
     warmup_epochs: int = 10
-    """Epochs in which the rate rises; at most a tenth of the run but in Cellpose's schedule.
-    one_cycle has its own rise instead: the first 30 % of the run."""
+    """Epochs in which the rate rises; at most a tenth of the run, except in Cellpose's schedule.
+    one_cycle ignores it and rises during the first 30 % of the run."""
     step_start: int = 2000
-    """Optimiser steps before the first fall of schedule step; the seed report's iterations."""
+    """Optimiser steps before the first drop of schedule step; the seed report's iterations."""
     step_every: int = 1000
-    """Optimiser steps between its falls."""
+    """Optimiser steps between two drops."""
     step_gamma: float = 0.8
-    """Factor of each of its falls."""
+    """Factor of each drop."""
     gradient_clip: float | None = None
-    """Largest norm of the whole gradient; a longer one is shortened to it. None = as it comes."""
+    """Largest norm of the whole gradient; a larger gradient is scaled down. None = no clipping."""
     ema_decay: float | None = None
-    """Share that the running average of the weights keeps at each step, such as 0.999; the average
-    is then what is validated and kept. None = the weights themselves."""
+    """Decay of an exponential moving average of the weights, such as 0.999 per step; the average is
+    then validated and kept. None = no average."""
     flow_weight: float = 1.0
-    """What the loss of flows counts beside that of the cell probability; 1 = Cellpose's."""
+    """Weight of the flow loss relative to that of the cell probability; 1 as in Cellpose."""
     style: bool = True
-    """Whether the decoder sees the style vector. false = its weights are 0 and stay so, and every
+    """Whether the decoder uses the style vector. false = its weights are fixed at 0, so that every
     program that opens the model finds the same cells."""
     crop_size: int = 224
-    """Side of the random squares, pixels; a multiple of 16."""
+    """Side of the random square crops, pixels; a multiple of 16."""
     images_per_epoch: int | None = None
-    """Crops drawn an epoch; None = one of every training image."""
+    """Crops per epoch; None = one of every training image."""
     rescaling: Rescaling = "image"
-    """image = each image to diam_mean by its own diameter (Cellpose); cell_type = by the diameter
-    of its cell type, where prediction sees all by one unless the types' diameters are put into
-    thresholds.json; dataset = all by one."""
+    """How images are rescaled to diam_mean: image = each by its own diameter (Cellpose); cell_type
+    = by the diameter of its cell type (prediction uses one diameter for all types, unless theirs
+    are put into thresholds.json); dataset = all by one diameter."""
     min_cells: int = 5
-    """Images with fewer cells are left out of training, as Cellpose's min_train_masks does."""
+    """Images with fewer cells are left out of training; min_train_masks in Cellpose."""
     validation_share: float = 0.2
-    """Share of the images held out when no folds file is given; 0 = none."""
+    """Share of the images that are held out if no folds file is given; 0 = none."""
     validate_every: int = 10
     """Epochs between two validations by the competition score."""
     precision: Precision = "float32"
-    """Training in bfloat16 stays opt-in until its score is shown equal."""
+    """Training in bfloat16 stays opt-in until it is shown to reach the same score."""
     compile: bool = False
-    """Whether torch.compile makes the network's kernels; pays on CUDA only, after a minute or two
-    of compiling, and on Linux needs a C compiler."""
+    """Whether to use torch.compile; pays off on CUDA only, takes a minute or two, and needs a C
+    compiler on Linux."""
     n_workers: int = 0
-    """Loader processes; 0 = threads of this one: one on a CPU, up to 8 beside a GPU."""
+    """Loader processes; 0 = threads of this process: one on a CPU, up to 8 beside a GPU."""
     cache_megabytes: int = 1024
-    """Prepared images (9 bytes a grey pixel, 13 with mosaics) kept in memory, over all loaders; the
-    rest is prepared again when its turn comes."""
+    """Memory for prepared images (9 bytes per grey pixel, 13 with mosaics), over all loaders; the
+    others are prepared again each time they are needed."""
     store_prepared: bool = False
-    """Whether to keep all of them in the folder $CELLFLOW_CACHE/prepared too, for this run and
-    later ones; pays beside a GPU, for data that does not fit into cache_megabytes."""
+    """Whether to store all prepared images in the folder $CELLFLOW_CACHE/prepared too, for this run
+    and later ones; pays off beside a GPU, for data that do not fit into cache_megabytes."""
     keep: Keep = "last"
-    """Which weights the model folder takes: last = of the last epoch, so that the score on the
-    held-out fold is unbiased; best = of the best validation, selected on that very fold."""
+    """Weights to keep: last = those of the last epoch, so that the score on the held-out fold is
+    unbiased; best = those of the best validation, which are selected on that very fold."""
     patience: int | None = None
-    """Validations in a row without a better score after which training stops; this lets the
-    held-out fold choose the length, and the model card says so. None = no early stop."""
+    """Early stopping after so many validations in a row without a better score. The held-out fold
+    then decides the length, and the model card says so. None = no early stopping."""
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What is tried when thresholds are tuned."""
+"""Settings of the tuning of thresholds."""
 
 import math
 from dataclasses import dataclass
@@ -8,29 +8,29 @@ from cellflow.config.checks import require
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuningConfig:
-    """What `cellflow tune` tries: every combination of these values, and the folds it is told by.
+    """The grid that `cellflow tune` searches, every combination of these values, and the folds.
 
     Cellpose's defaults and the model's own settings are tried as well.
     """
 
     cellprob_thresholds: tuple[float, ...] = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
-    """Each costs one following of the flows an image."""
+    """For each of them the flows of every image are followed once."""
     flow_thresholds: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 0.0)
     """0 = no check."""
     min_sizes: tuple[int, ...] = (15, 25, 35, 50, 75, 100, 150, 200, 300)
     """Pixels; real cells of the competition begin at 30."""
     score_thresholds: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-    """Of the calibrated confidence."""
+    """For the calibrated confidence."""
     boundary_shifts: tuple[float, ...] = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
-    """Pixels; one pixel costs a third of the score."""
+    """Pixels; a boundary that is one pixel off costs a third of the score."""
     diameter_factors: tuple[float, ...] = (1.0,)
-    """Times the model's diameter; each costs one pass of the network an image."""
+    """Factors of the model's diameter; each costs one pass of the network per image."""
     n_folds: int = 5
-    """Of the outer cross-validation, which tells the honest score."""
+    """Folds of the outer cross-validation, which gives the unbiased score."""
     n_inner_folds: int = 4
-    """Of the inner one, which tells whether tuning beats the defaults."""
+    """Folds of the inner cross-validation, which decides whether tuning beats the defaults."""
     seed: int = 0
-    """Of the folds."""
+    """Seed of the assignment to folds."""
 
     def __post_init__(self) -> None:
         ranges = {

@@ -1,1 +1,1 @@
-"""What limits the score, in the data and in the model."""
+"""Diagnosis: what limits the score, in the data and in the model."""

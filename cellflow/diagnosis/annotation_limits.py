@@ -1,7 +1,7 @@
-"""How exact annotations are: what one pixel more or less does to the IoU, by the cell's size.
+"""Limits of annotations: how a boundary that is one pixel off changes the IoU, by cell size.
 
-A prediction that is perfect but for one pixel of boundary, which two annotators would also differ
-by, has the IoU that stands here. A threshold above it asks for luck.
+Two annotators differ by about one pixel. A prediction that is perfect except for that has the IoU
+computed here, so whether it passes a higher threshold is a matter of luck.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,29 +16,29 @@ from cellflow.metrics.matching import THRESHOLDS
 from cellflow.records import CellMasks
 
 CHANGES = ("erosion", "dilation", "shift", "mix")
-"""One pixel taken off all around, put on all around, or moved by (the mean of the eight
-neighbours); the mix is all of them, each equally likely."""
+"""Changes of a cell by one pixel: removed all around, added all around, or shifted by one pixel in
+each of the eight directions. The mix is all three, each equally likely."""
 AREA_EDGES = (0, 50, 100, 200, 400, 800, 1600, 3200)
-"""Pixels at which the classes of size begin; the last is open."""
+"""Smallest areas of the size classes, pixels; the last class is open."""
 SHIFTS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizeLimits:
-    """Of the cells of one class of size.
+    """Annotation limits of the cells of one size class.
 
     Parameters
     ----------
     low, high : int or None
-        Area of the class, pixels: from `low`, below `high`; None = open.
+        Areas in the class, pixels: from `low`, below `high`; None = open.
     n_cells : int
     diameter : float
-        Median diameter of a disc of the cells' areas, pixels.
+        Median over cells of the diameter of a disc with the cell's area, pixels.
     quartiles : mapping of str to (float, float, float)
         Lower quartile, median and upper quartile of the IoU after each of `CHANGES`.
     survives : float or None
-        The largest IoU threshold that three of four cells still pass after the mix; None = not
-        even 0.50.
+        The largest IoU threshold that three of four cells still pass after the mix; None if they
+        do not even pass 0.50.
     """
 
     low: int
@@ -50,22 +50,22 @@ class SizeLimits:
 
 
 def annotation_limits(images: Iterable[CellMasks]) -> tuple[SizeLimits, ...]:
-    """Give what one pixel does to the IoU of cells, by size.
+    """Give the IoU of cells with themselves after a change of one pixel, by size.
 
     Parameters
     ----------
     images : iterable of CellMasks
-        The truth; gone through once.
+        The truth; consumed once.
 
     Returns
     -------
     tuple of SizeLimits
-        Of the classes that hold a cell, by size.
+        Of the size classes that are not empty, in ascending order.
 
     Notes
     -----
-    Each cell is changed by itself, whatever lies beside it; what leaves the image is cut off.
-    Erosion and dilation are by the four neighbours.
+    Each cell is changed on its own, whatever lies beside it, and cropped to the image. Erosion and
+    dilation use the four neighbours.
     """
     parts = [changed_ious(masks) for masks in images]
     areas = np.concatenate([np.zeros(0, np.int64), *(areas for areas, _ in parts)])
@@ -79,7 +79,7 @@ def annotation_limits(images: Iterable[CellMasks]) -> tuple[SizeLimits, ...]:
 
 
 def changed_ious(masks: CellMasks) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Give the IoU of each cell with itself after every change.
+    """Give the IoU of each cell with itself after each change.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def _summarize(
     low: int, high: int | None, areas: NDArray[np.int64], ious: NDArray[np.float64]
 ) -> SizeLimits:
     shifted = ious[:, 2:]
-    # In the mix the eight shifts together weigh as much as either other change.
+    # In the mix, the eight shifts together have the same weight as each of the other changes.
     mix = np.concatenate([np.repeat(ious[:, :2], len(SHIFTS), axis=0).T.ravel(), shifted.ravel()])
     pools = {
         "erosion": ious[:, 0],

@@ -1,4 +1,4 @@
-"""How far predicted boundaries lie outside the true ones: the bias that one number can correct."""
+"""How far predicted boundaries lie outside the true ones: a bias that one number can correct."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,16 +22,16 @@ from cellflow.records import CellMasks
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundaryBias:
-    """Of several images.
+    """Boundary bias of several images.
 
     Parameters
     ----------
     n_cells : int
-        Found cells whose boundaries were compared.
+        Number of found cells, whose boundaries were compared.
     offset : Interval
         Mean over cells, pixels: positive = predictions are too large.
     spread : float
-        Standard deviation over cells, pixels: what no shift can correct.
+        Standard deviation over cells, pixels, which no shift can correct.
     """
 
     n_cells: int
@@ -54,14 +54,14 @@ def boundary_offsets(truth: Cells, predicted: Cells) -> NDArray[np.float64]:
     Raises
     ------
     LabelError
-        The two are for images of different size, or no labels.
+        The two are for images of different size, or are not valid labels.
 
     Notes
     -----
-    The boundary runs along the outer edges of a cell's outermost pixels. Each predicted boundary
-    pixel is measured against the truth, each true one against the prediction, and both means are
-    averaged; across oblique edges that is up to a tenth short. Pixels at the image's border are no
-    boundary.
+    The boundary runs along the outer edges of a cell's outermost pixels. The result is the average
+    of two means: the distance of predicted boundary pixels from the true boundary, and that of true
+    ones from the predicted boundary. At oblique edges it is up to a tenth too small. The border of
+    the image is not a boundary.
 
     Examples
     --------
@@ -85,18 +85,18 @@ def summarize_offsets(
     clusters: Labels = None,
     n_draws: int = N_DRAWS,
 ) -> BoundaryBias:
-    """Give the mean over the cells of several images, images being resampled.
+    """Average the offsets over the cells of several images, with a bootstrap over images.
 
     Parameters
     ----------
     offsets : sequence of (K,) float64
-        Of each image, from `boundary_offsets`.
+        One array per image, from `boundary_offsets`.
     rng, strata, clusters, n_draws
         See `mean_interval`.
 
     Notes
     -----
-    NaN where no cell was found.
+    Without any found cell the numbers are NaN.
     """
     together = np.concatenate([np.zeros(0), *offsets])
     if len(together) == 0:
@@ -115,7 +115,7 @@ def summarize_offsets(
 
 
 def _offset(truth: CellMasks, t: int, predicted: CellMasks, p: int) -> float:
-    """Compare two cells within the box around both."""
+    """Give the mean signed distance between the boundaries of two cells."""
     runs = [_runs(truth, t), _runs(predicted, p)]
     height, width = truth.shape
     rows = np.concatenate([np.concatenate([s // width, (s + n - 1) // width]) for s, n in runs])

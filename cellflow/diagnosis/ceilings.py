@@ -1,4 +1,4 @@
-"""What a perfect model would score after its masks went through a flatten policy."""
+"""The score of a perfect model if overlapping masks are flattened by a policy."""
 
 from collections.abc import Iterable
 from typing import get_args
@@ -12,12 +12,12 @@ from cellflow.records import CellMasks
 
 
 def policy_ceilings(images: Iterable[CellMasks]) -> dict[FlattenPolicy, float]:
-    """Give the mean score of each flatten policy's labels against the overlapping truth.
+    """Give the mean score of the labels of each flatten policy against the overlapping truth.
 
     Parameters
     ----------
     images : iterable of CellMasks
-        Truth of each image; gone through once.
+        Truth of each image; consumed once.
 
     Returns
     -------

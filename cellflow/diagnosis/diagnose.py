@@ -17,18 +17,18 @@ from cellflow.records import CellMasks
 from cellflow.telling import Report
 
 ALL = "all"
-"""Row of all images together."""
+"""Name of the row of all images together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypeDiagnosis:
-    """Of the images of one cell type, or of all.
+    """Diagnosis of the images of one cell type, or of all.
 
     Parameters
     ----------
     n_images, n_truths : int
     flattened, largest_pieces, through_flows : Interval
-        Scores without any error of a network, see `Representation`.
+        Scores of a perfect network, see `Representation`.
     budget : ErrorBudget or None
         None without a prediction.
     bias : BoundaryBias or None
@@ -55,8 +55,9 @@ class Diagnosis:
     types : mapping of str to TypeDiagnosis
         ``all``, then each cell type.
     limits : tuple of SizeLimits
-        What one pixel does to cells of each size.
+        How one pixel changes the IoU of cells of each size.
     remarks : tuple of str
+        Sentences that a reader must know.
     """
 
     name: str
@@ -65,11 +66,11 @@ class Diagnosis:
     remarks: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as plain values, for JSON."""
+        """Give the diagnosis as plain values, for JSON."""
         return asdict(self)
 
     def table(self) -> str:
-        """Give it for reading."""
+        """Give the diagnosis as a text table."""
         from cellflow.diagnosis.tables import diagnosis_table
 
         return diagnosis_table(self)
@@ -83,7 +84,7 @@ class Examined:
     ----------
     truth : CellMasks
     predicted : CellMasks or None
-        None when only the truth is looked at.
+        None if only the truth is diagnosed.
     cell_type, group : str or None
     """
 
@@ -101,17 +102,17 @@ def diagnose(
     remarks: Sequence[str] = (),
     report: Report = lambda step, numbers: None,
 ) -> Diagnosis:
-    """Tell what limits the score of a prediction, or of any prediction of these cells.
+    """Measure what limits the score of a prediction, or of any prediction of these cells.
 
     Parameters
     ----------
     name : str
     images : sequence of Examined
-        All with a prediction, or none.
+        Either all with a prediction, or all without.
     seed : int
         Of the bootstrap.
     remarks : sequence of str
-        Passed on.
+        Remarks for the result.
     report : callable
         ``report(step, numbers)`` after every image; numbers hold ``total``.
 

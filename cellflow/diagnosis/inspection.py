@@ -1,4 +1,4 @@
-"""What `cellflow check` says of a data folder, a submission, or a download."""
+"""``cellflow check``: inspection of a data folder, a submission or a download."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,22 +16,22 @@ from cellflow.telling import Report
 from cellflow.wording import counted
 
 MOST_SHOWN = 20
-"""Problems that are printed; JSON has all."""
+"""Number of problems that the text lists; JSON lists all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """Findings for people and for machines.
+    """Findings of an inspection, for people and for machines.
 
     Parameters
     ----------
     headline : str
-        What was looked at.
-    table : str
-        Facts; may be empty.
+        What was inspected.
     problems, remarks : tuple of str
+    table : str
+        The facts as text; may be empty.
     facts : mapping
-        The same in numbers.
+        The facts as numbers.
     """
 
     headline: str
@@ -41,7 +41,7 @@ class Inspection:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def text(self) -> str:
-        """Give everything for reading; of many problems the first ones."""
+        """Give everything as text, with at most `MOST_SHOWN` problems."""
         shown = [f"problem: {problem}" for problem in self.problems[:MOST_SHOWN]]
         hidden = len(self.problems) - len(shown)
         if hidden > 0:
@@ -78,7 +78,7 @@ def inspect_data(
         try:
             truths.append(entry.read_masks() if entry.read_masks else None)
         except DataError:
-            # Already among the problems.
+            # `check_dataset` has listed it among the problems.
             continue
     known = [truth for truth in truths if truth is not None]
     costs = policy_ceilings(known) if known else {}
@@ -94,14 +94,14 @@ def inspect_data(
 
 
 def inspect_submission(path: Path, truth: Path | None = None) -> Inspection:
-    """Apply the competition's rules to a submission.
+    """Check a submission by the competition's rules.
 
     Parameters
     ----------
     path : Path
     truth : Path, optional
-        ``train.csv``: the images that the submission has to cover, and their sizes, instead of
-        the competition's 704x520.
+        A ``train.csv`` with the images that the submission must cover, and their sizes; by default
+        all images have the competition's 704x520 pixels.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A diagnosis as PNG."""
+"""Pictures of a diagnosis, as PNG."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from cellflow.pictures.curves import draw_curves
 
 
 def draw_diagnosis(folder: Path, diagnosis: Diagnosis) -> list[Path]:
-    """Write the error budget, where there is a prediction, and the annotations' limits.
+    """Draw the error budget, if there is a prediction, and the limits of the annotations.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def draw_diagnosis(folder: Path, diagnosis: Diagnosis) -> list[Path]:
         "diameter of the cell, px (median of each class of area)",
         "IoU",
         bands={"mix": ([q[0] for q in quartiles["mix"]], [q[2] for q in quartiles["mix"]])},
-        legend="lower right",  # larger cells stand a pixel better: the curves rise
+        legend="lower right",  # the curves rise: a pixel matters less for larger cells
     )
     written.append(path)
     return written

@@ -1,4 +1,4 @@
-"""What a perfect network would score: truth to labels, to flows, and back to cells."""
+"""The score of a perfect network: truth → labels → flows → cells, compared with the truth."""
 
 from dataclasses import dataclass
 
@@ -15,21 +15,22 @@ from cellflow.targets.centers import find_cells
 from cellflow.targets.flows import labels_to_flows
 
 SURE = 5.0
-"""Logit of a pixel that a perfect network sees in a cell; outside its negative."""
+"""Logit of a perfect network in cells; outside cells its negative."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Representation:
-    """Scores of one image without any error of a network.
+    """Scores of one image with a network that makes no errors.
 
     Parameters
     ----------
     flattened : float
-        Of the labels that it is trained on, small cells on top.
+        Score of the labels that the network is trained on, small cells on top.
     largest_pieces : float
-        When only the largest piece of each label is left: what others cut off has no flow.
+        Score if only the largest piece of each label is kept: no flow leads to the centre from
+        pieces that other cells cut off.
     through_flows : float
-        After flows and dynamics with their default settings.
+        Score after flows and dynamics, with their default settings.
     """
 
     flattened: float
@@ -38,12 +39,12 @@ class Representation:
 
 
 def measure_representation(truth: CellMasks) -> Representation:
-    """Send the truth of an image through the training target and the dynamics.
+    """Turn the truth of an image into training targets and back into cells, and score them.
 
     Notes
     -----
-    At the image's own resolution. Pieces are connected by edges: flows lead no walk through a
-    corner between other cells.
+    At the image's own resolution. Pieces are 4-connected: no walk passes through a corner between
+    other cells.
     """
     labels = flatten(truth)
     dynamics = DynamicsConfig()
@@ -62,7 +63,7 @@ def measure_representation(truth: CellMasks) -> Representation:
 
 
 def keep_largest_pieces(labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Give labels of which each is the largest of its pieces that are connected by edges.
+    """Keep only the largest 4-connected piece of each label.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def keep_largest_pieces(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     Returns
     -------
     (H, W) int32
-        Of equally large pieces the first in raster order is left.
+        Among equally large pieces the first in raster order is kept.
     """
     kept = np.zeros_like(labels)
     cells = find_cells(labels)

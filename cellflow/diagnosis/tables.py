@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 FATES = ("found", *KINDS)
-"""What becomes of a cell."""
+"""Classes of cells, see `find_cell_errors`."""
 
 
 def diagnosis_table(diagnosis: "Diagnosis") -> str:
-    """Give error budget, boundary bias, ceilings and the annotations' limits."""
+    """Give error budget, boundary bias, ceilings and limits of the annotations."""
     rows = diagnosis.types
     width = max(9, *map(len, rows))
     parts = []
@@ -55,7 +55,7 @@ def _budgets(rows: Mapping[str, "TypeDiagnosis"], width: int) -> str:
 
 
 def _fates(one: "TypeDiagnosis") -> list[str]:
-    """Give a row of the true and one of the predicted cells; each adds up."""
+    """Give a row for the true and one for the predicted cells; each adds up to all cells."""
     budget = one.budget
     if budget is None:
         return []

@@ -1,1 +1,1 @@
-"""`FlowField` to labels."""
+"""Dynamics: `FlowField` → labels."""

@@ -1,4 +1,4 @@
-"""Labels in; labels whose cells are larger or smaller by a fraction of a pixel or more, out."""
+"""Growing and shrinking of labelled cells, also by fractions of a pixel."""
 
 from typing import Any
 
@@ -12,14 +12,14 @@ from cellflow.dynamics.follow import checked_labels
 def shift_boundaries(
     labels: NDArray[Any], cellprob: NDArray[Any], shift: float
 ) -> NDArray[np.int32]:
-    """Grow or shrink every cell by `shift` pixels, without overlap and without losing one.
+    """Grow or shrink every cell by `shift` pixels, without overlap and without losing a cell.
 
     Parameters
     ----------
     labels : (H, W) integer
         0 background.
     cellprob : (H, W) float32
-        Logit; decides which pixels a fraction of a ring takes.
+        Logit; decides which pixels of a ring belong to a fraction of it.
     shift : float
         Pixels; positive grows, negative shrinks.
 
@@ -35,13 +35,14 @@ def shift_boundaries(
 
     Notes
     -----
-    A ring is the background that touches a cell, or the cell's pixels that touch another label;
-    the image's border is no boundary. Rings touch by edges and by corners in turns, so that a disc
-    grows to an octagon. Of a last fraction f every cell takes that share of its ring (rounded to
-    whole pixels): those with the largest `cellprob` when it grows, the smallest when it shrinks;
-    among equals the first in raster order. A background pixel between cells goes to the one that
-    it touches most, of equals to the smallest label. A cell that a ring would remove stays as it
-    is.
+    Cells grow or shrink by one ring of pixels at a time. The outer ring of a cell is the background
+    that touches it, the inner ring those of its pixels that touch another label; the border of the
+    image is not a boundary. Rings alternate between 4- and 8-connectivity, so that a disc grows to
+    an octagon. If the last ring is a fraction f, every cell gains or loses that share of its ring,
+    rounded to whole pixels: it gains the pixels with the largest `cellprob`, or loses those with
+    the smallest; among equals the first in raster order. A background pixel between cells goes to
+    the cell that it touches most, among equals to the smallest label. A cell that a ring would
+    remove stays as it is.
 
     Examples
     --------
@@ -77,7 +78,7 @@ def shift_boundaries(
 def _best_share(
     owners: NDArray[np.int32], merit: NDArray[np.float32], share: float
 ) -> NDArray[np.int64]:
-    """Give the indices of the best `share` of every owner's pixels."""
+    """Give the indices of the `share` of every owner's pixels with the highest `merit`."""
     if share == 1:
         return np.arange(len(owners))
     order = np.lexsort((-merit, owners))
@@ -92,20 +93,20 @@ def _best_share(
 def list_outer_ring(
     labels: NDArray[np.int32], by_corners: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Give the background pixels that touch a cell, in raster order, and the cell of each.
+    """Give the background pixels that touch a cell, in raster order, and which cell.
 
     Parameters
     ----------
     labels : (H, W) int32, C-contiguous
     by_corners : bool
-        Whether pixels that share only a corner touch.
+        Whether pixels that share only a corner touch (8-connectivity).
 
     Returns
     -------
     pixels : (M,) int64
-        Flat index.
+        Flat indices.
     owners : (M,) int32
-        The label that most of the touching pixels have, of equals the smallest.
+        The most frequent label among the touching pixels, the smallest among equals.
     """
     height, width = labels.shape
     pixels, owners = np.empty(labels.size, np.int64), np.empty(labels.size, np.int32)
@@ -114,7 +115,7 @@ def list_outer_ring(
         row, above, below = labels[y], labels[max(0, y - 1)], labels[min(height - 1, y + 1)]
         for x in range(width):
             left, right = max(0, x - 1), min(width - 1, x + 1)
-            # At the image's border the pixel itself, which is 0, stands for what is beyond.
+            # At the border of the image the pixel itself, which is 0, replaces missing neighbours.
             touching = above[x] | below[x] | row[left] | row[right]
             if by_corners:
                 touching |= above[left] | above[right] | below[left] | below[right]
@@ -133,7 +134,7 @@ def list_outer_ring(
 
 @njit(cache=True, nogil=True)
 def most_frequent(values: NDArray[np.int32]) -> int:
-    """Give the most frequent value, of equals the smallest; the array is not empty."""
+    """Give the most frequent value, the smallest among equals; the array must not be empty."""
     best, best_count = values[0], 0
     for value in values:
         count = 0
@@ -158,7 +159,7 @@ def list_inner_ring(labels: NDArray[np.int32], by_corners: bool) -> NDArray[np.i
             label = row[x]
             if label == 0:
                 continue
-            # At the image's border the pixel itself stands for what is beyond.
+            # At the border of the image the pixel itself replaces missing neighbours.
             left, right = max(0, x - 1), min(width - 1, x + 1)
             is_edge = (
                 (above[x] != label)

@@ -1,4 +1,4 @@
-"""`FlowField` in; all cells that some threshold would keep, with what thresholds look at, out."""
+"""All cells that some thresholds would keep, with the numbers that thresholds are compared with."""
 
 from dataclasses import dataclass
 
@@ -15,17 +15,18 @@ from cellflow.targets.flows import cell_flow_errors
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CandidateCells:
-    """The cells of one image at one `cellprob_threshold`, none dropped but the smallest.
+    """The cells of one image at one `cellprob_threshold`; only the smallest are dropped.
 
-    The cells of at least `min_size` whose flow error is at most `flow_threshold` are those of
-    `flows_to_labels`, but for a cell in a hole of a dropped one: here the hole was filled already.
+    Those of at least `min_size` with a flow error of at most `flow_threshold` are the cells of
+    `flows_to_labels`. The one exception is a cell in a hole of a dropped cell: it is missing here,
+    since the hole has already been filled.
 
     Parameters
     ----------
     labels : (H, W) int32
         Cells 1…N without gaps.
     flow_errors : (N,) float64
-        As the flow check sees them: before holes are filled.
+        Before holes are filled, as in the flow check.
     sizes : (N,) int64
         Pixels before or after holes are filled, whichever is less.
     features : CellFeatures
@@ -46,7 +47,7 @@ def find_candidates(
     n_steps: int,
     tolerance: float,
 ) -> CandidateCells:
-    """Follow the flows once for all flow thresholds and sizes.
+    """Find the cells for all flow thresholds and minimum sizes; the flows are followed once.
 
     Parameters
     ----------
@@ -54,7 +55,7 @@ def find_candidates(
     cellprob_threshold, n_steps, tolerance
         See `flows_to_labels`.
     min_size : int
-        The smallest that will be asked for, pixels.
+        The smallest that will be used, pixels.
 
     Raises
     ------
@@ -68,7 +69,7 @@ def find_candidates(
     before, boxes = cells.areas.copy(), cells.boxes
     fill_holes(cells.labels, boxes, np.flatnonzero(cells.n_gaps), cells.areas)
     left = cells.areas >= max(1, min_size)
-    # Not `renumber`, which may change the order.
+    # `renumber` could change the order.
     cells = keep_cells(cells, left)
     return CandidateCells(
         labels=cells.labels,

@@ -1,4 +1,4 @@
-"""Labels and `FlowField` in; what tells of each cell whether it is right, out."""
+"""Features of each cell that indicate whether it is right, from labels and `FlowField`."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from cellflow.targets.flows import cell_flow_errors
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CellFeatures:
-    """Of the N cells of an image, by ascending label.
+    """Features of the N cells of an image, by ascending label.
 
     Parameters
     ----------
@@ -27,7 +27,8 @@ class CellFeatures:
     areas : (N,) int64
         Pixels.
     spread : (N,) float64, or None
-        Mean disagreement of views and models, pixels per step; None when there was only one.
+        Mean spread of the flows over views, scales and models, pixels per step; None after a single
+        pass.
     """
 
     flow_errors: NDArray[np.float64]
@@ -47,7 +48,7 @@ class CellFeatures:
         return scores
 
     def select(self, cells: NDArray[np.bool_] | NDArray[np.integer[Any]]) -> "CellFeatures":
-        """Give those of some of the cells, in the order asked for."""
+        """Give the features of some of the cells, in the given order."""
         return CellFeatures(
             flow_errors=self.flow_errors[cells],
             cellprob=self.cellprob[cells],
@@ -63,7 +64,7 @@ def cell_features(
     cellprob: NDArray[Any],
     spread: NDArray[Any] | None = None,
 ) -> CellFeatures:
-    """Measure every cell.
+    """Measure the features of every cell.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Labels in; labels without cells that cannot be right, without holes and without gaps, out.
+"""Cleanup of labels: drops cells that cannot be right, fills holes, renumbers without gaps.
 
-The steps are those of Cellpose 3.1, with one difference: Cellpose takes the labels for gap-free
-when it drops small cells, which they are not after its flow check, and the first of them for the
-background, which there need not be, and so drops valid cells. See
+The steps are those of Cellpose 3.1, with one difference. When Cellpose drops small cells, it
+assumes that labels have no gaps, although its flow check leaves some, and that the first label is
+the background, although there may be none; so it drops valid cells. See
 `docs/decisions/0022-small-cells.md`.
 """
 
@@ -21,7 +21,7 @@ def drop_bad_cells(
     flow_threshold: float = 0.4,
     min_size: int = 15,
 ) -> NDArray[np.int32]:
-    """Drop cells whose flows differ from their shape's and small ones; fill holes.
+    """Drop small cells and those whose flows do not fit their shape; fill holes.
 
     Parameters
     ----------
@@ -37,13 +37,13 @@ def drop_bad_cells(
     Returns
     -------
     (H, W) int32
-        The same label image: cells 1…N without gaps, by first pixel in raster order.
+        ``cells.labels`` itself: cells 1…N without gaps, by first pixel in raster order.
 
     Notes
     -----
-    A hole is what the cell shuts off, 4-connected, from the edge of its bounding box: background or
-    other cells. Holes are filled cell by cell in the order of their numbers; what lies in a hole
-    is overwritten, as in Cellpose.
+    A hole is a region, of background or other cells, that the cell separates (4-connected) from the
+    edge of its bounding box. Holes are filled cell by cell in the order of their numbers; other
+    cells in a hole are overwritten, as in Cellpose.
     """
     keep = cells.areas >= min_size
     if flow_threshold > 0:
@@ -76,9 +76,9 @@ def keep_cells(cells: CellBoxes, keep: NDArray[np.bool_]) -> CellBoxes:
 def close_gaps(
     labels: NDArray[np.int32], boxes: NDArray[np.int64], keep: NDArray[np.bool_]
 ) -> None:
-    """Close the gaps that dropped cells leave in the numbers, and write 0 where they were.
+    """Write 0 where dropped cells were, and close the gaps that they leave in the numbers.
 
-    Cost: one look at the boxes of the cells behind the first that goes, vectorised.
+    Cost: one pass, vectorised, over the box of every cell from the first dropped one on.
 
     Parameters
     ----------
@@ -90,7 +90,8 @@ def close_gaps(
 
     Notes
     -----
-    A new number is no larger than the old one, and its former owner was done before.
+    Cells cannot be mixed up: a new number is at most the old one, and the cell that had it before
+    has already been renumbered or dropped.
     """
     n = 0
     for k in range(keep.size):
@@ -108,13 +109,13 @@ def close_gaps(
 def renumber(labels: NDArray[np.int32], keep: NDArray[np.bool_]) -> None:
     """Drop cells and number the others by their first pixel in raster order, in place.
 
-    Cost: one look at each pixel of the image.
+    Cost: one pass over the image.
 
     Parameters
     ----------
     labels : (H, W) int32, C-contiguous, changed
     keep : (max label + 1,) bool
-        Of each label; that of 0 is not looked at.
+        By label; the entry of label 0 is ignored.
     """
     numbers = np.zeros(keep.size, np.int32)
     n = 0
@@ -137,7 +138,7 @@ def fill_holes(
 ) -> bool:
     """Fill the holes of some cells, in the order of their numbers; tell whether a cell lost pixels.
 
-    Cost: at most eight looks at each pixel of the boxes of these cells.
+    Cost: at most eight visits of each pixel in the boxes of these cells.
 
     Parameters
     ----------
@@ -146,9 +147,9 @@ def fill_holes(
     boxes : (N, 4) int64
         See `CellBoxes`.
     chosen : (M,) int64
-        Index of each cell with a gap in a row, ascending; the others have no hole.
+        Indices of the cells with a gap in some row, ascending; other cells have no hole.
     areas : (N,) int64, changed
-        Pixels of each cell, kept up to date.
+        Pixels of each cell; updated.
     """
     is_overwritten = False
     for k in chosen:
@@ -171,7 +172,7 @@ def fill_holes(
 def _reach_from_edge(window: NDArray[np.int32], value: int) -> NDArray[np.bool_]:
     """Tell which pixels other than `value` are 4-connected to the window's edge: a flood fill.
 
-    Cost: at most five looks at each pixel.
+    Cost: at most five visits of each pixel.
     """
     height, width = window.shape
     reached = np.zeros((height, width), np.bool_)

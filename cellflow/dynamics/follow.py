@@ -1,4 +1,4 @@
-"""Flows and cell probability in; where every cell pixel ends, out."""
+"""Following of flows: where each cell pixel ends."""
 
 from itertools import pairwise
 from typing import Any
@@ -12,11 +12,11 @@ from cellflow.errors import LabelError
 from cellflow.targets.threads import run_shares, split_evenly
 
 POINTS_PER_SHARE = 1 << 12
-"""Pixels to follow below which another thread costs more than it saves."""
+"""Cell pixels per thread, at least; following fewer takes less time than starting a thread."""
 PIXELS_PER_SHARE = 1 << 16
-"""Pixels to look at once below which another thread costs more than it saves."""
+"""The same for kernels that visit each pixel once."""
 NO_TRAPS = (np.zeros((0, 0), np.int32), np.zeros((1, N_NUMBERS), np.float32))
-"""What `find_traps` gives where there is none."""
+"""Result of `find_traps` without any trap."""
 
 
 def follow_flows(
@@ -27,7 +27,7 @@ def follow_flows(
     n_steps: int = 200,
     tolerance: float = 1e-3,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Give where each cell pixel ends when it walks along the flows.
+    """Give the point at which each cell pixel ends when it follows the flows.
 
     Parameters
     ----------
@@ -41,9 +41,10 @@ def follow_flows(
     n_steps : int
         Steps of at most ``|flow|`` pixels each.
     tolerance : float
-        Pixels. A walk ends early once 8 steps have moved the pixel by less, in each coordinate,
-        either since it stands or since it goes in a circle. 0 = only when it is exactly back, which
-        changes nothing: the ends are bit for bit Cellpose 3.1's.
+        Pixels. A walk ends early once 8 steps move the point by no more than this in each
+        coordinate, because it rests or runs in a circle. With 0 a walk ends early only if the point
+        is exactly where it was, which does not change the result: end points are bit for bit those
+        of Cellpose 3.1.
 
     Returns
     -------
@@ -84,9 +85,9 @@ def walk(
     field, pixels
         See `masked_field`.
     trap_at, traps
-        See `find_traps`. A walk ends once it is certain in which pixel it will; its end is then the
-        resting point in this pixel, and not the place that `n_steps` would have reached on the
-        way there.
+        See `find_traps`. A walk stops in a trap, since the pixel of its end is then certain; its
+        end point is the resting point of the trap, not the point on the way there that it would
+        have reached after `n_steps`.
 
     Returns
     -------
@@ -124,9 +125,10 @@ def find_traps(
     Returns
     -------
     trap_at : (H, W) int32
-        Number of the trap in the square that begins at this pixel's centre; 0 = none.
+        Number of the trap in the square between the centre of this pixel and those of the pixels
+        below and right; 0 = none.
     traps : (K + 1, 7) float32
-        Row 0 is 0 and stands for none.
+        See `list_traps`. Row 0 is all 0 and means no trap.
     """
     height, width = flows.shape[1:]
     if height < 2 or width < 2:
@@ -147,7 +149,7 @@ def find_traps(
 
 
 def _whole_rows(pixels: NDArray[np.int32]) -> list[slice]:
-    """Cut cell pixels into one range a thread that begins with the first of its row."""
+    """Split cell pixels into one range per thread; each range begins with a new row."""
     n_pixels = pixels.shape[1]
     starts = [part.start for part in split_evenly(n_pixels, PIXELS_PER_SHARE)]
     starts = [int(np.searchsorted(pixels[0], pixels[0, start])) for start in starts]
@@ -157,7 +159,7 @@ def _whole_rows(pixels: NDArray[np.int32]) -> list[slice]:
 def checked_field(
     flows: NDArray[Any], cellprob: NDArray[Any]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Give both as C-contiguous float32.
+    """Give both arrays as C-contiguous float32.
 
     Raises
     ------
@@ -194,13 +196,15 @@ def checked_labels(
 def masked_field(
     flows: NDArray[np.float32], cellprob: NDArray[np.float32], threshold: float
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Give the interleaved flows, 0 outside cells, and the cell pixels.
+    """Interleave the flows, with 0 outside cells, and list the cell pixels.
 
     Returns
     -------
     field : (H + 1, W + 1, 2) float32
-        With a row and a column of zeros, so that a point on the border has four neighbours.
+        (dy, dx) of each pixel, with an extra row and column of zeros, so that points on the border
+        have four neighbours too.
     pixels : (2, P) int32
+        Row and column, in raster order.
     """
     height, width = cellprob.shape
     rows = split_evenly(height, max(1, PIXELS_PER_SHARE // max(1, width)))

@@ -1,9 +1,9 @@
-"""Following the flow: the kernels. They check nothing; `follow` states what they may be given.
+"""Numba kernels that follow the flow. They check nothing; `follow` calls them with valid arrays.
 
-One step moves a point by the flow at its place: bilinear between the four pixels around it, integer
-coordinates are pixel centres, and the point is clamped to the image. The path of a point is a
-function of its two float32 coordinates alone, so a point that comes back to where it was is on a
-cycle and its end is known.
+One step moves a point by the flow at its place: interpolated bilinearly between the four pixels
+around it, where integer coordinates are pixel centres. Points are clamped to the image. The path of
+a point depends on its two float32 coordinates only, so a point that returns to an earlier place is
+on a cycle, and its end is known.
 """
 
 import numpy as np
@@ -11,19 +11,21 @@ from numba import njit
 from numpy.typing import NDArray
 
 BLOCK = 256
-"""Points followed side by side: many, since each step begins four loops; few enough for L1."""
+"""Points that are moved together: enough to outweigh starting the four loops of a step, and few
+enough for the L1 cache."""
 PAIRS = 2 * BLOCK
 """Numbers in a row of the workspace: (y, x) of every point."""
 N_WORK = 10 * PAIRS
-"""Rows: points; flow at the four pixels around; weight downwards, weight rightwards; limits; whole
-part of the points as int32; their fraction."""
+"""Size of the workspace. Its ten rows: points; flow at the four pixels around each point (4 rows);
+weight downwards; weight rightwards; largest coordinates; integer part of the points, as int32;
+fractional part."""
 TURN = 8
-"""Steps between two looks at which points are done; cycles of 1, 2, 4 and 8 steps are seen."""
+"""Steps between two checks which points are done; cycles of 1, 2, 4 and 8 steps are detected."""
 STRETCH = 64
-"""Pixels that are looked at together to see whether one of them is in a cell."""
+"""Pixels of a row that are skipped together if none of them is in a cell."""
 INFINITY = np.float32(np.inf)
 LOW_WORD, WORD = np.uint64(0xFFFFFFFF), np.uint64(32)
-"""The first of two 4-byte numbers that are moved as one of 8 bytes, and its bits."""
+"""Mask of the first of two 4-byte numbers that are packed into 8 bytes, and its number of bits."""
 
 
 @njit(cache=True, nogil=True)
@@ -32,13 +34,13 @@ def count_cell_pixels(
 ) -> None:
     """Count the pixels of each row that belong to a cell.
 
-    Cost: one look at each pixel, vectorised; bound by the memory's bandwidth.
+    Cost: one pass, vectorised; bound by memory bandwidth.
 
     Parameters
     ----------
     cellprob : (rows, W) float32
     threshold : float32
-        A pixel belongs to a cell where `cellprob` is above; NaN is not above.
+        A pixel belongs to a cell if its `cellprob` is above; NaN never is.
     counts : (rows,) int64, written
     """
     for y in range(counts.size):
@@ -60,7 +62,7 @@ def gather_cell_pixels(
 ) -> int:
     """Interleave the flows of the cell pixels, list these pixels, and count unusable flows.
 
-    Cost: a vectorised look at each pixel, and one by one at those of stretches with a cell.
+    Cost: one vectorised pass over all pixels, and one pixel by pixel over stretches with a cell.
 
     Parameters
     ----------
@@ -70,13 +72,13 @@ def gather_cell_pixels(
     rows : (int, int)
         The first, and the one after the last.
     first_pixel : int
-        How many cell pixels the rows before have.
+        Number of cell pixels in the rows before.
     field : (H + 1, W + 1, 2) float32, written at cell pixels
-        0 at the start.
+        Must be 0 at the start.
     pixels : (2, P) int32, written
-        Row and column of the cell pixels of all rows, in raster order; and not of these rows alone:
-        that is contiguous for some rows and not for others, and the kernel would be compiled for
-        both.
+        Row and column of the cell pixels of the whole image, in raster order. A slice for these
+        rows would be contiguous in some calls and not in others, and Numba would compile the kernel
+        twice.
 
     Returns
     -------
@@ -115,29 +117,30 @@ def take_steps(
     whole_work: NDArray[np.int32],
     pair_work: NDArray[np.uint64],
 ) -> None:
-    """Move some points of the block by some steps.
+    """Move points `first` to ``n - 1`` of the block by `n_steps` steps.
 
     Parameters
     ----------
     field : ((H + 1) * width,) uint64
-        The field's (dy, dx) pairs, moved as one number of 8 bytes.
+        The (dy, dx) pairs of the field, each packed into 8 bytes.
     width : int
-        Of a row of the field, W + 1.
+        Length of a row of the field, W + 1.
     first, n : int
-        From which point, and before which.
+        The first point, and the one after the last.
     n_steps : int
     is_exact : bool
-        Whether the arithmetic shall be Cellpose's to the last bit.
+        Whether to reproduce the arithmetic of Cellpose to the last bit.
     work : (N_WORK,) float32, changed
+        The workspace, see `N_WORK`.
     whole_work, pair_work : (N_WORK,) int32, (N_WORK / 2,) uint64
-        The same memory.
+        Views of the same memory.
 
     Notes
     -----
-    All loops run from 0 over slices of one array: so Numba needs no check for negative indices and
-    LLVM sees that nothing overlaps, and all are vectorised but the one that loads from the field.
-    That one takes five of the eight processor cycles of a step: a point needs four stores, and a
-    processor makes one a cycle.
+    All loops run from 0 over slices of one array, so that Numba needs no checks for negative
+    indices and LLVM sees that nothing overlaps. All are vectorised except the one that loads from
+    the field. That one takes five of the eight processor cycles of a step and point: a point needs
+    four stores, and a processor makes one per cycle.
     """
     rows, pairs, whole = work[2 * first :], pair_work[first:], whole_work[8 * PAIRS + 2 * first :]
     point, corners = rows[: 2 * (n - first)], rows[PAIRS:]
@@ -163,7 +166,7 @@ def take_steps(
 def load_corners(
     field: NDArray[np.uint64], width: int, places: NDArray[np.uint64], corners: NDArray[np.uint64]
 ) -> None:
-    """Load the flow at the four pixels around each point: upper left, then right, lower, both.
+    """Load the flow at the four pixels around each point.
 
     Parameters
     ----------
@@ -172,6 +175,7 @@ def load_corners(
     places : (n,) uint64
         Row and column of the upper left pixel, each in 4 bytes.
     corners : (>= 4 * BLOCK,) uint64, written
+        Upper left, upper right, lower left, lower right; `BLOCK` pairs each.
     """
     beside, under, across = field[1:], field[width:], field[width + 1 :]
     upper_right, lower_left = corners[BLOCK:], corners[2 * BLOCK :]
@@ -200,7 +204,7 @@ def move_quickly(
 
     Notes
     -----
-    Cost: 14 operations a point and step, vectorised.
+    Cost: 14 operations per point and step, vectorised.
     """
     upper_left, upper_right = corners, corners[PAIRS:]
     lower_left, lower_right = corners[2 * PAIRS :], corners[3 * PAIRS :]
@@ -220,10 +224,10 @@ def move_exactly(
     limit: NDArray[np.float32],
     point: NDArray[np.float32],
 ) -> None:
-    """Move the points by the bilinear flow, in the very arithmetic of Cellpose 3.1.
+    """Move the points by the bilinear flow, in exactly the arithmetic of Cellpose 3.1.
 
-    Parameters are those of `move_quickly`. Cellpose's `map_coordinates` mixes: what touches
-    ``1 - weight`` is float64, the rest float32.
+    Parameters are those of `move_quickly`. Cellpose's `map_coordinates` mixes precisions: products
+    with ``1 - weight`` are float64, the rest is float32.
     """
     upper_left, upper_right = corners, corners[PAIRS:]
     lower_left, lower_right = corners[2 * PAIRS :], corners[3 * PAIRS :]
@@ -255,7 +259,7 @@ def find_trap(
 
     Notes
     -----
-    Row 0 of `traps` is 0, so that nothing is in it: no branch that a processor cannot foresee.
+    Row 0 of `traps` is all 0, so no point is inside it; this avoids an unpredictable branch.
     """
     row, column = np.uint32(y), np.uint32(x)
     number = np.uint32(trap_at[row, column])
@@ -286,28 +290,29 @@ def follow_points(
         See `masked_field`.
     n_steps : int
     tolerance : float32
-        A point is done when it is this near, in both coordinates, to where it was 8 steps before:
-        0 = exactly there, and the end is that of all steps, in Cellpose's arithmetic.
+        A point is done when it is this near, in both coordinates, to where it was 8 steps before.
+        0 = exactly there, and in Cellpose's arithmetic: without traps the end is that after all
+        steps.
     trap_at : (H, W) int32
         Number of the trap in the square below and right of a pixel centre, 0 = none.
     traps : (K, 7) float32
-        See `list_traps`; number 0 is not used. With none, `trap_at` is not looked at.
+        See `list_traps`; row 0 means no trap. If it is the only row, `trap_at` is not used.
     pixels : (2, P) int32
     first, last : int
-        From which pixel, and before which.
+        The first pixel to follow, and the one after the last.
     ends : (2, P) float32, written
 
     Notes
     -----
-    The steps that are no multiple of 8 come first. A point that is back where it was 8 steps
-    before is then there again after any further multiple of 8, so at the end too. A point that is
-    done makes room for the next pixel: the block stays full.
+    The ``n_steps % 8`` remaining steps are done first. A point that is back where it was 8 steps
+    before is then there again after any further multiple of 8 steps, and so at the end. A point
+    that is done is replaced with the next pixel, so that the block stays full.
 
-    Cost: cell pixels × steps until their end is known, 25 to 40 of 200, at the cost of
-    `take_steps`. Memory: `field`, `pixels`, `ends`, and some 30 KB a thread.
+    Cost: that of `take_steps` for each cell pixel and step until its end is known, 25 to 40 steps
+    of 200. Memory: `field`, `pixels`, `ends`, and some 30 KB per thread.
 
-    The field and the steps are those of Cellpose (`steps2D_interp`; Stringer et al., Nature Methods
-    2021); that a walk on a cycle is known, and traps, are ours.
+    Field and steps are those of Cellpose (`steps2D_interp`; Stringer et al., Nature Methods 2021).
+    Stopping on cycles and traps are additions of cellflow.
     """
     width = field.shape[1]
     flat = field.reshape(-1).view(np.uint64)
@@ -345,24 +350,24 @@ def retire(
     traps: NDArray[np.float32],
     ends: NDArray[np.float32],
 ) -> int:
-    """Write the ends of the points that are done, close the ranks, and give how many are left.
+    """Write the ends of the points that are done, and move the others up; give how many are left.
 
     Parameters
     ----------
     n : int
         Points in the block.
     points, before : (BLOCK, 2) float32
-        Where they are, and were a turn ago; the former is changed.
+        Where they are, and where they were a turn ago; `points` is changed.
     owner, n_turns : (BLOCK,) int64, changed
-        The pixel of each point, and the turns that it has left.
+        The pixel of each point, and the number of turns that it has left.
     tolerance, trap_at, traps, ends
         See `follow_points`.
 
     Notes
     -----
-    Cost: some 20 processor cycles a point and turn, most of them for its trap.
-    Without branches: every point is moved up and its end written, but only those that are not done
-    count. Whether a point is done cannot be foreseen.
+    Cost: some 20 processor cycles per point and turn, most of them for its trap.
+    There are no branches, since whether a point is done is unpredictable: every point is moved up
+    and its end written, but only a point that is not done advances the counter.
     """
     has_traps = len(traps) > 1
     left = 0

@@ -1,4 +1,4 @@
-"""`FlowField` in, labels out: the public names of this room."""
+"""From flow field to labels: the public functions of this room."""
 
 from typing import Any
 
@@ -25,8 +25,8 @@ def flows_to_labels(
 ) -> NDArray[np.int32]:
     """Give the cells that a flow field describes.
 
-    Each cell pixel follows the flows; pixels that end in the same place are one cell; cells whose
-    shape would have other flows are dropped, holes are filled, small cells are dropped.
+    Each cell pixel follows the flows; pixels that end in the same place form a cell. Cells whose
+    flows do not fit their shape are dropped, holes are filled, small cells are dropped.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ def flows_to_labels(
     n_steps : int
         Steps along the flow.
     tolerance : float
-        Pixels; see `follow_flows`. 0 = exact: the cells are those of Cellpose 3.1, but for the
-        valid cells that its removal of small ones loses, and where it is left to chance: which of
+        Pixels; see `follow_flows`. With 0 the cells are those of Cellpose 3.1, except for the valid
+        cells that it loses when it removes small ones, and for details that are arbitrary: which of
         equal peaks wins, and the flow at the centre of a symmetric cell.
 
     Returns
@@ -60,8 +60,8 @@ def flows_to_labels(
 
     Notes
     -----
-    A cell of more than 0.4 of the image is dropped, as in Cellpose. The result does not depend on
-    the number of threads.
+    A cell that covers more than 0.4 of the image is dropped, as in Cellpose. The result does not
+    depend on the number of threads.
 
     Examples
     --------
@@ -86,9 +86,9 @@ def gather_cells(
     n_steps: int,
     tolerance: float,
 ) -> CellBoxes:
-    """Give the cells as pixels gather, before any is checked; arrays are those of `checked_field`.
+    """Follow the flows and gather pixels into cells, without any check of the cells.
 
-    Parameters and Raises are those of `flows_to_labels`.
+    Parameters and Raises are those of `flows_to_labels`, but arrays must come from `checked_field`.
     """
     field, pixels = masked_field(flows, cellprob, cellprob_threshold)
     trap_at, traps = find_traps(flows, field, pixels)

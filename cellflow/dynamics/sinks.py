@@ -1,6 +1,7 @@
-"""End points in; labels by the place where they gather, out.
+"""From end points to labels: pixels whose end points gather in one sink form a cell.
 
-Stringer et al., Cellpose, Nature Methods 2021; the steps of `get_masks_torch` in Cellpose 3.1.
+Stringer et al., Cellpose, Nature Methods 2021; the steps are those of `get_masks_torch` in Cellpose
+3.1.
 """
 
 import numpy as np
@@ -12,15 +13,15 @@ from cellflow.records import Shape
 from cellflow.targets.centers import CellBoxes, cells_of_table
 
 REACH = 5
-"""A sink grows at most this far from its peak, pixels."""
+"""How far a sink grows from its peak, at most, pixels."""
 PEAK_REACH = 2
-"""A peak is the largest among the pixels at most this far away."""
+"""A peak has the most end points of all pixels within this distance."""
 MIN_PEAK = 10
 """A peak has more end points than this."""
 MIN_SINK = 2
-"""A pixel of a sink has more end points than this."""
+"""Every pixel of a sink has more end points than this."""
 MAX_SIZE_FRACTION = 0.4
-"""A cell that covers more of the image is dropped: it is background taken for a cell."""
+"""A cell that covers a larger share of the image is dropped: it is background taken for a cell."""
 
 
 def gather_in_sinks(
@@ -43,10 +44,11 @@ def gather_in_sinks(
 
     Notes
     -----
-    A sink starts at a pixel with more than 10 end points and at least as many as any other in the
-    5×5 around it; it grows 5 times to neighbours with more than 2. Where sinks overlap the one with
-    the larger peak wins; of equal peaks the later in raster order. Pixels that end in no sink
-    are background, and so are cells of more than 0.4 of the image.
+    A sink starts at a peak: a pixel with more than 10 end points, and at least as many as any other
+    in the 5×5 window around it. It grows 5 times into 8-connected neighbours with more than 2 end
+    points. Where sinks overlap, the one with the larger peak wins, among equal peaks the later in
+    raster order. Pixels that end in no sink are background, and so are cells that cover more than
+    0.4 of the image.
     """
     height, width = shape
     counts = np.zeros((height + 2 * REACH, width + 2 * REACH), np.int32)
@@ -62,20 +64,20 @@ def gather_in_sinks(
 
 @njit(cache=True, nogil=True)
 def count_ends(end_points: NDArray[np.float32], counts: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Count the end points of each pixel; give the pixels with more than 10.
+    """Count the end points in each pixel; give the pixels with more than 10.
 
-    Cost: one look at each end point.
+    Cost: one pass over the end points.
 
     Parameters
     ----------
     end_points : (2, P) float32
     counts : (H + 10, W + 10) int32, changed
-        Preset to 0. Has a margin of 5 on each side.
+        Must be 0 at the start. Has a margin of 5 on each side.
 
     Returns
     -------
     (M,) int64
-        Flat index into `counts`, in the order in which they passed 10.
+        Flat indices into `counts`, in the order in which they passed 10.
     """
     width = counts.shape[1]
     crowded = np.empty(1 + end_points.shape[1] // (MIN_PEAK + 1), np.int64)
@@ -91,9 +93,9 @@ def count_ends(end_points: NDArray[np.float32], counts: NDArray[np.int32]) -> ND
 
 @njit(cache=True, nogil=True)
 def list_peaks(counts: NDArray[np.int32], crowded: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give row and column of the crowded pixels that are peaks, in raster order, (N, 2) int64.
+    """Give row and column of those `crowded` pixels that are peaks, in raster order, (N, 2) int64.
 
-    Cost: 25 looks a crowded pixel.
+    Cost: 25 comparisons per crowded pixel.
     """
     peaks = np.empty((crowded.size, 2), np.int64)
     n = 0
@@ -107,7 +109,7 @@ def list_peaks(counts: NDArray[np.int32], crowded: NDArray[np.int64]) -> NDArray
 
 @njit(cache=True, nogil=True)
 def is_largest_around(counts: NDArray[np.int32], y: int, x: int) -> bool:
-    """Tell whether no pixel of the 5×5 around holds more."""
+    """Tell whether no pixel of the 5×5 window around (y, x) has a larger count."""
     for i in range(y - PEAK_REACH, y + PEAK_REACH + 1):
         for j in range(x - PEAK_REACH, x + PEAK_REACH + 1):
             if counts[i, j] > counts[y, x]:
@@ -117,21 +119,21 @@ def is_largest_around(counts: NDArray[np.int32], y: int, x: int) -> bool:
 
 @njit(cache=True, nogil=True)
 def grow_sinks(counts: NDArray[np.int32], peaks: NDArray[np.int64]) -> None:
-    """Write minus the number of each peak, from 1, over its sink; later ones over earlier ones.
+    """Write -k over the sink of the k-th peak, from 1; later sinks overwrite earlier ones.
 
-    Cost: some 1000 operations a peak.
+    Cost: some 1000 operations per peak.
 
     Parameters
     ----------
     counts : (H + 10, W + 10) int32, changed
-        See `count_ends`. What has become negative belongs to a sink, and had more than 2.
+        See `count_ends`. A negative entry belongs to an earlier sink, so its count was above 2.
     peaks : (N, 2) int64
         None in the margin.
 
     Notes
     -----
-    A row of the 11×11 window around a peak is one integer, a pixel one of its bits: growing a row
-    by one pixel is two shifts.
+    A row of the 11×11 window around a peak is one integer with a bit per pixel, so growing a row by
+    one pixel takes two shifts.
     """
     side = 2 * REACH + 1
     allowed = np.zeros(side, np.int64)
@@ -164,10 +166,10 @@ def label_by_end(
     labels: NDArray[np.int32],
     found: NDArray[np.int64],
 ) -> int:
-    """Write into each pixel the number of the cell that the sink of its end has made.
+    """Label each pixel with the number of the cell whose sink its walk ends in.
 
-    Cost: one look at each cell pixel and the sink of its end; one at its cell a run of pixels of a
-    row that end in the same sink.
+    Cost: one lookup per cell pixel of the sink of its end, and one update of a cell per run of
+    neighbouring pixels in a row that end in the same sink.
 
     Parameters
     ----------
@@ -176,9 +178,9 @@ def label_by_end(
     sinks : (H + 10, W + 10) int32
         See `grow_sinks`.
     labels : (H, W) int32, written
-        0 at the start. Cells are numbered from 1 in the order of their first pixels.
+        Must be 0 at the start. Cells are numbered from 1 in the order of their first pixels.
     found : (N, 6) int64, written
-        0 at the start. Of each cell its box, its pixels and its gaps, see `CellBoxes`.
+        Must be 0 at the start. Bounding box, pixels and gaps of each cell, see `CellBoxes`.
 
     Returns
     -------
@@ -214,7 +216,7 @@ def label_by_end(
 @njit(cache=True, nogil=True)
 def sink_of(end_points: NDArray[np.float32], j: int, sinks: NDArray[np.int32]) -> int:
     """Give the number of the sink that end point `j` lies in, 0 for none; see `grow_sinks`."""
-    # Unsigned, so that Numba need not look for negative indices.
+    # Unsigned, so that Numba generates no checks for negative indices.
     row = np.uint64(np.int32(end_points[0, j]) + REACH)
     column = np.uint64(np.int32(end_points[1, j]) + REACH)
     return int(max(0, -sinks[row, column]))

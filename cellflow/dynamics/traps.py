@@ -1,14 +1,14 @@
-"""Where a walk can be cut short with certainty: the trap around a sink's resting point.
+"""Traps: regions around a resting point of the flow where a walk can be stopped early.
 
-Between four pixel centres the flow is bilinear, so one step maps the square between them by
-``F(p* + d) = p* + J d + c d_y d_x`` exactly, where p* is a resting point, J the Jacobian of the
-step and c its cross term. In a basis P of eigenvectors (of a spiral: of their real and imaginary
-part) J shrinks by λ = |largest eigenvalue|. With ``r = |P⁻¹ d|`` the next r is at most
-``λ r + κ r²``, κ = |P⁻¹ c| times the largest ``d_y d_x`` at ``r = 1``. So where λ < 1, the ellipse
-``r <= (1 - λ) / κ`` maps into itself. Cut back to lie inside the square, it is a trap: a walk that
-has entered it never leaves the square, and its end has the integer part of p*.
+Between four pixel centres the flow is bilinear, so one step maps the square between them exactly by
+``F(p* + d) = p* + J d + c d_y d_x``, where p* is a resting point, J the Jacobian of the step and c
+its cross term. In a basis P of eigenvectors (for a spiral: of their real and imaginary parts) J
+shrinks vectors by λ = |largest eigenvalue|. With ``r = |P⁻¹ d|``, r after a step is at most
+``λ r + κ r²``, where κ is |P⁻¹ c| times the largest ``d_y d_x`` at ``r = 1``. So if λ < 1, the
+ellipse ``r <= (1 - λ) / κ`` maps into itself. Reduced until it lies inside the square, it is a
+trap: a walk that has entered it never leaves the square, and its end has the integer part of p*.
 
-The rounding of a float32 step is part of the test, so a trap changes no end pixel.
+The test allows for the rounding of a float32 step, so traps do not change the pixel of any end.
 `docs/decisions/0021-traps.md` says what traps save.
 """
 
@@ -17,17 +17,19 @@ from numba import njit
 from numpy.typing import NDArray
 
 N_NUMBERS = 7
-"""Of a trap: p* within its square (y, x), P⁻¹ by rows, the largest r²."""
+"""Numbers per trap: p* relative to its square (y, x), P⁻¹ by rows, the largest r²."""
 N_NEWTON = 10
-"""Newton's method doubles the digits each time; what has not settled by then has no trap."""
+"""Newton iterations, at most. Each doubles the digits; without convergence there is no trap."""
 GAP = 64
-"""Pixels of background between two cells that are looked at along with them."""
+"""Cells of a row that are fewer pixels of background apart are processed together."""
 SAFETY = 0.7
-"""Share of the largest possible size that a trap takes."""
+"""Size of a trap as a share of the largest possible one."""
 MIN_DETERMINANT = 0.02
-"""Of the basis; eigenvectors nearer to parallel make traps too thin to be worth it."""
+"""Smallest determinant of the basis; with eigenvectors closer to parallel, traps are too thin to be
+useful."""
 SETTLED = 1e-9
-"""Pixels; far below float32's resolution of a coordinate."""
+"""Flow at which Newton's method has converged, pixels; far below the float32 resolution of a
+coordinate."""
 
 
 @njit(cache=True, nogil=True)
@@ -49,20 +51,21 @@ def list_traps(
     pixels : (2, P) int32
         Row and column of the cell pixels, in raster order.
     first, last : int
-        From which of them, and before which: whole rows.
+        The first of the pixels to use, and the one after the last; whole rows.
     rounding : float
-        Pixels; how far float32 may misplace a point in one step.
+        Largest rounding error of a point in one float32 step, pixels.
 
     Returns
     -------
     squares : (K, 2) int64
-        Row and column of the upper left pixel.
+        Row and column of the upper left pixel of each square with a trap.
     traps : (K, 7) float32
+        See `N_NUMBERS`.
 
     Notes
     -----
-    Squares that touch background are left out: almost all of them lead nowhere.
-    Cost: one look at the square of each cell pixel and of the gaps between them, vectorised along
+    Squares that touch background are left out: almost none of them has a trap.
+    Cost: one pass over the squares of cell pixels and of short gaps between them, vectorised along
     the row; Newton's method where the flow may come to rest.
     """
     squares, traps = np.empty((256, 2), np.int64), np.empty((256, N_NUMBERS), np.float32)
@@ -99,7 +102,7 @@ def fit_traps(
     squares: NDArray[np.int64],
     traps: NDArray[np.float32],
 ) -> int:
-    """Write the traps of a row of squares, and give how many there are.
+    """Write the traps of a row of squares; give their number.
 
     Parameters
     ----------
@@ -130,19 +133,19 @@ def find_rests(
     lower_x: NDArray[np.float32],
     may_rest: NDArray[np.int32],
 ) -> None:
-    """Tell for a row of squares where an attracting resting point is possible.
+    """Tell which squares of a row may contain an attracting resting point.
 
     Parameters
     ----------
     upper_y, lower_y, upper_x, lower_x : (n + 1,) float32
         dy of the upper and the lower row of pixels, then dx.
     may_rest : (n,) int32, written
-        Whether both directions change their sign among the four pixels, and the flow gathers:
-        its divergence, here doubled, lies between -4 and 0.
+        Whether both components of the flow change sign among the four pixels, and the flow
+        converges: its divergence, which the code doubles, lies between -4 and 0.
 
     Notes
     -----
-    Cost: some 25 operations a square, vectorised: 3 processor cycles.
+    Cost: some 25 operations per square, vectorised: 3 processor cycles.
     """
     a, b, c, d = upper_y, upper_y[1:], lower_y, lower_y[1:]
     e, f, g, h = upper_x, upper_x[1:], lower_x, lower_x[1:]
@@ -158,7 +161,7 @@ def find_rests(
 
 @njit(cache=True, nogil=True)
 def is_inside_cell(field: NDArray[np.float32], y: int, x: int) -> bool:
-    """Tell whether none of a square's four pixels is without any flow."""
+    """Tell whether all four pixels of a square have some flow, as pixels in cells do."""
     for i in range(y, y + 2):
         for j in range(x, x + 2):
             if field[i, j, 0] == 0.0 and field[i, j, 1] == 0.0:
@@ -168,7 +171,7 @@ def is_inside_cell(field: NDArray[np.float32], y: int, x: int) -> bool:
 
 @njit(cache=True, nogil=True)
 def fit_trap(corners: NDArray[np.float32], rounding: float, trap: NDArray[np.float32]) -> bool:
-    """Write the trap of a square; tell whether it has one.
+    """Compute the trap of a square; tell whether it has one.
 
     Parameters
     ----------
@@ -180,7 +183,7 @@ def fit_trap(corners: NDArray[np.float32], rounding: float, trap: NDArray[np.flo
 
     Notes
     -----
-    Cost: up to ten steps of Newton's method and some 60 operations, in float64.
+    Cost: up to ten Newton iterations and some 60 operations, in float64.
     """
     # flow = base + down * y + right * x + cross * y * x, in each direction
     base = (np.float64(corners[0, 0, 0]), np.float64(corners[0, 0, 1]))
@@ -224,12 +227,12 @@ def resting_point(
     right: tuple[float, float],
     cross: tuple[float, float],
 ) -> tuple[float, float]:
-    """Give where ``base + down * y + right * x + cross * y * x`` is 0, by Newton's method.
+    """Solve ``base + down * y + right * x + cross * y * x = 0`` by Newton's method.
 
     Returns
     -------
     y, x : float
-        NaN when it does not settle, or leaves the surroundings of the square.
+        NaN if the iteration does not converge, or leaves the surroundings of the square.
     """
     y, x = 0.5, 0.5
     for _ in range(N_NEWTON):
@@ -253,7 +256,7 @@ def resting_point(
 def shrinking_basis(
     yy: float, yx: float, xy: float, xx: float
 ) -> tuple[float, float, float, float, float]:
-    """Give |largest eigenvalue| of a 2×2 matrix and a basis in which it shrinks by that much.
+    """Give |largest eigenvalue| of a 2×2 matrix, and a basis in which that is its 2-norm.
 
     Parameters
     ----------
@@ -263,14 +266,14 @@ def shrinking_basis(
     Returns
     -------
     shrink : float
-        2-norm of the matrix in the basis.
+        2-norm of the matrix in the basis: the factor by which it shrinks vectors.
     p, q, r, s : float
         The basis by rows: columns (p, r) and (q, s).
 
     Notes
     -----
-    Of a matrix with (nearly) equal eigenvalues, which may have one eigenvector only, the plain
-    basis and the Frobenius norm are given: a bound.
+    A matrix with (nearly) equal eigenvalues may have only one eigenvector. Then the result is the
+    standard basis and the Frobenius norm, an upper bound of the 2-norm.
     """
     half = (yy + xx) / 2
     discriminant = ((yy - xx) / 2) ** 2 + yx * xy

@@ -1,1 +1,1 @@
-"""Image to `FlowField` to `Prediction`."""
+"""Inference: image → `FlowField` → `Prediction`."""

@@ -1,4 +1,4 @@
-"""`FlowField` to `Prediction`: the model's thresholds, by cell type where that is known."""
+"""`FlowField` → `Prediction`, with the model's thresholds for the cell type of the image."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,7 +18,8 @@ from cellflow.network.model_folder import ModelFolder
 from cellflow.records import FlowField, Prediction
 
 STEPS_AT_MEAN = 200
-"""Euler steps for cells of the network's own diameter; larger cells take more (Cellpose)."""
+"""Euler steps for cells of the network's own diameter; proportionally more for larger cells, as in
+Cellpose."""
 
 
 def steps_along(dynamics: DynamicsConfig, diameter: float, diam_mean: float) -> int:
@@ -35,16 +36,16 @@ def steps_along(dynamics: DynamicsConfig, diameter: float, diam_mean: float) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellFinder:
-    """What turns a flow field into cells.
+    """Turns flow fields into cells.
 
     Parameters
     ----------
     config : Config
-        For images of unknown cell type.
+        Settings for images of unknown cell type.
     per_cell_type : mapping of str to Config
-        For the types that have settings of their own.
+        Settings for the cell types that have their own.
     cell_type_head : CellTypeHead or None
-        Tells the type of an image that is not given.
+        Predicts the cell type of an image if it is not given.
     confidence : Confidence or None
         Calibrates the scores.
     """
@@ -56,13 +57,13 @@ class CellFinder:
 
     @classmethod
     def from_folder(cls, folder: ModelFolder, change: Callable[[Config], Config]) -> "CellFinder":
-        """Combine what a model folder says with the user's own settings, which win for every type.
+        """Combine a model folder with the user's settings, which take precedence for every type.
 
         Parameters
         ----------
         folder : ModelFolder
         change : callable
-            Gets settings and gives those to use.
+            ``change(settings)`` gives the settings to use.
         """
         per_cell_type = folder.thresholds.per_cell_type
         return cls(
@@ -76,12 +77,12 @@ class CellFinder:
         )
 
     def config_of(self, cell_type: str | None) -> Config:
-        """Give the settings for a cell type; None or an unknown one = the default."""
+        """Give the settings for a cell type; the default for None or an unknown type."""
         return self.config if cell_type is None else self.per_cell_type.get(cell_type, self.config)
 
     @property
     def diameter_by_type(self) -> dict[str, float]:
-        """Diameters of the cell types that are not seen at the default one, pixels."""
+        """Diameters of the cell types whose diameter differs from the default, pixels."""
         default = self.config.inference.diameter
         found = {kind: one.inference.diameter for kind, one in self.per_cell_type.items()}
         return {kind: size for kind, size in found.items() if size and size != default}
@@ -92,9 +93,9 @@ class CellFinder:
         Returns
         -------
         cell_type : str or None
-            None when the head is unsure, the image shows nothing, or there is no head.
+            None if the head is unsure, the image is blank, or there is no head.
         probability : float or None
-            Of the most probable type; None where the image shows nothing, and without a head.
+            Of the most probable type; None if the image is blank or there is no head.
         """
         return (None, None) if self.cell_type_head is None else self.cell_type_head.classify(style)
 
@@ -106,7 +107,7 @@ class CellFinder:
         diam_mean: float,
         cell_type: str | None = None,
     ) -> NDArray[np.int32]:
-        """Follow a flow field to labels, without the score threshold and the boundary's shift.
+        """Turn a flow field into labels, without score threshold and boundary shift.
 
         Parameters
         ----------
@@ -148,11 +149,11 @@ class CellFinder:
         name : str
             The image's id.
         cell_type : str, optional
-            When known; else `classify` tells it, or abstains.
+            If known; by default `classify` predicts it.
 
         Notes
         -----
-        Scores are of the cells as the flows draw them. The boundary is shifted last.
+        Cells are scored before their boundaries are shifted.
         """
         probability: float | None = 1.0
         if cell_type is None:
@@ -177,14 +178,14 @@ class CellFinder:
     def score_cells(
         self, labels: NDArray[np.int32], flow_field: FlowField, diameter: float
     ) -> NDArray[np.float32]:
-        """Give the confidence of each cell, calibrated where the model is; (N,) float32."""
+        """Give the confidence of each cell, calibrated if the model is; (N,) float32."""
         features = cell_features(labels, flow_field.flows, flow_field.cellprob, flow_field.spread)
         if self.confidence is None:
             return features.scores.astype(np.float32)
         return self.confidence(features, diameter)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all that the cells depend on as plain values: what a resumed run must share."""
+        """Give all settings that the cells depend on, as plain values, for `Store.open`."""
         kinds = {"": self.config, **self.per_cell_type}
         return {
             kind: {"dynamics": asdict(one.dynamics), "diameter": one.inference.diameter}

@@ -1,14 +1,15 @@
-"""The network recorded or compiled for batches of one fixed shape, where that pays.
+"""Compilation of a network for batches of a few fixed shapes.
 
 ========  ====================================================================================
-none      every layer is launched by Python; any shape
-graphs    CUDA graphs: the launches of a batch are recorded once and replayed. Costs about a second
-          a batch size; saves the launching, which a fast GPU otherwise waits for
-inductor  `torch.compile`: layers are also fused. Costs about a minute a network, and a C++ compiler
+none      Python launches every layer; any shape
+graphs    CUDA graphs: the kernel launches of a batch are recorded once and replayed. Takes about a
+          second per batch size; saves the launch overhead, which dominates on a fast GPU
+inductor  `torch.compile`: layers are also fused. Takes about a minute per network, and needs a C++
+          compiler
 ========  ====================================================================================
 
-Tiles are all of one size, and batches of a few, so nothing is compiled again on the way. What is
-compiled is compared with the plain network before it is used.
+All tiles have one size, and batches one of a few, so nothing is recompiled later on. A compiled
+network is compared with the plain one before it is used.
 """
 
 import copy
@@ -31,22 +32,23 @@ from cellflow.network.upsampling import delay_upsampling
 from cellflow.wording import first_line
 
 Forward = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-"""(T, 2, h, w) on the device to the (T, 3, h, w) output and the (T, S) styles, both float32."""
+"""Maps (T, 2, h, w) tiles on the device to (T, 3, h, w) output and (T, S) styles, both float32."""
 
 LARGEST_ERROR = {torch.float32: 1e-3, torch.bfloat16: 0.05}
-"""Norm of the difference to the plain network over its norm. Fused layers round less often."""
+"""Allowed relative error of a compiled network: the norm of the difference to the plain output over
+the norm of the latter. It is not 0, since fused layers round less often."""
 
 N_WARM_UP = 2
-"""Passes before a recording, in which libraries choose their algorithms and take their memory."""
+"""Passes before a recording, in which libraries choose algorithms and allocate memory."""
 
 
 def plain_forward(network: CPnet, device: torch.device, dtype: torch.dtype) -> Forward:
-    """Give a trained network as a function, with as few passes over memory as the device allows.
+    """Give a trained network as a function, simplified and fused as far as the device allows.
 
     Parameters
     ----------
     network : CPnet
-        On the device; stays as it is.
+        On the device; not modified.
     device : torch.device
     dtype : torch.dtype
         Of the convolutions.
@@ -57,10 +59,10 @@ def plain_forward(network: CPnet, device: torch.device, dtype: torch.dtype) -> F
 
 
 def _lean(network: CPnet, device: torch.device, dtype: torch.dtype) -> CPnet:
-    # Absorbed on the processor, in float64, which Apple's GPUs do not have.
+    # Norms are absorbed on the CPU, in float64, which Apple's GPUs lack.
     absorbed = absorb_norms(copy.deepcopy(network).cpu())
     for layer in absorbed.modules() if device.type != "cpu" else ():
-        # Else autocast would round them anew in every pass.
+        # Otherwise autocast would round the weights again in every pass.
         if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
             layer.to(dtype)
     return delay_upsampling(absorbed, device).to(device, memory_format=image_layout(device))
@@ -78,16 +80,16 @@ def _layer_by_layer(
 
 
 def choose_compilation(requested: Compilation, device: torch.device) -> Compilation:
-    """Turn ``auto`` into what pays on the device from the first image on.
+    """Turn ``auto`` into the kind that pays off on the device from the first image on.
 
     Raises
     ------
     ConfigError
-        CUDA graphs are asked for, but the device is none of CUDA's.
+        CUDA graphs are asked for on a device that is not a CUDA device.
 
     Notes
     -----
-    A processor launches layers in no time compared to computing them, and the compiled network is
+    On a CPU launching layers takes no time compared to computing them, and the compiled network is
     not faster there (docs/log.md).
     """
     if requested == "graphs" and device.type != "cuda":
@@ -100,7 +102,7 @@ def choose_compilation(requested: Compilation, device: torch.device) -> Compilat
 def compiled_forward(
     kind: Compilation, network: CPnet, dtype: torch.dtype, batches: Sequence[torch.Tensor]
 ) -> tuple[Forward | None, str]:
-    """Compile a network for batches of the shapes of `batches`, and compare.
+    """Compile a network for batches of the shapes of `batches`, and check it on them.
 
     Parameters
     ----------
@@ -110,23 +112,24 @@ def compiled_forward(
     dtype : torch.dtype
         Of the convolutions.
     batches : sequence of (T, 2, h, w) float32, channels last
-        One for each size that will come, on the device.
+        One of each batch size that will be used, on the device.
 
     Returns
     -------
     callable or None
-        Its results are overwritten by its next call; None when it cannot be had here.
+        The compiled network; each call overwrites the results of the previous one. None if it
+        cannot be compiled here, or its output is wrong.
     str
-        What was done and how long it took, or why not, for the user.
+        Message for the user: what was done and how long it took, or why not.
     """
     started, device = time.perf_counter(), batches[0].device
     plain = plain_forward(network, device, dtype)
     try:
         compiled = _record(plain, device) if kind == "graphs" else _fuse(network, dtype, device)
-        # The largest first: the recordings of the others then fit into its memory.
+        # The largest first: the recordings of smaller batches then fit into its memory.
         largest_first = sorted(batches, key=len, reverse=True)
         error = max(_error(plain(batch), compiled(batch)) for batch in largest_first)
-    # A missing compiler, driver or Triton shows as any kind of error, out of memory as well.
+    # A missing compiler, driver or Triton, or lack of memory, may raise any kind of exception.
     except Exception as failure:
         return None, f"the network runs without {kind}: {first_line(failure)}"
     if not error <= LARGEST_ERROR[dtype]:
@@ -135,11 +138,11 @@ def compiled_forward(
 
 
 def _record(plain: Forward, device: torch.device) -> Forward:
-    """Record a CUDA graph for each batch size when it first comes, and replay it from then on."""
+    """Record a CUDA graph when a batch size first occurs, and replay it from then on."""
     recorded: dict[int, tuple[torch.cuda.CUDAGraph, torch.Tensor, torch.Tensor, torch.Tensor]] = {}
-    # Graphs that never run at the same time can share their memory, when recorded on one stream.
+    # Graphs that never run at the same time can share memory if they are recorded on one stream.
     pool = torch.cuda.graph_pool_handle()
-    # PyTorch's own stream may be another device's, where nothing of the network would be recorded.
+    # PyTorch's default capture stream may belong to another device; it would record nothing.
     beside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def forward(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -156,7 +159,8 @@ def _record(plain: Forward, device: torch.device) -> Forward:
 def _record_one(
     plain: Forward, batch: torch.Tensor, pool: Any, beside: torch.cuda.Stream
 ) -> tuple[torch.cuda.CUDAGraph, torch.Tensor, torch.Tensor, torch.Tensor]:
-    # Not the batch itself: its output must come of the replay, which `compiled_forward` checks.
+    # Zeros instead of the batch: its output must come from the replay, so that the check in
+    # `compiled_forward` means something.
     given = torch.zeros_like(batch)
     beside.wait_stream(torch.cuda.current_stream(batch.device))
     with torch.cuda.stream(beside):
@@ -165,10 +169,10 @@ def _record_one(
     torch.cuda.current_stream(batch.device).wait_stream(beside)
     graph = torch.cuda.CUDAGraph()
     with (
-        # It waits for the current device, and would take a place on one that is another's.
+        # `torch.cuda.graph` synchronises the current device, and would claim memory on a wrong one.
         torch.cuda.device(batch.device),
         _stream_restored(batch.device),
-        # Threads of this process may meanwhile wait for a copy, which is no part of the recording.
+        # Other threads may wait for a copy meanwhile, which must not invalidate the recording.
         torch.cuda.graph(graph, pool=pool, stream=beside, capture_error_mode="thread_local"),
     ):
         output, style = plain(given)
@@ -177,7 +181,7 @@ def _record_one(
 
 @contextmanager
 def _stream_restored(device: torch.device) -> Iterator[None]:
-    """Leave the stream of a recording also when it fails, which PyTorch does not."""
+    """Restore the current stream and device if a recording fails, which PyTorch does not do."""
     stream, current = torch.cuda.current_stream(device), torch.cuda.current_device()
     try:
         yield
@@ -204,6 +208,6 @@ def _fuse(network: CPnet, dtype: torch.dtype, device: torch.device) -> Forward:
 def _error(
     expected: tuple[torch.Tensor, torch.Tensor], found: tuple[torch.Tensor, torch.Tensor]
 ) -> float:
-    """Give the larger error of output and style; NaN counts as the largest."""
+    """Give the larger relative error of output and style; NaN counts as infinite."""
     errors = [((a - b).norm() / a.norm()).item() for a, b in zip(expected, found, strict=True)]
     return max(math.inf if math.isnan(error) else error for error in errors)

@@ -1,7 +1,7 @@
-"""How sure a cell is: the probability that it is one, learnt from held-out images.
+"""Calibrated confidence of a cell: the probability that it is right, learnt on held-out images.
 
 The uncalibrated score of a cell (mean probability times ``exp(-flow_error)``) ranks the cells of
-one image well, but 0.8 of it means something else in each model. The calibrated one is the
+one image well, but a score of 0.8 means something else for each model. The calibrated score is the
 probability that the cell matches a true cell with an IoU above one half.
 """
 
@@ -21,19 +21,19 @@ from cellflow.network.logistic import fit_logistic
 from cellflow.network.model_folder import CONFIDENCE
 
 FORMAT = 1
-"""Of the file; a reader refuses a newer one."""
+"""Version of the file format; files with a newer one are refused."""
 
 COLUMNS = ("flow_error", "cellprob", "log_diameter", "log_diameter_squared", "spread")
-"""What the probability is made of; diameters are relative to the one that cells are seen at."""
+"""Features of the logistic regression; diameters are relative to the one assumed for the image."""
 PENALTY = 1e-3
-"""Mild: thousands of cells, five weights."""
+"""Weight of the L2 penalty; mild, since there are thousands of cells for five weights."""
 LARGEST_ERROR, LARGEST_LOGIT = 2.0, 10.0
-"""Beyond these nothing more is learnt from a flow error or a logit."""
+"""Flow errors and logits are clipped to these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Confidence:
-    """A calibration.
+    """A calibration of confidences: a logistic regression.
 
     Parameters
     ----------
@@ -41,7 +41,8 @@ class Confidence:
         Of `COLUMNS`.
     bias : float
     spread : float
-        Mean over the cells that it was fitted on; stands for cells without one. 0 when none had.
+        Mean spread of the cells that it was fitted on, used for cells without a spread; 0 if no
+        cell had one.
     record : mapping
         How it was fitted, and its reliability on cells that it was not fitted on.
     """
@@ -52,13 +53,13 @@ class Confidence:
     record: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, features: CellFeatures, diameter: float) -> NDArray[np.float32]:
-        """Give the probability that each cell is one, (N,) float32.
+        """Give the probability that each cell is right, (N,) float32.
 
         Parameters
         ----------
         features : CellFeatures
         diameter : float
-            At which cells are seen in the image, pixels.
+            Diameter that was assumed for the image, pixels.
         """
         logit = _columns(features, diameter, self.spread) @ self.weights + self.bias
         probability: NDArray[np.float32] = ((1 + np.tanh(logit / 2)) / 2).astype(np.float32)
@@ -75,16 +76,16 @@ def fit_confidence(
     Parameters
     ----------
     features : list of CellFeatures
-        One an image.
+        One per image.
     diameters : list of float
-        At which the cells of each image were seen, pixels.
+        Diameter that was assumed for each image, pixels.
     is_right : list of (N,) bool
         Whether each cell matches a true one with an IoU above one half.
 
     Returns
     -------
     Confidence or None
-        None when all cells are right, or all wrong, or there are none.
+        None if all cells are right, or all wrong, or there are none.
     """
     wanted = np.concatenate([np.zeros(0, bool), *is_right])
     if wanted.all() or not wanted.any():
@@ -115,7 +116,7 @@ def write_confidence(folder: Path | str, confidence: Confidence) -> None:
 
 
 def read_confidence(folder: Path | str) -> Confidence | None:
-    """Read ``confidence.json`` of a model folder; None when there is none.
+    """Read ``confidence.json`` of a model folder; None if there is none.
 
     Raises
     ------
@@ -139,7 +140,7 @@ def read_confidence(folder: Path | str) -> Confidence | None:
 
 
 def _columns(features: CellFeatures, diameter: float, spread: float) -> NDArray[np.float64]:
-    """Give the (N, 5) numbers of `COLUMNS`."""
+    """Give the (N, 5) features, in the order of `COLUMNS`."""
     relative = np.log(2 * np.sqrt(np.maximum(features.areas, 1) / np.pi) / diameter)
     spreads = np.full(len(features), spread) if features.spread is None else features.spread
     return np.column_stack(

@@ -1,4 +1,4 @@
-"""What a prediction will cost, and which passes to leave out so that it fits a budget."""
+"""How long a prediction will take, and which passes to leave out so that it fits a time budget."""
 
 import time
 from collections.abc import Sequence
@@ -15,20 +15,20 @@ from cellflow.records import Shape
 from cellflow.wording import counted, duration_text
 
 BUDGET_SHARE = 0.9
-"""Of a budget that is planned; the rest is for reading, writing and what comes between."""
+"""Share of a budget that is planned; the rest is for reading, writing and everything else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Mean seconds that an image takes.
+    """Mean time per image.
 
     Parameters
     ----------
     views : int
     per_view : tuple of tuple of float
-        Seconds of one view, of each network at each scale.
+        Seconds for one view, per network and scale.
     first_look : float
-        Seconds that are spent to find its diameter.
+        Seconds to measure the diameter; 0 if it is known.
     cells : float
         Seconds from the flow field to cells.
     """
@@ -40,12 +40,12 @@ class Cost:
 
     @property
     def seconds(self) -> float:
-        """Seconds an image."""
+        """Total seconds per image."""
         passes = self.views * sum(map(sum, self.per_view))
         return self.first_look + passes + self.cells
 
     def with_cells(self, model: Model, image: NDArray[Any]) -> "Cost":
-        """Time the way from one image's flow field to its cells, after one more to warm up."""
+        """Give a copy with the time from flow field to cells, measured on `image`."""
         alone = model.alone()
         field, started = alone.flow_field(image), 0.0
         for _ in range(2):
@@ -55,7 +55,7 @@ class Cost:
 
 
 def measure_cost(model: Model, shapes: Sequence[Shape]) -> Cost:
-    """Time one batch of tiles of each network, and count the tiles of images of `shapes`.
+    """Time one batch of tiles per network, and multiply by the tiles of images of `shapes`.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def measure_cost(model: Model, shapes: Sequence[Shape]) -> Cost:
 
     Notes
     -----
-    An image whose diameter is found in it is taken to have the cells that its network expects.
+    If the diameter is measured in each image, it is assumed to be the one that the network expects.
     """
     settings = model.config.inference
     per_view, first_look = [], 0.0
@@ -103,18 +103,19 @@ def fit_to_budget(
     Returns
     -------
     Model, Cost
-        What is left, and what it costs.
+        The reduced model, and its cost.
     str or None
-        What was left out, for the user.
+        What was left out, for the user; None if nothing was.
 
     Raises
     ------
     ConfigError
-        A single pass through one network takes longer.
+        Even a single pass through one network takes longer than the budget.
 
     Notes
     -----
-    Views are halved. The scale farthest from 1 goes first, the last model first.
+    The number of views is halved until it is 1; then scales are dropped, farthest from 1 first;
+    then models, last first.
     """
     allowed = BUDGET_SHARE * budget
     whole = model
@@ -158,7 +159,7 @@ def _left_out(whole: Model, model: Model, budget: float) -> str:
 
 
 def _tile_pixels(member: Member, shapes: Sequence[Shape], diameter: float) -> float:
-    """Give the mean number of pixels in all tiles of an image."""
+    """Give the number of pixels in all tiles of an image, averaged over `shapes`."""
     grids = [member.runner.plan(member.shape_seen(shape, diameter)) for shape in shapes]
     pixels = [len(grid.corners) * grid.tile[0] * grid.tile[1] for grid in grids]
     return float(np.mean(pixels))

@@ -1,19 +1,22 @@
-"""How large the cells of an image are: given, learnt, or found in it.
+"""The diameter of the cells in an image: set by the user, learnt, or measured in the image.
+
+The policies of ``inference.diameter_policy`` ("known diameter": that of the settings, or else of
+the training images):
 
 =========  =========================================================================================
 fixed      ``inference.diameter``
-training   the median of the training images, each network its own
-per_type   a first pass at the diameter given or learnt tells the cell type by its style; then the
-           diameter of that type in ``thresholds.json``; where the type is unsure, as without
-estimated  a first pass at the network's own diameter (or at ``inference.diameter``), as if nothing
-           were known; then the median of the cells that it found
-refined    a first pass at the diameter given or learnt; then the median of the cells that it found,
-           when there are enough of them, and not beyond a factor
-auto       per_type when the model has diameters of types, else fixed when a diameter is given, else
-           training when the model knows it, else estimated
+training   the median diameter of the training images, for each network its own
+per_type   a first pass at the known diameter gives the style, and so the cell type; then the
+           diameter of that type in ``thresholds.json``, or the known one if the type is unsure
+estimated  a first pass at ``inference.diameter``, or else at the network's own diameter, ignoring
+           the training images; then the median diameter of the cells found
+refined    a first pass at the known diameter; then the median diameter of the cells found, if
+           there are enough of them, and within a factor of the first
+auto       per_type if the model has diameters of cell types, else fixed if a diameter is set, else
+           training if the model knows its training diameter, else estimated
 =========  =========================================================================================
 
-`benchmarks/prediction_levers.py` measures them, and the score against the diameter.
+`benchmarks/prediction_levers.py` compares the policies, and the score at different diameters.
 """
 
 from typing import Any
@@ -25,11 +28,11 @@ from cellflow.config import DiameterPolicy, InferenceConfig
 from cellflow.errors import ConfigError
 
 SMALLEST_DIAMETER = 5.0
-"""Pixels; Cellpose 3.1 does not enlarge images further than for cells of this size."""
+"""Pixels; like Cellpose 3.1, images are not enlarged further than for cells of this size."""
 FEWEST_CELLS = 5
-"""Cells of a first pass from which their median is believed."""
+"""The policy ``refined`` uses the median of a first pass only if it found this many cells."""
 LARGEST_CORRECTION = 2.0
-"""Factor by which a first pass may change the diameter that is given or learnt."""
+"""Largest factor by which the policy ``refined`` changes the diameter."""
 
 
 def choose_policy(
@@ -43,12 +46,12 @@ def choose_policy(
     training : float or None
         Diameter of the cells that the model was trained on, pixels.
     has_types : bool
-        Whether the model tells cell types, and some have diameters of their own.
+        Whether the model predicts cell types and has diameters of some of them.
 
     Raises
     ------
     ConfigError
-        The policy needs what neither the settings nor the model have.
+        The policy needs something that neither the settings nor the model have.
     """
     policy = settings.diameter_policy
     if policy == "auto":
@@ -73,27 +76,27 @@ def choose_policy(
 def measured_diameter(
     areas: NDArray[np.integer[Any]], start: float, policy: DiameterPolicy
 ) -> float:
-    """Give the diameter that the cells of a first pass tell of, pixels.
+    """Give the diameter of the cells found in a first pass, pixels.
 
     Parameters
     ----------
     areas : (N,) integer
-        Of the cells that were found, pixels; zeros (labels without pixels) are left out.
+        Areas of the cells found, pixels; zeros (labels without pixels) are ignored.
     start : float
-        Diameter at which they were looked for, pixels.
+        Diameter used in the first pass, pixels.
     policy : {"estimated", "refined"}
         Whether `start` was a guess, or is close to the truth.
 
     Returns
     -------
     float
-        The median over cells of the diameter of a disc with the cell's area; `start` where there
-        are too few cells.
+        The median over cells of the diameter of a disc with the cell's area; `start` if there are
+        too few cells.
 
     Notes
     -----
-    Below `SMALLEST_DIAMETER` only where `start` is: specks would have the image enlarged many times
-    over.
+    The result is below `SMALLEST_DIAMETER` only if `start` is: otherwise specks that pass for cells
+    would cause the image to be enlarged many times over.
     """
     present = areas[areas > 0]
     if len(present) < (1 if policy == "estimated" else FEWEST_CELLS):

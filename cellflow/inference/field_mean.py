@@ -1,4 +1,4 @@
-"""What several passes over one image say, averaged: views, scales and models."""
+"""The average over several passes of one image: views, scales and models."""
 
 import numpy as np
 import torch
@@ -8,12 +8,12 @@ from cellflow.records import FlowField
 
 
 class FieldMean:
-    """The mean of network outputs, and how far they are apart; holds two images at most.
+    """Running mean and spread of network outputs; holds at most two images in memory.
 
     Notes
     -----
-    Flows and logits are averaged, not cells: where passes disagree the mean flow is short, so that
-    its error grows, and the cell is less sure.
+    Flows and logits are averaged, not cells. Where passes disagree, the mean flow is short, so the
+    flow error of the cell grows and its confidence falls.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class FieldMean:
         self._squares: torch.Tensor | None = None
 
     def add(self, output: torch.Tensor) -> None:
-        """Add a (3, H, W) output: flows times `FLOW_SCALE`, and the logit."""
+        """Add a (3, H, W) network output: flows times `FLOW_SCALE`, and the logit."""
         self._n += 1
         if self._total is None:
             self._total = output
@@ -38,10 +38,10 @@ class FieldMean:
         Returns
         -------
         (3, H, W) float32
-            Flows, pixels per step, and the logit.
+            Flows in pixels per step, and the logit.
         (H, W) float32, or None
-            Root mean square distance of the passes' flows from their mean, pixels per step; None
-            after a single pass.
+            Root mean square distance of the flows from their mean, pixels per step; None after a
+            single pass.
 
         Raises
         ------
@@ -70,8 +70,8 @@ class PendingField:
 
     Notes
     -----
-    The copies to the processor are queued behind the computation, into pinned memory: nothing
-    waits but `result`, which any thread may call.
+    The copies to pinned CPU memory are queued behind the computation. Only `result` waits; any
+    thread may call it.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Many images through one model: resumable, and one broken image does not stop the rest.
+"""Prediction of many images with one model: resumable, and one broken image does not stop the rest.
 
-What is found in each image is kept in a folder ``OUT.partial`` until all outputs are written, so
-that an interrupted run goes on where it stopped.
+The cells of each image are kept in a folder ``OUT.partial`` until all outputs are written, so that
+an interrupted run continues where it stopped.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from cellflow.inference.store import Store, state_of
 from cellflow.telling import Report, Say
 
 IN_FLIGHT = {"cpu": 1, "cuda": 3, "mps": 3}
-"""Images that are worked on at the same time, by kind of device, where the settings do not say."""
+"""Default number of images that are processed at the same time, by kind of device."""
 
 
 def predict_folder(
@@ -41,38 +41,39 @@ def predict_folder(
     ----------
     model : Model
     images : sequence of path
-        Their stems are the images' ids and must differ.
+        The stems of the files are the ids of the images and must differ.
     outputs : Outputs
-        What is found is kept beside the first of its paths until all of them are written.
+        The folder with partial results lies beside the first of its paths.
     restart : bool
-        Forget what an interrupted run has found, instead of going on from it.
+        Discard the results of an interrupted run instead of continuing it.
     overlays : path, optional
-        Folder for a picture of every newly read image with its outlines.
+        Folder for an overlay picture, image and outlines, of every image that this call predicts.
     budget : float, optional
-        Seconds. Views, then scales, then models are left out until all images fit, and `say` is
-        told which. An interrupted run goes on with those that it began with.
+        Seconds for all images. If they do not suffice, views, then scales, then models are left
+        out, and `say` gets a message. A continued run keeps those that it began with.
     shard : Shard, optional
-        Do only this share of the images, and leave a part for `merge_parts` instead of the output.
+        Predict only this share of the images, and write a part for `merge_parts` instead of the
+        output.
     report : callable
-        Called with the number of images done.
+        ``report(n_done, numbers)``, after every image.
     say : callable
-        Told, in words, what the user should know: the expected time, estimated diameters.
+        ``say(text)``, when the user should know something: the expected time, estimated diameters.
 
     Raises
     ------
     DataError
-        There is no image, two have the same name, or none could be done.
+        There is no image, two have the same name, or none could be predicted.
     ModelError
-        An interrupted run was with another model or other settings, or its state is broken.
+        The interrupted run had another model or other settings, or its state is broken.
     ConfigError
-        An output cannot be written or is an image, the budget is too small, or options exclude
-        each other.
+        An output cannot be written or is one of the images, the budget is too small, or options
+        exclude each other.
 
     Notes
     -----
-    On a GPU the next image is read, and the cells of the ones before are found by other threads,
-    while the network has one. Memory holds at most `inference.images_in_flight` images and the one
-    that is read. When interrupted, the partial folder stays; call again.
+    On a GPU, while the network runs on one image, other threads read the next one and find the
+    cells of the previous ones. Memory holds at most `inference.images_in_flight` images and the one
+    that is being read. An interrupted call leaves the partial folder; the same call continues.
     """
     check_names(images)
     outputs.check(images, overlays)
@@ -114,13 +115,13 @@ def _leave_part(
 
 
 def partial_folder(output: Path) -> Path:
-    """Give the folder that keeps what is found until `output` is written."""
+    """Give the folder with partial results, which exists until `output` is written."""
     whole = output.absolute()
     return whole.with_name(whole.name + ".partial")
 
 
 def _do_images(job: ImageJob, left: Sequence[Path], n_images: int, report: Report) -> list[str]:
-    """Do the images that are left; give one sentence for each that could not be done."""
+    """Predict the images that are left; give one sentence for each that failed."""
     n_done, failures = n_images - len(left), []
     if n_done:
         report(n_done, {"total": n_images})
@@ -137,12 +138,12 @@ def _do_images(job: ImageJob, left: Sequence[Path], n_images: int, report: Repor
 
 
 def check_names(images: Sequence[Path]) -> None:
-    """Refuse images whose ids, the stems of their files, do not differ, or none at all.
+    """Check that there are images, and that their ids (the stems of the files) differ.
 
     Raises
     ------
     DataError
-        Says which.
+        There are none, or two have the same id.
     """
     if not images:
         raise DataError("no images to predict")

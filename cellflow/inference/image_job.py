@@ -1,4 +1,4 @@
-"""One image of many: read, run through the networks, followed to cells, kept."""
+"""The steps for one image of many: read it, run the networks, find the cells, store them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,15 +28,15 @@ class ImageJob:
     ----------
     model : Model
     store : Store
-        Where its cells are kept.
+        Where the cells are kept.
     overlays : Path or None
-        Folder for pictures.
+        Folder for overlay pictures.
     say : callable
-        Told what the user should know.
+        ``say(text)``, when the user should know something.
 
     Notes
     -----
-    What one image lacks must not stop the others: its `ImageError` is handed on as a value.
+    One bad image must not stop the others, so an `ImageError` is passed on as a value.
     """
 
     model: Model
@@ -50,12 +50,12 @@ class ImageJob:
         return partial(_read, path)
 
     def begin(self, item: tuple[Path, Picture | ImageError]) -> Callable[[], str | None]:
-        """Run the networks over an image, and give the step that follows.
+        """Run the networks over an image, and give the next step.
 
         Returns
         -------
         callable
-            Finds and keeps the cells; gives None, or a sentence that says why there are none.
+            Finds and stores the cells; gives None, or a sentence that says why it failed.
         """
         path, picture = item
         if isinstance(picture, ImageError):
@@ -69,7 +69,7 @@ class ImageJob:
                     self.say(f"{path.name}: {how} diameter {diameter:.1f} px")
                 pending = self.model.start(picture, path.stem, diameter)
         except ImageError as error:
-            # Not the error itself, whose traceback would keep the image on the device.
+            # Only the text: the traceback of the error would keep the image on the device.
             return partial(str, str(error))
         return partial(self._finish, path, picture, pending)
 
@@ -82,11 +82,11 @@ class ImageJob:
         if self.overlays is not None:
             target = self.overlays / f"{path.stem}.png"
             save_overlay(target, picture, predicted=prediction.labels, title=path.stem)
-        self.store.keep(path, prediction)  # last, since what is kept is not done again
+        self.store.keep(path, prediction)  # last: a stored image is not done again
         return None
 
     def _tell_of_channels(self, path: Path, picture: Picture) -> None:
-        """Say once that the mean of several channels is looked at, where they are not alike."""
+        """Say once that the mean of several channels is used, if they differ."""
         grey = self.model.members[0].data.channels[0] == 0
         if not grey or picture.ndim == 2 or "channels" in self._told:
             return
@@ -116,7 +116,7 @@ def _read(path: Path) -> Picture | ImageError:
 
 @contextmanager
 def _named(path: Path, picture: Picture) -> Iterator[None]:
-    """Turn what one image lacks into an `ImageError` that names it."""
+    """Turn errors, including lack of memory, into an `ImageError` that names the image."""
     try:
         yield
     except ImageError as error:

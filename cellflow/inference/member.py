@@ -1,4 +1,4 @@
-"""One network, and the size at which it sees cells."""
+"""One network of a model, and the size at which it sees cells."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,20 +16,20 @@ from cellflow.records import Shape
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Member:
-    """A network with what it needs to give the flows of an image; a model has one or several.
+    """A network with everything it needs to predict the flows of an image.
 
     Parameters
     ----------
     name : str
-        Folder or file that it came from, for messages.
+        Folder or file that it was loaded from, for messages.
     runner : TileRunner
     data : DataConfig
-        How it wants images prepared.
+        How images are prepared for it.
     diameter : float or None
-        Of the cells, pixels: what its settings say, else of those that it was trained on; None
-        when that says nothing of the user's.
+        Diameter of the cells, pixels: that of the settings, or else of the training cells; None if
+        the latter does not apply to the user's cells.
     fingerprint : str
-        Hash of weights and thresholds; predictions of different ones are not mixed.
+        Hash of weights and thresholds; a resumed run must have the same one.
     """
 
     name: str
@@ -44,22 +44,22 @@ class Member:
         return self.runner.diam_mean
 
     def shape_seen(self, shape: Shape, diameter: float) -> Shape:
-        """Give the size at which the network sees an image of cells of `diameter` pixels."""
+        """Give the (H, W) at which the network sees an image with cells of `diameter` pixels."""
         scale = self.diam_mean / diameter
         return max(1, int(shape[0] * scale)), max(1, int(shape[1] * scale))
 
     def prepare(self, image: NDArray[Any]) -> torch.Tensor:
-        """Give the (2, H, W) float32 input on the device; a GPU is not waited for.
+        """Give the (2, H, W) float32 input on the device, without waiting for a GPU.
 
         Raises
         ------
         ImageError
-            The image lacks a channel that is asked for, or holds NaN.
+            The image lacks a requested channel or contains NaN.
         """
         return send(prepare_image(image, self.data), self.runner.device)
 
     def resized(self, prepared: torch.Tensor, diameter: float) -> torch.Tensor:
-        """Give a prepared image as the network sees one with cells of `diameter` pixels."""
+        """Resize a prepared image so that cells of `diameter` pixels get the network's size."""
         height, width = prepared.shape[-2:]
         return resize_image(prepared[None], self.shape_seen((height, width), diameter))[0]
 

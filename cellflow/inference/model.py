@@ -1,4 +1,4 @@
-"""One or several networks that give the flow field, and the cells, of an image."""
+"""A model: one or several networks that turn an image into a flow field, and into cells."""
 
 import hashlib
 from collections.abc import Sequence
@@ -20,20 +20,20 @@ from cellflow.network.cpnet import CPnet
 from cellflow.records import FlowField, Prediction
 
 STYLE_TILES = 2
-"""Tiles on a side, of which the style of an image is told where its cells are not wanted."""
+"""`Model.style_of` looks at the middle of an image only: at most this many tiles on a side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Model:
-    """Networks with all that they need to find cells.
+    """One or several networks with everything they need to find cells.
 
     Parameters
     ----------
     members : tuple of Member
-        At least one. Their flow fields are averaged, with those of all views and scales; each
-        sees cells at its own diameter.
+        At least one. Flow fields are averaged over members, views and scales. Each member rescales
+        images by its own diameter.
     finder : CellFinder
-        Its settings are the model's; of several models those of the first.
+        Its settings are those of the model. An ensemble uses the finder of its first model.
     """
 
     members: tuple[Member, ...]
@@ -56,9 +56,9 @@ class Model:
         ----------
         network : CPnet
         config : Config or CellFinder
-            A bare `Config` finds cells of any type alike.
+            With a plain `Config`, all cell types share the same settings.
         diameter : float or None
-            Of the cells that it was trained on, pixels; None when that says nothing of the user's.
+            Diameter of the training cells, pixels; None if it does not apply to the user's cells.
         device : torch.device
         name, fingerprint : str
             As for `Member`.
@@ -66,8 +66,8 @@ class Model:
         Raises
         ------
         ConfigError
-            The settings ask for a diameter that the model does not have, or for what the device
-            cannot do.
+            The settings ask for a diameter that the model does not know, or for something that the
+            device cannot do.
         """
         finder = config if isinstance(config, CellFinder) else CellFinder(config=config)
         runner = TileRunner(network, finder.config.inference, device)
@@ -79,13 +79,13 @@ class Model:
             fingerprint=fingerprint,
         )
         model = cls(members=(member,), finder=finder)
-        # Refuses one that the model cannot follow.
+        # Raises if the settings ask for a policy that the model cannot follow.
         _ = model.diameter_policy
         return model
 
     @classmethod
     def joined(cls, models: Sequence["Model"]) -> "Model":
-        """Make an ensemble of several models, whose flow fields are averaged."""
+        """Make an ensemble of several models; their flow fields are averaged."""
         members = tuple(member for model in models for member in model.members)
         return cls(members=members, finder=models[0].finder)
 
@@ -96,7 +96,7 @@ class Model:
         scales: tuple[float, ...] | None = None,
         n_models: int | None = None,
     ) -> "Model":
-        """Give the model with other views or scales, or only its first networks."""
+        """Give a copy with other views or scales, or with only the first `n_models` networks."""
         settings = self.config.inference
         settings = replace(
             settings, views=views or settings.views, scales=scales or settings.scales
@@ -105,13 +105,13 @@ class Model:
         return replace(self, members=self.members[:n_models], finder=finder)
 
     def alone(self) -> "Model":
-        """Give the first network by itself, in one view at its own scale."""
+        """Give a model of the first network only, with one view and one scale."""
         return self.with_passes(views=1, scales=(1.0,), n_models=1)
 
     def settle_precision(self, image: NDArray[Any]) -> list[str]:
-        """Decide by an image between bfloat16 and float32, where that is still open.
+        """Choose between bfloat16 and float32 by means of an image, unless already chosen.
 
-        The first image that the model sees decides when this was not called.
+        If this is never called, the first image that the model sees decides.
 
         Parameters
         ----------
@@ -120,7 +120,8 @@ class Model:
         Returns
         -------
         list of str
-            A sentence for each network that will run in float32 although the device has bfloat16.
+            A sentence for each network that will run in float32 although the device supports
+            bfloat16.
 
         Raises
         ------
@@ -135,12 +136,12 @@ class Model:
         return [sentence for sentence in said if sentence]
 
     def compile_networks(self) -> list[str]:
-        """Prepare the networks for many images, as ``inference.compilation`` asks for.
+        """Compile the networks as ``inference.compilation`` says; pays off for many images.
 
         Returns
         -------
         list of str
-            What was done and how long it took, or why it was not, for the user.
+            Messages for the user: what was done and how long it took, or why it was not done.
         """
         said = [member.runner.compile_network() for member in self.members]
         return [sentence for sentence in said if sentence]
@@ -153,20 +154,20 @@ class Model:
         image : (H, W) or (C, H, W), any real dtype
             Grey levels as in the file.
         diameter : float, optional
-            Of the cells, pixels; each network's own when not given.
+            Of the cells, pixels; by default each network's own.
 
         Raises
         ------
         ImageError
-            The image lacks a channel that is asked for, or holds NaN; or beside it not even one
-            tile fits into the memory.
+            The image lacks a requested channel or contains NaN, or there is not enough memory for
+            even one tile beside it.
         """
         settings = self.config.inference
         mean, styles, shows = FieldMean(), [], torch.tensor(False)
         for member in self.members:
             prepared = member.prepare(image)
             if member is self.members[0]:
-                shows = (prepared != 0).any()  # on the device, which is not waited for
+                shows = (prepared != 0).any()  # stays on the device: no synchronisation
             for scale in settings.scales:
                 for view in VIEWS[: settings.views]:
                     seen = (diameter or self.diameter_of(member)) / scale
@@ -186,7 +187,7 @@ class Model:
         return self.start_field(image, diameter).result()
 
     def style_of(self, image: NDArray[Any]) -> NDArray[np.float32]:
-        """Give the first network's (S,) style vector of the middle of an image, at unit length.
+        """Give the style of the middle of an image: the first network's (S,) unit vector.
 
         Parameters
         ----------
@@ -199,7 +200,7 @@ class Model:
 
         Notes
         -----
-        Looks at no more than `STYLE_TILES` x `STYLE_TILES` tiles, where `flow_field` looks at all.
+        Runs at most `STYLE_TILES` x `STYLE_TILES` tiles; `flow_field` runs all of them.
         """
         member = self.members[0]
         seen = member.resized(member.prepare(image), self.diameter_of(member))
@@ -220,7 +221,7 @@ class Model:
         name : str
             The image's id.
         diameter : float, optional
-            Of the cells, pixels; when not given, `inference.diameter_policy` decides.
+            Of the cells, pixels; by default `inference.diameter_policy` decides.
 
         Raises
         ------
@@ -230,9 +231,9 @@ class Model:
         return self.start(image, name, diameter or self.find_diameter(image)).result()
 
     def start(self, image: NDArray[Any], name: str, diameter: float | None) -> "PendingPrediction":
-        """Begin `predict`: what follows the networks is done by ``result()``, in any thread.
+        """Start `predict`; ``result()``, which any thread may call, turns the flows into cells.
 
-        Parameters are those of `predict`; a diameter of None is each network's own.
+        Parameters are those of `predict`; with a diameter of None each network uses its own.
         """
         field = self.start_field(image, diameter)
         return PendingPrediction(model=self, field=field, name=name, diameter=diameter)
@@ -242,7 +243,8 @@ class Model:
 
         Notes
         -----
-        Where it is found in the image this takes a pass of the first network, in one view.
+        Policies that measure the diameter in the image take one pass of the first network, in one
+        view.
         """
         policy, first = self.diameter_policy, self.members[0]
         if policy in ("fixed", "training"):
@@ -258,17 +260,17 @@ class Model:
         return measured_diameter(np.bincount(labels.ravel())[1:], start, policy)
 
     def cells_of(self, field: FlowField, diameter: float | None = None) -> NDArray[np.int32]:
-        """Follow a flow field to labels with the model's thresholds; (H, W) int32."""
+        """Turn a flow field into labels with the model's thresholds; (H, W) int32."""
         seen, diam_mean = self.sizes(diameter)
         return self.finder.find_labels(field, diameter=seen, diam_mean=diam_mean)
 
     def sizes(self, diameter: float | None = None) -> tuple[float, float]:
-        """Give the diameter of cells in the image and as the network sees them, pixels.
+        """Give the diameter of the cells in the image and as the network sees them, pixels.
 
         Notes
         -----
-        Of several networks those of the one that shrinks cells most: the steps along the flows
-        have to reach the centre from its borders.
+        With several networks, those of the one that shrinks cells most: it needs the most steps
+        along the flows from a cell's border to its centre.
         """
         pairs = [
             (diameter or self.diameter_of(member), member.diam_mean) for member in self.members
@@ -276,42 +278,43 @@ class Model:
         return max(pairs, key=lambda pair: pair[0] / pair[1])
 
     def diameter_of(self, member: Member) -> float:
-        """Give the diameter of cells for a member, pixels, when the image's own is not known.
+        """Give the diameter a member assumes if that of the image is not known, pixels.
 
         Notes
         -----
-        A network that knows none takes that of the others.
+        A member without a diameter takes the first one that another member knows, or else its own
+        `diam_mean`.
         """
         known = (one.diameter for one in (member, *self.members) if one.diameter is not None)
         return next(known, member.diam_mean)
 
     @property
     def diameter_policy(self) -> DiameterPolicy:
-        """Where the diameter comes from; not auto."""
+        """Where the diameter comes from; ``auto`` is already resolved."""
         known = (one.diameter for one in self.members if one.diameter is not None)
         has_types = self.finder.cell_type_head is not None and bool(self.finder.diameter_by_type)
         return choose_policy(self.config.inference, next(known, None), has_types)
 
     @property
     def diameter(self) -> float | None:
-        """Of the cells that it is to find, pixels; None = found in each image."""
+        """Diameter of the cells to find, pixels; None = measured in each image."""
         is_known = self.diameter_policy in ("fixed", "training")
         return self.diameter_of(self.members[0]) if is_known else None
 
     @property
     def n_passes(self) -> int:
-        """How often an image goes through a network, its diameter once known."""
+        """Passes of an image through a network, without those that measure its diameter."""
         settings = self.config.inference
         return len(self.members) * len(settings.scales) * settings.views
 
     @property
     def name(self) -> str:
-        """Folders or files that it came from, for messages."""
+        """The folders or files of the members, for messages."""
         return " + ".join(member.name for member in self.members)
 
     @property
     def fingerprint(self) -> str:
-        """Hash of weights and thresholds; predictions of different ones are not mixed."""
+        """Hash of weights and thresholds; a resumed run must have the same one."""
         prints = [member.fingerprint or member.name for member in self.members]
         return hashlib.sha256(" ".join(prints).encode()).hexdigest() if prints[1:] else prints[0]
 
@@ -332,18 +335,18 @@ class Model:
 
     @property
     def dtypes(self) -> tuple[str, ...]:
-        """Of the convolutions of each network; final once `is_settled`."""
+        """Dtype of the convolutions of each network; final once `is_settled`."""
         return tuple(str(member.runner.dtype) for member in self.members)
 
     @property
     def is_settled(self) -> bool:
-        """Whether `settle_precision` has nothing left to decide."""
+        """Whether the precision of every network is decided, see `settle_precision`."""
         return all(member.runner.is_settled for member in self.members)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PendingPrediction:
-    """A prediction of which a GPU may still be computing the flow field."""
+    """A prediction whose flow field a GPU may still be computing."""
 
     model: Model
     field: PendingField
@@ -351,7 +354,7 @@ class PendingPrediction:
     diameter: float | None
 
     def result(self) -> Prediction:
-        """Wait for the flow field, and follow it to cells."""
+        """Wait for the flow field, and find the cells in it."""
         seen, diam_mean = self.model.sizes(self.diameter)
         return self.model.finder.find(
             self.field.result(), self.name, diameter=seen, diam_mean=diam_mean
@@ -359,6 +362,6 @@ class PendingPrediction:
 
 
 def _middle(side: int, most: int) -> tuple[int, int]:
-    """Give start and length of the middle of a side that is cut to `most` pixels."""
+    """Give the start and length of the middle `most` pixels of a side."""
     length = min(side, most)
     return (side - length) // 2, length

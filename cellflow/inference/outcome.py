@@ -1,4 +1,4 @@
-"""The end of a run over many images: from what the store has to the outputs."""
+"""The end of a run over many images: writes the stored predictions to the outputs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from cellflow.inference.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderResult:
-    """What a run over many images did.
+    """Result of a run over many images.
 
     Parameters
     ----------
     n_images, n_cells : int
-        Written to the outputs.
+        Numbers of images and cells in the outputs.
     n_resumed : int
-        Images among them that an earlier, interrupted run had found.
+        How many of these images an earlier, interrupted run had predicted.
     failures : tuple of str
-        One sentence for every image that could not be read, or not fit into memory.
+        One sentence for every image that could not be read or did not fit into memory.
     outputs : tuple of Path
-        What was written: the outputs, or the part of a shard.
+        What was written: the outputs, or the folder with the part of a shard.
     """
 
     n_images: int
@@ -33,12 +33,12 @@ class FolderResult:
 
 
 def finished_images(store: Store, images: Sequence[Path], failures: Sequence[str]) -> list[Path]:
-    """Give the images whose cells the store has.
+    """Give the images whose cells are in the store.
 
     Raises
     ------
     DataError
-        It has none of them; the first failures say why.
+        There are none; the message has the first failures.
     """
     done = [path for path in images if store.has(path)]
     if images and not done:
@@ -55,12 +55,12 @@ def conclude(
     n_resumed: int,
     failures: Sequence[str],
 ) -> FolderResult:
-    """Write the outputs; the store goes once they are there and nothing is left to try again.
+    """Write the outputs, then delete the store, unless an image failed and may be tried again.
 
     Raises
     ------
     DataError
-        No image could be done.
+        No image could be predicted.
     ConfigError
         An output cannot be written.
     """

@@ -1,4 +1,4 @@
-"""Work on one item that goes on while the next one is begun."""
+"""A two-step pipeline: one item is finished in the background while the next one is begun."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -17,22 +17,24 @@ def finish_behind(
     Parameters
     ----------
     items : iterable
-        Taken one at a time.
+        Consumed one at a time.
     begin : callable
-        Called with an item in the calling thread; gives what is still to be done.
+        First step, ``begin(item)``, run in the calling thread; gives the second step, a callable
+        without arguments.
     n_behind : int
         Items that may be unfinished while the next one is begun, each in a thread of its own. With
-        0 there are no threads, and every item is finished before the next is taken.
+        0 there are no threads, and every item is finished before the next one is begun.
 
     Yields
     ------
     item, result
-        In the order of the items, as early as that allows.
+        In the order of the items, each as soon as possible.
 
     Notes
     -----
-    An exception of either step comes out here and ends it. Items whose result was not taken are
-    then dropped, as they are when the caller closes the iterator; steps that run are waited for.
+    An exception in either step is raised here and ends the iteration. Results that were not yet
+    yielded are then dropped, as they are when the caller closes the iterator; steps that are
+    already running are waited for.
     """
     if n_behind == 0:
         for item in items:

@@ -1,16 +1,16 @@
-"""Overlapping detections to cells without overlap, by a rule that has a name.
+"""Named rules that turn overlapping detections into cells without overlap.
 
 =================  ====================================================================
 ``higher_score``   every pixel goes to the cell with the highest score that covers it; a
-                   cell without any pixel left is dropped
-``score_order``    cells are laid down from the highest score on; one of which less than
-                   half is still free is dropped, the others get what is free
-``mask_nms``       a cell with an IoU above one half with a kept one of higher score is
-                   dropped; then as ``higher_score``
+                   cell that gets no pixel is dropped
+``score_order``    cells are placed in descending order of score; a cell is dropped if
+                   less than half of it is still free, or else gets its free pixels
+``mask_nms``       a cell is dropped if its IoU with a kept cell of higher score is above
+                   one half; then as ``higher_score``
 =================  ====================================================================
 
-Of equal scores, and where there are none, the first in the file wins. No rule lets a cell change
-what a cell of higher score gets, so a score threshold may come before or after it.
+Among equal scores, or without scores, the first in the file wins. With every rule a cell has no
+effect on cells of higher score, so a score threshold may be applied before or after the rule.
 """
 
 from dataclasses import dataclass
@@ -28,24 +28,24 @@ from cellflow.records import CellMasks, Detections, Prediction
 RULES: tuple[str, ...] = get_args(OverlapRule)
 
 LEAST_FREE = 0.5
-"""Share of its pixels that ``score_order`` wants free, as in the merging of panoptic segmentation
-(Kirillov et al., "Panoptic Segmentation", CVPR 2019)."""
+"""Share of a cell's pixels that must be free for ``score_order`` to keep it, as in the merging of
+panoptic segmentation (Kirillov et al., "Panoptic Segmentation", CVPR 2019)."""
 NMS_IOU = 0.5
-"""Above which ``mask_nms`` takes two masks for the same cell."""
+"""IoU above which ``mask_nms`` takes two masks for the same cell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resolved:
-    """Detections of one image after a rule.
+    """The cells of one image after an overlap rule.
 
     Parameters
     ----------
     prediction : Prediction
-        Its cells are those kept, from the highest score on; scores are 1 where there were none.
+        The cells kept, in descending order of score; scores are 1 if the detections had none.
     kept : (K,) int64
         Index of each cell among the detections.
     areas_before : (K,) int64
-        Pixels of the kept detections before the rule.
+        Pixels of each kept detection before the rule.
     """
 
     prediction: Prediction
@@ -60,7 +60,8 @@ def resolve_overlap(detections: Detections, rule: OverlapRule = "higher_score") 
     ----------
     detections : Detections
     rule : str
-        One of `RULES`, see above. Without overlap all rules keep every cell whole.
+        One of `RULES`, see the table of this module. Without overlap, every rule keeps all cells
+        whole.
 
     Raises
     ------
@@ -112,14 +113,14 @@ def has_overlap(masks: CellMasks) -> bool:
     """Tell whether any two cells share a pixel."""
     ends = masks.starts + masks.lengths
     order = np.argsort(masks.starts, kind="stable")
-    # Runs of one cell never overlap, so that two that do are of two cells.
+    # Runs of one cell never overlap, so two overlapping runs are of different cells.
     return bool((masks.starts[order][1:] < np.maximum.accumulate(ends[order])[:-1]).any())
 
 
 def _without_duplicates(
     order: NDArray[np.int64], first: NDArray[np.int64], second: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Go down the order, and leave out what pairs with a cell that was kept before."""
+    """Go through the cells in order, and drop those that form a pair with an earlier kept cell."""
     partners: dict[int, list[int]] = {}
     for a, b in zip(first.tolist(), second.tolist(), strict=True):
         partners.setdefault(a, []).append(b)
@@ -134,7 +135,7 @@ def _without_duplicates(
 
 @njit(cache=True, nogil=True)
 def _lay_down(starts, lengths, offsets, order, least_free, labels, is_kept):  # type: ignore[no-untyped-def]
-    """Write labels 1, 2 … of the cells that keep a pixel, in the given order, on free pixels."""
+    """Write the cells, in the given order, on pixels that are still free; labels 1, 2 …."""
     n_kept = 0
     for position in range(len(order)):
         first, last = offsets[order[position]], offsets[order[position] + 1]

@@ -1,8 +1,8 @@
-"""A prediction shared out over the jobs of an array, and joined again.
+"""Prediction split over the jobs of a job array, and the merging of their results.
 
-Each job predicts every N-th image and leaves a part beside the output, a folder such as
-``submission.csv.part-03-of-40``. It holds the cells of its images, what they depend on
-(``state.json``), and, once all is done, which images they are (``part.json``).
+Each job predicts every N-th image and writes a part beside the output: a folder such as
+``submission.csv.part-03-of-40``. It holds the cells of its images, the state that they depend on
+(``state.json``), and, once the job is done, the list of its images (``part.json``).
 """
 
 import hashlib
@@ -35,12 +35,12 @@ ADVICE = "run its job again"
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Which share of the images a job takes: every `total`-th, beginning with `number`.
+    """The share of the images that one job predicts: every `total`-th, beginning with `number`.
 
     Parameters
     ----------
     number, total : int
-        The first is number 1.
+        `number` counts from 1.
 
     Raises
     ------
@@ -62,7 +62,7 @@ class Shard:
         Raises
         ------
         ConfigError
-            It is no such text.
+            The text has another form, or the number is out of range.
         """
         number, slash, total = text.partition("/")
         if not (slash and number.strip().isdecimal() and total.strip().isdecimal()):
@@ -74,23 +74,23 @@ class Shard:
         return f"{self.number}/{self.total}"
 
     def of(self, items: Sequence[Item]) -> Sequence[Item]:
-        """Give its items; neighbours in the list, often alike, go to different jobs."""
+        """Give the items of this shard; neighbours, which are often alike, go to different jobs."""
         return items[self.number - 1 :: self.total]
 
     def folder(self, output: Path) -> Path:
-        """Give the folder of its part of `output`."""
+        """Give the folder of this shard's part of `output`."""
         width = len(str(self.total))
         whole = output.absolute()
         return whole.with_name(f"{whole.name}.part-{self.number:0{width}}-of-{self.total}")
 
 
 def open_part(store: Store) -> None:
-    """Say that a part is not complete, whatever an earlier job left, until `write_part`."""
+    """Mark a part as incomplete until `write_part`, even if an earlier job had completed it."""
     (store.folder / PART).unlink(missing_ok=True)
 
 
 def write_part(store: Store, shard: Shard, images: Sequence[Path], failures: Sequence[str]) -> None:
-    """Say which of `images`, all of them, the part holds; it is then complete."""
+    """Write which of all `images` the part holds, and so mark it as complete."""
     content = {
         "shard": shard.number,
         "n_shards": shard.total,
@@ -117,13 +117,13 @@ def merge_parts(
         All parts, in any order.
     outputs : Outputs
     say : callable
-        Told what lies in the outputs' folders besides.
+        ``say(text)``, about foreign files in the folders of the outputs.
 
     Raises
     ------
     DataError
-        A folder is no part, or not complete; a part is there twice, or missing; parts are of
-        different images or made with different settings; one line says which.
+        A folder is not a part, or is incomplete; a shard is given twice, or missing; parts are of
+        different images or made with different settings. The message says which.
 
     Notes
     -----
@@ -157,7 +157,7 @@ def merge_parts(
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A part as it lies on the disk: ``part.json`` and ``state.json``."""
+    """A part on disk: the contents of ``part.json`` and ``state.json``."""
 
     folder: Path
     content: Mapping[str, Any]
@@ -184,7 +184,7 @@ class _Part:
 
 
 def _check_parts(parts: Sequence[_Part]) -> None:
-    """Refuse parts that do not make up one prediction."""
+    """Check that the parts together make up one prediction."""
     first = parts[0]
     seen: dict[Shard, Path] = {}
     for part in parts:

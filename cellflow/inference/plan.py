@@ -1,4 +1,4 @@
-"""Before the first image: what it will cost, and what has to be left out."""
+"""Preparations before the first image: how long a prediction will take, what to leave out."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -15,10 +15,10 @@ from cellflow.telling import Say
 from cellflow.wording import counted, duration_text
 
 LONG = 10.0
-"""Seconds of work from which its length is told."""
+"""The expected time is announced if it is more than this many seconds."""
 
 N_SAMPLED = 8
-"""Images, spread over the list, whose sizes stand for those of all."""
+"""Images, spread over the list, whose sizes are taken as typical of all."""
 
 
 def plan_prediction(
@@ -29,24 +29,24 @@ def plan_prediction(
     budget: float | None = None,
     say: Say = lambda text: None,
 ) -> Model:
-    """Prepare the networks, and tell what the images will cost.
+    """Compile the networks, estimate the time that images will take, and fit it to a budget.
 
     Parameters
     ----------
     model : Model
     images : sequence of path
-        That are still to be done.
+        Those that are still to be predicted.
     earlier : mapping or None
-        What an interrupted run began with, as `state_of` gives it.
+        State that an interrupted run began with, as `state_of` gives it.
     budget : float, optional
         Seconds that all images may take.
     say : callable
-        Told how the networks were prepared, what was left out, and how long it will take.
+        ``say(text)``: how the networks were prepared, what was left out, the expected time.
 
     Returns
     -------
     Model
-        With the passes that fit.
+        With the passes that fit into the budget.
 
     Raises
     ------
@@ -71,22 +71,22 @@ def plan_prediction(
 
 
 def settle_precision(model: Model, images: Sequence[Path], say: Say = lambda text: None) -> None:
-    """Decide between bfloat16 and float32 by the first image that can be used and shows something.
+    """Choose between bfloat16 and float32 by the first usable image that is not blank.
 
     Parameters
     ----------
     model : Model
     images : sequence of path
-        All of them, done or not and of every shard: so each part of a run decides alike.
+        All images, done or not, of every shard, so that all parts of a run choose the same.
     say : callable
-        Told when it is float32 although the device has bfloat16.
+        ``say(text)``, if it is float32 although the device supports bfloat16.
     """
     if model.is_settled:
         return
     for path in images:
         try:
             picture = read_image(path)
-            # Of an empty well the network says next to nothing, of which rounding is a large part.
+            # On a blank image the output is close to 0, so that rounding would look large.
             if picture.min() == picture.max():
                 continue
             said = model.settle_precision(picture)
@@ -102,7 +102,7 @@ def settle_precision(model: Model, images: Sequence[Path], say: Say = lambda tex
 
 
 def _continued(model: Model, earlier: Mapping[str, Any], say: Say) -> Model:
-    """Give the model with the passes that an earlier run with a budget began with."""
+    """Give the model with the views, scales and networks of the run that is continued."""
     settings = earlier.get("inference", {})
     views, scales = settings.get("views"), tuple(settings.get("scales", ()))
     same = model.with_passes(views=views, scales=scales, n_models=earlier.get("n_models"))
@@ -112,7 +112,7 @@ def _continued(model: Model, earlier: Mapping[str, Any], say: Say) -> Model:
 
 
 def _sample(images: Sequence[Path]) -> dict[Path, Shape]:
-    """Give the sizes of a few images; those without are told of when their turn comes."""
+    """Give the sizes of a few images; unreadable ones are reported when their turn comes."""
     n_read = min(N_SAMPLED, len(images))
     shapes: dict[Path, Shape] = {}
     for k in range(n_read):
@@ -124,7 +124,7 @@ def _sample(images: Sequence[Path]) -> dict[Path, Shape]:
 
 
 def _with_cells(cost: Cost, model: Model, images: Iterable[Path]) -> Cost:
-    """Add the way to the cells, by the first image that the networks can take."""
+    """Add the time from flow field to cells, measured on the first usable image."""
     for path in images:
         try:
             return cost.with_cells(model, read_image(path))
@@ -137,7 +137,7 @@ def _with_cells(cost: Cost, model: Model, images: Iterable[Path]) -> Cost:
 
 
 def _tell(model: Model, n_images: int, seconds: float, say: Say) -> None:
-    """Say before long work how long it will take, and before any that is multiplied, by what."""
+    """Announce the expected time if it is long, or if each image takes several passes."""
     parts = [counted(n_images, "image")]
     if model.n_passes > 1:
         parts.append(f"{_passes(model)} each")

@@ -1,7 +1,7 @@
-"""Whether a network may run in bfloat16: measured on one of the user's own tiles.
+"""Whether a network may run in bfloat16: measured on a tile of the user's own images.
 
-A well-trained network says the same in both types; one that has learnt little has small outputs,
-of which rounding is a larger part (docs/log.md).
+A well-trained network gives nearly the same output in bfloat16 and float32. One that has learnt
+little has small outputs, so rounding errors are relatively larger (docs/log.md).
 """
 
 import torch
@@ -9,7 +9,7 @@ import torch
 from cellflow.inference.compilation import Forward
 
 LEAST_CORRELATION = 0.999
-"""Of each output in bfloat16 with that in float32."""
+"""Required Pearson correlation of each output in bfloat16 with that in float32."""
 
 
 def least_correlation(exact: Forward, rounded: Forward, tile: torch.Tensor) -> float:
@@ -25,12 +25,12 @@ def least_correlation(exact: Forward, rounded: Forward, tile: torch.Tensor) -> f
     Returns
     -------
     float
-        The smallest Pearson correlation over the three outputs; 0 where one is constant or not
-        finite.
+        The smallest Pearson correlation over the three outputs; an output that is constant or not
+        finite counts as 0.
 
     Notes
     -----
-    Costs a pass of one tile in each type.
+    Cost: one pass of the tile through each version.
     """
     (one, _), (other, _) = exact(tile), rounded(tile)
     a, b = (_centred(output[0].double().flatten(1)) for output in (one, other))
@@ -43,5 +43,5 @@ def _centred(rows: torch.Tensor) -> torch.Tensor:
 
 
 def richest_tile(tiles: torch.Tensor) -> torch.Tensor:
-    """Give of (T, C, h, w) tiles the one whose grey levels vary most, as (1, C, h, w)."""
+    """Pick from (T, C, h, w) tiles the one whose grey levels vary most, as (1, C, h, w)."""
     return tiles[tiles.flatten(1).std(dim=1).argmax()][None]

@@ -1,4 +1,4 @@
-"""Models from their folders and files."""
+"""Loading of models from folders, files and by name."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -30,19 +30,19 @@ def load_models(
     Parameters
     ----------
     sources : sequence of path or str
-        Each as for `load_model`; with none, its default.
+        Each as for `load_model`; if empty, the default model.
     device, change
-        As for `load_model`; `change` gets the settings of each.
+        As for `load_model`; `change` is called with the settings of each model.
 
     Raises
     ------
     ModelError
-        As `load_model`, or two of them are the same.
+        As `load_model`, or two of the models are the same.
 
     Notes
     -----
-    Thresholds, views and scales are those of the first. Each network sees the image at its own
-    training diameter.
+    Thresholds, views and scales are those of the first model. Each network sees the image at its
+    own training diameter.
     """
     models = [load_model(source, device=device, change=change) for source in sources]
     if not models:
@@ -68,12 +68,12 @@ def load_model(
     Parameters
     ----------
     source : path or str, optional
-        A model folder, a Cellpose 3 file, or ``cyto3``, ``cyto2``, ``livecell_cp3`` …; when not
-        given, ``$CELLFLOW_MODEL``, else the newest model folder in ``runs/``.
+        A model folder, a Cellpose 3 file, or a name: ``cyto3``, ``cyto2``, ``livecell_cp3`` …. By
+        default ``$CELLFLOW_MODEL``, or else the newest model folder in ``runs/``.
     device : str
         As for `choose_device`.
     change : callable, optional
-        Gets the model's settings and gives those to use, for options that override them.
+        ``change(settings)`` gives the settings to use; for options that override the model's.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def load_model(
 
     Notes
     -----
-    Nothing is fetched from a network, except the weights of a pretrained name that are not cached.
+    Nothing is downloaded, except the weights of a pretrained model that are not in the cache.
     """
     chosen = choose_device(device).device
     adjust = change or (lambda config: config)
@@ -102,10 +102,10 @@ def load_model(
             name=str(path),
             fingerprint=folder.fingerprint(),
         )
-    adjust(Config())  # what it refuses is told before weights are fetched or read
+    adjust(Config())  # so that bad options fail before weights are downloaded or read
     if str(source) in PRETRAINED and not path.exists():
         network, path = load_pretrained(str(source))
-        # Cellpose's own models do not know the user's cells.
+        # The training diameter of Cellpose's own models says nothing about the user's cells.
         diameter = None
     elif path.is_file():
         network = load_weights(path)
@@ -130,7 +130,7 @@ def load_model(
 
 
 def default_model(runs: Path | str = "runs") -> Path:
-    """Give ``$CELLFLOW_MODEL``, else the newest model folder in `runs`.
+    """Give ``$CELLFLOW_MODEL``, or else the newest model folder in `runs`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What is found so far, one file an image, in a folder that an interrupted run goes on from."""
+"""The predictions so far, one file per image, in a folder from which a run can be continued."""
 
 import hashlib
 import json
@@ -22,12 +22,12 @@ from cellflow.records import Prediction
 STATE = "state.json"
 
 ROUNDING_ONLY = ("batch_size", "compilation", "images_in_flight")
-"""Settings of inference that change how fast cells are found, not which."""
+"""Inference settings that affect the speed, and the cells by no more than rounding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The predictions of one run.
+    """A folder with the predictions of one run.
 
     Parameters
     ----------
@@ -35,31 +35,31 @@ class Store:
 
     Notes
     -----
-    An image is known as it was when it was first asked for: one that is written to meanwhile keeps
-    its cells to the end of this run, and is done again by the next.
+    An image is identified by its file's state when it is first asked for. If the file changes
+    during a run, its cells stay valid for this run, and the next run predicts it again.
     """
 
     folder: Path
     _names: dict[Path, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def place(self, path: Path) -> Path:
-        """Give the file that keeps the cells of an image."""
+        """Give the path of the file with the cells of an image."""
         if path not in self._names:
             self._names[path] = file_name(path)
         return self.folder / self._names[path]
 
     def open(self, state: Mapping[str, Any]) -> None:
-        """Make the folder, or take up that of an interrupted run.
+        """Create the folder, or continue with that of an interrupted run.
 
         Parameters
         ----------
         state : mapping
-            What the predictions depend on, as JSON gives it back; of a `Model` by `state_of`.
+            What the predictions depend on, in plain JSON values; see `state_of`.
 
         Raises
         ------
         ModelError
-            The earlier run was with another model or other settings, or its state is broken.
+            The earlier run had another model or other settings, or its state is broken.
         """
         kept = self.state()
         if kept is None:
@@ -71,12 +71,12 @@ class Store:
             )
 
     def state(self) -> dict[str, Any] | None:
-        """Give what the predictions depend on; None when there is no such folder yet.
+        """Give the state that the folder was opened with; None if there is no folder yet.
 
         Raises
         ------
         ModelError
-            It is broken.
+            The file is broken.
         """
         path = self.folder / STATE
         if not path.exists():
@@ -84,11 +84,11 @@ class Store:
         return read_object(path, ModelError, "--restart discards what was found")
 
     def has(self, path: Path) -> bool:
-        """Tell whether an image is done."""
+        """Tell whether the cells of an image are stored."""
         return self.place(path).exists()
 
     def keep(self, path: Path, prediction: Prediction) -> None:
-        """Keep one image's cells as runs, which are a hundredth of its labels."""
+        """Store the cells of an image as runs, which take a hundredth of the space of labels."""
         masks = labels_to_masks(prediction.labels)
         target = self.place(path)
         with atomic_path(target) as temporary, temporary.open("wb") as file:
@@ -104,12 +104,12 @@ class Store:
             )
 
     def load(self, paths: Sequence[Path]) -> Iterator[Found]:
-        """Give the predictions of the images again, one at a time."""
+        """Read the predictions of some images, one at a time."""
         for path in paths:
             yield load_prediction(self.place(path), path)
 
     def remove_if_empty(self) -> None:
-        """Delete the folder when it holds no image's cells, also none of an earlier run."""
+        """Delete the folder if it holds no predictions, not even those of an earlier run."""
         if not any(self.folder.glob("*.npz")):
             self.remove()
 
@@ -119,7 +119,7 @@ class Store:
         Raises
         ------
         DataError
-            The system refuses.
+            It cannot be deleted.
         """
         if not self.folder.exists():
             return
@@ -130,11 +130,12 @@ class Store:
 
 
 def file_name(path: Path) -> str:
-    """Give the name of the file that keeps the cells of an image.
+    """Give the name of the file with the cells of an image.
 
     Notes
     -----
-    Two folders may hold images of the same name, and an image may change between two runs.
+    A hash of the full path, size and modification time: two folders may hold images of the same
+    name, and an image may change between two runs.
     """
     described = str(path.resolve())
     if path.exists():
@@ -143,7 +144,7 @@ def file_name(path: Path) -> str:
 
 
 def load_prediction(file: Path, image_path: Path) -> Found:
-    """Read what `Store.keep` has written."""
+    """Read a file that `Store.keep` has written."""
     with np.load(file) as kept:
         labels = np.zeros(int(np.prod(kept["shape"])), np.int32)
         cells = np.repeat(np.arange(len(kept["scores"])), np.diff(kept["offsets"]))
@@ -161,7 +162,7 @@ def load_prediction(file: Path, image_path: Path) -> Found:
 
 
 def state_of(model: Model) -> dict[str, Any]:
-    """Give what predictions depend on, as JSON gives it back."""
+    """Give everything that the predictions of a model depend on, in plain JSON values."""
     config = model.config
     inference = {
         key: value for key, value in asdict(config.inference).items() if key not in ROUNDING_ONLY
@@ -181,7 +182,7 @@ def state_of(model: Model) -> dict[str, Any]:
 
 
 def first_difference(one: Any, other: Any, key: str = "") -> str | None:
-    """Say where two plain values differ first, for instance ``inference.views: 4, not 8``."""
+    """Describe the first difference of two plain values, e.g. ``inference.views: 4, not 8``."""
     if one == other:
         return None
     if isinstance(one, Mapping) and isinstance(other, Mapping):

@@ -1,4 +1,4 @@
-"""The tiles of an image through one network on one device."""
+"""Runs one network on one device over the tiles of an image."""
 
 import time
 from collections.abc import Callable
@@ -36,20 +36,21 @@ from cellflow.wording import first_line
 Result = TypeVar("Result")
 
 TILES_AT_ONCE = {"cpu": 4, "cuda": 16, "mps": 8}
-"""By kind of device, at least, where the settings do not say. A GPU has more to do with more tiles,
-but one image of the competition has only 12 at a network diameter of 17 px and 35 at 30."""
+"""Default batch size by kind of device; on a CPU the minimum, see `tiles_at_once`. A GPU is busier
+with more tiles, but an image of the competition has only 12 of them at a network diameter of 17 px,
+and 35 at 30 px."""
 
 N_PART_SIZES = 4
-"""Compiled sizes of a batch: whole, three quarters, half and a quarter, for what is left over."""
+"""Batch sizes to compile: the whole batch, and 3/4, 1/2 and 1/4 of it for the remaining tiles."""
 
 
 class TileRunner:
-    """A network on its device, fed with the tiles of one image after the other.
+    """Runs a network over the tiles of one image after another.
 
     Parameters
     ----------
     network : CPnet
-        Moved to `device` and switched to evaluation; what changes in it later is not seen.
+        Moved to `device` and switched to evaluation; later changes to its weights have no effect.
     settings : InferenceConfig
     device : torch.device
 
@@ -60,18 +61,18 @@ class TileRunner:
 
     Notes
     -----
-    Memory holds the feature maps of one batch, on a CPU of one tile for each thread (100 MB each in
-    float32), and the image and its output at the network's resolution. On a GPU nothing waits: what
-    is returned is still being computed.
+    Memory holds the image and its output at the network's resolution, and the feature maps of one
+    batch; on a CPU those of one tile per thread (100 MB each in float32). On a GPU no method waits
+    for the device: the tensors that are returned may still be being computed.
 
-    When the memory of the device runs out, the batch is halved, and stays so.
+    If the device runs out of memory, the batch size is halved, and stays so.
 
-    Where the precision is left to it and the device computes bfloat16, the first image decides, see
+    With ``precision = "auto"`` and a device that supports bfloat16, the first image decides, see
     `settle_precision`.
     """
 
     def __init__(self, network: CPnet, settings: InferenceConfig, device: torch.device) -> None:
-        # A number that is read from a GPU waits for all that it still has to do.
+        # Read once: reading a number from a GPU waits for all of its queued work.
         self.diam_mean = float(network.diam_mean)
         self.network = network.to(device, memory_format=image_layout(device)).eval()
         self.device = device
@@ -85,20 +86,20 @@ class TileRunner:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the convolutions."""
+        """Dtype of the convolutions."""
         return self.precision.dtype
 
     def plan(self, shape: Shape) -> TileGrid:
-        """Give the tiles of an image of (H, W) pixels at the network's resolution."""
+        """Give the tile grid of an image of (H, W) pixels at the network's resolution."""
         height, width = (side + sum(padding(side)) for side in shape)
         return plan_tiles((height, width), self._settings.tile_size, self._settings.tile_overlap)
 
     def side_of(self, n_tiles: int) -> int:
-        """Give the longest side, pixels at the network's resolution, that takes so many tiles."""
+        """Give the longest side that `n_tiles` tiles cover, pixels at the network's resolution."""
         return longest_side(n_tiles, self._settings.tile_size, self._settings.tile_overlap)
 
     def settle_precision(self, image: torch.Tensor) -> str:
-        """Keep bfloat16 only if it gives the same as float32 on a tile of this image.
+        """Keep bfloat16 only if its output agrees with float32 on a tile of this image.
 
         Parameters
         ----------
@@ -108,20 +109,20 @@ class TileRunner:
         Returns
         -------
         str
-            Why it is float32, for the user; empty where bfloat16 stays, and when it was asked for
-            by name or decided before.
+            Why it is float32, for the user. Empty if bfloat16 stays, if the settings name a
+            precision, or if it was decided before.
 
         Raises
         ------
         torch.OutOfMemoryError
-            Beside the image a single tile does not fit into the memory; nothing is decided.
+            There is not enough memory for a single tile beside the image; nothing is decided.
         """
         if self.is_settled:
             return ""
         padded, grid = self._padded(image)
         tile = self._laid_out(richest_tile(cut_tiles(padded, grid)))
         exact = plain_forward(self.network, self.device, torch.float32)
-        # Of a single tile: where memory runs out, a smaller batch would not help.
+        # A single tile, so that running out of memory cannot be cured by a smaller batch.
         found = least_correlation(exact, self._plain, tile)
         self.is_settled = True
         if found >= LEAST_CORRELATION:
@@ -151,15 +152,16 @@ class TileRunner:
         Raises
         ------
         ImageError
-            Beside the image a single tile does not fit into the memory.
+            There is not enough memory for a single tile beside the image.
         torch.OutOfMemoryError
-            The image itself does not, or not even a tile beside it while the precision is open.
+            The image itself does not fit; or not even one tile beside it, and the precision is not
+            decided yet.
         """
         self.settle_precision(image)
         height, width = image.shape[-2:]
         top, left = padding(height)[0], padding(width)[0]
         padded, grid = self._padded(image)
-        # Not among what is done again: it is as large, however few the tiles.
+        # Outside the retries: its size does not depend on the number of tiles in a batch.
         average = TileAverage(grid, N_OUTPUTS, self.device)
         before = self.batch_size
         try:
@@ -167,19 +169,19 @@ class TileRunner:
                 grid, lambda: self._run_tiles(padded, grid, average)
             )
         except ModelError as error:
-            # The next image may be smaller. What was compiled is gone, and its memory with it.
+            # The next image may be smaller. `_halve` has already dropped the compiled network.
             self.batch_size = before
             raise ImageError(str(error)) from error
         return output[:, top : top + height, left : left + width], style
 
     def compile_network(self) -> str:
-        """Compile the network for whole tiles, as ``inference.compilation`` asks for.
+        """Compile the network for tiles of full size, as ``inference.compilation`` says.
 
         Returns
         -------
         str
-            What was done and how long it took, or why it was not, for the user; empty when
-            nothing was asked for, and when it was done before.
+            Message for the user: what was done and how long it took, or why it was not done. Empty
+            if nothing was to be done, or it was done before.
         """
         if self._compilation == "none" or self._compiled is not None:
             return ""
@@ -194,7 +196,10 @@ class TileRunner:
         return said
 
     def seconds_per_tile(self, grid: TileGrid) -> float:
-        """Time a batch of tiles, on a CPU one for each thread, after one to warm up; seconds."""
+        """Time one batch, after a warm-up, and give the seconds per tile.
+
+        On a CPU the batch holds at most one tile per thread.
+        """
         return self._within_memory(grid, lambda: self._time_batch(grid))
 
     def _padded(self, image: torch.Tensor) -> tuple[torch.Tensor, TileGrid]:
@@ -203,11 +208,11 @@ class TileRunner:
         return padded, self.plan((height, width))
 
     def _time_batch(self, grid: TileGrid) -> float:
-        # A GPU takes a whole batch in hardly more time than a tile, a processor one a thread.
+        # A GPU needs little more time for a batch than for a tile; a CPU runs one tile per thread.
         most = torch.get_num_threads() if self.device.type == "cpu" else self.batch_size
         n_tiles = min(len(grid.corners), self.batch_size, most)
         batch = torch.zeros(n_tiles, N_INPUTS, *grid.tile, device=self.device)
-        # The copies to the processor wait for a GPU to be done.
+        # Copying to the CPU waits until a GPU is done.
         self._forward(batch)[0].cpu()
         started = time.perf_counter()
         self._forward(batch)[0].cpu()
@@ -231,7 +236,7 @@ class TileRunner:
 
         Notes
         -----
-        What a compiled network gives is overwritten by its next call.
+        The next call of a compiled network overwrites the tensors that this one returned.
         """
         side = self._settings.tile_size
         if self._compiled is None or tiles.shape[-2:] != (side, side):
@@ -247,7 +252,7 @@ class TileRunner:
         return tiles.contiguous(memory_format=image_layout(self.device))
 
     def _within_memory(self, grid: TileGrid, work: Callable[[], Result]) -> Result:
-        """Do `work`, with smaller batches until the memory holds them."""
+        """Do `work`; while memory runs out, halve the batch size and try again."""
         while True:
             try:
                 return work()
@@ -255,7 +260,7 @@ class TileRunner:
                 if not is_out_of_memory(error):
                     raise
                 cause = first_line(error)
-            # Outside the except block, whose traceback would keep the tensors alive.
+            # After the except block: inside it the traceback keeps the tensors alive.
             self._halve(grid, cause)
 
     def _halve(self, grid: TileGrid, cause: str) -> None:
@@ -272,13 +277,13 @@ class TileRunner:
 
 
 def tiles_at_once(device: torch.device) -> int:
-    """Give the tiles of a batch where the settings do not say; on a CPU one for each thread."""
+    """Give the default batch size; on a CPU at least one tile per thread."""
     least = TILES_AT_ONCE[device.type]
     return max(least, torch.get_num_threads()) if device.type == "cpu" else least
 
 
 def _part_sizes(batch_size: int) -> list[int]:
-    """Give the compiled sizes of a batch, the smallest first.
+    """Give the batch sizes to compile, in ascending order.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""An image as overlapping tiles, and tiles averaged back: Cellpose's grid and taper."""
+"""Cutting an image into overlapping tiles, and averaging tiles: Cellpose's grid and taper."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from cellflow.network.devices import send
 
 DIVISOR = 16
-"""Cellpose pads to multiples of 16; the largest network that is allowed halves its input four times
-(`config.network.MOST_LEVELS`)."""
+"""Images are padded to multiples of this, as in Cellpose; the largest network that is allowed
+halves its input four times (`config.network.MOST_LEVELS`)."""
 
 TAPER_WIDTH, TAPER_EDGE, TAPER_SIDE = 7.5, 20, 224
-"""Sigmoid taper: its width and distance from the edge in pixels, and the side that it is defined
-for; smaller tiles take its middle (Cellpose, transforms._taper_mask)."""
+"""Sigmoid taper: its width and its distance from the edge, pixels, and the side of the tile that it
+is defined for; smaller tiles use its middle (Cellpose, transforms._taper_mask)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileGrid:
-    """Where the tiles of one padded image lie.
+    """Positions of the tiles of one padded image.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class TileGrid:
     tile : (h, w)
         Of every tile, pixels.
     tops, lefts : tuple of int
-        First row, or column, of the tiles; there is one tile for every pair.
+        First rows, and first columns, of the tiles; there is one tile for every pair.
     """
 
     shape: tuple[int, int]
@@ -51,9 +51,9 @@ def plan_tiles(shape: tuple[int, int], tile_size: int, overlap: float) -> TileGr
     shape : (H, W)
         Pixels.
     tile_size : int
-        Side of a tile, pixels; an image that is smaller in an axis is one tile there.
+        Side of a tile, pixels. Along an axis where the image is smaller there is a single tile.
     overlap : float
-        Smallest share of a tile that its neighbour covers too.
+        Share of a tile that its neighbour covers too, at least.
     """
     starts, sides, spread = [], [], 1 + 2 * overlap
     for side in shape:
@@ -73,7 +73,7 @@ def cut_tiles(
 
 
 class TileAverage:
-    """Averages tiles into one image, tapered towards the tiles' edges, as they come.
+    """Running average of tiles, weighted by a taper towards their edges.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class TileAverage:
 
     Notes
     -----
-    The average of `cut_tiles(x, grid)` is x, up to float32 rounding. Holds one image of
+    The average of `cut_tiles(x, grid)` is x, up to float32 rounding. Memory holds one image of
     `n_channels`, whatever the number of tiles.
     """
 
@@ -98,7 +98,7 @@ class TileAverage:
         self._total.zero_()
 
     def add(self, tiles: torch.Tensor, first: int) -> None:
-        """Add (T, C, h, w) tiles, of which the first has the number `first` in the grid."""
+        """Add (T, C, h, w) tiles; the first is number `first` of the grid."""
         height, width = self._grid.tile
         corners = self._grid.corners[first : first + len(tiles)]
         for tile, (y, x) in zip(tiles, corners, strict=True):
@@ -118,8 +118,8 @@ def taper_profiles(tile: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[
 
     Notes
     -----
-    A pixel's weight is that of its row times that of its column. So the weights of all tiles
-    together, which the average is divided by, are a product as well.
+    The weight of a pixel is that of its row times that of its column. So the sum of the weights
+    over all tiles, by which the average is divided, is such a product too.
     """
     side = max(TAPER_SIDE, *tile)
     distance = np.abs(np.arange(side) - (side - 1) / 2)
@@ -135,7 +135,7 @@ def padding(side: int) -> tuple[int, int]:
 
 
 def longest_side(n_tiles: int, tile_size: int, overlap: float) -> int:
-    """Give the longest side of an image, before padding, that `plan_tiles` covers with `n_tiles`.
+    """Give the longest unpadded side of an image that `plan_tiles` covers with `n_tiles`.
 
     Examples
     --------
@@ -147,7 +147,7 @@ def longest_side(n_tiles: int, tile_size: int, overlap: float) -> int:
 
 
 def _spread(profile: NDArray[np.float64], starts: tuple[int, ...]) -> NDArray[np.float64]:
-    """Sum the profiles of tiles that begin at `starts`."""
+    """Sum the profiles of the tiles that begin at `starts`."""
     total = np.zeros(starts[-1] + len(profile))
     for start in starts:
         total[start : start + len(profile)] += profile

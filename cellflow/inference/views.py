@@ -1,4 +1,4 @@
-"""The eight ways to turn and mirror an image, undone on flow fields as vectors."""
+"""Test-time augmentation: the eight flips and turns of an image, undone on flow fields."""
 
 from dataclasses import dataclass
 
@@ -7,27 +7,27 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A way to look at an image: mirrored at the diagonal, then top to bottom, then left to right.
+    """A transposition, then a flip top to bottom, then a flip left to right, each optional.
 
     Parameters
     ----------
     diagonal : bool
-        Swap rows and columns.
+        Transpose: swap rows and columns.
     rows : bool
-        Mirror top and bottom.
+        Flip top to bottom.
     columns : bool
-        Mirror left and right.
+        Flip left to right.
 
     Notes
     -----
-    All eight together are the symmetries of the square: four turns by 90 degrees and their mirror
-    images. This is test-time augmentation of the whole image: every pixel is seen in every view,
-    in tiles that are cut as always.
+    The eight views are the symmetries of the square: four turns by 90 degrees and their mirror
+    images. They augment the whole image: the network sees every pixel in every view, in tiles that
+    are cut as usual.
 
-    Cellpose's ``augment=True`` is another thing: tiles overlap by half, and each is mirrored or
-    not according to its row and column in the grid, never turned by 90 degrees. A pixel is covered
-    by about four tiles, each seen in one of four ways, so its cost is that of four times the
-    tiles, and what is averaged differs from place to place.
+    Cellpose's ``augment=True`` is different: tiles overlap by half, and each tile is flipped or not
+    according to its row and column in the grid, never turned by 90 degrees. About four tiles cover
+    a pixel, each in one of four views. So it costs four times as many tiles, and which views are
+    averaged differs from place to place.
     """
 
     diagonal: bool = False
@@ -35,21 +35,21 @@ class View:
     columns: bool = False
 
     def apply(self, image: torch.Tensor) -> torch.Tensor:
-        """Give a (…, H, W) image in this view: (…, W, H) when mirrored at the diagonal."""
+        """Give a (…, H, W) image in this view; (…, W, H) if it is transposed."""
         return self._mirror(image.transpose(-2, -1) if self.diagonal else image)
 
     def undo(self, field: torch.Tensor) -> torch.Tensor:
-        """Bring what the network says of the view back to the image.
+        """Transform the network's output for this view back to the image.
 
         Parameters
         ----------
         field : (3, h, w) float
-            Of the view: flows dy, dx, and cell probability.
+            Output for the view: flows dy, dx, and cell probability.
 
         Returns
         -------
         (3, H, W) float
-            Of the image, its flows turned back as vectors.
+            Output for the image; flow vectors are flipped and transposed too.
         """
         dy, dx, cellprob = self._mirror(field)
         dy, dx = -dy if self.rows else dy, -dx if self.columns else dx
@@ -72,5 +72,5 @@ VIEWS = (
     View(diagonal=True, rows=True),
     View(diagonal=True, rows=True, columns=True),
 )
-"""In the order in which `inference.views` takes them: 1 = the image as it is; 2 = and mirrored left
-to right; 4 = and mirrored top to bottom, each also both ways (a half turn); 8 = and turned."""
+"""All views; ``inference.views = n`` uses the first n. 1: the image as it is; 2: also flipped left
+to right; 4: also flipped top to bottom, and both (a half turn); 8: also these four transposed."""

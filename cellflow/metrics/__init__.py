@@ -1,1 +1,1 @@
-"""Truth and prediction to numbers."""
+"""Metrics: truth and prediction → numbers."""

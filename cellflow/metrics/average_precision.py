@@ -1,8 +1,9 @@
-"""The competition's precision of one image, and its public variants by name.
+"""Average precision of one image as the competition defines it, and its public variants by name.
 
-How it works: find all pairs of cells that share pixels (`overlap`); at each IoU threshold
-0.50 … 0.95 keep the pairs above it; count hits (TP), spurious predictions (FP) and missed truths
-(FN); precision is TP / (TP + FP + FN), the image's score its mean over the thresholds.
+How it works: find all pairs of cells that share pixels (`overlap`). At each IoU threshold
+0.50 … 0.95 keep the pairs above it, and count hits (TP), spurious predictions (FP) and missed
+truths (FN). The precision is TP / (TP + FP + FN), the score of the image its mean over the
+thresholds.
 """
 
 from collections.abc import Callable
@@ -33,7 +34,7 @@ HITS: dict[Variant, str] = {
     "exactly-one": f"{_LOOSE}; TP are predictions with exactly one partner, FP those without any",
     "hungarian-ge": _PAIRED.format("at least") + "; masks that overlap are flattened before",
 }
-"""What counts as a hit, for readers of a score."""
+"""What counts as a hit in each variant, for readers of a score."""
 
 
 def average_precision(
@@ -44,17 +45,17 @@ def average_precision(
     Parameters
     ----------
     truth, predicted : CellMasks, or (H, W) label image
-        Either may overlap; the competition's truth does.
+        Cells of either side may overlap each other; the competition's truth does.
     variant : str
-        How hits are counted. Partners are the pairs with IoU > t.
+        How hits are counted at a threshold t. Two cells with IoU > t are partners.
 
         - ``competition``: one-to-one, as many pairs as possible;
-        - ``pooled``: counts as ``competition``; differs only over several images;
-        - ``report``: TP predictions with a partner, FN truths without;
-        - ``at-least-one``: TP truths with a partner, FP predictions without;
-        - ``exactly-one``: TP predictions with exactly one partner, FP those without any;
-        - ``hungarian-ge``: one-to-one with IoU ≥ t on label images, as Cellpose and StarDist
-          count; masks that overlap are flattened first, small cells on top.
+        - ``pooled``: as ``competition``; differs only over several images;
+        - ``report``: TP are predictions with a partner, FN truths without;
+        - ``at-least-one``: TP are truths with a partner, FP predictions without;
+        - ``exactly-one``: TP are predictions with exactly one partner, FP those without any;
+        - ``hungarian-ge``: one-to-one with IoU ≥ t on label images, as in Cellpose and StarDist;
+          masks that overlap are flattened first, small cells on top.
 
     Returns
     -------
@@ -66,11 +67,11 @@ def average_precision(
     ConfigError
         An unknown variant.
     LabelError
-        The two sides are for images of different size, or no labels.
+        The two sides are for images of different size, or are not valid labels.
 
     Notes
     -----
-    An image with neither truth nor prediction scores 1, one with only one of them 0.
+    An image with neither truth nor prediction scores 1, one with only one of them scores 0.
 
     Examples
     --------
@@ -88,7 +89,7 @@ def average_precision(
     count = _COUNTERS[variant]
     counts = np.array([count(overlap, percent) for percent in PERCENT.tolist()], np.int64)
     hits, total = counts[:, 0], counts.sum(axis=1)
-    # exactly-one can count nothing in an image with cells; only an image without any is perfect.
+    # With exactly-one the total may be 0 although there are cells; that scores 0, not 1.
     nothing = 0.0 if len(overlap.truth_areas) + len(overlap.predicted_areas) else 1.0
     precision: NDArray[np.float64] = np.where(total > 0, hits / np.maximum(total, 1), nothing)
     return ImagePrecision(

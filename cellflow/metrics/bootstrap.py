@@ -1,13 +1,13 @@
-"""Error bars: the bootstrap over images, stratified by cell type, clustered by plate and well.
+"""Error bars: a bootstrap over images, stratified by cell type and clustered by plate and well.
 
-Resampling is of whole clusters within each stratum; an image without a cluster is its own. All
-rows of one call share the resamples, so that differences of their sums are paired.
+Whole clusters are resampled within each stratum; an image without a cluster is a cluster of its
+own. All rows of one call share the resamples, so that differences of their sums are paired.
 
-How it works: of the n clusters of a stratum n - 1 are drawn with replacement and weighted by
-n / (n - 1), so that the draws spread as far as the truth does, however few clusters there are;
-percentiles are taken further out, as Student's distribution is wider than the normal one. A
-handful of clusters has too few different draws for that: there the interval is at least Student's
-own. `benchmarks/interval_coverage.py` simulates how often it holds what it is to hold.
+How it works: of the n clusters of a stratum, n - 1 are drawn with replacement and weighted by
+n / (n - 1), which makes the variance of the draws unbiased for any n. The percentiles are taken
+further out, by as much as Student's t distribution is wider than the normal one. With a handful of
+clusters there are too few different draws for that; there the interval is at least as wide as
+Student's. `benchmarks/interval_coverage.py` simulates how often intervals hold the true value.
 
 References
 ----------
@@ -30,13 +30,13 @@ from cellflow.errors import DataError
 from cellflow.interval import Interval
 
 FEW = 10.0
-"""Degrees of freedom below which an interval is at least Student's."""
+"""Degrees of freedom below which an interval is at least as wide as Student's."""
 
 N_DRAWS = 10_000
-"""Resamples; the bounds then move by less than 0.001 between seeds."""
+"""Resamples; the bounds then differ by less than 0.001 between seeds."""
 
 _MOST_COUNTS = 2**22
-"""Counts of drawn clusters held in memory at once, 8 bytes each."""
+"""Counts of drawn clusters held in memory at once, at most; 8 bytes each."""
 
 Labels = Sequence[str | None] | None
 
@@ -54,11 +54,11 @@ def resampled_sums(
     Parameters
     ----------
     values : (K, N) float64
-        K quantities of N images. With a row of ones among them, ratios give means.
+        K quantities of N images. To get means, include a row of ones and divide by its sums.
     rng : numpy.random.Generator
-    strata, clusters : sequence of N, optional
-        Cell type, and plate + well. A cluster that is None is the image alone; one that spans
-        several strata counts to that of its first image.
+    strata, clusters : sequence of N str or None, optional
+        Cell type, and plate + well, of each image. An image whose cluster is None is a cluster of
+        its own. A cluster in several strata belongs to that of its first image.
     n_draws : int
 
     Returns
@@ -67,9 +67,9 @@ def resampled_sums(
 
     Notes
     -----
-    The variance of the draws is the unbiased estimate of the sums' variance. A stratum with a
-    single cluster, of which nothing is known about its spread, is joined to the next one in
-    alphabetical order. With one cluster in all, every draw is the sum itself.
+    The variance of the draws is an unbiased estimate of the variance of the sums. A stratum with a
+    single cluster says nothing about its spread, and is merged with the next one in alphabetical
+    order. With one cluster in total, every draw is the sum itself.
     """
     cluster_sums, stratum = _cluster_sums(values, strata, clusters)
     sums = np.zeros((len(values), n_draws))
@@ -96,16 +96,16 @@ def mean_interval(
     Parameters
     ----------
     values : (N,) float64
-        One number an image: a score, or the difference of two models' scores.
+        One number per image: a score, or the difference of the scores of two models.
     rng, strata, clusters, n_draws
         As for `resampled_sums`.
     within : (float, float)
-        What the mean can be at least and at most; bounds beyond say nothing.
+        Smallest and largest possible mean; the interval is clipped to it.
 
     Returns
     -------
     Interval
-        The bounds are NaN when there is only one cluster, since nothing can vary then.
+        The bounds are NaN if there is only one cluster, since nothing varies then.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def mean_interval(
 
     Notes
     -----
-    Percentiles of the bootstrap means, widened for few images as `interval_of` says.
+    The bounds are percentiles of the bootstrap means, widened for few images, see `interval_of`.
     """
     if len(values) == 0:
         raise DataError("no image to take a mean over")
@@ -136,7 +136,7 @@ def paired_difference(
 ) -> Interval:
     """Give the mean of ``first - second`` over the same images, with its interval.
 
-    Parameters and notes are those of `mean_interval`; scores are shares, so that the difference is
+    Parameters and notes are those of `mean_interval`; scores are from 0 to 1, so the difference is
     from -1 to 1.
     """
     return mean_interval(
@@ -152,21 +152,22 @@ def paired_difference(
 def degrees_of_freedom(
     residuals: NDArray[np.float64], strata: Labels = None, clusters: Labels = None
 ) -> float:
-    """Give how many independent values the spread of a mean rests on.
+    """Estimate the degrees of freedom of the standard error of a mean.
 
     Parameters
     ----------
     residuals : (N,) float64
-        What each image adds to the deviation of the estimate: its score less the mean, or, for a
-        ratio of sums, its numerator less the ratio times its denominator.
+        Contribution of each image to the deviation of the estimate: its score minus the mean, or,
+        for a ratio of sums, its numerator minus the ratio times its denominator.
     strata, clusters
         As for `resampled_sums`.
 
     Returns
     -------
     float
-        Satterthwaite's: at least the smallest stratum's clusters less one, at most all clusters
-        less one a stratum (also when nothing varies). 0 with a single cluster.
+        Satterthwaite's approximation: at least the number of clusters in the smallest stratum minus
+        one; at most the number of all clusters minus that of strata, also if nothing varies. 0 with
+        a single cluster.
 
     Examples
     --------
@@ -197,7 +198,7 @@ def interval_of(
     ----------
     estimate : float
     draws : (D,) float64
-        From `resampled_sums`. NaN ones, for instance of a share of nothing, are passed over.
+        From `resampled_sums`. NaN draws, for instance from 0 / 0, are ignored.
     freedom : float
         From `degrees_of_freedom`.
     within : (float, float)
@@ -205,10 +206,11 @@ def interval_of(
 
     Notes
     -----
-    Student's percentiles in the place of the normal ones ("expanded percentiles"): with 9 degrees
-    of freedom the 95 % interval goes from the 1.2th to the 98.8th percentile. With fewer than `FEW`
-    it reaches at least as far as Student's interval, estimate ± t · standard error: draws of three
-    clusters lie between the least and the largest of them, where the mean is in 75 % of cases.
+    The percentiles are "expanded" by Student's t: with 9 degrees of freedom the 95 % interval goes
+    from the 1.2th to the 98.8th percentile. With fewer than `FEW` degrees of freedom it reaches at
+    least as far as Student's interval, estimate ± t · standard error. This is needed since draws
+    never leave the range of the clusters: with three clusters, that range holds the true mean in
+    only 75 % of cases.
     """
     valid = draws[~np.isnan(draws)]
     if freedom <= 0 or len(valid) == 0:
@@ -224,7 +226,7 @@ def interval_of(
 
 
 def standard_error(draws: NDArray[np.float64], freedom: float) -> float:
-    """Give the standard deviation of bootstrap draws; NaN when nothing can vary.
+    """Give the standard deviation of bootstrap draws; NaN without degrees of freedom.
 
     Parameters are those of `interval_of`.
     """
@@ -243,7 +245,7 @@ def _draw_weights(size: int, n_draws: int, rng: np.random.Generator) -> NDArray[
 def _cluster_sums(
     values: NDArray[np.float64], strata: Labels, clusters: Labels
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Sum the columns of each cluster; give also the number of each cluster's stratum."""
+    """Give the sums over each cluster, (K, n_clusters), and the index of its stratum."""
     n_images = values.shape[1]
     names = clusters if clusters is not None else [None] * n_images
     keys = [(0, str(i)) if name is None else (1, name) for i, name in enumerate(names)]
@@ -258,7 +260,7 @@ def _cluster_sums(
 
 
 def _without_single(stratum: NDArray[Any]) -> NDArray[np.int64]:
-    """Join strata of one cluster to the next stratum, the last one to the one before it."""
+    """Merge strata that have one cluster with the next stratum, the last with the one before."""
     joined = stratum.astype(np.int64)
     for number in range(int(joined.max())):
         if (joined == number).sum() == 1:

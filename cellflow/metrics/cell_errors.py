@@ -1,9 +1,9 @@
-"""What became of every cell of one image: found, missed, spurious, split, merged, badly outlined.
+"""Classifies every cell of one image: found, missed, spurious, split, merged, wrong boundary.
 
-How it works: cells are paired by the largest IoU above one half (`found`). Of the rest, truths
-that share a prediction with another truth are `merged`, predictions that share a truth with
-another prediction are pieces of a `split`, pairs that overlap a little have a wrong `boundary`;
-what is then left has been `missed`, or is `spurious`.
+How it works: cells are paired one-to-one, largest IoU first, while it is above one half (`found`).
+Of the rest, truths that share a prediction with another truth are `merged`, predictions that share
+a truth with another prediction are pieces of a `split`, and pairs that overlap a little have a
+wrong `boundary`. All remaining truths are `missed`, all remaining predictions `spurious`.
 """
 
 from dataclasses import dataclass
@@ -15,32 +15,33 @@ from cellflow.metrics.overlap import Overlap, find_overlap
 from cellflow.records import CellMasks
 
 KINDS = ("missed", "spurious", "split", "merged", "boundary")
-"""Of errors. A cell without one is ``found``."""
+"""Kinds of errors. A cell without an error is ``found``."""
 FOUND_IOU = 0.5
-"""A pair above this is found: the competition's lowest threshold."""
+"""IoU above which a pair is ``found``: the competition's lowest threshold."""
 BOUNDARY_IOU = 0.1
-"""A pair of otherwise unpaired cells above this is one cell with a wrong boundary."""
+"""IoU above which two cells without any other partner are one cell with a wrong ``boundary``."""
 MOSTLY = 0.5
-"""Share of a cell's pixels above which it counts as lying in another."""
+"""A cell lies mostly in another one if more than this share of its pixels does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CellErrors:
-    """What became of the N true and M predicted cells of an image.
+    """Classification of the N true and M predicted cells of an image.
 
     Parameters
     ----------
     truth_kinds : (N,) str
         found, missed, split, merged or boundary.
     predicted_kinds : (M,) str
-        found, spurious, split (a piece, also of a cell that another piece finds), merged or
-        boundary.
+        found, spurious, split (a piece; also if another piece is large enough to count as found),
+        merged or boundary.
     partners : (N,) int64
-        The prediction that is the truth, or holds it together with others (merged); -1 = none.
+        The prediction that corresponds to the truth, or that contains it and others (merged);
+        -1 = none.
     owners : (M,) int64
-        The truth that the prediction is, or is a piece of; -1 = none, or several.
+        The truth that the prediction corresponds to, or is a piece of; -1 = none, or several.
     iou : (N,) float64
-        Of each truth with its partner; 0 without one.
+        IoU of each truth with its partner; 0 without one.
     """
 
     truth_kinds: NDArray[np.str_]
@@ -51,7 +52,7 @@ class CellErrors:
 
 
 def find_cell_errors(truth: CellMasks, predicted: CellMasks) -> CellErrors:
-    """Tell what became of every cell.
+    """Classify every cell.
 
     Parameters
     ----------
@@ -67,9 +68,9 @@ def find_cell_errors(truth: CellMasks, predicted: CellMasks) -> CellErrors:
 
     Notes
     -----
-    Pairs are taken greedily by falling IoU, of equals in the order of the cells. Two truths of
-    which one lies mostly in the other are not merged by a prediction that covers both: annotators
-    drew them over each other, and the lower one counts as missed.
+    Pairs are formed greedily in descending order of IoU, among equals in the order of the cells. If
+    one truth lies mostly in another one, a prediction that covers both does not make them merged:
+    annotators drew one over the other, so the truth without a partner counts as missed.
     """
     overlap = find_overlap(truth, predicted)
     sorting = _Sorting(overlap, len(truth), len(predicted))
@@ -87,7 +88,7 @@ def find_cell_errors(truth: CellMasks, predicted: CellMasks) -> CellErrors:
 
 
 class _Sorting:
-    """The cells while they are sorted; every step looks at what the earlier ones left."""
+    """State of the classification; each step considers only cells that earlier steps left."""
 
     def __init__(self, overlap: Overlap, n_truths: int, n_predicted: int) -> None:
         self.overlap = overlap
@@ -98,7 +99,7 @@ class _Sorting:
         self.iou = np.zeros(n_truths)
 
     def pair(self, above: float, kind: str) -> None:
-        """Pair what is left one to one, the largest IoU first."""
+        """Pair the remaining cells one-to-one, the largest IoU first."""
         iou = self.overlap.iou
         order = np.argsort(-iou, kind="stable")
         for pair in order[iou[order] > above]:
@@ -108,7 +109,7 @@ class _Sorting:
                 self.partners[t], self.owners[p], self.iou[t] = p, t, iou[pair]
 
     def list_merged(self, nested: set[tuple[int, int]]) -> None:
-        """Mark truths that lie mostly in a prediction together with another truth."""
+        """Mark truths that lie mostly in a prediction in which another truth mostly lies too."""
         overlap = self.overlap
         lies_in = overlap.intersection > MOSTLY * overlap.truth_areas[overlap.truth]
         held: dict[int, list[int]] = {}
@@ -125,7 +126,7 @@ class _Sorting:
                         self.predicted_kinds[p] = "merged"
 
     def list_split(self) -> None:
-        """Mark predictions that lie mostly in a truth together with another prediction."""
+        """Mark predictions that lie mostly in a truth that has another prediction too."""
         overlap = self.overlap
         lies_in = overlap.intersection > MOSTLY * overlap.predicted_areas[overlap.predicted]
         pieces: dict[int, list[int]] = {}
@@ -149,7 +150,7 @@ class _Sorting:
 
 
 def _nested(truth: CellMasks) -> set[tuple[int, int]]:
-    """Give the pairs of truths of which one lies mostly in the other, the smaller index first."""
+    """Give the pairs of truths where one lies mostly in the other, the smaller index first."""
     overlap = find_overlap(truth, truth)
     first, second = overlap.truth, overlap.predicted
     smaller = np.minimum(overlap.truth_areas[first], overlap.truth_areas[second])

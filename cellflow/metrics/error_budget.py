@@ -1,8 +1,8 @@
-"""What each kind of error costs: the score as it is, and as it would be without that kind.
+"""Error budget: how much the score would gain if one kind of error were corrected ("cured").
 
-One kind is cured at a time, everything else stays. The gains do not add up: a cell has to be found
-before its outline matters. A cure may change more cells than have the error: that of the boundary
-also redraws every found cell.
+One kind is cured at a time, everything else stays as it is. The gains do not add up: a cell must be
+found before its outline matters. A cure may change more cells than those with the error: that of
+the boundary also redraws every found cell.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,8 @@ class ImageErrors:
     cured : mapping of str to float
         The score without one kind of error, for each of `KINDS`.
     n_cured : mapping of str to int
-        Cells that each cure changes: predicted ones of spurious and split, true ones of the others.
+        Number of cells that each cure changes: predicted cells for spurious and split, true cells
+        for the other kinds.
     """
 
     cells: CellErrors
@@ -55,15 +56,15 @@ class KindBudget:
     Parameters
     ----------
     n_truths, n_predicted : int
-        Cells on either side with this error; with the found ones each side adds up. Of boundary
-        those of an IoU of at most one half.
+        Cells of either side with this error; over all kinds, and with the found ones, they add up
+        to all cells. For boundary only cells with an IoU of at most one half.
     n_cured : int
-        Cells that the cure changes, see `ImageErrors`; the gain is theirs.
+        Number of cells that the cure changes, and that the gain comes from, see `ImageErrors`.
     cured : float
-        Mean score over the images without it.
+        Mean score over the images without this error.
     gain : Interval
-        `cured` minus the score, paired by image; of merged cells it may be below 0, where neither
-        part of a prediction that is cut hits.
+        `cured` minus the score, paired by image. For merged cells it may be below 0, if a
+        prediction was a hit and none of the parts that it is cut into is.
     """
 
     n_truths: int
@@ -81,9 +82,9 @@ class ErrorBudget:
     ----------
     n_images, n_truths, n_predicted : int
     n_found : int
-        Truths that a prediction finds with an IoU above one half; as many predictions find one.
+        Pairs of a truth and a prediction with an IoU above one half.
     found_iou : float
-        Mean IoU of these; NaN without any.
+        Mean IoU of these pairs; NaN without any.
     score : Interval
         Mean average precision over images.
     kinds : mapping of str to KindBudget
@@ -100,30 +101,34 @@ class ErrorBudget:
 
 
 def image_errors(truth: Cells, predicted: Cells) -> ImageErrors:
-    """Sort the cells of one image by error, and cure each kind in turn.
+    """Classify the errors of one image, and score it with each kind cured.
 
     Parameters
     ----------
     truth, predicted : CellMasks, or (H, W) label image
-        Truth may overlap; predictions that overlap are flattened first, small cells on top.
+        Truths may overlap; predictions that overlap are flattened first, small cells on top.
 
     Raises
     ------
     LabelError
-        The two are for images of different size, or no labels.
+        The two are for images of different size, or are not valid labels.
 
     Notes
     -----
-    The cures: a missed cell is added as it was drawn; a spurious one is removed; the pieces of a
-    split cell become one; a prediction that holds several cells is cut, each pixel going to the
-    smallest truth that covers it, else to the nearest; a cell that was found, or has only a wrong
-    boundary, gets the true outline.
+    The cures:
+
+    - missed: the true cell is added;
+    - spurious: the prediction is removed;
+    - split: the pieces become one cell;
+    - merged: the prediction is cut; each pixel goes to the smallest truth that covers it, or else
+      to the nearest one;
+    - boundary: cells that are found, or have only a wrong boundary, get the true outline.
     """
     truth = as_masks(truth)
     labels = flatten(as_masks(predicted))
     masks = labels_to_masks(labels)
     cells = find_cell_errors(truth, masks)
-    # Cells that others cover wholly leave gaps.
+    # Cells that are completely covered by others leave gaps in the numbers; close them.
     numbers = np.flatnonzero(np.bincount(labels.ravel())[1:]) + 1
     table = np.zeros(int(numbers.max(initial=0)) + 1, np.int32)
     table[numbers] = np.arange(1, len(numbers) + 1)
@@ -152,7 +157,7 @@ def summarize_errors(
     clusters: Labels = None,
     n_draws: int = N_DRAWS,
 ) -> ErrorBudget:
-    """Sum the errors of images up.
+    """Combine the errors of several images.
 
     Parameters
     ----------
@@ -176,7 +181,7 @@ def summarize_errors(
     kinds = {}
     for kind in KINDS:
         cured = np.array([image.cured[kind] for image in images])
-        # Cutting a prediction can lose a hit; no other cure can.
+        # Cutting a prediction may lose a hit; no other cure lowers the score.
         least = -1 if kind == "merged" else 0
         kinds[kind] = KindBudget(
             n_truths=int((truth_kinds == kind).sum()),
@@ -212,7 +217,7 @@ def _count_cured(cells: CellErrors) -> dict[str, int]:
 
 
 def _joined(labels: NDArray[np.int32], cells: CellErrors) -> NDArray[np.int32]:
-    """Give every piece the number of its truth's partner."""
+    """Give every piece of a split cell the label of its truth's partner."""
     table = np.arange(len(cells.owners) + 1, dtype=np.int32)
     pieces = np.flatnonzero(cells.predicted_kinds == "split")
     table[pieces + 1] = cells.partners[cells.owners[pieces]] + 1
@@ -221,7 +226,7 @@ def _joined(labels: NDArray[np.int32], cells: CellErrors) -> NDArray[np.int32]:
 
 
 def _cut(labels: NDArray[np.int32], cells: CellErrors, truth: CellMasks) -> NDArray[np.int32]:
-    """Cut every prediction that holds a merged truth among the truths in it."""
+    """Divide every prediction that contains a merged truth among the truths in it."""
     cut, n = labels.copy(), len(cells.owners)
     for p in np.unique(cells.partners[cells.truth_kinds == "merged"]):
         held = np.flatnonzero(cells.partners == p)
@@ -238,7 +243,7 @@ def _cut(labels: NDArray[np.int32], cells: CellErrors, truth: CellMasks) -> NDAr
 
 
 def _redrawn(masks: CellMasks, cells: CellErrors, truth: CellMasks) -> CellMasks:
-    """Give found cells, and those with a wrong boundary, their true outline."""
+    """Replace found cells, and those with a wrong boundary, by the true cells."""
     mended = np.isin(cells.truth_kinds, ["found", "boundary"])
     kept = np.ones(len(masks), bool)
     kept[cells.partners[mended]] = False

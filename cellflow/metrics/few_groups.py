@@ -1,4 +1,4 @@
-"""How far a 95 % interval can be trusted that rests on few independent groups of images."""
+"""How far to trust a 95 % interval if there are few independent groups of images."""
 
 from collections.abc import Sequence
 
@@ -14,18 +14,18 @@ SIMULATED_COVERAGE: dict[int, tuple[float, float]] = {
     16: (0.931, 0.952),
     20: (0.932, 0.951),
 }
-"""Of so many independent groups: how often the 95 % interval holds the truth, at least and at most,
-in simulated data sets of one to three cell types, of normal scores and of scores with a long tail
-(5,000 each, ± 0.6 %, `benchmarks/interval_coverage.py`)."""
+"""Number of independent groups → lowest and highest coverage of the 95 % interval over kinds of
+simulated data sets: one to three cell types, normal and long-tailed scores (5,000 data sets of each
+kind, ± 0.6 %; `benchmarks/interval_coverage.py`)."""
 
 
 def n_groups(groups: Sequence[str | None]) -> int:
-    """Count the independent groups of images; an image whose group is None is its own."""
+    """Count the independent groups; an image whose group is None is a group of its own."""
     return len({name for name in groups if name is not None}) + list(groups).count(None)
 
 
 def independence_remark(groups: Sequence[str | None]) -> list[str]:
-    """Say that images are taken as independent where nothing is known that they share."""
+    """Give a remark that images count as independent if no image has a group."""
     if len(groups) < 2 or any(groups):
         return []
     return [
@@ -35,18 +35,19 @@ def independence_remark(groups: Sequence[str | None]) -> list[str]:
 
 
 def coverage_remark(groups: Sequence[str | None]) -> list[str]:
-    """Say how far intervals can be trusted that rest on few independent groups of images.
+    """Give a remark on how far to trust intervals if there are few independent groups.
 
     Parameters
     ----------
     groups : sequence of str or None
-        Of each image; None is the image alone.
+        Group of each image; None = a group of its own.
 
     Returns
     -------
     list of str
-        One sentence, with what was simulated for the next smaller number of groups; none with a
-        single group, which has no interval, and with more than were simulated.
+        One sentence, with the coverage that was simulated for this number of groups or the next
+        smaller one. Empty with a single group, which gives no interval, or with more groups than
+        were simulated.
     """
     count = n_groups(groups)
     simulated = [number for number in SIMULATED_COVERAGE if number <= count]

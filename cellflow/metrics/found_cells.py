@@ -1,4 +1,4 @@
-"""Which true cells are found and which predicted ones are hits, at every IoU threshold."""
+"""Which true cells are found, and which predicted cells are hits, at every IoU threshold."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from cellflow.metrics.overlap import Cells, find_overlap
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FoundCells:
-    """One image, cell by cell, at the T thresholds 0.50, 0.55 … 0.95.
+    """The matches of one image, cell by cell, at the T thresholds 0.50, 0.55 … 0.95.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class FoundCells:
 
 
 def find_cells(truth: Cells, predicted: Cells) -> FoundCells:
-    """Tell which cells of an image are matched, one to one, by the competition's rule.
+    """Match the cells of an image one-to-one by the competition's rule.
 
     Parameters
     ----------
@@ -48,12 +48,12 @@ def find_cells(truth: Cells, predicted: Cells) -> FoundCells:
     Raises
     ------
     LabelError
-        The two are for images of different size, or no labels.
+        The two are for images of different size, or are not valid labels.
 
     Notes
     -----
-    At each threshold as many cells as possible are matched, so the numbers are those of
-    `average_precision`; which of several equal choices is taken, `assign_matches` says.
+    At each threshold as many cells as possible are matched, so the counts are those of
+    `average_precision`. See `assign_matches` for which of several possible matchings is taken.
 
     Examples
     --------

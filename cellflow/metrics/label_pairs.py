@@ -1,4 +1,4 @@
-"""Which labels of two label images meet, and on how many pixels: one pass, one hash table."""
+"""Which labels of two label images share pixels, and how many: one pass, one hash table."""
 
 from typing import Any
 
@@ -20,21 +20,22 @@ def pair_labels(
     Parameters
     ----------
     truth, predicted : (K,) int32
-        The pixels of two label images in the same order, 0 = background, none negative.
+        Pixels of two label images in the same order; 0 = background, none negative.
     largest_truth, largest_predicted : int
-        The largest label of each, or more.
+        The largest label of each image, or any larger number.
 
     Returns
     -------
     (truth, predicted, count) : three (P,) int64
-        The pairs that share a pixel, by truth, then by predicted label.
+        The pairs of labels that share pixels, sorted by truth, then by prediction, and the number
+        of these pixels.
     truth_areas, predicted_areas : (L + 1,) int64
-        Pixels of each label from 0 to the largest; that of the background is 0.
+        Pixels of each label from 0 to the largest; the entry of the background is 0.
 
     Notes
     -----
-    Cost: one look at each pixel, and one at the table wherever the pair changes. Memory: the
-    table has between two and eight places a pair, or a few a label.
+    Cost: one pass over the pixels, and one lookup in the table wherever the pair changes. Memory:
+    the table has two to eight places per pair, or a few per label.
     """
     truth_areas = np.zeros(largest_truth + 1, np.int64)
     predicted_areas = np.zeros(largest_predicted + 1, np.int64)
@@ -51,21 +52,21 @@ def pair_labels(
 
 @njit(cache=True, nogil=True)
 def _count_pairs(truth, predicted, truth_areas, predicted_areas, places) -> Any:  # type: ignore[no-untyped-def]
-    """Fill `places` with (truth, predicted, count); False when more than half would be taken.
+    """Fill `places` with (truth, predicted, count); False if more than half would be taken.
 
     Parameters
     ----------
     truth, predicted : (K,) int32
         None negative.
     truth_areas, predicted_areas : int64, written
-        As long as the largest label, and one more.
+        Length: the largest label plus one.
     places : (a power of 2, 3) int64, changed
-        A hash table with open addressing; 0 at the start.
+        A hash table with open addressing; must be 0 at the start.
 
     Notes
     -----
-    Cost: two loads a pixel, and a search of one or two places a run of equal pairs. Bound: the
-    memory's bandwidth for the two images, and one mispredicted branch a run.
+    Cost: two loads per pixel, and a search of one or two places per run of equal pairs. Bound by
+    memory bandwidth for the two images, and by one mispredicted branch per run.
     """
     truth_areas[:] = 0
     predicted_areas[:] = 0
@@ -83,7 +84,7 @@ def _count_pairs(truth, predicted, truth_areas, predicted_areas, places) -> Any:
             predicted_areas[b] += n_pixels
         if a == 0 or b == 0:
             continue
-        # Labels that meet are often neighbours in number: an odd factor spreads them.
+        # The numbers of overlapping cells are often close; an odd factor spreads them.
         at = (np.int64(a) * 7919 + b) & mask
         while places[at, 0] > 0 and (places[at, 0] != a or places[at, 1] != b):
             at = (at + 1) & mask

@@ -1,4 +1,4 @@
-"""Which truths and predictions belong together at an IoU threshold, and how many."""
+"""Matching of truths and predictions at an IoU threshold."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,10 +8,10 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 from cellflow.metrics.overlap import Overlap
 
 PERCENT = np.arange(50, 100, 5)
-"""The competition's IoU thresholds, percent: whole numbers, so that no rounding decides."""
+"""The competition's IoU thresholds in percent: integers, so that comparisons are exact."""
 
 THRESHOLDS: NDArray[np.float64] = PERCENT / 100
-"""The same as fractions, 0.50 … 0.95."""
+"""The IoU thresholds as fractions, 0.50 … 0.95."""
 
 
 def passing_pairs(overlap: Overlap, percent: int, *, or_equal: bool = False) -> NDArray[np.bool_]:
@@ -24,7 +24,7 @@ def passing_pairs(overlap: Overlap, percent: int, *, or_equal: bool = False) -> 
     percent : int
         Threshold in percent.
     or_equal : bool
-        Whether the threshold itself passes; the competition's does not.
+        Whether an IoU equal to the threshold passes; in the competition it does not.
 
     Returns
     -------
@@ -32,7 +32,7 @@ def passing_pairs(overlap: Overlap, percent: int, *, or_equal: bool = False) -> 
 
     Notes
     -----
-    Compares ``100 · intersection`` with ``percent · union`` in whole numbers: exact.
+    Compares ``100 · intersection`` with ``percent · union`` in integers, which is exact.
     """
     left, right = 100 * overlap.intersection, percent * overlap.union
     passes: NDArray[np.bool_] = left >= right if or_equal else left > right
@@ -40,12 +40,12 @@ def passing_pairs(overlap: Overlap, percent: int, *, or_equal: bool = False) -> 
 
 
 def count_matches(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> int:
-    """Give the most pairs that can be formed when every cell may be used once.
+    """Give the largest number of pairs that can be formed if every cell is used at most once.
 
     Parameters
     ----------
     truth, predicted : (P,) int64
-        The pairs that are allowed.
+        The allowed pairs.
 
     Returns
     -------
@@ -54,10 +54,10 @@ def count_matches(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> int
 
     Notes
     -----
-    Above an IoU of one half two disjoint predictions cannot both pass with one truth, so with a
-    valid submission every truth has at most one partner; only a prediction can have several,
-    where truths overlap. Then the answer is the number of distinct predictions. The general
-    case, overlap on both sides, is left to scipy's Hopcroft–Karp.
+    Two disjoint predictions cannot both have an IoU above one half with the same truth. So with a
+    valid submission every truth has at most one partner, and only predictions may have several,
+    where truths overlap. Then the answer is the number of distinct predictions. The general case,
+    overlap on both sides, uses scipy's Hopcroft–Karp algorithm.
     """
     if len(truth) == 0:
         return 0
@@ -74,12 +74,12 @@ def count_matches(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> int
 def assign_matches(
     truth: NDArray[np.int64], predicted: NDArray[np.int64], iou: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """Choose as many pairs as can be formed when every cell may be used once.
+    """Choose as many pairs as possible such that every cell is used at most once.
 
     Parameters
     ----------
     truth, predicted : (P,) int64
-        The pairs that are allowed.
+        The allowed pairs.
     iou : (P,) float64
         Of each pair.
 
@@ -90,9 +90,9 @@ def assign_matches(
 
     Notes
     -----
-    Where only one side has several partners, it takes the one with the largest IoU, the first
-    among equals. Where both have, the choice is scipy's Hopcroft–Karp's: a largest one, which
-    need not have the largest IoUs.
+    If cells of only one side have several partners, each takes the one with the largest IoU, the
+    first among equals. If cells of both sides do, the matching is that of scipy's Hopcroft–Karp
+    algorithm: it has the most pairs, but not necessarily those with the largest IoUs.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def assign_matches(
         order = np.lexsort((np.arange(len(iou)), -iou, several))
         first = np.unique(several[order], return_index=True)[1]
         return np.sort(order[first])
-    # Indices are stored one higher, since a sparse 0 is no entry.
+    # Indices are stored plus one, since 0 is no entry of a sparse array.
     pairs = csr_array((np.arange(1, len(truth) + 1), (truth, predicted)), (n_truths, n_predicted))
     column = maximum_bipartite_matching(pairs, perm_type="column")
     rows = np.flatnonzero(column >= 0)

@@ -1,4 +1,4 @@
-"""Which cells of two sets share pixels, and how many: sparse, straight from run lengths."""
+"""Which cells of two sets share pixels, and how many: sparse, directly from run lengths."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from cellflow.metrics.label_pairs import pair_labels
 from cellflow.records import CellMasks
 
 Cells = CellMasks | NDArray[Any]
-"""`CellMasks`, which may overlap, or a label image (H, W) of whole numbers, 0 = background."""
+"""`CellMasks`, which may overlap, or a label image (H, W) of integers, 0 = background."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -23,11 +23,11 @@ class Overlap:
     Parameters
     ----------
     truth, predicted : (P,) int64
-        Indices of the cells of each pair, ordered by truth.
+        Indices of the two cells of each pair, sorted by truth.
     intersection : (P,) int64
-        Pixels that both cover.
+        Pixels that both cells cover.
     union : (P,) int64
-        Pixels that at least one cell of each pair covers.
+        Pixels that at least one of the two cells covers.
     truth_areas : (N,) int64
     predicted_areas : (M,) int64
         Pixels of all cells, with or without a partner.
@@ -48,7 +48,7 @@ class Overlap:
 
 
 def as_masks(cells: Cells) -> CellMasks:
-    """Give `cells` as masks; of a label image one for each label, ascending."""
+    """Give `cells` as masks; a label image gives one mask per label, in ascending order."""
     return cells if isinstance(cells, CellMasks) else labels_to_masks(cells)
 
 
@@ -58,7 +58,7 @@ def find_overlap(truth: Cells, predicted: Cells) -> Overlap:
     Parameters
     ----------
     truth, predicted : CellMasks, or (H, W) label image
-        Either side may overlap within itself.
+        Cells of one side may overlap each other.
 
     Raises
     ------
@@ -67,9 +67,9 @@ def find_overlap(truth: Cells, predicted: Cells) -> Overlap:
 
     Notes
     -----
-    Two label images are gone through once, pixel by pixel. Otherwise every run of `truth` looks
-    up the runs of `predicted` around it by bisection. Memory grows with the runs and the pairs,
-    never with N · M. No dense stack is built.
+    Two label images take one pass over the pixels. Otherwise, for every run of `truth`, the runs of
+    `predicted` around it are found by bisection. Memory grows with the runs and the pairs, not with
+    N · M; no dense stack of masks is built.
     """
     if truth.shape != predicted.shape and len(truth.shape) == len(predicted.shape) == 2:
         raise LabelError(
@@ -87,12 +87,14 @@ FlatLabels = tuple[NDArray[np.int32], int]
 
 
 def _small_labels(cells: Cells) -> FlatLabels | None:
-    """Give the pixels when they are labels, and a table up to the largest is no longer than they.
+    """Give the pixels and largest label of a label image, or None if it needs the general path.
 
     Notes
     -----
-    One pass: read as unsigned, a negative number is larger than any of the type. Bytes in the order
-    of another processor would be read as other numbers.
+    None for masks, for arrays that are not label images, and if the largest label exceeds the
+    number of pixels, since a table by label would be too long. One pass finds the largest label and
+    negative numbers: read as unsigned, these are larger than the type's maximum. That does not work
+    with a foreign byte order.
     """
     if isinstance(cells, CellMasks) or cells.ndim != 2 or cells.dtype.kind not in "iub":
         return None
@@ -109,7 +111,7 @@ def _small_labels(cells: Cells) -> FlatLabels | None:
 
 
 def _of_labels(truth: FlatLabels, predicted: FlatLabels) -> Overlap:
-    """Find the pairs of two label images; cells are numbered by ascending label, without gaps."""
+    """Find the pairs of two label images; cells are indexed by ascending label, without gaps."""
     (first, second, shared), *all_areas = pair_labels(*truth, *predicted)
     cell_of = [np.cumsum(areas > 0) - 1 for areas in all_areas]
     return _overlap(
@@ -156,13 +158,14 @@ def _overlap(
 def _join_runs(  # type: ignore[no-untyped-def]
     truth_starts, truth_lengths, truth_offsets, starts, ends, furthest, owner, n_predicted
 ):
-    """Sum the shared pixels of every pair; `furthest[j]` is the largest end of the runs ≤ j.
+    """Sum the shared pixels of every pair; `furthest[j]` is the largest end of the runs 0 to j.
 
-    Cost: a bisection a run of the truth, and one look at each run that it meets. Memory: linear in
-    cells and pairs.
+    Cost: one bisection per run of the truth, and one visit of each run that overlaps it. Memory:
+    linear in cells and pairs.
 
-    The runs of the prediction are sorted by start. Those before the first with
-    ``furthest > start`` cannot reach a truth run, those from its end on begin too late.
+    The runs of the prediction are sorted by start. Those before the first one with
+    ``furthest > start`` end before the truth run, those that start at its end or later are behind
+    it.
     """
     n_pairs, capacity = 0, 2 * (len(truth_offsets) + n_predicted)
     pairs = np.empty((3, capacity), np.int64)

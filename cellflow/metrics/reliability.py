@@ -1,4 +1,4 @@
-"""Whether confidences mean what they say, and whether they rank right cells above wrong ones."""
+"""Reliability of confidences: are they calibrated, do they rank right cells above wrong ones."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,20 +12,20 @@ N_BINS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reliability:
-    """Of the confidences of some cells.
+    """Reliability of the confidences of some cells.
 
     Parameters
     ----------
     n_cells : int
     share_right : float
-        Of the cells.
+        Share of the cells that are right.
     calibration_error : float
-        Mean distance between the confidence and the share of right cells, over ten bins of equally
-        many cells; 0 = every confidence is the share of right cells among those that have it.
+        Mean absolute difference of confidence and share of right cells, over ten bins of equally
+        many cells; 0 = perfectly calibrated.
     brier : float
-        Mean squared distance between confidence and outcome; 0.25 = always one half.
+        Mean squared difference of confidence and outcome; a constant confidence of 0.5 gives 0.25.
     auc : float
-        Chance that a right cell has a higher confidence than a wrong one; 0.5 = no ranking.
+        Probability that a right cell has a higher confidence than a wrong one; 0.5 = no ranking.
     """
 
     n_cells: int
@@ -42,7 +42,7 @@ class Reliability:
 def measure_reliability(
     confidences: NDArray[np.floating[Any]], is_right: NDArray[np.bool_]
 ) -> Reliability:
-    """Compare the confidences of N cells with what they turned out to be.
+    """Compare the confidences of N cells with whether they are right.
 
     Parameters
     ----------
@@ -52,9 +52,9 @@ def measure_reliability(
 
     Notes
     -----
-    NaN where nothing is known: all numbers without cells, `auc` without a cell of either kind. Of
-    equal confidences either order counts half, and where two bins share them each has as large a
-    part of the right ones.
+    Without cells, all numbers but `n_cells` are NaN; if all cells are right, or all wrong, `auc`
+    is. For `auc`, a right and a wrong cell with equal confidences count one half. Cells of equal
+    confidence that fall into two bins count in each with their common share of right cells.
     """
     n = len(confidences)
     if n == 0:

@@ -1,4 +1,4 @@
-"""The score of a whole submission: per image, cell type and threshold, with its interval."""
+"""The score of a whole submission: per image, cell type and threshold, with intervals."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ EMPTY_CASES = "An image with neither truth nor prediction counts 1, with only on
 
 
 def empty_cases(variant: Variant) -> str:
-    """Say what an image without cells counts in a variant."""
+    """Say how a variant scores images without cells."""
     return "An image without cells counts nothing." if variant == "pooled" else EMPTY_CASES
 
 
@@ -58,12 +58,12 @@ class Score:
     variant : str
         As for `average_precision`.
     names, cell_types, groups : tuple
-        Of the N images, in the order of the arrays; unknown cell types and groups are None.
+        Of the N images, in the order of `images`; unknown cell types and groups are None.
     images : tuple of ImagePrecision
     overall : TypeScore
     per_cell_type : dict of str to TypeScore
     remarks : tuple of str
-        What the reader of the score must know.
+        Sentences that a reader of the score must know.
     """
 
     variant: Variant
@@ -82,11 +82,11 @@ class Score:
 
     @property
     def image_scores(self) -> NDArray[np.float64]:
-        """The N images' own scores, float64."""
+        """Score of each image, (N,) float64."""
         return np.array([image.mean for image in self.images])
 
     def table(self) -> str:
-        """Give the score as a table for reading."""
+        """Give the score as a text table."""
         return score_table(self)
 
     def to_dict(self) -> dict[str, Any]:
@@ -121,10 +121,10 @@ def score_submission(
     variant : str
         As for `average_precision`.
     covered_only : bool
-        Leave out the truth images that the submission does not have, instead of counting them
-        as images without prediction. Either way the remarks name them.
+        Leave out truth images that are not in the submission, instead of counting them as images
+        without prediction. Either way the remarks name them.
     n_draws, seed : int
-        Of the bootstrap.
+        Resamples and seed of the bootstrap.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def score_submission(
 
 
 def _uncovered_remark(uncovered: Sequence[str], score: Score, covered_only: bool) -> str:
-    """Say what became of images that a submission lacks, and what the other choice would give."""
+    """Say how images that a submission lacks are counted, and what the alternative would give."""
     lacking = f"{counted(len(uncovered), 'truth image')} without a row"
     names = ", ".join(uncovered)
     if covered_only:
@@ -196,7 +196,7 @@ def score_images(
     truths : mapping of image name to CellMasks or label image
         The images to score, at least one.
     predictions : mapping of image name to CellMasks or label image
-        An image that is missing counts as without prediction.
+        A missing image counts as one without prediction.
     rng : numpy.random.Generator
         Of the bootstrap.
     cell_types, groups : mapping of image name to str or None, optional
@@ -204,7 +204,7 @@ def score_images(
     variant, n_draws
         As for `score_submission`.
     remarks : sequence of str
-        Passed on to the result.
+        Remarks to put first into the result.
 
     Raises
     ------
@@ -258,7 +258,7 @@ def _summarize(
     rng: np.random.Generator,
 ) -> TypeScore:
     hits = np.stack([image.counts.tp for image in images], axis=1).astype(np.float64)
-    # TP + FP + FN of every threshold, or the images themselves: what the hits are divided by.
+    # The denominator: TP + FP + FN at each threshold if pooled, else the number of images.
     if pooled:
         totals = hits + np.stack([i.counts.fp + i.counts.fn for i in images], axis=1)
         shares = hits
@@ -287,7 +287,7 @@ def _summarize(
 
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Divide, with 1 for nothing of nothing."""
+    """Divide; 0 / 0 gives 1."""
     ratio: NDArray[np.float64] = np.where(whole > 0, part / np.maximum(whole, 1), 1.0)
     return ratio
 

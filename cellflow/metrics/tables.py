@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def score_table(score: "Score") -> str:
-    """Give the score per cell type and threshold, its interval, and what must be known of it."""
+    """Give the score per cell type and threshold, its interval, and the remarks."""
     from cellflow.metrics.score import empty_cases
 
     rows = {"all": score.overall, **score.per_cell_type}
@@ -32,7 +32,7 @@ def score_table(score: "Score") -> str:
 
 def _line(score: "TypeScore") -> str:
     mean = score.mean
-    # Without an interval all images are of one group.
+    # There is no interval if all images are of one group.
     alone = "      (1 image)" if score.n_images == 1 else "      (1 group)"
     interval = alone if np.isnan(mean.low) else mean.bounds()
     ap50, ap75 = score.per_threshold[0], score.per_threshold[5]

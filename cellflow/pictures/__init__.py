@@ -1,1 +1,1 @@
-"""Overlays and curves as PNG."""
+"""Pictures: overlays and plots as PNG."""

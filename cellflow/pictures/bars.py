@@ -1,4 +1,4 @@
-"""Groups of horizontal bars with their intervals, as one PNG drawn with Pillow."""
+"""Bar charts: groups of horizontal bars with intervals, drawn with Pillow as PNG."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ from cellflow.pictures.lettering import INK, PAPER, fit_text, load_font
 from cellflow.pictures.scales import Scale, fit_scale
 
 WIDTH = 900
-"""Of the picture, pixels; its height follows from the number of bars."""
+"""Width of the picture, pixels; its height depends on the number of bars."""
 LEFT, RIGHT, TOP, BOTTOM = 190, 40, 56, 64
 """Margins around the axes, pixels."""
 BAR, GAP = 18, 18
@@ -23,16 +23,16 @@ BAR, GAP = 18, 18
 def draw_bars(
     path: Path | str, title: str, groups: Mapping[str, Mapping[str, Interval]], x_label: str
 ) -> None:
-    """Write one picture of bars, group below group.
+    """Write a bar chart, with one group below the other.
 
     Parameters
     ----------
     path : path
-        A PNG, 900 pixels wide; replaced only when it is whole.
+        A PNG, 900 pixels wide; an existing file is replaced only by a complete one.
     title, x_label : str
     groups : mapping of group to (mapping of bar to Interval)
-        Bars of one name have one colour, in the order in which names first appear. A bound that
-        is not finite is not drawn.
+        Bars of the same name have the same colour; colours are assigned in the order in which names
+        first appear. Bounds that are not finite are not drawn.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Colours that people with any colour vision tell apart, given out so that neighbours differ."""
+"""Colours of cells: safe for colour-blind readers, and different for neighbours."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,18 +20,18 @@ PALETTE: NDArray[np.uint8] = np.array(
     ],
     np.uint8,
 )
-"""After Okabe and Ito (2008), brightened, since outlines lie on a grey ground. No black or white:
-those are halos and debris."""
+"""After Okabe and Ito (2008), brightened, since outlines lie on a grey image. No black or white,
+which would look like debris and halos."""
 
 HIT: NDArray[np.uint8] = np.array((86, 180, 233), np.uint8)
-"""Sky blue: a truth that a prediction meets, or the other way round."""
+"""Sky blue: a truth with a prediction, or a prediction with a truth."""
 MISSED: NDArray[np.uint8] = np.array((255, 176, 0), np.uint8)
 """Amber: a truth without prediction."""
 SPURIOUS: NDArray[np.uint8] = np.array((255, 97, 64), np.uint8)
 """Vermilion: a prediction without truth."""
 
 REACH = 3
-"""Cells this close count as neighbours, pixels: their outlines could be taken for one."""
+"""Cells at most this far apart are neighbours, pixels: their outlines could be mistaken for one."""
 
 
 def colour_cells(masks: CellMasks) -> NDArray[np.uint8]:
@@ -49,9 +49,9 @@ def colour_cells(masks: CellMasks) -> NDArray[np.uint8]:
 
     Notes
     -----
-    Greedy, cells with most neighbours first, ties by index; of the free colours the one used
-    least so far. A cell with more neighbours than there are colours (deep piles of overlapping
-    masks) takes the colour that fewest of its neighbours have.
+    Greedy graph colouring: cells with the most neighbours first, ties by index; each takes the free
+    colour that was used least so far. If its neighbours use all colours (many masks on top of each
+    other), it takes the colour that the fewest of them have.
     """
     neighbours: list[list[int]] = [[] for _ in range(len(masks))]
     for first, second in _neighbour_pairs(masks):
@@ -86,8 +86,8 @@ def colour_matches(
 
     Notes
     -----
-    A cell is a hit if any cell of the other side passes; with overlapping truth the score's
-    one-to-one matching may count one fewer.
+    A cell is a hit if its IoU with any cell of the other side is above 0.5. With overlapping truth,
+    the one-to-one matching of the score may count fewer hits.
     """
     overlap = find_overlap(truth, predicted)
     passing = passing_pairs(overlap, 50)
@@ -99,7 +99,7 @@ def colour_matches(
 
 
 def _neighbour_pairs(masks: CellMasks) -> list[tuple[int, int]]:
-    """Give the pairs (i, j), i < j, of cells that share pixels or come within `REACH`."""
+    """Give the pairs (i, j), i < j, of cells that share pixels or are at most `REACH` apart."""
     overlap = find_overlap(masks, masks)
     pairs = [np.stack([overlap.truth, overlap.predicted], axis=1)]
     labels = flatten(masks)
@@ -114,7 +114,7 @@ def _neighbour_pairs(masks: CellMasks) -> list[tuple[int, int]]:
 
 
 def _pairs_at(labels: NDArray[np.int32], dy: int, dx: int) -> NDArray[np.int64]:
-    """Give the cells (label - 1) that meet when the image is moved by (dy, dx), dy >= 0."""
+    """Give the pairs of cells (label - 1) with pixels that are (dy, dx) apart, dy >= 0."""
     height, width = labels.shape
     here = labels[: max(height - dy, 0), max(-dx, 0) : width - max(dx, 0)]
     there = labels[dy:, max(dx, 0) : width + min(dx, 0)]

@@ -1,4 +1,4 @@
-"""Curves of training as one PNG, drawn with Pillow."""
+"""Line plots, drawn with Pillow as PNG."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,11 +14,11 @@ from cellflow.pictures.lettering import INK, PAPER, Colour, fit_text, load_font
 from cellflow.pictures.scales import Scale, fit_scale
 
 WIDTH, HEIGHT = 900, 540
-"""Of the picture, pixels."""
+"""Size of the picture, pixels."""
 LEFT, RIGHT, TOP, BOTTOM = 84, 24, 56, 64
 """Margins around the axes, pixels."""
 FINE = 3
-"""Lines are drawn this much larger and averaged down, which smooths them."""
+"""Anti-aliasing: lines are drawn enlarged by this factor, and the picture is averaged down."""
 GRID: Colour = (222, 222, 222)
 LINES: tuple[Colour, ...] = (
     (0, 114, 178),
@@ -28,7 +28,7 @@ LINES: tuple[Colour, ...] = (
     (230, 159, 0),
     (86, 180, 233),
 )
-"""Okabe and Ito's colours that show on white, in the order of the series."""
+"""The colours of Okabe and Ito that are visible on white, in the order of the series."""
 
 Series = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 Bands = Mapping[str, tuple[Sequence[float], Sequence[float]]]
@@ -48,39 +48,39 @@ def draw_curves(
     legend: Corner = "upper right",
     within: tuple[float, float] = (-np.inf, np.inf),
 ) -> None:
-    """Write one picture of one or more curves.
+    """Write a plot of one or more curves.
 
     Parameters
     ----------
     path : path
-        A PNG of 900 × 540 pixels; replaced only when it is whole.
+        A PNG of 900 × 540 pixels; an existing file is replaced only by a complete one.
     title, x_label, y_label : str
     series : mapping of name to (x, y)
-        Equally long sequences. Points that are not finite are left out and break the line.
+        Sequences of equal length. Points that are not finite are left out and interrupt the line.
     bands : mapping of name to (low, high), optional
-        Interval around the curve of that name, as long as its x, drawn as a pale area.
+        Interval around the curve of that name, as long as its x; drawn as a pale area.
     marks : mapping of name to (x, y), optional
-        A place on the curve of that name, drawn as a large ring.
+        A point of the curve of that name; drawn as a large ring.
     legend : {"upper right", "lower right"}
-        Where the names stand; curves that rise leave the lower corner free.
+        Corner of the legend; rising curves leave the lower one free.
     within : (float, float)
-        What y can be at least and at most, see `fit_scale`.
+        Smallest and largest possible y, see `fit_scale`.
 
     Raises
     ------
     ConfigError
-        x and y, or a band, differ in length; a band without its curve.
+        x and y, or a band and its curve, differ in length; or a band has no curve.
     DataError
         The file cannot be written.
 
     Notes
     -----
-    A curve of one point is a dot. Without any finite point the axes stand empty with the words
+    A curve of one point is a dot. Without any finite point the axes are empty, with the words
     "nothing to show yet". Equal input gives equal bytes with one version of Pillow.
     """
     curves = {name: _points(name, *pair) for name, pair in series.items()}
     areas = {name: _band(name, pair, curves) for name, pair in (bands or {}).items()}
-    # A band spans the axes too, or it would leave them.
+    # The axes must also cover the bands.
     spread = [*curves.values()] + [half for area in areas.values() for half in area]
     finite = np.concatenate([curve[np.isfinite(curve).all(axis=1)] for curve in spread] or [[]])
     finite = finite.reshape(-1, 2)
@@ -133,7 +133,7 @@ def _draw_grid(pen: ImageDraw.ImageDraw, across: Scale, upwards: Scale) -> None:
 
 
 def _pieces(curve: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Cut a curve at its points that are not finite."""
+    """Split a curve at its points that are not finite."""
     gaps = np.flatnonzero(~np.isfinite(curve).all(axis=1))
     pieces = [piece[np.isfinite(piece).all(axis=1)] for piece in np.split(curve, gaps)]
     return [piece for piece in pieces if len(piece)]
@@ -214,7 +214,7 @@ def _letter(
 
 
 def _write_legend(pen: ImageDraw.ImageDraw, names: list[str], corner: Corner) -> None:
-    """Write the names in one box in a corner; none for a single nameless curve."""
+    """Write the names into a box in a corner; without any name there is no box."""
     font = load_font(15)
     shown = [fit_text(name, 300, font) for name in names]
     if not any(shown):

@@ -1,4 +1,4 @@
-"""An image of any depth as 8-bit red, green and blue, stretched so that faint cells show."""
+"""Conversion of images of any dtype to 8-bit RGB, with contrast stretched to show faint cells."""
 
 from typing import Any
 
@@ -12,13 +12,13 @@ DARKEST, BRIGHTEST = 0.5, 99.5
 
 
 def stretch_contrast(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """Give an image for the eye.
+    """Convert an image for display.
 
     Parameters
     ----------
     image : (H, W) or (C, H, W), any real dtype
-        One channel is grey, two are red and green, three are red, green and blue; of more the
-        first three are shown.
+        One channel is grey, two are red and green, three are red, green and blue; any further ones
+        are ignored.
 
     Returns
     -------
@@ -27,13 +27,12 @@ def stretch_contrast(image: NDArray[Any]) -> NDArray[np.uint8]:
     Raises
     ------
     ImageError
-        Another number of dimensions, or no channel.
+        The image has another number of dimensions, or no channel.
 
     Notes
     -----
-    Every channel is stretched by itself. A channel of one grey level becomes black, as the empty
-    ones of images of fewer than three colours are. Pixels that are not finite become black and do
-    not count.
+    Each channel is stretched separately. A constant channel becomes black, like the missing ones of
+    two-channel images. Pixels that are not finite do not affect the others; NaN becomes black.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Many images on one sheet: what a data set or a result looks like at a glance."""
+"""Contact sheets: many images of a data set or a result at a glance."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,11 +18,11 @@ from cellflow.wording import counted
 
 COLUMNS, PER_SHEET = 3, 12
 TILE = 704
-"""Longest side of an image on a sheet, px; larger images are reduced."""
+"""Longest side of an image on a sheet, px; larger images are scaled down."""
 
 
 def draw_tile(image: NDArray[Any], cells: Cells | None, caption: str) -> NDArray[np.uint8]:
-    """Draw one image of a sheet with its outlines and caption.
+    """Draw one image for a sheet, with outlines and caption.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def draw_tile(image: NDArray[Any], cells: Cells | None, caption: str) -> NDArray
     Returns
     -------
     (height, width, 3) uint8
-        At most `TILE` wide.
+        At most `TILE` pixels wide.
     """
     if cells is None:
         picture = stretch_contrast(image)
@@ -55,15 +55,15 @@ def gallery(path: Path | str, title: str, tiles: Sequence[NDArray[np.uint8]]) ->
     Parameters
     ----------
     path : path
-        A PNG; replaced only when it is whole.
+        A PNG; an existing file is replaced only by a complete one.
     title : str
     tiles : sequence of (h, w, 3) uint8
-        As `draw_tile` gives them, in the order of reading.
+        From `draw_tile`, row by row.
 
     Raises
     ------
     ImageError
-        No tile at all.
+        There are no tiles.
     DataError
         The file cannot be written.
     """

@@ -1,4 +1,4 @@
-"""Lettering with Pillow's built-in font, so that pictures need no font of the machine's."""
+"""Text in pictures with Pillow's built-in font, so that no installed font is needed."""
 
 import unicodedata
 from functools import cache
@@ -21,13 +21,13 @@ def load_font(size: int) -> Font:
 
 
 def add_caption(picture: NDArray[np.uint8], text: str, *, size: int = 20) -> NDArray[np.uint8]:
-    """Put one line of text on a white strip above a picture.
+    """Add a white strip with one line of text above a picture.
 
     Parameters
     ----------
     picture : (H, W, 3) uint8
     text : str
-        Cut with an ellipsis when it is wider than the picture; see `plain`.
+        Cut with an ellipsis if it is wider than the picture; see `plain` for special characters.
     size : int
         Height of the letters, pixels.
 
@@ -55,16 +55,17 @@ SPELLED = str.maketrans(
         **{"ð": "d", "Ð": "D"},
     }
 )
-"""Signs that Unicode does not take apart into those of ASCII, as they are spelled with them."""
+"""ASCII spellings of characters that Unicode normalisation does not decompose into ASCII."""
 
 
 def plain(text: str) -> str:
-    """Bring a text to the signs that the built-in font has, which are ASCII's.
+    """Replace all characters that the built-in font lacks, which are those beyond ASCII.
 
     Notes
     -----
-    Accents are dropped and `SPELLED` spells what else is near to a Latin letter; every other sign,
-    as of other scripts, becomes "?". Only the lettering changes, never a file's name.
+    Accents are dropped, and `SPELLED` has spellings for symbols and special Latin letters. All
+    other characters, for instance of other scripts, become "?". This changes text in pictures only,
+    never the name of a file.
 
     Examples
     --------
@@ -77,7 +78,7 @@ def plain(text: str) -> str:
 
 @cache
 def _in_ascii(sign: str) -> str:
-    """Give what stands for one sign: nothing only for an accent, and what nobody sees."""
+    """Give the replacement of one character; empty only for accents and invisible characters."""
     parts = unicodedata.normalize("NFKD", sign.translate(SPELLED)).translate(SPELLED)
     kept = "".join(part for part in parts if not unicodedata.combining(part))
     if sign.isspace() or (kept.isascii() and kept.isprintable() and kept):
@@ -87,7 +88,7 @@ def _in_ascii(sign: str) -> str:
 
 
 def fit_text(text: str, width: int, font: Font) -> str:
-    """Give `text` in plain signs, cut with an ellipsis to at most `width` pixels."""
+    """Give `text` in ASCII, cut with an ellipsis to at most `width` pixels."""
     text = plain(text)
     if font.getlength(text) <= width:
         return text
@@ -97,7 +98,7 @@ def fit_text(text: str, width: int, font: Font) -> str:
 
 
 def side_by_side(pictures: list[NDArray[np.uint8]], gap: int = 8) -> NDArray[np.uint8]:
-    """Set pictures (H_i, W_i, 3) beside each other on white, tops aligned."""
+    """Place pictures (H_i, W_i, 3) beside each other on white, aligned at the top."""
     height = max(picture.shape[0] for picture in pictures)
     width = sum(picture.shape[1] for picture in pictures) + gap * (len(pictures) - 1)
     sheet = np.full((height, width, 3), 255, np.uint8)

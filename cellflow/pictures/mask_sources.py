@@ -1,4 +1,4 @@
-"""Masks by image name from whatever holds them: a submission, a train.csv, a folder of labels."""
+"""Masks by image name, from a submission, a train.csv or a folder of label images."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,9 +24,9 @@ class MaskSource:
     ----------
     side : "truth" or "predicted"
     readers : mapping of image name to callable
-        Each gives the image's masks.
+        Each reads the masks of the image.
     cell_types : mapping of image name to str
-        Where known.
+        If known.
     """
 
     side: Side
@@ -35,7 +35,7 @@ class MaskSource:
 
 
 def open_masks(path: Path, shapes: Callable[[], Mapping[str, Shape]]) -> MaskSource:
-    """Open a file or folder of masks, recognised by what it holds.
+    """Open a file or folder of masks; its kind is recognised by its content.
 
     Parameters
     ----------
@@ -43,12 +43,12 @@ def open_masks(path: Path, shapes: Callable[[], Mapping[str, Shape]]) -> MaskSou
         A CSV with the columns of a train.csv (truth) or of a submission (predicted), or a folder
         of label images ``x.tif``, ``x_masks.tif`` or ``x_seg.npy`` (predicted).
     shapes : callable
-        Gives the size of every image by name; called only for a submission, which does not say.
+        Gives the size of every image by name. Called only for a submission, which has no sizes.
 
     Raises
     ------
     DataError
-        The path is missing, or neither of these.
+        The path does not exist, or is none of these.
     """
     if path.is_dir():
         return MaskSource(side="predicted", readers=list_label_files(path))
@@ -66,7 +66,7 @@ def open_masks(path: Path, shapes: Callable[[], Mapping[str, Shape]]) -> MaskSou
             cell_types={name: image.cell_type or "" for name, image in images.items()},
         )
     if columns >= set(COLUMNS):
-        # Overlaps are what one may want to see.
+        # Overlaps break the competition's rules, but the user may want to look at them.
         found = read_submission(path, shapes(), allow_overlap=True)
         readers = {name: partial(_give, masks) for name, masks in found.items()}
         return MaskSource(side="predicted", readers=readers)

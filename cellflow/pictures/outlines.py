@@ -1,4 +1,4 @@
-"""An image with the outline of every cell: label image or `CellMasks` in, (H, W, 3) uint8 out."""
+"""Drawing of the outline of every cell on an image, from a label image or `CellMasks`."""
 
 from typing import Any
 
@@ -12,7 +12,8 @@ from cellflow.pictures.colours import colour_cells
 from cellflow.pictures.display import stretch_contrast
 
 ZOOM = 2
-"""At 2× an outline of one picture pixel is half a pixel of the image: 790 cells stay legible."""
+"""Picture pixels per image pixel along each side. At 2× an outline, one picture pixel wide, takes
+half an image pixel, so that even 790 cells can be told apart."""
 
 
 def outlines(
@@ -28,11 +29,11 @@ def outlines(
     ----------
     image : (H, W) or (C, H, W), any real dtype
     cells : CellMasks, or (H, W) label image
-        Masks may overlap; each is outlined whole, later ones on top.
+        Masks may overlap; each is outlined completely, later ones on top.
     zoom : int
-        Picture pixels an image pixel, along each side.
+        Picture pixels per image pixel, along each side.
     colours : (N, 3) uint8, optional
-        One a cell; by default colours that differ between neighbours.
+        One per cell; by default from `colour_cells`, different for neighbours.
 
     Returns
     -------
@@ -43,7 +44,8 @@ def outlines(
     Raises
     ------
     ImageError
-        Image and cells differ in size, there is not one colour a cell, or the zoom is below 1.
+        Image and cells differ in size, the number of colours is not that of the cells, or the zoom
+        is below 1.
 
     Examples
     --------
@@ -77,7 +79,7 @@ def enlarge(picture: NDArray[np.uint8], zoom: int) -> NDArray[np.uint8]:
 
 @njit(cache=True, nogil=True)
 def _draw(starts, lengths, offsets, colours, owner, zoom, picture):  # type: ignore[no-untyped-def]
-    """Colour the rim of each cell in `picture`; `owner` (H · W,) int32 is zero scratch."""
+    """Colour the rim of each cell in `picture`; `owner` (H · W,) int32 is scratch memory, 0."""
     width = picture.shape[1] // zoom
     height = picture.shape[0] // zoom
     for cell in range(len(offsets) - 1):

@@ -1,4 +1,4 @@
-"""Image beside image with outlines, truth beside prediction, as one PNG."""
+"""Overlays: an image, its true outlines and its predicted outlines side by side, as one PNG."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +27,7 @@ def save_overlay(
     colouring: Colouring = "cells",
     zoom: int = ZOOM,
 ) -> None:
-    """Write the picture of `draw_overlay` as PNG, whole or not at all.
+    """Write the picture of `draw_overlay` as PNG, completely or not at all.
 
     Raises
     ------
@@ -51,20 +51,20 @@ def draw_overlay(
     colouring: Colouring = "cells",
     zoom: int = ZOOM,
 ) -> NDArray[np.uint8]:
-    """Draw an image and, beside it, its outlines: what is given of truth and prediction.
+    """Draw an image, and beside it the outlines of truth and prediction, as far as given.
 
     Parameters
     ----------
     image : (H, W) or (C, H, W), any real dtype
     truth, predicted : CellMasks, or (H, W) label image, optional
-        Without either the image stands alone.
+        Each adds a panel beside the image.
     title : str
-        Stands above the image, for instance its name.
+        Caption of the image, for instance its name.
     colouring : "cells" or "matches"
-        One colour a cell; or, when both sides are given, hits sky blue, missed truths amber and
-        spurious predictions vermilion, at an intersection over union above 0.5.
+        ``cells``: one colour per cell. ``matches``, if both sides are given: hits (IoU above 0.5)
+        sky blue, missed truths amber, spurious predictions vermilion.
     zoom : int
-        Picture pixels an image pixel, along each side.
+        Picture pixels per image pixel, along each side.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def draw_overlay(
     Raises
     ------
     ImageError
-        Image and cells differ in size, or the image is not grey or coloured.
+        Image and cells differ in size, or the image has neither (H, W) nor (C, H, W).
     """
     panels = [add_caption(enlarge(stretch_contrast(image), zoom), title or "image")]
     colours: dict[str, NDArray[np.uint8] | None] = {"truth": None, "predicted": None}

@@ -1,4 +1,4 @@
-"""Axes of plots: round ticks, and from values to places."""
+"""Axes of plots: round ticks, and the mapping of values to positions."""
 
 import math
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """From values to places along one axis.
+    """Linear mapping of values to positions along one axis.
 
     Parameters
     ----------
     low, high : float
         Values at the ends of the axis.
     first, last : float
-        Their places, for instance pixels.
+        Positions of the ends, for instance in pixels.
     ticks : tuple of float
-        Round values between, ascending.
+        Round values between them, ascending.
     """
 
     low: float
@@ -28,7 +28,7 @@ class Scale:
     ticks: tuple[float, ...]
 
     def __call__(self, value: float) -> float:
-        """Give the place of a value."""
+        """Give the position of a value."""
         share = (value - self.low) / (self.high - self.low)
         return self.first + share * (self.last - self.first)
 
@@ -46,11 +46,14 @@ def fit_scale(
     Parameters
     ----------
     values : (N,) float64
-        Finite; without any the axis goes from 0 to 1.
+        Finite; if empty, the axis goes from 0 to 1.
     first, last : float
-        Places of the smallest and the largest value.
+        Positions of the lower and the upper end of the axis.
+    tight : bool
+        Whether the axis ends at the extreme values.
     within : (float, float)
-        What values can be at least and at most; around equal ones the axis goes no further.
+        Smallest and largest possible value. If all values are equal, the axis is widened around
+        them, but not beyond these.
 
     Examples
     --------
@@ -75,6 +78,6 @@ def fit_scale(
 
 
 def _round_step(step: float) -> float:
-    """Give the nearest 1, 2 or 5 times a power of ten, upwards."""
+    """Round up to 1, 2 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(step))
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= step * 0.999)

@@ -1,4 +1,4 @@
-"""Image files and masks to a folder of pictures: one an image, and sheets per cell type."""
+"""A folder of pictures of images and masks: an overlay per image, and sheets per cell type."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ class ShowResult:
     ----------
     n_pictures, n_sheets : int
     remarks : list of str
-        What was left out and why, one sentence each.
+        One sentence for everything that was left out, with the reason.
     failures : list of str
         Images or masks that could not be read, one message each.
     """
@@ -55,8 +55,7 @@ def show_images(
     Parameters
     ----------
     sources : sequence of path
-        Image files or folders; a folder that holds truth (for instance the competition's) brings
-        it along.
+        Image files or folders; if a folder contains truth, like the competition's, it is drawn too.
     out : path
         Folder for ``<image>.png`` and ``gallery/<cell type>_<sheet>.png``.
     masks : sequence of path
@@ -64,26 +63,26 @@ def show_images(
     colouring : "cells" or "matches"
         See `draw_overlay`.
     zoom : int
-        Picture pixels an image pixel, along each side.
+        Picture pixels per image pixel, along each side.
     report : callable
         Called as ``report(n_done, {"total": n})``.
 
     Returns
     -------
     ShowResult
-        One broken image does not stop the others; it is named in the failures.
+        A broken image does not stop the others; it is listed in the failures.
 
     Raises
     ------
     DataError
-        No image, two images of one name, masks that fit none of the images, or two mask sources
-        for one side.
+        There is no image, two have the same name, masks fit none of the images, or one side has two
+        mask sources.
     ConfigError
-        A picture would take the place of an image.
+        A picture would replace an image.
 
     Notes
     -----
-    A sheet shows the prediction where there is one, else the truth. Images are read one by one.
+    A sheet shows the prediction, or else the truth, of each image. Images are read one by one.
     """
     entries = _find_entries(sources)
     check_outputs(
@@ -166,14 +165,14 @@ def _shapes(entries: Mapping[str, Entry]) -> dict[str, Shape]:
         try:
             height, width = read_image(entry.image_path).shape[-2:]
         except DataError:
-            # Named as a failure when its turn to be drawn comes.
+            # It becomes a failure when it is to be drawn.
             continue
         shapes[name] = (height, width)
     return shapes
 
 
 def _load(entry: Entry, sides: Mapping[str, MaskSource]) -> tuple[Sample, CellMasks | None]:
-    """Read image, truth and prediction; what `sides` have goes before what the folder has."""
+    """Read image, truth and prediction; `sides` take precedence over the folder."""
     truth = sides.get("truth")
     if truth is not None:
         entry = replace(
@@ -204,8 +203,8 @@ def _draw(
 def _write_sheet(
     out: Path, kind: str, sheets: dict[str, list[NDArray[np.uint8]]], n_sheets: dict[str, int]
 ) -> None:
-    # A cell type comes from a table, and may hold signs that no file name can; two may then have
-    # one name, and go on counting together.
+    # A cell type comes from a table, and may contain characters that file names cannot. Two types
+    # may get the same file name; the numbers of their sheets are then consecutive.
     file_name = re.sub(r"[^\w.-]+", "_", kind)
     number = n_sheets[file_name] = n_sheets.get(file_name, 0) + 1
     path = out / "gallery" / f"{file_name}_{number}.png"

@@ -1,1 +1,1 @@
-"""A seed to `Sample`."""
+"""Synthetic data: seed → `Sample`."""

@@ -1,4 +1,4 @@
-"""What an annotator would draw of a scene: polygons by hand, a little off, some cells forgotten."""
+"""Simulated annotations of a scene: hand-drawn polygons, a little off, some cells forgotten."""
 
 from dataclasses import dataclass
 
@@ -20,19 +20,19 @@ class Hand:
     Parameters
     ----------
     spacing : float
-        Distance between the clicks along the outline, px.
+        Distance between clicks along the outline, px.
     shake : float
-        Spread of the clicks around the outline, px.
+        Standard deviation of the clicks around the outline, px.
     margin : float
-        How far outside the edge the clicks lie on average, px.
+        How far outside the edge clicks lie on average, px.
     margin_spread : float
-        Spread of that between cells, px.
+        Standard deviation of the margin between cells, px.
     forgotten : float
-        Share of the cells that nobody draws.
+        Share of the cells that are not drawn.
     holed : float
-        Share of the masks with holes, a fault of the competition's polygon filling.
+        Share of the masks with holes, an artefact of the competition's polygon filling.
     smallest : int
-        Fewest pixels of a mask that is kept.
+        Smallest mask that is kept, pixels.
     """
 
     spacing: float
@@ -55,7 +55,7 @@ HANDS = {
         spacing=9.0, shake=0.9, margin=0.6, margin_spread=0.8, forgotten=0.08, holed=0.19
     ),
 }
-"""Shares and sizes after the competition's own annotations."""
+"""Shares and sizes imitate the competition's annotations."""
 
 
 def annotate(scene: Scene, hand: Hand, rng: np.random.Generator) -> CellMasks:
@@ -64,7 +64,7 @@ def annotate(scene: Scene, hand: Hand, rng: np.random.Generator) -> CellMasks:
     Returns
     -------
     CellMasks
-        Overlapping; cells that are forgotten, or nearly outside the image, are not there.
+        They may overlap. Cells that are forgotten, or almost outside the image, are missing.
     """
     drawn = []
     for index in rng.permutation(len(scene.cells)):
@@ -79,7 +79,7 @@ def annotate(scene: Scene, hand: Hand, rng: np.random.Generator) -> CellMasks:
 def _draw_mask(
     cell: Cell, shape: tuple[int, int], hand: Hand, rng: np.random.Generator
 ) -> tuple[int, int, NDArray[np.bool_]] | None:
-    """Give the window's position and the mask in it, or None when too little is in the image."""
+    """Give position of the window and the mask in it; None if too little is in the image."""
     outline = _draw_outline(cell.outline, hand, rng)
     low = np.maximum(np.floor(outline.min(axis=0)).astype(int), 0)
     high = np.minimum(np.ceil(outline.max(axis=0)).astype(int) + 1, shape)
@@ -92,7 +92,7 @@ def _draw_mask(
 
 
 def _draw_outline(outline: Outline, hand: Hand, rng: np.random.Generator) -> Outline:
-    """Click along the true outline at about even distances, each click a little off."""
+    """Place clicks along the true outline at about equal distances, each a little off."""
     closed = np.concatenate([outline, outline[:1]])
     pieces = np.hypot(*np.diff(closed, axis=0).T)
     along = np.concatenate([[0], np.cumsum(pieces)])
@@ -102,7 +102,7 @@ def _draw_outline(outline: Outline, hand: Hand, rng: np.random.Generator) -> Out
     points = np.stack([np.interp(clicks, along, closed[:, axis]) for axis in (0, 1)], axis=1)
     tangent = np.roll(points, -1, axis=0) - np.roll(points, 1, axis=0)
     tangent /= np.maximum(np.hypot(tangent[:, 0], tangent[:, 1]), 1e-9)[:, None]
-    # Outlines go from x to y, so that outside is on the side of (-x, y) of the tangent.
+    # Outlines turn from x towards y, so that (-x, y) of a tangent (y, x) points outwards.
     outward = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
     offset = hand.margin + rng.normal(0, hand.margin_spread)
     points = points + offset * outward + rng.normal(0, hand.shake, points.shape)
@@ -111,7 +111,7 @@ def _draw_outline(outline: Outline, hand: Hand, rng: np.random.Generator) -> Out
 
 
 def _cut_holes(mask: NDArray[np.bool_], rng: np.random.Generator) -> None:
-    """Take small triangles out of a mask, where it is at least three pixels deep."""
+    """Cut small triangles out of a mask, at least three pixels from its edge."""
     deep = binary_erosion(mask, iterations=3)
     places = np.argwhere(deep)
     if len(places) == 0:
@@ -124,7 +124,7 @@ def _cut_holes(mask: NDArray[np.bool_], rng: np.random.Generator) -> None:
 
 
 def _join(drawn: list[tuple[int, int, NDArray[np.bool_]]], shape: tuple[int, int]) -> CellMasks:
-    """Turn masks in windows into run lengths of the whole image."""
+    """Convert masks in windows to run lengths in the whole image."""
     width = shape[1]
     starts, lengths, offsets = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)], [0]
     for top, left, mask in drawn:

@@ -1,4 +1,4 @@
-"""Fields of astrocytes: large flat, long or branching cells that lie over each other."""
+"""Fields of astrocytes: large cells, flat, long or branching, that overlap."""
 
 import numpy as np
 
@@ -46,7 +46,7 @@ def _add_cell(
 ) -> None:
     area = float(np.clip(median_area * rng.lognormal(0, AREA_SPREAD), SMALLEST, LARGEST))
     outline, height, rim = _draw_body(rng, area)
-    # The larger a cell, the flatter it has spread.
+    # Larger cells are flatter.
     height *= contrast * min((median_area / area) ** 0.3, 1.4)
     look = Look(height=height, rim=rim, texture=rng.uniform(0.025, 0.08) * contrast)
     scene.settle(
@@ -55,7 +55,7 @@ def _add_cell(
 
 
 def _draw_body(rng: np.random.Generator, area: float) -> tuple[Outline, float, float]:
-    """Draw a star, a long cell or a flat one; give outline, phase and width of the rim."""
+    """Draw a star-shaped, a long or a flat cell; give outline, phase and width of the rim."""
     kind = rng.choice(3, p=(0.25, 0.35, 0.4))
     if kind == 0:
         arms = draw_arms(rng, int(rng.integers(2, 6)), (2.0, 14.0), (6.0, 14.0), unrest=2.0)
@@ -81,7 +81,7 @@ def _draw_body(rng: np.random.Generator, area: float) -> tuple[Outline, float, f
 
 
 def _add_granules(rng: np.random.Generator, scene: Scene, cell: Cell) -> None:
-    """Put a few dark or bright grains around the middle of a cell."""
+    """Add a few dark or bright granules around the middle of a cell."""
     area = cell.area
     n_grains = int(rng.poisson(1.5 + 0.004 * area))
     centres = cell.centre + rng.normal(0, 0.25 * np.sqrt(area), (n_grains, 2))
@@ -89,7 +89,7 @@ def _add_granules(rng: np.random.Generator, scene: Scene, cell: Cell) -> None:
 
 
 def _add_fibres(rng: np.random.Generator, scene: Scene, cell: Cell) -> None:
-    """Let thin processes go on from the tips, and faint fibres run along the cell."""
+    """Add thin processes beyond the tips, and faint fibres along the cell."""
     away = cell.outline - cell.centre
     distance = np.hypot(away[:, 0], away[:, 1])
     radius = float(np.sqrt(cell.area / np.pi))

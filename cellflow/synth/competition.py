@@ -1,4 +1,4 @@
-"""Synthetic images as a competition folder, with every column of ``train.csv`` filled."""
+"""A competition folder of synthetic images, with every column of ``train.csv``."""
 
 import hashlib
 import json
@@ -23,19 +23,20 @@ from cellflow.telling import Report
 Part = Literal["train", "test"]
 
 CYCLE = ("cort", "shsy5y", "cort", "astro")
-"""Cell types by index: 50, 25 and 25 %, near the competition's 53, 26 and 22 %."""
+"""Cell types by index: 50, 25 and 25 %, close to the competition's 53, 26 and 22 %."""
 PER_WELL = 2
-"""Images of one well: time points that a fold must not tear apart."""
+"""Images per well: time points, which must be in the same fold."""
 WELLS_PER_PLATE = 96
 RECORD = "synth.json"
-"""Says what made the folder, so that it is never mixed with another seed's or with real data."""
+"""File with the origin of the folder, so that images of different seeds, or real ones, are never
+mixed."""
 TABLES = ("train.csv", "test.csv", "sample_submission.csv")
 PLATE_NAMES = {"cort": "cort[density]", "shsy5y": "shsy5y[diff]", "astro": "astro[cereb]"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SynthImage:
-    """Which image this is, before it is made.
+    """Identity of a synthetic image, before it is drawn.
 
     Parameters
     ----------
@@ -57,17 +58,17 @@ class SynthImage:
 
     @property
     def cell_type(self) -> str:
-        """By the cycle of cell types."""
+        """Cell type, from `CYCLE`."""
         return CYCLE[self.index % len(CYCLE)]
 
     @property
     def metadata(self) -> dict[str, str]:
-        """The competition's other columns: the time points of one well share plate and well."""
+        """The competition's other columns; the time points of a well share plate and well."""
         rank = self.index // len(CYCLE) * CYCLE.count(self.cell_type)
         rank += CYCLE[: self.index % len(CYCLE)].count(self.cell_type)
         well, time_point = divmod(rank, PER_WELL)
         plate, place = divmod(well, WELLS_PER_PLATE)
-        # Test wells lie on plates of their own, as those of an honest held-out set must.
+        # Test wells are on separate plates, so that the test set is independent.
         plate_number = 2 * plate + (self.part == "test") + 1
         hours = 4 * (time_point + 1) + 7 * (well % 5)
         vessel = 100 * plate_number + list(PLATE_NAMES).index(self.cell_type)
@@ -82,7 +83,7 @@ class SynthImage:
         }
 
     def draw(self) -> tuple[NDArray[np.uint8], CellMasks]:
-        """Draw the image and its truth; they depend on nothing but seed, part and index."""
+        """Draw the image and its truth; they depend only on seed, part and index."""
         key = (("train", "test").index(self.part), self.index)
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
         return draw_field(self.cell_type, rng)
@@ -96,17 +97,18 @@ def write_competition(
     n_test_images: int = 3,
     report: Report = lambda step, numbers: None,
 ) -> Path:
-    """Write a folder laid out like the competition's.
+    """Write a folder with the layout of the competition's.
 
     Parameters
     ----------
     out : path
-        A new or empty folder, or one that the same seed wrote before with no more images.
+        A new or empty folder, or one that was written with the same seed and at most as many
+        images.
     n_images, n_test_images : int
         Annotated images for training, and images of the test set.
     seed : int
-        Each image depends on it and on the image's index only, so that more images may be asked
-        for later without changing the first ones.
+        Each image depends only on the seed and its index, so that images can be added later without
+        changing the first ones.
     report : callable
         Called as ``report(n_done, {"total": n})``.
 
@@ -114,18 +116,19 @@ def write_competition(
     -------
     Path
         `out`, with ``train.csv``, ``train/``, ``test/``, ``sample_submission.csv``, and
-        ``test.csv``: the truth of the test images, which nothing that trains may read.
+        ``test.csv``: the truth of the test images, which must not be used in training.
 
     Raises
     ------
     ConfigError
-        No image asked for, or a negative seed.
+        The number of images is 0, or the seed is negative.
     DataError
-        The folder holds something else, or cannot be written.
+        The folder contains something else, or cannot be written.
 
     Notes
     -----
-    The tables come last, and go first where a folder grows: a folder with ``train.csv`` is whole.
+    Tables are written last, and deleted before images are added, so a folder with ``train.csv`` is
+    complete.
     """
     if n_images < 1 or n_test_images < 0 or seed < 0:
         raise ConfigError(
@@ -154,9 +157,9 @@ def _plan(n_images: int, n_test_images: int, seed: int) -> Iterator[SynthImage]:
 
 
 def _claim_folder(out: Path, wanted: Mapping[str, int]) -> None:
-    """Refuse a folder with anything else in it, and record what will be written.
+    """Raise if the folder contains anything else; record what will be written.
 
-    Tables of fewer images are removed before that.
+    If the folder is to grow, its old tables are deleted first.
     """
     record_path = out / RECORD
     try:

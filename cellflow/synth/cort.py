@@ -22,8 +22,8 @@ def compose_cort(rng: np.random.Generator) -> Scene:
 
     Notes
     -----
-    How thick the net of neurites and the debris lie differs between cultures by an order of
-    magnitude, so both are drawn once an image.
+    The density of neurites and debris differs between cultures by an order of magnitude, so it is
+    drawn once per image.
     """
     scene = Scene()
     spread = COUNT_SPREAD
@@ -63,7 +63,7 @@ def _add_cell(rng: np.random.Generator, scene: Scene, clumping: float) -> None:
         warp=0.12,
     )
     look = Look(
-        # Some have rounded up and stand bright; the others lie flat.
+        # Some cells are rounded up and bright; the others are flat.
         height=rng.uniform(1.6, 3.0) if rng.random() < 0.4 else rng.uniform(0.5, 1.3),
         rim=rng.uniform(1.2, 3.0),
         texture=rng.uniform(0.15, 0.45),
@@ -77,7 +77,7 @@ def _add_neurites(
     centre: NDArray[np.float64],
     density: float,
 ) -> None:
-    """Let a bunch of neurites leave a cell: few long ones, and some short spikes."""
+    """Add neurites that start at a cell: a few long ones, sometimes many short spikes."""
     for _ in range(int(rng.poisson(3 + 2 * min(density, 3)))):
         length = rng.lognormal(4.0, 0.7)
         path = neurite_path(rng, centre, rng.uniform(0, 2 * np.pi), length, wander=0.03)

@@ -1,4 +1,4 @@
-"""What lies between the cells: debris, dead cells, stray neurites, things out of focus."""
+"""Objects between the cells: debris, dead cells, stray neurites, things out of focus."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ def add_dead_cells(
     radii: tuple[float, float] = (2.2, 4.2),
     beside_cells: float = 0.0,
 ) -> None:
-    """Scatter rounded dead cells, so thick that their middle turns bright, alone or in heaps.
+    """Scatter dead cells, alone or in heaps: round, and so thick that their middle is bright.
 
     Parameters
     ----------
@@ -52,10 +52,10 @@ def add_dead_cells(
         spread = 0.55 * np.sqrt(n_dead) * radii[1] * (n_dead > 1)
         centres = centre + rng.normal(0, spread + 1e-9, (n_dead, 2))
         sizes = rng.uniform(*radii, n_dead)
-        # Packed cells add up; alone each is thicker.
+        # The heights of cells in a heap add up, so each of them is thinner.
         heights = rng.uniform(1.4, 3.4, n_dead) / (1 + 0.8 * (n_dead > 1))
         scene.discs.append((centres, sizes, heights))
-        # Granules on top give the bright and dark dots of a dying cell.
+        # Granules on top look like the bright and dark dots of a dying cell.
         n_granules = 2 * n_dead
         granules = centre + rng.normal(0, spread + 1.2, (n_granules, 2))
         depths = rng.uniform(-0.9, 1.1, n_granules)
@@ -73,7 +73,7 @@ def add_stray_neurites(
     wander: float = 0.08,
     beads: float = 0.0,
 ) -> None:
-    """Lay neurites of cells outside the field across it.
+    """Add neurites that cross the field and belong to cells outside it.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def add_stray_neurites(
     height : (low, high)
         Phase, radians.
     beads : float
-        Chance of a bead at each vertex: neurites that degenerate look like strings of pearls.
+        Probability of a bead at each vertex: degenerating neurites look like strings of pearls.
     """
     for _ in range(n_neurites):
         start, angle = scene.anywhere(rng, 20.0), rng.uniform(0, 2 * np.pi)
@@ -95,7 +95,7 @@ def add_stray_neurites(
 def add_beads(
     rng: np.random.Generator, scene: Scene, path: NDArray[np.float64], chance: float
 ) -> None:
-    """Put small dots along a path, each vertex with the given chance."""
+    """Add small dots along a path, at each vertex with probability `chance`."""
     chosen = path[rng.random(len(path)) < chance]
     if len(chosen):
         places = chosen + rng.normal(0, 1.2, chosen.shape)
@@ -104,7 +104,7 @@ def add_beads(
 
 
 def add_blurred(rng: np.random.Generator, scene: Scene, n_blobs: int) -> None:
-    """Put things far above or below the focus: wide, faint blobs and rings."""
+    """Add objects far out of focus: wide, faint blobs and rings."""
     centres = rng.uniform((0, 0), scene.shape, (n_blobs, 2))
     sizes = rng.uniform(5, 16, n_blobs)
     heights = rng.normal(0, 0.35, n_blobs)

@@ -1,31 +1,31 @@
-"""Kernels that draw outlines, lines and discs into arrays; pixel centres are whole numbers."""
+"""Kernels that draw outlines, lines and discs into arrays; pixel centres are integers."""
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 LINE_REACH = 2.2
-"""A line's bell-shaped profile is cut at this many radii, where it is below 1 %."""
+"""The bell-shaped profile of a line is cut off at this many radii, where it is below 1 %."""
 
 
 def fill_outline(
     outline: NDArray[np.float64], top: int, left: int, shape: tuple[int, int]
 ) -> NDArray[np.bool_]:
-    """Give the pixels inside a closed outline, in a window.
+    """Rasterise a closed outline in a window.
 
     Parameters
     ----------
     outline : (K, 2) float64
         Vertices (y, x), px; the last is joined to the first.
     top, left : int
-        Image position of the window's first pixel.
+        Position of the window's first pixel in the image.
     shape : (h, w)
         Of the window.
 
     Returns
     -------
     (h, w) bool
-        Even-odd rule: where an outline crosses itself, pieces are left out.
+        Pixels inside, by the even-odd rule: where an outline overlaps itself, pieces are left out.
 
     Examples
     --------
@@ -63,16 +63,16 @@ def _fill(outline, top, left, inside):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def draw_lines(points, radii, heights, offsets, layer):  # type: ignore[no-untyped-def]
-    """Draw lines of bell-shaped profile; where they cross, the higher one stays.
+    """Draw lines with a bell-shaped profile; where they cross, the larger value wins.
 
     Parameters
     ----------
     points : (P, 2) float64
-        Vertices (y, x) of all lines behind each other, px.
+        Vertices (y, x) of all lines, concatenated, px.
     radii, heights : (P,) float64
-        At each vertex: px, and peak value.
+        At each vertex: radius in px, and peak value.
     offsets : (S + 1,) int64
-        Line s has the vertices ``offsets[s]:offsets[s + 1]``.
+        The vertices of line s are ``offsets[s]:offsets[s + 1]``.
     layer : (H, W) float32
         Changed in place.
     """
@@ -108,7 +108,7 @@ def draw_discs(centres, radii, heights, layer):  # type: ignore[no-untyped-def]
     centres : (D, 2) float64
         (y, x), px.
     radii, heights : (D,) float64
-        px, and peak value, which may be negative.
+        Radius in px, and peak value, which may be negative.
     layer : (H, W) float32
         Changed in place.
     """

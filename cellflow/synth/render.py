@@ -1,9 +1,9 @@
-"""A scene to the grey picture that a phase-contrast microscope would give.
+"""Rendering of a scene as a phase-contrast microscope would show it.
 
-How it works: cells, lines and discs add up to a map of phase (thickness times refractive index).
-The microscope sees its sine, so that very thick, rounded cells turn bright inside; the phase ring
-takes away the slowly varying part, which is what makes the bright halos and leaves the middle of
-large flat cells as grey as the background. Then come the oblique light, noise and 8 bits.
+How it works: cells, lines and discs add up to a phase map (thickness times refractive index). The
+microscope shows its sine, so that very thick, rounded cells are bright inside. The phase ring
+removes the slowly varying part, which causes bright halos and makes the middle of large flat cells
+as grey as the background. Oblique light, noise and conversion to 8 bits follow.
 """
 
 import numpy as np
@@ -14,18 +14,18 @@ from cellflow.synth.raster import draw_discs, draw_lines, fill_outline
 from cellflow.synth.scene import Cell, Scene
 
 GROUND = 128
-"""Grey level of the background: the competition's pictures are centred there."""
+"""Grey level of the background, as in the competition's images."""
 FINEST, INNER, OUTER = 0.45, 1.05, 2.8
-"""Blur of the optics, and of the two bands that the phase ring takes away, px. With these a dot
-looks as in the competition's pictures: -51, -10, 6, 1, 0 grey levels at 0, 1, 2, 3, 4 px."""
+"""Blur of the optics, and of the two bands that the phase ring removes, px. With these values a dot
+looks as in the competition's images: -51, -10, 6, 1, 0 grey levels at 0, 1, 2, 3, 4 px."""
 FINE_GAIN, WIDE_GAIN = 240.0, 34.0
-"""Grey levels a radian in the band finest–inner and inner–outer."""
+"""Grey levels per radian, in the band finest–inner and in the band inner–outer."""
 OBLIQUE = 12.0
-"""Grey levels a radian per px along the direction that the light leans to."""
+"""Grey levels per (radian per px), along the direction of the oblique light."""
 
 
 def render(scene: Scene, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Picture a scene.
+    """Render a scene.
 
     Returns
     -------
@@ -48,9 +48,9 @@ def render(scene: Scene, rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def _phase_map(scene: Scene, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Add up everything in focus, radians."""
+    """Add up the phase of everything in focus, radians."""
     phase = np.zeros(scene.shape, np.float32)
-    # Two grains of texture, shared by all cells, each taking its own strength.
+    # Texture at two scales, shared by all cells; each cell scales it by its own strength.
     fine = gaussian_filter(rng.standard_normal(scene.shape, np.float32), 0.7) * 2.5
     coarse = gaussian_filter(rng.standard_normal(scene.shape, np.float32), 1.8) * 6.4
     grain = 0.7 * fine + 0.7 * coarse
@@ -69,9 +69,9 @@ def _phase_map(scene: Scene, rng: np.random.Generator) -> NDArray[np.float32]:
 
 
 def _body(cell: Cell) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Give a cell's share of each pixel of its window, and its phase there, radians.
+    """Give a cell's coverage of each pixel of its window, and its phase there, radians.
 
-    Both are computed on a grid twice as fine, so that slanting edges have no steps.
+    Both are computed on a grid twice as fine, for anti-aliased edges.
     """
     height, width = cell.inside.shape
     fine = fill_outline(
@@ -91,7 +91,7 @@ def _halve(fine: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _out_of_focus(scene: Scene) -> NDArray[np.float32]:
-    """Give the grey levels of what lies above or below the focus."""
+    """Give the grey levels of objects above or below the focus."""
     layer = np.zeros(scene.shape, np.float32)
     for centres, radii, heights in scene.blurred:
         draw_discs(centres, radii, heights, layer)
@@ -101,7 +101,7 @@ def _out_of_focus(scene: Scene) -> NDArray[np.float32]:
 
 
 def _ground(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Give camera noise, slightly correlated, and the faint shading that was not corrected."""
+    """Give camera noise, slightly correlated, and some remaining uneven illumination."""
     noise = gaussian_filter(rng.standard_normal(shape, np.float32), 0.55) * 2.0
     grey = noise * np.float32(rng.uniform(0.9, 1.5))
     y, x = np.linspace(-1, 1, shape[0])[:, None], np.linspace(-1, 1, shape[1])[None]

@@ -1,4 +1,4 @@
-"""A seed to one synthetic `Sample`: compose a field, picture it, annotate it."""
+"""One synthetic `Sample` from a seed: compose a field, annotate it, render it."""
 
 from collections.abc import Callable
 
@@ -33,7 +33,7 @@ def synthesize(
     cell_type : str
         cort, shsy5y or astro.
     rng : numpy.random.Generator
-        All that is random comes from it.
+        The only source of randomness.
     group : str, optional
         Plate and well to write into the sample.
 
@@ -45,18 +45,18 @@ def synthesize(
     Raises
     ------
     ConfigError
-        Another cell type.
+        An unknown cell type.
 
     Notes
     -----
-    A field on which the annotator drew nothing is composed again from the same generator.
+    If the simulated annotator drew nothing, another field is composed with the same generator.
     """
     image, masks = draw_field(cell_type, rng)
     return Sample(name=name, image=image, masks=masks, cell_type=cell_type, group=group)
 
 
 def draw_field(cell_type: str, rng: np.random.Generator) -> tuple[NDArray[np.uint8], CellMasks]:
-    """Give picture and truth of one field; see `synthesize`."""
+    """Give image and truth of one field; see `synthesize`."""
     if cell_type not in COMPOSERS:
         raise ConfigError(f"cell type: expected {', '.join(COMPOSERS)}, found {cell_type!r}")
     while True:

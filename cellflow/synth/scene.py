@@ -1,4 +1,4 @@
-"""What lies in one field of view before it is pictured: cells, lines and discs."""
+"""The content of one field of view before it is rendered: cells, lines and discs."""
 
 from dataclasses import dataclass, field
 
@@ -12,25 +12,25 @@ from cellflow.synth.shapes import Outline, place, reach
 IMAGE_SHAPE: Shape = (520, 704)
 """Height and width of the competition's images, px."""
 SMALLEST = 20
-"""Cells with fewer pixels inside the image are not there, px."""
+"""Cells with fewer pixels inside the image are left out."""
 STEP = 1.5
-"""How exactly small cells are pushed up against each other, px."""
+"""Step in which small cells are moved away from each other until they fit, px."""
 N_TRIES = 20
-"""Places that are tried before a cell is given up."""
+"""Places that are tried for a cell before it is left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What a cell looks like inside its outline.
+    """Appearance of a cell inside its outline.
 
     Parameters
     ----------
     height : float
-        Phase in the cell's middle, radians.
+        Phase in the middle of the cell, radians.
     rim : float
         Width over which the phase rises from the edge, px.
     texture : float
-        Spread of the phase inside, radians.
+        Standard deviation of the phase inside, radians.
     """
 
     height: float
@@ -45,13 +45,13 @@ class Cell:
     Parameters
     ----------
     outline : (K, 2) float64
-        Vertices (y, x) in the image, px; may leave it.
+        Vertices (y, x) in the image, px; may lie outside it.
     centre : (2,) float64
         (y, x), px.
     top, left : int
-        Image position of the window's first pixel.
+        Position of the window's first pixel in the image.
     inside : (h, w) bool
-        The window, clipped to the image.
+        Pixels of the cell in its window, which is clipped to the image.
     area : int
         Pixels inside the image.
     look : Look
@@ -74,7 +74,7 @@ class Cell:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Scene:
-    """One field of view while it is composed.
+    """One field of view while it is being composed.
 
     Parameters
     ----------
@@ -86,9 +86,9 @@ class Scene:
     discs : list of (centres (D, 2), radii (D,), heights (D,))
         Debris, dead cells and granules in focus.
     blurred : list of the same
-        Out of focus.
+        Objects out of focus.
     owner : (H, W) int32
-        0 where there is no cell, else 1 + index of the cell that came last.
+        0 where there is no cell, else 1 + index of the cell that was added last.
     """
 
     shape: Shape = IMAGE_SHAPE
@@ -111,16 +111,17 @@ class Scene:
         most_shared: float,
         margin: float = 4.0,
     ) -> bool:
-        """Find a place for one cell: alone somewhere, or pushed up against another.
+        """Find a place for one cell, anywhere or beside another cell, and add it.
 
         Parameters
         ----------
         outline : (K, 2) float64
             Around the origin.
         together : float
-            Chance that it seeks the company of a random cell that is there already.
+            Probability that it is placed beside a random existing cell.
         most_shared : float
-            Largest share of its pixels, or of any other cell's, that may lie in both.
+            Largest share of its pixels that may lie in other cells, and of any other cell's pixels
+            that may lie in it.
         margin : float
             How far outside the image its centre may lie, px.
 
@@ -140,7 +141,7 @@ class Scene:
     def _push_up(
         self, rng: np.random.Generator, outline: Outline, look: Look, most_shared: float
     ) -> bool:
-        """Put a cell as near to another as `most_shared` allows, in a random direction."""
+        """Place a cell as close to another as `most_shared` allows, in a random direction."""
         cell = self.cells[int(rng.integers(len(self.cells)))]
         angle = rng.uniform(0, 2 * np.pi)
         direction = np.array([np.sin(angle), np.cos(angle)])
@@ -154,7 +155,7 @@ class Scene:
     def try_cell(
         self, outline: Outline, centre: NDArray[np.float64], look: Look, most_shared: float
     ) -> bool:
-        """Add a cell unless it shares too much with others, or lies nearly outside the image.
+        """Add a cell, unless it overlaps others too much or lies almost outside the image.
 
         Parameters
         ----------
@@ -195,7 +196,7 @@ class Scene:
         return True
 
     def _shares_more(self, owners: NDArray[np.int32], share: float) -> bool:
-        """Tell whether the new cell, or one of those beneath, has more than `share` in common."""
+        """Tell whether the overlap exceeds `share` of the new cell, or of one beneath it."""
         taken = owners[owners > 0]
         if len(taken) > share * len(owners):
             return True
@@ -210,7 +211,7 @@ class Scene:
     def add_line(
         self, path: NDArray[np.float64], radii: tuple[float, float], heights: tuple[float, float]
     ) -> None:
-        """Add a line that tapers from the first to the second of `radii` and `heights`."""
+        """Add a line whose radius and height change linearly from the first to the second value."""
         share = np.linspace(0, 1, len(path))
         self.lines.append(
             (

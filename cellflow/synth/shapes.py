@@ -1,4 +1,4 @@
-"""Outlines of cells and paths of neurites: a generator in, vertices (y, x) in pixels out."""
+"""Random outlines of cells and paths of neurites, as vertices (y, x) in pixels."""
 
 from dataclasses import dataclass
 
@@ -9,21 +9,22 @@ Outline = NDArray[np.float64]
 """(K, 2) vertices (y, x), px; the last is joined to the first."""
 
 GRAIN = 16
-"""Vertices lie on sixteenths of a pixel, so that masks do not hang on the last bit of a sine."""
+"""Vertices are rounded to sixteenths of a pixel, so that masks do not depend on the last bit of a
+sine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arms:
-    """Processes that leave a cell's body.
+    """Processes of a cell, which extend from its body.
 
     Parameters
     ----------
     angles : (A,) float64
-        Directions, radians, ascending y from x.
+        Directions, radians, from the x axis towards the y axis.
     lengths : (A,) float64
-        Beyond the body, in units of the body's radius.
+        Length beyond the body, in units of the body's radius.
     sharpness : (A,) float64
-        Larger is thinner: the arm falls to 1/e of its length within 1 / sharpness radians.
+        Larger is thinner: an arm falls to 1/e of its length within 1 / sharpness radians.
     """
 
     angles: NDArray[np.float64]
@@ -33,11 +34,11 @@ class Arms:
 
 TIP_ANGLES = np.array([0, 0.004, 0.012, 0.03, 0.06, 0.1, 0.16, 0.25])
 TIP_ANGLES = np.concatenate([-TIP_ANGLES[:0:-1], TIP_ANGLES])
-"""Where the outline has extra vertices, radians from an arm's axis."""
+"""Positions of extra vertices of the outline, radians from the axis of an arm."""
 BLUNT = 0.02
 """Roundness of the tips, radians."""
 PIECE = 5.0
-"""Length of one straight piece of a neurite, px."""
+"""Length of one straight segment of a neurite, px."""
 NO_ARMS = Arms(angles=np.zeros(0), lengths=np.zeros(0), sharpness=np.zeros(0))
 
 
@@ -60,19 +61,19 @@ def cell_outline(
     elongation : float
         Long over short axis of the body, 1 or more.
     roughness : float
-        Spread of the radius, as a share of it.
+        Standard deviation of the radius, relative to it.
     arms : Arms
     bend : float
-        Curvature of the whole cell, sideways shift over length.
+        Curvature of the whole cell: sideways shift over length.
     warp : float
-        Size of the waves that bend arms and edges, as a share of the cell's radius.
+        Amplitude of the waves that bend arms and edges, relative to the radius of the cell.
 
     Returns
     -------
     (K, 2) float64
-        Turned by a random angle, with the area asked for.
+        Turned by a random angle, with the given area.
     """
-    # More vertices where an arm needs them.
+    # Extra vertices at the arms.
     tips = (arms.angles[:, None] + TIP_ANGLES[None]).ravel() % (2 * np.pi)
     angles = np.sort(np.concatenate([np.linspace(0, 2 * np.pi, 72, endpoint=False), tips]))
     stretch = np.sqrt(elongation)
@@ -81,7 +82,7 @@ def cell_outline(
         phase, size = rng.uniform(0, 2 * np.pi), rng.normal(0, roughness / harmonic)
         radius *= np.maximum(1 + size * np.cos(harmonic * angles + phase), 0.4)
     away = np.abs((angles - arms.angles[:, None] + np.pi) % (2 * np.pi) - np.pi)
-    # Cusps: pointed tips and flared roots, as cells that pull at what they stand on.
+    # Cusps: pointed tips and flared roots, like those of cells that pull at their substrate.
     cusps = np.exp(-arms.sharpness[:, None] * (np.hypot(away, BLUNT) - BLUNT))
     radius += (arms.lengths[:, None] * cusps).sum(axis=0)
     y, x = radius * np.sin(angles), radius * np.cos(angles)
@@ -107,9 +108,9 @@ def draw_arms(
     Parameters
     ----------
     lengths, sharpness : (low, high)
-        See `Arms`; sharpness is uniform, lengths lean to the low end.
+        See `Arms`; sharpness is uniform, small lengths are more frequent than large ones.
     unrest : float
-        How far the directions are from even ones; 0 is even.
+        How much the directions deviate from evenly spaced ones; 0 = not at all.
     """
     even = np.arange(n_arms) * 2 * np.pi / max(n_arms, 1)
     angles = even + rng.normal(0, unrest / max(n_arms, 1), n_arms)
@@ -134,7 +135,7 @@ def turn(outline: Outline, angle: float) -> Outline:
 
 
 def place(outline: Outline, centre: NDArray[np.float64]) -> Outline:
-    """Move an outline to `centre` and lay its vertices on the grain."""
+    """Move an outline to `centre`, and round its vertices, see `GRAIN`."""
     placed: Outline = np.round((outline + centre) * GRAIN) / GRAIN
     return placed
 
@@ -149,7 +150,7 @@ def reach(outline: Outline, direction: NDArray[np.float64]) -> float:
 def bridge_path(
     rng: np.random.Generator, start: NDArray[np.float64], end: NDArray[np.float64], bow: float
 ) -> NDArray[np.float64]:
-    """Draw a path from `start` to `end`, (y, x), bowed sideways by a share `bow` of its length."""
+    """Draw a path from `start` to `end`, (y, x), curved sideways by `bow` times its length."""
     along = end - start
     aside = np.array([along[1], -along[0]])
     share = np.linspace(0, 1, 9)
@@ -166,18 +167,18 @@ def neurite_path(
     *,
     wander: float,
 ) -> NDArray[np.float64]:
-    """Draw a path that keeps its direction roughly.
+    """Draw a path that roughly keeps its direction.
 
     Parameters
     ----------
     start : (2,) float64
         (y, x), px.
     angle : float
-        First direction, radians.
+        Initial direction, radians.
     length : float
         px.
     wander : float
-        Spread of the turn at each vertex, radians.
+        Scale of the random change of direction at each vertex, radians.
 
     Returns
     -------
@@ -185,10 +186,10 @@ def neurite_path(
         At least two vertices (y, x).
     """
     n_steps = max(int(length / PIECE), 1)
-    # Curvature that changes slowly gives arcs instead of a jagged line.
+    # A slowly changing curvature gives arcs instead of a jagged line.
     turns = np.convolve(rng.normal(0, wander, n_steps + 4), np.full(5, 0.45), "valid")
     angles = angle + np.cumsum(turns)
     steps = PIECE * np.stack([np.sin(angles), np.cos(angles)], axis=1)
-    # Neurites are never quite smooth.
+    # Neurites are not perfectly smooth.
     path = start + np.cumsum(steps, axis=0) + rng.normal(0, 0.35, (n_steps, 2))
     return np.concatenate([start[None], path])

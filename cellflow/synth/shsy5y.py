@@ -17,7 +17,7 @@ def compose_shsy5y(rng: np.random.Generator) -> Scene:
     spread = COUNT_SPREAD
     n_cells = int(MEAN_COUNT * rng.lognormal(-spread * spread / 2, spread))
     n_cells = int(np.clip(n_cells, 40, MOST_CELLS))
-    # Cells of sparse fields have room and spread out.
+    # In sparse fields cells have room and are larger.
     size = float(np.clip((MEAN_COUNT / n_cells) ** 0.2, 0.85, 1.3)) * rng.lognormal(0, 0.08)
     clumping = rng.uniform(0.45, 0.75)
     for _ in range(n_cells):
@@ -49,7 +49,7 @@ def compose_shsy5y(rng: np.random.Generator) -> Scene:
 
 
 def _draw_body(rng: np.random.Generator, diameter: float) -> Outline:
-    """Draw a spindle, a triangle or a polygon, seldom a round cell."""
+    """Draw a spindle, a triangle or a polygon, rarely a round cell."""
     area = np.pi / 4 * (diameter * rng.lognormal(0, DIAMETER_SPREAD)) ** 2
     kind = rng.choice(4, p=(0.42, 0.3, 0.18, 0.1))
     if kind == 0:
@@ -75,7 +75,7 @@ def _add_cell(rng: np.random.Generator, scene: Scene, diameter: float, clumping:
 
 
 def _add_bridges(rng: np.random.Generator, scene: Scene) -> None:
-    """Join cells with their neighbours by thin, slightly bowed processes."""
+    """Connect cells with neighbours by thin, slightly curved processes."""
     centres = np.array([cell.centre for cell in scene.cells])
     for cell in scene.cells:
         distance = np.hypot(*(centres - cell.centre).T)
@@ -88,13 +88,13 @@ def _add_bridges(rng: np.random.Generator, scene: Scene) -> None:
 
 
 def _add_processes(rng: np.random.Generator, scene: Scene, cell: Cell) -> None:
-    """Let processes leave the body's farthest corners."""
+    """Add processes that start at the farthest corners of the body."""
     away = cell.outline - cell.centre
     distance = np.hypot(away[:, 0], away[:, 1])
     for _ in range(int(rng.integers(1, 3))):
         corner = int(rng.choice(len(distance), p=distance**6 / (distance**6).sum()))
         angle = float(np.arctan2(away[corner, 0], away[corner, 1])) + rng.normal(0, 0.15)
-        # Starts inside, so that body and process join without a gap.
+        # It starts inside the body, so that there is no gap.
         start = cell.centre + 0.8 * away[corner]
         path = neurite_path(rng, start, angle, rng.lognormal(2.9, 0.6), wander=0.08)
         phase = 0.75 * min(cell.look.height, 0.8)

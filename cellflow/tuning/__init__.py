@@ -1,1 +1,1 @@
-"""Validation folds to thresholds."""
+"""Tuning: validation folds → thresholds."""

@@ -1,4 +1,4 @@
-"""What tuning did, in the model card: a section that a later tuning replaces."""
+"""The section of a model card about tuning; a later tuning replaces it."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ HEADING = "## Tuned thresholds"
 
 
 def update_card(folder: Path, result: TuneResult) -> None:
-    """Put the result of a tuning at the end of a model card, in place of an earlier one.
+    """Write the result of a tuning to the end of a model card, replacing an earlier one.
 
     Parameters
     ----------
     folder : Path
-        Model folder; a card that is missing begins with this section.
+        Model folder; if it has no card, one with only this section is written.
     result : TuneResult
 
     Raises

@@ -1,7 +1,8 @@
 """Choosing among candidates by image scores, without looking at the fold that is scored.
 
-Candidates are whatever can be scored image by image: cutoffs, rules, methods. A table of scores,
-one row an image and one column a candidate, goes in; which column each image gets comes out.
+Candidates are anything that can be scored image by image: cutoffs, rules, methods. The input is a
+table of scores, one row per image and one column per candidate; the result is a column for each
+image.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,28 +14,29 @@ from numpy.typing import NDArray
 from cellflow.errors import ConfigError
 
 FEWEST_IMAGES = 5
-"""A cell type with fewer images gets what is best for all images: its own best would be chance."""
+"""A cell type with fewer images gets the candidate that is best over all images, since its own best
+would be a matter of chance."""
 
 ALL_TYPES = ""
-"""Key of the choice for images whose type is unknown, or has few images."""
+"""Key of the choice for images whose type is unknown or has too few images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NestedChoice:
-    """What was chosen, and what that is worth.
+    """A choice, and an unbiased estimate of the score that it leads to.
 
     Parameters
     ----------
     choice : dict of str to int
         Candidate for each cell type, and for `ALL_TYPES`, chosen on all images.
     per_fold : dict of int to dict of str to int
-        The same for each fold, chosen on the others.
+        The same for each fold, chosen on the other folds.
     held_out : (N,) int64
         Candidate of each image, chosen on the other folds.
     scores : (N,) float64
-        Of each image with that candidate; their mean is the nested score.
+        Score of each image with that candidate; their mean is the nested score.
     same_images_score : float
-        Mean score when all images get what was chosen on them; too high by selection.
+        Mean score with `choice` on the images that it was chosen on; biased upwards.
     """
 
     choice: dict[str, int]
@@ -50,20 +52,20 @@ def assign_folds(
     n_folds: int,
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Give each of N images the number of its fold.
+    """Assign N images to folds.
 
     Parameters
     ----------
     cell_types, groups : sequence of N str or None
-        Types are spread over the folds, groups (plate + well) stay whole.
+        Cell types are spread over the folds; a group (plate + well) stays in one fold.
     n_folds : int
-        At least 2; fewer when there are fewer groups.
+        At least 2. If there are fewer groups, so many folds are used.
     rng : numpy.random.Generator
 
     Returns
     -------
     (N,) int64
-        All 0 when there is a single group.
+        Fold of each image; all 0 if there is a single group.
 
     Raises
     ------
@@ -79,10 +81,10 @@ def assign_folds(
     counts = np.zeros((min(n_folds, len(members)), len(kinds)), np.int64)
     folds = np.zeros(len(groups), np.int64)
     shuffled = [list(members.values())[k] for k in rng.permutation(len(members))]
-    # Large groups first, since they are the hardest to place.
+    # Large groups first: they are the hardest to balance.
     for images in sorted(shuffled, key=len, reverse=True):
         kind = kinds[cell_types[images[0]]]
-        # The fold with the fewest of this type, then with the fewest images, then the first.
+        # The fold with the fewest images of this type; then the one with the fewest images.
         target = np.lexsort((counts.sum(axis=1), counts[:, kind]))[0]
         folds[images] = target
         for image in images:
@@ -96,14 +98,14 @@ def choose(scores: NDArray[np.float64], cell_types: Sequence[str | None]) -> dic
     Parameters
     ----------
     scores : (N, C) float64
-        Of N images with C candidates.
+        Scores of N images with C candidates.
     cell_types : sequence of N str or None
 
     Returns
     -------
     dict of cell type to int
-        Of the types with `FEWEST_IMAGES` or more, and of `ALL_TYPES`. Of equal candidates the
-        first.
+        For the types with at least `FEWEST_IMAGES` images, and for `ALL_TYPES`. Among equal
+        candidates the first.
 
     Examples
     --------
@@ -121,14 +123,14 @@ def choose(scores: NDArray[np.float64], cell_types: Sequence[str | None]) -> dic
 def choose_on_folds(
     scores: NDArray[np.float64], cell_types: Sequence[str | None], folds: NDArray[np.int64]
 ) -> NestedChoice:
-    """Choose a candidate for each cell type, and tell honestly what that is worth.
+    """Choose a candidate for each cell type, and score the choice by nested cross-validation.
 
     Parameters
     ----------
     scores : (N, C) float64
     cell_types : sequence of N str or None
     folds : (N,) int64
-        From `assign_folds`; two or more.
+        From `assign_folds`; at least two.
 
     Raises
     ------
@@ -155,6 +157,6 @@ def choose_on_folds(
 
 
 def given(choice: Mapping[str, int], cell_types: Sequence[str | None]) -> NDArray[np.int64]:
-    """Give each image the candidate of its type, or that of all types."""
+    """Give the candidate of each image: that of its cell type, or else of `ALL_TYPES`."""
     common = choice[ALL_TYPES]
     return np.array([choice.get(kind or ALL_TYPES, common) for kind in cell_types], np.int64)

@@ -1,4 +1,4 @@
-"""Network output on disk, so that thresholds can be swept again and again without the network."""
+"""A cache of network output on disk, so that thresholds can be tuned again without the network."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from cellflow.records import FlowField
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SeenField:
-    """A flow field, and how large cells were taken to be.
+    """A flow field, and the diameter that was assumed.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class SeenField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowCache:
-    """A folder of flow fields, one file each, named by all that they depend on.
+    """A folder of flow fields, one file each, named by a hash of everything they depend on.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ class FlowCache:
 
     Notes
     -----
-    A field of 520x704 pixels takes 4.4 MB. Memory holds one at a time. A file that is broken is
-    computed again.
+    A field of 520x704 pixels takes 4.4 MB. Memory holds one at a time. A broken file is computed
+    again.
     """
 
     folder: Path
@@ -57,12 +57,12 @@ class FlowCache:
             Hash of the network's weights.
         entry : Entry
         factor : float
-            Times the model's diameter.
+            Multiplies the model's diameter.
 
         Raises
         ------
         DataError
-            The image cannot be read, or the folder not be written.
+            The image cannot be read, or the folder cannot be written.
         """
         if not model.is_settled:
             model.settle_precision(entry.load().image)

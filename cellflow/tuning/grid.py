@@ -1,4 +1,4 @@
-"""The settings that are tried: every combination of some values on each of six axes."""
+"""The settings that tuning tries: a grid, every combination of the values on six axes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -9,17 +9,17 @@ from cellflow.config import TuningConfig
 from cellflow.network.thresholds import CellSettings
 
 Index = tuple[int, ...]
-"""Place of a combination: one number an axis, in the order of `Grid`'s fields."""
+"""Place of a combination on the grid: one index per axis, in the order of the fields of `Grid`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """The values on each axis, ascending; of the flow threshold 0 (no check) comes last.
+    """The values on each axis, ascending; but a flow threshold of 0 (no check) comes last.
 
     Parameters
     ----------
     diameter_factor : tuple of float
-        Times the model's diameter.
+        Multiplies the model's diameter.
     cellprob_threshold, boundary_shift, flow_threshold, min_size, score_threshold : tuple
         As in `CellSettings`.
     """
@@ -33,7 +33,7 @@ class Grid:
 
     @classmethod
     def of(cls, config: TuningConfig, also: Iterable[CellSettings]) -> "Grid":
-        """Make the grid of `config` with the values of some settings among its own."""
+        """Make the grid of `config`, extended by the values of the settings in `also`."""
         also = tuple(also)
 
         def axis(values: Iterable[float], name: str) -> tuple[float, ...]:
@@ -51,12 +51,12 @@ class Grid:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the axes, in their order."""
+        """Names of the axes, in order."""
         return tuple(each.name for each in fields(self))
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Values on each axis."""
+        """Number of values on each axis."""
         return tuple(len(getattr(self, name)) for name in self.names)
 
     @property
@@ -65,12 +65,12 @@ class Grid:
         return int(np.prod(self.shape))
 
     def index_of(self, settings: CellSettings) -> Index:
-        """Give the place of settings that are on the grid; their diameter is taken as the model's.
+        """Give the place of settings on the grid, at the model's own diameter.
 
         Raises
         ------
         ValueError
-            They are not on it.
+            The settings are not on the grid.
         """
         values = {name: getattr(settings, name) for name in self.names[1:]}
         own = self.diameter_factor.index(1.0)
@@ -83,7 +83,8 @@ class Grid:
         ----------
         index : tuple of 6 int
         diameter : float or None
-            The model's, pixels; None = it has none, then all factors mean the estimated one.
+            The model's, pixels. None = it has none; then the settings have no diameter either,
+            whatever the factor.
         """
         values = {n: getattr(self, n)[i] for n, i in zip(self.names, index, strict=True)}
         factor = values.pop("diameter_factor")

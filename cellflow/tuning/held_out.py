@@ -1,4 +1,4 @@
-"""Which images each model has never seen: only they may choose its thresholds."""
+"""The images that each model has not seen in training; only these may be used to tune it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from cellflow.wording import counted
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HeldOut:
-    """An image, and the model that has not seen it.
+    """An image, and a model that has not seen it.
 
     Parameters
     ----------
@@ -33,11 +33,11 @@ class HeldOutImages:
     Parameters
     ----------
     pairs : tuple of HeldOut
-        In the order of the models, then of the images' names.
+        Sorted by model, then by the name of the image.
     images_sha256 : str
-        Hash of names, pictures and truth of the images.
+        Hash of names, pixels and truth of the images.
     remarks : tuple of str
-        What the reader of a score on them must know.
+        Sentences that a reader of a score on them must know.
     """
 
     pairs: tuple[HeldOut, ...]
@@ -46,24 +46,24 @@ class HeldOutImages:
 
 
 def find_held_out(folders: Sequence[ModelFolder], dataset: Dataset) -> HeldOutImages:
-    """Pair each model with the images of a data set that its record says were held out.
+    """Pair each model with the images of a data set that were held out according to its record.
 
     Parameters
     ----------
     folders : sequence of ModelFolder
     dataset : Dataset
-        The folder that the models were trained on, or one that none has an image of.
+        The folder that the models were trained on, or one with other images only.
 
     Raises
     ------
     ModelError
-        A model was trained on all its images, its record does not say on which, or the data set
-        holds other images or truth under the same names.
+        A model was trained on all images, its record does not say on which, or the data set holds
+        other pixels or truth under the same names.
 
     Notes
     -----
-    Of a data set that shares no name with a model's record all images are taken, with a remark:
-    nothing shows that they are new.
+    If a data set shares no name with a model's record, all of its images are used, with a remark:
+    nothing proves that they are new to the model.
     """
     pairs: list[HeldOut] = []
     remarks: list[str] = []
@@ -77,7 +77,7 @@ def find_held_out(folders: Sequence[ModelFolder], dataset: Dataset) -> HeldOutIm
 
 
 def training_images(folder: ModelFolder, dataset: Dataset) -> tuple[Entry, ...]:
-    """Give the images of a data set that a model's record says it was trained on."""
+    """Give the images of a data set that a model was trained on according to its record."""
     trained = set(_data_record(folder).get("train", []))
     return tuple(entry for entry in dataset.annotated if entry.name in trained)
 
@@ -134,7 +134,7 @@ def _data_record(folder: ModelFolder) -> dict[str, Any]:
 
 
 def _has_same_content(folder: ModelFolder, data: dict[str, Any], known: dict[str, Entry]) -> bool:
-    """Refuse images or truth that changed since training; tell whether that could be seen."""
+    """Tell whether the data are provably those of the training; raise if they have changed."""
     names = [*data["train"], *data["validation"]]
     if not all(name in known for name in names):
         return False

@@ -1,10 +1,10 @@
-"""The score of one image at every place of the grid, from one following of the flows a threshold.
+"""The score of one image at every place of the grid; the flows are followed few times.
 
-How it works: what a flow threshold, a smallest size or a score threshold does is to drop whole
-cells. So for each `cellprob_threshold` and boundary shift the cells are found once, and for each
-cell the number of IoU thresholds that it passes with its best truth. Cells are counted in a table
-by the places at which each threshold begins to drop them; sums along its axes are the hits and the
-cells that are left at every combination.
+How it works: a flow threshold, a minimum size and a score threshold only drop whole cells. So the
+cells are found once for each diameter and `cellprob_threshold`, and for each boundary shift each
+cell gets the number of IoU thresholds that it passes with its best truth. Cells are counted in a
+table, indexed by the grid places from which each threshold keeps or drops them. Cumulative sums
+along the axes of the table are the numbers of hits and of remaining cells at every combination.
 """
 
 from dataclasses import dataclass
@@ -31,13 +31,14 @@ class Following:
     Parameters
     ----------
     diameter : float
-        At which cells were seen, pixels.
+        Diameter assumed for the image, pixels.
     flow_errors : (N,) float64
     sizes : (N,) int64
         Pixels.
     features : CellFeatures
     n_passed : (S, N) int8
-        For each boundary shift, IoU thresholds that each cell passes with its best truth, 0 to 10.
+        For each of S boundary shifts, the number of IoU thresholds that each cell passes with its
+        best truth, 0 to 10.
     """
 
     diameter: float
@@ -49,7 +50,7 @@ class Following:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ImageCells:
-    """All cells of one image that any place of the grid may give.
+    """All cells of one image that some place of the grid may give.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def list_cells(
     tolerance: float,
     diameter: float,
 ) -> tuple[Following, ...]:
-    """Follow a flow field at every `cellprob_threshold` of the grid.
+    """Find the cells of a flow field at every `cellprob_threshold` of the grid.
 
     Parameters
     ----------
@@ -81,12 +82,12 @@ def list_cells(
     n_steps, tolerance
         See `flows_to_labels`.
     diameter : float
-        At which cells were seen, pixels.
+        Diameter assumed for the image, pixels.
 
     Notes
     -----
-    Boundaries are shifted among all candidates; what is dropped later has been in the way of its
-    neighbours.
+    Boundaries are shifted while all candidates are present. So cells that a threshold drops later
+    may have kept their neighbours from growing; in prediction they are dropped first.
     """
     followings = []
     for threshold in grid.cellprob_threshold:
@@ -114,7 +115,7 @@ def list_cells(
 
 
 def count_passed(truth: CellMasks, labels: NDArray[np.int32]) -> NDArray[np.int8]:
-    """Give how many of the ten IoU thresholds each cell passes with its best truth.
+    """Count the IoU thresholds, of ten, that each cell passes with its best truth.
 
     Parameters
     ----------
@@ -125,8 +126,8 @@ def count_passed(truth: CellMasks, labels: NDArray[np.int32]) -> NDArray[np.int8
     Returns
     -------
     (N,) int8
-        0 to 10. Since cells do not overlap, a truth passes with at most one: so many cells are
-        hits, and every one is a hit up to its number.
+        0 to 10. Cells do not overlap, so at any threshold a truth passes with at most one cell.
+        Hence a cell with number n is a hit at exactly the first n thresholds.
     """
     overlap = find_overlap(truth, labels)
     passes = 100 * overlap.intersection[:, None] > PERCENT * overlap.union[:, None]
@@ -143,7 +144,7 @@ def score_grid(cells: ImageCells, grid: Grid, confidence: Confidence | None) -> 
     cells : ImageCells
     grid : Grid
     confidence : Confidence or None
-        Scores the cells; None = uncalibrated.
+        Calibration of the cells' scores; None = uncalibrated.
 
     Returns
     -------
@@ -174,10 +175,10 @@ def _score_filters(
     n_truths: int,
     grid: Grid,
 ) -> NDArray[np.float32]:
-    """Give the (flow thresholds, sizes, score thresholds) scores of one set of cells."""
+    """Give the scores of one set of cells, (flow thresholds, minimum sizes, score thresholds)."""
     checks = np.array([f if f > 0 else np.inf for f in grid.flow_threshold])
     sizes, levels = np.array(grid.min_size), np.array(grid.score_threshold, np.float32)
-    # The first check that keeps a cell, the last size and the last level that do.
+    # For each cell: the first check, the last size and the last level that keep it.
     check = np.searchsorted(checks, following.flow_errors, side="left")
     size = np.searchsorted(sizes, following.sizes, side="right") - 1
     level = np.searchsorted(levels, confidences, side="right") - 1

@@ -1,9 +1,9 @@
-"""What tuning is worth: chosen on some folds, scored on the one left out, each in turn.
+"""Nested cross-validation of tuning: settings are chosen on all folds but one and scored on that.
 
-The score on the images that chose the thresholds is too high, since the best of many is also the
-luckiest. The nested score is not: for each outer fold the confidence is calibrated, the settings
-chosen, and the decision to keep the defaults made on the other folds only; the fold itself is then
-predicted and scored as users would.
+The score on the images that thresholds were chosen on is too high, since the best of many is also
+the luckiest. The nested score is not: for each outer fold, the other folds alone calibrate the
+confidence, choose the settings, and decide whether to keep the defaults. The fold itself is then
+predicted as users would predict it, and scored.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,8 +27,8 @@ from cellflow.tuning.search import Choice, choose_settings
 from cellflow.wording import counted
 
 FEWEST_CELLS = 10
-"""Right cells, and wrong ones, that a calibration needs: two for each of its five weights. With
-fewer a fit follows single cells, and nothing tells whether it is better on others."""
+"""A calibration needs at least this many right and this many wrong cells: two for each of its five
+weights. With fewer, it would fit single cells, and could not be judged on others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,13 +41,13 @@ class TunedImage:
     cell_type : str or None
         The true one.
     told_type : str or None
-        The one that the model tells from the image: settings are given by it.
+        The one that the model predicts; it decides which settings the image gets.
     group : str
         Images of one group stay in one fold.
     truth : CellMasks
     cells : ImageCells
     look : callable
-        Gives the flow field at a diameter factor.
+        ``look(factor)`` gives the flow field at a diameter factor.
     diameter : float or None
         The model's, pixels.
     """
@@ -64,7 +64,7 @@ class TunedImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Outcome:
-    """What N images score with some settings, predicted as users would.
+    """Scores of N images with some settings, predicted as users would predict them.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Calibration:
-    """Confidences of the cells of all images, each from folds without its image.
+    """Confidences of the cells of all images; each is calibrated on folds without its image.
 
     Parameters
     ----------
@@ -95,25 +95,25 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NestedResult:
-    """All that tuning found.
+    """The complete result of a nested tuning.
 
     Parameters
     ----------
     in_use : Index
-        The settings before.
+        The settings before tuning.
     choice : Choice
-        On all images.
+        Chosen on all images.
     confidence : Confidence or None
-        Fitted on all images; None where `calibration_obstacle` says why, or the cells to fit it to
-        are all right or all wrong.
+        Fitted on all images. None if there is a `calibration_obstacle`, or if the cells to fit are
+        all right or all wrong.
     default, itself, nested : Outcome
-        With the settings in use; with the choice, on the images that made it; and with the choice
-        of the other folds.
+        With the settings in use; with `choice`, on the images that it was chosen on; with the
+        choices of the other folds.
     kept : tuple of Choice
-        Of each outer fold.
+        Choice for each outer fold, made on the other folds.
     calibration : Calibration
     table : (N, grid…) float32
-        Scores at every place, with the confidence of all images.
+        Scores at every place of the grid, with `confidence`.
     """
 
     in_use: Index
@@ -134,7 +134,7 @@ def tune_nested(
     default: Index,
     report: Report = lambda step, numbers: None,
 ) -> NestedResult:
-    """Choose settings on all images, and tell by nested cross-validation what they are worth.
+    """Choose settings on all images, and score this choice by nested cross-validation.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def tune_nested(
         In two groups or more.
     grid : Grid
     config : Config
-        Its tuning section says how many folds; the rest is what prediction uses.
+        Its tuning section has the numbers of folds and the seed; the rest is for prediction.
     default : Index
         The settings in use.
     report : callable
@@ -187,11 +187,12 @@ def tune_nested(
 
 
 def calibration_obstacle(is_right: NDArray[np.bool_]) -> str:
-    """Say why the cells that the settings in use find judge no calibration; empty if they do.
+    """Say why a calibration cannot be judged on these cells; empty if it can.
 
     Parameters
     ----------
     is_right : (M,) bool
+        Of the cells that the settings in use find.
     """
     n_cells, n_right = len(is_right), int(is_right.sum())
     if n_cells == 0:
@@ -207,12 +208,12 @@ def calibration_obstacle(is_right: NDArray[np.bool_]) -> str:
 def _choose(
     images: Sequence[TunedImage], grid: Grid, config: Config, default: Index
 ) -> tuple[Confidence | None, Choice, NDArray[np.float32]]:
-    """Calibrate and choose on some of the images; nothing of the others is looked at.
+    """Calibrate the confidence and choose settings on `images` alone.
 
     Notes
     -----
-    The confidence is learnt from the cells of the loosest flow check, since it takes the check's
-    place where none is chosen; it is judged by those of the check in use.
+    The confidence is fitted on the cells that pass the loosest flow check, since it replaces the
+    check if "no check" is chosen. It is judged on those that pass the check in use.
     """
     judged = [_calibrated(image, grid, default, None)[0] for image in images]
     confidence = None
@@ -235,7 +236,7 @@ def _choose(
 def _cells_in_use(
     image: TunedImage, grid: Grid, default: Index, flow_threshold: float
 ) -> tuple[Following, NDArray[np.bool_]]:
-    """Give the cells of an image at the settings in use, and which of them a flow check keeps."""
+    """Give the cells of an image at the settings in use, and a mask of those that a check keeps."""
     factor, threshold, _, _, size, _ = default
     following = image.cells.followings[factor][threshold]
     keep = following.sizes >= grid.min_size[size]
@@ -245,7 +246,7 @@ def _cells_in_use(
 
 
 def _is_right(following: Following, grid: Grid) -> NDArray[np.bool_]:
-    """Tell which cells, as the flows draw them, match a truth with an IoU above one half."""
+    """Tell which cells, without boundary shift, match a truth with an IoU above one half."""
     right: NDArray[np.bool_] = following.n_passed[grid.boundary_shift.index(0.0)] > 0
     return right
 
@@ -262,7 +263,7 @@ def _calibrated(
 
 
 class _Predictor:
-    """Predicts and scores an image with the settings at a place, by the path that users take."""
+    """Predicts and scores an image with the settings at a place, by the code that users run."""
 
     def __init__(self, grid: Grid, config: Config) -> None:
         self.grid, self.config = grid, config
@@ -281,7 +282,7 @@ class _Predictor:
 
 
 class _Outcomes:
-    """Collects what `_Predictor` gives."""
+    """Collects the results of `_Predictor`."""
 
     def __init__(self, n_images: int) -> None:
         self.scores = np.zeros(n_images)

@@ -1,4 +1,4 @@
-"""The score against each threshold, for each cell type, as PNG."""
+"""Curves of the score against each threshold, for each cell type, as PNG."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ LABELS = {
     "score_threshold": "score threshold, calibrated confidence",
 }
 N_DRAWS = 2000
-"""Of the bootstrap of each point."""
+"""Bootstrap resamples for each point."""
 
 
 def draw_thresholds(
@@ -43,8 +43,8 @@ def draw_thresholds(
 
     Notes
     -----
-    The other settings are those chosen for the type; the ring marks the chosen value. The curves
-    are of the images that chose, so their heights are too high; their shapes are what counts.
+    The other settings are those chosen for the type; a ring marks the chosen value. The curves are
+    from the images that the settings were chosen on, so they are too high; only their shape counts.
     """
     written = []
     for axis, name in enumerate(grid.names):
@@ -89,7 +89,7 @@ def _draw_axis(
 def _rows(
     found: NestedResult, images: Sequence[TunedImage]
 ) -> list[tuple[str, NDArray[np.int64], Index]]:
-    """Give name, images and chosen place of each cell type; of all images where none is known."""
+    """Give name, images and chosen place of each cell type; without types, of all images."""
     kinds = sorted({image.cell_type for image in images if image.cell_type})
     if not kinds:
         return [("all", np.arange(len(images)), found.choice.of_type(ALL_TYPES))]
@@ -104,7 +104,7 @@ def _rows(
 
 
 def _places(name: str, values: Sequence[float]) -> list[float]:
-    """Give where the values lie on the x axis; no flow check lies beyond the largest one."""
+    """Give the x coordinate of each value; "no flow check" lies right of the largest threshold."""
     if name != "flow_threshold" or values[-1] != 0:
         return [float(value) for value in values]
     checks = [float(value) for value in values[:-1]]

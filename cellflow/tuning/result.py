@@ -1,4 +1,4 @@
-"""What `cellflow tune` says: scores with intervals, what was chosen, and how sure that is."""
+"""The result of `cellflow tune`: scores with intervals, what was chosen, and how certain it is."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,32 +19,32 @@ from cellflow.tuning.search import Verdict
 from cellflow.wording import counted
 
 ALL = "all"
-"""Row of all images together."""
+"""Name of the row of all images together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypeResult:
-    """What tuning did for some of the images.
+    """Result of tuning for all images, or those of a cell type.
 
     Parameters
     ----------
     n_images : int
     settings : CellSettings
-        That prediction will use, but for the diameter.
+        The chosen settings, which prediction will use; without the diameter.
     diameter_factor : float
-        Times each model's own diameter.
+        Multiplies each model's own diameter.
     is_tuned : bool
-        Whether they differ from the ones in use before.
+        Whether the settings differ from the ones in use before.
     verdict : Verdict or None
-        What settings of their own gain on folds that did not choose them; None when there are too
-        few images to ask.
+        Gain of settings chosen for these images, on folds that did not choose them; None if there
+        are too few images.
     default, itself, nested : Interval
-        Scores in use before; with the choice on the images that made it; with the choice of other
-        images: the honest one.
+        Score with the settings in use before; with the choice, on the images that it was chosen on;
+        and with choices made on other images, the unbiased score.
     gain, optimism : Interval
         Nested minus default, and itself minus nested, paired by image.
     bias_before, bias_after : BoundaryBias
-        Of default, and of nested predictions.
+        Of the default and of the nested predictions.
     """
 
     n_images: int
@@ -63,22 +63,24 @@ class TypeResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneResult:
-    """What tuning did.
+    """Result of a tuning.
 
     Parameters
     ----------
     n_settings : int
-        Combinations that were tried.
+        Number of combinations that were tried.
     types : mapping of str to TypeResult
         ``all``, then each cell type.
     raw, calibrated : Reliability
-        Of the confidence of cells before and after calibration, on images that did not calibrate
-        it.
+        Of the confidence of cells before and after calibration, on images that it was not
+        calibrated on.
     obstacle : str
-        Why no calibration can be taken; empty when one can.
+        Why the confidence cannot be calibrated; empty if it can.
     told : mapping of str to float
-        Shares of images whose type was told right, told wrong, and left open; empty without types.
+        Shares of images whose cell type was predicted right, wrong, or not at all ("left_open");
+        empty without types.
     remarks : tuple of str
+        Sentences that a reader of the result must know.
     """
 
     n_settings: int
@@ -91,10 +93,10 @@ class TuneResult:
 
     @property
     def is_calibration_taken(self) -> bool:
-        """Whether the calibrated confidence is nearer to the truth, or a chosen threshold is of it.
+        """Whether the calibrated confidence is better, or a chosen score threshold relies on it.
 
-        Judged by the Brier score of the cells that the settings in use before find; never where
-        there is an obstacle.
+        Better means a smaller Brier score of the cells that the settings in use before find. Always
+        false if there is an obstacle.
         """
         if self.obstacle:
             return False
@@ -102,11 +104,11 @@ class TuneResult:
         return rests_on_it or self.calibrated.brier < self.raw.brier
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as plain values, for JSON."""
+        """Give the result as plain values, for JSON."""
         return asdict(self) | {"is_calibration_taken": self.is_calibration_taken}
 
     def table(self) -> str:
-        """Give it for reading."""
+        """Give the result as a text table."""
         from cellflow.tuning.tables import tune_table
 
         return tune_table(self)
@@ -115,7 +117,7 @@ class TuneResult:
 def summarize(
     found: NestedResult, images: Sequence[TunedImage], grid: Grid, remarks: Sequence[str], seed: int
 ) -> TuneResult:
-    """Sum a nested tuning up over all images and each cell type.
+    """Summarise a nested tuning over all images and for each cell type.
 
     Parameters
     ----------
@@ -123,7 +125,7 @@ def summarize(
     images : sequence of TunedImage
     grid : Grid
     remarks : sequence of str
-        Passed on.
+        Remarks to put first into the result.
     seed : int
         Of the bootstrap.
     """

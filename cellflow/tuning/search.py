@@ -1,4 +1,4 @@
-"""The best settings for each cell type by the scores of images, and the defaults where in doubt."""
+"""Search for the best settings of each cell type by image scores; the defaults if in doubt."""
 
 import itertools
 from collections.abc import Sequence
@@ -13,30 +13,31 @@ from cellflow.tuning.choice import ALL_TYPES, FEWEST_IMAGES
 from cellflow.tuning.grid import Index
 
 DOUBT = 0.025
-"""Chance, by Student's t, that a change that is worth nothing gains as much on images that did not
-choose it; a change with a larger one is not made. Several are asked about, so luck is likely."""
+"""Significance level, by a one-sided t test, at which a change of settings is made: the probability
+that a useless change gains as much on images that did not choose it. It is small, since several
+changes are tested."""
 SMALLEST_GAIN = 1e-4
-"""Below, in mAP, a change is not worth being one."""
+"""Gain, in mAP, that the lower bound must exceed for a change to be worth making."""
 MOST_MOVES = 8
 WEIGHTS = (0.25, 0.5, 0.25)
-"""Of a place and its neighbours along an axis."""
+"""Smoothing weights of a place and its neighbours along an axis."""
 EQUAL = 1e-6
-"""Scores that differ by less are equal: the grid is computed in float32."""
+"""Scores that differ by at most this are equal: the grid is computed in float32."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Whether one choice beat the settings in use.
+    """Gain of a choice over the settings in use, and whether it is significant.
 
     Parameters
     ----------
     n_images : int
     n_groups : int
-        Independent groups of them.
+        Number of independent groups of images.
     gain : float
         Mean over images, each with settings chosen on the other folds.
     error : float
-        Its standard error; NaN of a single group.
+        Standard error of the gain; NaN with a single group.
     """
 
     n_images: int
@@ -46,18 +47,18 @@ class Verdict:
 
     @property
     def lower_bound(self) -> float:
-        """What the gain exceeds but for `DOUBT`; no bound, and so below all, without an error."""
+        """One-sided confidence bound of the gain at level `DOUBT`; -inf if the error is NaN."""
         if np.isnan(self.error):
             return -np.inf
         return float(self.gain - stats.t.ppf(1 - DOUBT, self.n_groups - 1) * self.error)
 
     @property
     def is_kept(self) -> bool:
-        """Whether the gain is beyond doubt."""
+        """Whether the gain is significant, so that the choice is kept."""
         return self.lower_bound > SMALLEST_GAIN
 
     def followed_by(self, later: "Verdict") -> "Verdict":
-        """Give the verdict of two changes, the later judged from where the earlier one led."""
+        """Give the verdict on two successive changes; `later` starts where this one ended."""
         return Verdict(
             n_images=self.n_images,
             n_groups=self.n_groups,
@@ -68,21 +69,22 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Places on the grid.
+    """Chosen places on the grid.
 
     Parameters
     ----------
     places : dict of str to Index
-        For the cell types that have settings of their own, and for `ALL_TYPES`: all other images.
+        For the cell types that have settings of their own, and for all other images (`ALL_TYPES`).
     verdicts : dict of str to Verdict
-        Of all images together against the defaults, then of each type against what all have.
+        For `ALL_TYPES`, over the defaults; for each type with enough images, over the choice for
+        `ALL_TYPES`.
     """
 
     places: dict[str, Index]
     verdicts: dict[str, Verdict]
 
     def of_type(self, cell_type: str | None) -> Index:
-        """Give the place for images of a cell type; None = not known."""
+        """Give the place for images of a cell type; None = unknown."""
         return self.places.get(cell_type or ALL_TYPES, self.places[ALL_TYPES])
 
 
@@ -101,15 +103,15 @@ def choose_settings(
         Of N images at every place of the grid.
     cell_types : sequence of N str or None
     groups : sequence of N str
-        Images of one group are one observation.
+        Images of one group count as one observation.
     folds : (N,) int64
-        What decides whether a choice is kept: cross-validation within these images.
+        For the cross-validation that decides whether a choice is kept.
     default : Index
         The settings in use.
 
     Notes
     -----
-    A type with fewer than `FEWEST_IMAGES` independent groups of images gets what all have.
+    A type with fewer than `FEWEST_IMAGES` independent groups of images gets the common settings.
     """
     numbers = np.unique(np.array(groups, object).astype(str), return_inverse=True)[1]
     common, verdicts = climb(scores, numbers, folds, default)
@@ -126,7 +128,7 @@ def choose_settings(
 def climb(
     scores: NDArray[np.float32], groups: NDArray[np.int64], folds: NDArray[np.int64], start: Index
 ) -> tuple[Index, Verdict]:
-    """Change settings as long as a change gains on images that did not choose it.
+    """Change settings step by step while a change gains on images that did not choose it.
 
     Parameters
     ----------
@@ -139,13 +141,13 @@ def climb(
     -------
     place : Index
     verdict : Verdict
-        Of all changes together; where none is taken, of the best that was refused.
+        On all changes together; if none is made, on the best one that was rejected.
 
     Notes
     -----
-    A move looks for the best place along one axis or along two at once: with fewer places there is
-    less luck in the choice than along all of them (docs/log.md). The move with the largest lower
-    bound is made while that is above `SMALLEST_GAIN`.
+    A move goes to the best place along one axis or two: the fewer places to choose from, the less
+    the best of them owes to luck (docs/log.md). In each step the move with the largest lower bound
+    is made, as long as that is above `SMALLEST_GAIN`, at most `MOST_MOVES` times.
     """
     place, taken = start, None
     for _ in range(MOST_MOVES):
@@ -161,7 +163,7 @@ def climb(
 
 
 def _moves(shape: Index) -> list[tuple[int, ...]]:
-    """Give the axes of each move: one or two of those that have more than one value.
+    """Give the axes of each move: all single axes and pairs, of those with more than one value.
 
     On a grid of a single place the only move is to stay.
     """
@@ -176,16 +178,16 @@ def judge(
     used: Index,
     axes: Sequence[int],
 ) -> Verdict:
-    """Tell what places chosen on other folds gain over the one in use.
+    """Give the gain of places chosen on the other folds over the one in use.
 
     Parameters
     ----------
     scores : (N, grid…) float32
     groups, folds : (N,) int64
-        Whole groups are in a fold.
+        All images of a group must be in one fold.
     used : Index
     axes : sequence of int
-        Along which a place may be chosen.
+        Axes along which a place may be chosen.
     """
     n, gains = len(scores), np.zeros(len(scores))
     for fold in np.unique(folds):
@@ -201,7 +203,7 @@ def judge(
 
 
 def best_place(scores: NDArray[np.float32], used: Index, axes: Sequence[int]) -> Index:
-    """Give the place with the best mean score, each place averaged with its neighbours.
+    """Give the place with the best mean score after smoothing over neighbouring places.
 
     Parameters
     ----------
@@ -209,13 +211,14 @@ def best_place(scores: NDArray[np.float32], used: Index, axes: Sequence[int]) ->
     used : Index
         The settings in use; the other axes keep theirs.
     axes : sequence of int
-        Along which the place may be chosen, ascending.
+        Axes along which the place may be chosen, ascending.
 
     Notes
     -----
-    The best of many noisy means is a lucky one; a plateau is not. Each place is averaged with its
-    neighbours along every such axis (beyond the grid's ends with itself). Of equal ones the one
-    with the fewest steps from the settings in use, then the first.
+    The best of many noisy means is a lucky one; a plateau is not. So scores are smoothed with
+    `WEIGHTS` along each of these axes that has more than two values; at the ends of the grid a
+    place replaces its missing neighbour. Among equal places the one with the fewest steps from the
+    settings in use is taken, then the first.
     """
     along = tuple(slice(None) if axis in axes else at for axis, at in enumerate(used))
     smooth = scores[(slice(None), *along)].mean(axis=0, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""What `cellflow tune` found, as text of at most 100 columns."""
+"""The result of `cellflow tune` as text of at most 100 columns."""
 
 import math
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def tune_table(result: "TuneResult") -> str:
-    """Give scores, settings, boundary bias and reliability, and what must be known of them."""
+    """Give scores, settings, boundary bias, reliability and remarks."""
     rows = result.types
     width = max(9, *map(len, rows))
     lines = [

@@ -1,4 +1,4 @@
-"""The whole of ``cellflow tune``: model folders and their held-out images to thresholds."""
+"""``cellflow tune``: from model folders and their held-out images to thresholds."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -56,47 +56,52 @@ def tune(
     report: Report = lambda step, numbers: None,
     say: Say = lambda text: None,
 ) -> TuneResult:
-    """Choose thresholds on the images that models have not seen, and write them.
+    """Choose thresholds on images that the models have not seen, and write them.
 
     Parameters
     ----------
     folders : sequence of Path
-        Model folders; several are taken as one method, for instance trained on the folds of one
-        data set: each is looked at on its own held-out images, and all get the same thresholds.
+        Model folders. Several are treated as one method, for instance one model per fold of a data
+        set: each predicts its own held-out images, and all get the same thresholds.
     train_dir : Path
-        The data that they were trained on, or new annotated images.
+        The data that the models were trained on, or new annotated images.
     change : callable
-        Gets a model's settings and gives those to use: how images are seen, and what is tried.
+        ``change(settings)`` gives the settings to use: how images are predicted, what is tried.
     device : str
         As for `choose_device`.
     layout : str, optional
         Forces a layout, as for `open_dataset`.
     cache : Path, optional
-        Folder for the network's output, 4.4 MB an image of 520x704; by default ``flow-cache`` in
+        Folder for the network's output, 4.4 MB per image of 520x704; by default ``flow-cache`` in
         the first model folder. It may be deleted at any time.
     dry_run : bool
-        Only tell; the models stay as they are. Without `cache`, and where the first model has none,
-        the network's output is not kept.
+        Only give the result; do not change the models. The network's output is then not kept,
+        unless there is a `cache`, or already one in the first model folder.
     report, say : callable
-        ``report(step, numbers)`` with the images looked at, then the folds; ``say(text)`` with
-        what the user should know.
+        ``report(step, numbers)``, after every predicted image, then after every fold;
+        ``say(text)``, when the user should know something.
 
     Raises
     ------
     ModelError
-        A folder is none, or no image is new to a model.
+        A folder is not a model folder, or no image is new to a model.
     DataError
         The data cannot be used, or all held-out images are of one group.
     ConfigError
-        A setting does not fit.
+        A setting is not valid.
 
     Notes
     -----
-    Each model folder gets ``thresholds.json``; ``confidence.json`` where the calibrated confidence
-    is nearer to the truth on images that did not calibrate it, or a chosen threshold is of it;
-    ``cell_types.json`` where it had none and there are two cell types; and ``tuning/`` with curves
-    and numbers. Memory holds the scores of every image at every place of the grid (4 bytes each,
-    0.2 MB an image by default), the cells of every image, and one flow field.
+    Each model folder gets
+
+    - ``thresholds.json``;
+    - ``confidence.json``, if the calibrated confidence is better on images that it was not
+      calibrated on, or if a chosen score threshold relies on it;
+    - ``cell_types.json``, if it had none and there are two cell types;
+    - ``tuning/`` with curves and numbers.
+
+    Memory holds the scores of every image at every place of the grid (4 bytes each, by default
+    0.2 MB per image), the cells of every image, and one flow field.
     """
     _require_different(folders)
     subjects = [_Subject.open(path, device, change) for path in folders]
@@ -128,7 +133,7 @@ def tune(
 
 @contextmanager
 def _flow_cache(asked: Path | None, own: Path, dry_run: bool, say: Say) -> Iterator[FlowCache]:
-    """Give the cache that is asked for, else the model's own, which a dry run does not begin."""
+    """Give the requested cache, or else the model's own, which a dry run does not create."""
     if asked is None and dry_run and not own.exists():
         with TemporaryDirectory(prefix="cellflow-") as place:
             yield FlowCache(folder=Path(place))
@@ -148,7 +153,7 @@ def _require_different(folders: Sequence[Path]) -> None:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Subject:
-    """A model that is tuned."""
+    """A model that is being tuned."""
 
     folder: ModelFolder
     model: Model
@@ -160,7 +165,7 @@ class _Subject:
 
     @classmethod
     def open(cls, path: Path, device: str, change: Callable[[Config], Config]) -> "_Subject":
-        """Load a model with the settings that it was trained with: a second tuning starts anew."""
+        """Load a model with the settings that it was trained with, ignoring an earlier tuning."""
         folder = read_model_folder(path)
         trained_with = config_of_record(folder.record["config"])
 
@@ -178,7 +183,7 @@ class _Subject:
         )
 
     def learn_types(self, dataset: Dataset) -> None:
-        """Fit a head to the training images where the model has none."""
+        """Fit a cell type head on the training images if the model has none."""
         if self.head is None:
             chosen = choose_images(training_images(self.folder, dataset))
             self.head = learn_cell_types(self.model, chosen)
@@ -192,7 +197,7 @@ def _look(
     store: FlowCache,
     report: Report,
 ) -> list[TunedImage]:
-    """Run the networks, and follow the flows at every threshold."""
+    """Run the networks, and find the cells at every `cellprob_threshold`."""
     entries = {pair.entry.name: pair.entry for pair in held_out.pairs}
     groups = {name: each[0] for each in independent_groups(list(entries.values())) for name in each}
     images = []
@@ -245,18 +250,18 @@ def _write(
     grid: Grid,
     held_out: HeldOutImages,
 ) -> None:
-    """Write what was found into a model folder; thresholds.json last."""
+    """Write the result into a model folder; ``thresholds.json`` last."""
     path = subject.folder.path
     content = {"images_sha256": held_out.images_sha256, **result.to_dict()}
     write_json(path / TUNING / "tuning.json", content)
     draw_thresholds(path / TUNING, found, images, grid)
-    # Those of an earlier tuning do not go with this one's confidence, should it end in between.
+    # In case of an interruption: thresholds of an earlier tuning do not fit the new confidence.
     write_thresholds(path, Thresholds.untuned(subject.trained_with))
     if subject.head is not None and subject.is_head_new:
         write_cell_type_head(path, subject.head)
     if found.confidence is not None and result.is_calibration_taken:
         write_confidence(path, _recorded(found.confidence, result, held_out))
-    else:  # nor the one of an earlier tuning, on which nothing here rests
+    else:  # a confidence of an earlier tuning does not fit the new thresholds either
         (path / CONFIDENCE).unlink(missing_ok=True)
     update_card(path, result)
     write_thresholds(path, _thresholds(subject, found, result, grid, held_out))
