@@ -42,7 +42,7 @@ def check_outputs(
     for path in outputs:
         place = path.resolve()
         if place in read:
-            raise ConfigError(f"{path}: is read by this very command; choose another name for it")
+            raise ConfigError(f"{path}: is an input of this command; choose another name")
         if place in written:
             raise ConfigError(f"{path}: two outputs would be written there; choose another name")
         written.add(place)
@@ -111,7 +111,7 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
     except UnicodeEncodeError as error:
         around = error.object[max(0, error.start - 20) : error.end + 20]
         raise DataError(
-            f"cannot write {target}: {around!r} is no UTF-8; rename the file that is called so"
+            f"cannot write {target}: {around!r} is not valid UTF-8; rename that file"
         ) from error
     finally:
         if temporary is not None:

@@ -51,7 +51,7 @@ def read_object(
     except (ValueError, RecursionError) as error:
         raise refusal(f"{path}: broken ({error}){behind}") from error
     if not isinstance(content, dict):
-        raise refusal(f"{path}: broken (no JSON object){behind}")
+        raise refusal(f"{path}: broken (not a JSON object){behind}")
     if newest is not None:
         written = content.get("format", 1)
         if type(written) is not int or written < 1:

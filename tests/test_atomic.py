@@ -32,7 +32,9 @@ def test_a_failure_leaves_the_old_file_and_no_other(tmp_path):
 
 def test_a_name_that_is_no_utf8_is_one_sentence_and_leaves_nothing(tmp_path):
     name = os.fsdecode(b"Z\xfcrich")
-    with pytest.raises(DataError, match=r"cannot write .*a\.csv: 'Z\\udcfcrich.* is no UTF-8"):
+    with pytest.raises(
+        DataError, match=r"cannot write .*a\.csv: 'Z\\udcfcrich.* is not valid UTF-8"
+    ):
         write_text(tmp_path / "a.csv", f"{name},1 2\n")
     assert list(tmp_path.iterdir()) == []
 
@@ -94,7 +96,7 @@ def test_an_output_that_is_read_or_written_already_is_refused(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     source, other = tmp_path / "a.csv", tmp_path / "b.csv"
     check_outputs([source], [other, tmp_path / "c.csv"])
-    with pytest.raises(ConfigError, match=r"a\.csv: is read by this very command"):
+    with pytest.raises(ConfigError, match=r"a\.csv: is an input of this command"):
         check_outputs([source], [Path("a.csv")])
     with pytest.raises(ConfigError, match=r"b\.csv: two outputs would be written there"):
         check_outputs([source], [other, Path("b.csv")])

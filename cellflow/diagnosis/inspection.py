@@ -116,7 +116,9 @@ def inspect_submission(path: Path, truth: Path | None = None) -> Inspection:
     found = check_submission(path, shapes, names)
     remarks = list(found.remarks)
     if truth is None:
-        remarks.append("sizes are taken as 704x520, the competition's; --truth gives others")
+        remarks.append(
+            "image sizes are assumed to be 704x520, as in the competition; --truth gives others"
+        )
     return Inspection(
         headline=f"{path}: {counted(found.n_cells, 'cell')} in {counted(found.n_images, 'image')}",
         problems=found.problems,

@@ -43,9 +43,9 @@ def _budgets(rows: Mapping[str, "TypeDiagnosis"], width: int) -> str:
             cells.append(f"{f'{cured.gain.estimate:+.3f} ({cured.n_cured})':>16}")
         lines.append(f"{name:<{width}}  {one.budget.score.estimate:.3f}" + "".join(cells))
     lines += [
-        "changed: true cells, of spurious and split predicted ones; of boundary all found ones too",
+        "changed: true cells, of spurious and split the predicted ones; boundary counts all found",
         "",
-        f"what became of the cells; boundary: a pair with an IoU of {BOUNDARY_IOU} to {FOUND_IOU}",
+        f"classes of the cells; boundary: a pair with an IoU of {BOUNDARY_IOU} to {FOUND_IOU}",
         f"{'cell type':<{width}}  cells" + "".join(f"{kind:>10}" for kind in ("all", *FATES)),
         *(f"{name:<{width}}  {row}" for name, one in rows.items() for row in _fates(one)),
     ]

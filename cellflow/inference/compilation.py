@@ -134,7 +134,10 @@ def compiled_forward(
         return None, f"the network runs without {kind}: {first_line(failure)}"
     if not error <= LARGEST_ERROR[dtype]:
         return None, f"the network runs without {kind}: its output differs by {error:.1%}"
-    return compiled, f"the network was prepared by {kind} in {time.perf_counter() - started:.1f} s"
+    return (
+        compiled,
+        f"the network was compiled with {kind} in {time.perf_counter() - started:.1f} s",
+    )
 
 
 def _record(plain: Forward, device: torch.device) -> Forward:

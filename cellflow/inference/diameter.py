@@ -62,13 +62,13 @@ def choose_policy(
         return "estimated" if training is None else "training"
     if policy == "training" and training is None:
         raise ConfigError(
-            "inference.diameter_policy: training, but the model does not say the diameter of the "
-            "cells that it was trained on; give --diameter, or use estimated"
+            "inference.diameter_policy: training, but the model has no training diameter; "
+            "give --diameter, or use estimated"
         )
     if policy == "per_type" and not has_types:
         raise ConfigError(
-            "inference.diameter_policy: per_type, but the model does not tell cell types, or its "
-            "thresholds.json has no diameters of them"
+            "inference.diameter_policy: per_type, but the model does not predict cell types, or "
+            "its thresholds.json has no diameters of them"
         )
     return policy
 

@@ -49,7 +49,7 @@ class FieldMean:
             Nothing was added.
         """
         if self._total is None:
-            raise ValueError("the mean of no output")
+            raise ValueError("no output was added")
         mean = self._total / self._n if self._n > 1 else self._total
         mean = torch.cat([mean[:2] / FLOW_SCALE, mean[2:]])
         if self._squares is None:

@@ -159,8 +159,8 @@ def check_names(images: Sequence[Path]) -> None:
 def _check_shard(outputs: Outputs, budget: float | None) -> None:
     if len(outputs.paths) > 1 or outputs.tables or outputs.image_names is not None:
         raise ConfigError(
-            "--shard leaves a part of one --out; further outputs, --cells, --counts and "
-            "--image-names are for cellflow merge"
+            "--shard writes a part of a single --out; give further outputs, --cells, --counts and "
+            "--image-names to cellflow merge"
         )
     if budget is not None:
         raise ConfigError(

@@ -93,8 +93,8 @@ class ImageJob:
         if (picture != picture[:1]).any():
             self._told.add("channels")
             self.say(
-                f"{path.name}: {len(picture)} channels, of which the mean is taken; --chan chooses "
-                "one (not said of further images)"
+                f"{path.name}: {len(picture)} channels, using their mean; --chan selects "
+                "one (not repeated for further images)"
             )
 
     @contextmanager
@@ -104,7 +104,7 @@ class ImageJob:
         for member, size in zip(self.model.members, before, strict=True):
             if member.runner.batch_size < size:
                 now = member.runner.batch_size
-                self.say(f"out of memory with {size} tiles at once; from here on {now}")
+                self.say(f"out of memory with batches of {size} tiles; continuing with {now}")
 
 
 def _read(path: Path) -> Picture | ImageError:
@@ -125,4 +125,4 @@ def _named(path: Path, picture: Picture) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         size = " x ".join(map(str, picture.shape))
-        raise ImageError(f"{path}: {size} pixels need more memory than there is") from error
+        raise ImageError(f"{path}: {size} pixels do not fit into the memory") from error

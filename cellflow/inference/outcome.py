@@ -43,7 +43,7 @@ def finished_images(store: Store, images: Sequence[Path], failures: Sequence[str
     done = [path for path in images if store.has(path)]
     if images and not done:
         store.remove_if_empty()
-        raise DataError("no image could be done: " + "; ".join(failures[:3]))
+        raise DataError("no image could be predicted: " + "; ".join(failures[:3]))
     return done
 
 
@@ -69,7 +69,7 @@ def conclude(
         n_cells = outputs.write(lambda: store.load(done))
     except DataError as error:
         raise DataError(
-            f"{error}; {store.folder} keeps what was found: the same command goes on from there"
+            f"{error}; partial results are in {store.folder}; run the same command to continue"
         ) from error
     if not failures:
         store.remove()

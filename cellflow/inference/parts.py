@@ -166,16 +166,16 @@ class _Part:
     @classmethod
     def read(cls, folder: Path) -> "_Part":
         if not (folder / STATE).is_file():
-            raise DataError(f"{folder}: no part of a prediction (there is no {STATE})")
+            raise DataError(f"{folder}: not a part of a prediction (there is no {STATE})")
         if not (folder / PART).is_file():
-            raise DataError(f"{folder}: not complete; run its job again, it goes on from there")
+            raise DataError(f"{folder}: incomplete; run its job again to finish it")
         content = read_object(folder / PART, DataError, ADVICE)
         absent = [key for key in KEYS if key not in content]
         if absent:
-            raise DataError(f"{folder / PART}: broken (without {', '.join(absent)}); {ADVICE}")
+            raise DataError(f"{folder / PART}: broken (missing {', '.join(absent)}); {ADVICE}")
         for one in content["images"]:
             if not (folder / one["file"]).is_file():
-                raise DataError(f"{folder}: {one['file']} of {one['image']} is lost; {ADVICE}")
+                raise DataError(f"{folder}: {one['file']} of {one['image']} is missing; {ADVICE}")
         return cls(folder, content, read_object(folder / STATE, DataError, ADVICE))
 
     @property
@@ -196,7 +196,7 @@ def _check_parts(parts: Sequence[_Part]) -> None:
             number = counted(part.content["n_images"], "image")
             raise DataError(
                 f"{part.folder} is shard {part.shard} of {number}, {first.folder} is "
-                f"{first.shard} of {first.content['n_images']}: not the same ones"
+                f"{first.shard} of {first.content['n_images']}: not the same images"
             )
         if part.shard in seen:
             raise DataError(f"{seen[part.shard]} and {part.folder} are both shard {part.shard}")

@@ -107,7 +107,7 @@ def _continued(model: Model, earlier: Mapping[str, Any], say: Say) -> Model:
     views, scales = settings.get("views"), tuple(settings.get("scales", ()))
     same = model.with_passes(views=views, scales=scales, n_models=earlier.get("n_models"))
     if same.n_passes != model.n_passes:
-        say(f"going on as begun, with {_passes(same)}")
+        say(f"continuing with the original {_passes(same)}")
     return same
 
 

@@ -129,7 +129,7 @@ class TileRunner:
             return ""
         self.precision = PrecisionChoice(
             dtype=torch.float32,
-            reason=f"bfloat16 correlates at {found:.4f} with it, below {LEAST_CORRELATION}",
+            reason=f"its correlation with bfloat16 is {found:.4f}, below {LEAST_CORRELATION}",
         )
         self._plain, self._compiled = exact, None
         return f"precision: {self.precision}"

@@ -29,7 +29,7 @@ def independence_remark(groups: Sequence[str | None]) -> list[str]:
     if len(groups) < 2 or any(groups):
         return []
     return [
-        "plate and well of the images are unknown: each counts as independent, which frames and "
+        "plate and well of the images are unknown: each counts as independent, although frames and "
         "neighbours of one field are not"
     ]
 

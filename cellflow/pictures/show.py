@@ -151,7 +151,7 @@ def _open_sides(
             )
         missing = sorted(entries.keys() - fitting)
         if missing:
-            remarks.append(f"{path}: nothing for {some_of(missing)}; shown without its outlines")
+            remarks.append(f"{path}: no masks for {some_of(missing)}; drawn without them")
         extra = sorted(source.readers.keys() - fitting)
         if extra:
             remarks.append(f"{path}: no image for {some_of(extra)}; left out")

@@ -96,7 +96,7 @@ class Effect:
         if 0 < n_unknown < len(clusters):
             mixed = [
                 f"plate and well of {n_unknown} of {counted(len(clusters), 'image')} are unknown: "
-                "these count as independent, which frames and neighbours of one field are not"
+                "these count as independent, although frames and neighbours of one field are not"
             ]
         else:
             mixed = independence_remark(clusters)

@@ -138,7 +138,7 @@ def choose_on_folds(
         All images are in one fold.
     """
     if len(np.unique(folds)) < 2:
-        raise ConfigError("nothing can be chosen on one fold: there is none left to score it on")
+        raise ConfigError("cannot choose on a single fold: none is left for scoring")
     held_out = np.zeros(len(scores), np.int64)
     per_fold = {}
     for fold in np.unique(folds).tolist():

@@ -91,15 +91,15 @@ def _held_out_of(folder: ModelFolder, dataset: Dataset, remarks: list[str]) -> l
         if not known:
             raise ModelError(f"{dataset.root}: no annotated image to tune on")
         remarks.append(
-            f"{folder.path.name} does not know the {counted(len(known), 'image')} of "
-            f"{dataset.root.name} by name: that it has not seen them is taken on trust"
+            f"{folder.path.name} has no record of the {counted(len(known), 'image')} of "
+            f"{dataset.root.name}: they are assumed to be new to it"
         )
         return list(known.values())
     found = [known[name] for name in sorted(validation) if name in known]
     if not found:
         raise ModelError(
-            f"{folder.path}: every image of {dataset.root} that it knows was trained on, so none "
-            "can choose its thresholds honestly; train with images held out "
+            f"{folder.path}: it was trained on every image of {dataset.root} in its record, so "
+            "none can choose its thresholds honestly; train with images held out "
             "(training.validation_share, or --folds)"
         )
     if len(found) < len(validation):
@@ -107,8 +107,8 @@ def _held_out_of(folder: ModelFolder, dataset: Dataset, remarks: list[str]) -> l
         remarks.append(f"{counted(n_missing, 'held-out image')} of {folder.path.name} not found")
     if not _has_same_content(folder, data, known):
         remarks.append(
-            f"not all images that {folder.path.name} was trained beside are in "
-            f"{dataset.root.name}: that the others are unchanged is taken on trust"
+            f"not all images that {folder.path.name} was trained with are in "
+            f"{dataset.root.name}: the others are assumed unchanged"
         )
     run = folder.record.get("run", {})
     for is_so, chosen in (
@@ -141,7 +141,7 @@ def _has_same_content(folder: ModelFolder, data: dict[str, Any], known: dict[str
     facts = survey_images(known[name] for name in names)
     if fingerprint(facts) != data.get("sha256"):
         raise ModelError(
-            f"{folder.path}: images or truth differ from those that it was trained beside; give "
+            f"{folder.path}: images or truth differ from those that it was trained with; give "
             "the folder that it was trained on"
         )
     return True

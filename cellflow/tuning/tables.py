@@ -29,7 +29,7 @@ def tune_table(result: "TuneResult") -> str:
     ]
     if result.told:
         lines.append(
-            "cell type told from the image: "
+            "cell type predicted from the image: "
             + ", ".join(
                 f"{share:.0%} {name.replace('_', ' ')}" for name, share in result.told.items()
             )
@@ -43,7 +43,7 @@ def _confidence(result: "TuneResult") -> str:
     if result.obstacle:
         return f"confidence not calibrated: {result.obstacle}".replace("; ", ";\n")
     return (
-        f"confidence of {calibrated.n_cells} cells, told by images that did not calibrate it: "
+        f"confidence of {calibrated.n_cells} cells, measured on images it was not calibrated on: "
         f"calibration error {raw.calibration_error:.3f}\n"
         f"before and {calibrated.calibration_error:.3f} after, Brier {raw.brier:.3f} and "
         f"{calibrated.brier:.3f}, AUC {raw.auc:.3f} and {calibrated.auc:.3f}: "
@@ -73,7 +73,7 @@ def _settings(one: "TypeResult") -> str:
 def _verdict(one: "TypeResult") -> str:
     verdict = one.verdict
     if verdict is None:
-        return "too few images, as all"
+        return "too few images, uses all"
     gain = f"{verdict.gain:+.3f}"
     if not math.isnan(verdict.error):
         gain += f" ± {verdict.error:.3f}"

@@ -122,7 +122,7 @@ def tune(
         if len({image.group for image in images}) < 2:
             raise DataError(
                 f"{train_dir}: the held-out images are one group (same well, field or pixels): "
-                "nothing is left to score what they choose"
+                "at least two groups are needed"
             )
         found = tune_nested(images, grid, config, grid.index_of(in_use), report)
     result = summarize(found, images, grid, held_out.remarks, config.tuning.seed)

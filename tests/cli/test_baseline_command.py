@@ -55,7 +55,7 @@ def test_train_then_predict_into_every_format(train, cellflow, competition, tmp_
         "--overlays", image.parent,
     )  # fmt: skip
     assert refused.code == 1
-    assert "is read by this very command" in refused.err
+    assert "is an input of this command" in refused.err
 
 
 def test_hours_and_minutes_are_one_budget(train):

@@ -256,7 +256,7 @@ def test_channels_are_chosen_as_in_cellpose_and_their_mean_is_told(cellflow, mod
         write_png(tmp_path / "pictures" / f"{name}.png", colours)
     given = ("predict", tmp_path / "pictures", "--model", model, "--device", "cpu", "--out")
     mean = cellflow(*given, tmp_path / "mean.csv")
-    assert mean.err.count("3 channels, of which the mean is taken; --chan chooses one") == 1
+    assert mean.err.count("3 channels, using their mean; --chan selects one") == 1
     red = cellflow(*given, tmp_path / "red.csv", "--chan", 1, "--chan2", 3)
     same = cellflow(*given, tmp_path / "same.csv", "--set", "data.channels=[1, 3]")
     assert (red.code, same.code) == (0, 0)

@@ -156,7 +156,7 @@ def test_a_report_takes_the_place_of_nothing_that_is_read(cellflow, truth, half,
     ):
         done = cellflow(*command)
         assert done.code == 1
-        assert "page.html: is read by this very command" in done.err
+        assert "page.html: is an input of this command" in done.err
         assert page.read_bytes() == before
     assert cellflow("score", half, "--truth", truth, "--report", half).code == 2
 
@@ -165,7 +165,7 @@ def test_a_fusion_does_not_replace_an_entry(cellflow, truth, half, perfect):
     before = half.read_bytes()
     done = cellflow("fuse", half, perfect, "--truth", truth, "--out", half)
     assert done.code == 1
-    assert "is read by this very command" in done.err
+    assert "is an input of this command" in done.err
     assert half.read_bytes() == before
 
 

@@ -27,7 +27,7 @@ def test_pictures_are_drawn_and_counted_on_stdout(images, tmp_path):
 def test_what_is_left_out_is_said_on_stderr(images, tmp_path):
     write_label_tiff(tmp_path / "labels" / "a.tif", np.eye(12, dtype=np.int32))
     done = _run(images, "--out", tmp_path / "out", "--masks", tmp_path / "labels", "--matches")
-    assert "nothing for b; shown without its outlines" in done.stderr
+    assert "no masks for b; drawn without them" in done.stderr
 
 
 def test_a_broken_image_ends_in_an_error_after_the_others_are_drawn(images, tmp_path):

@@ -90,7 +90,7 @@ def test_a_submission_is_checked_by_the_competitions_rules(competition, tmp_path
     assert "image a has no row" in other.problems
     assert "image b is not one of the images" in other.problems
     without = inspect_submission(tmp_path / "s.csv")
-    assert "sizes are taken as 704x520" in " ".join(without.remarks)
+    assert "image sizes are assumed to be 704x520" in " ".join(without.remarks)
 
 
 def test_of_many_problems_the_first_are_shown_and_json_has_all(competition, tmp_path):

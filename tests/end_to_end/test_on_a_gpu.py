@@ -101,7 +101,7 @@ def test_many_images_are_predicted(data, model, tmp_path, compilation, precision
     found = predict_folder(chosen, images, Outputs([tmp_path / "s.csv"]), say=said.append)
     assert (found.n_images, found.failures) == (len(images), ())
     if compilation != "none":
-        assert [f"was prepared by {compilation}" in line for line in said].count(True) == 1
+        assert [f"was compiled with {compilation}" in line for line in said].count(True) == 1
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -138,7 +138,7 @@ def test_an_image_too_large_for_the_memory_is_named_and_the_rest_is_written(
 
     monkeypatch.setattr(Model, "start", small_memory)
     (failure,) = predict_folder(model, images, Outputs([tmp_path / "s.csv"])).failures
-    assert failure == f"{images[2]}: 41 x 50 pixels need more memory than there is"
+    assert failure == f"{images[2]}: 41 x 50 pixels do not fit into the memory"
 
 
 def test_outputs_go_into_the_working_folder(tmp_path, model, images, monkeypatch):
@@ -169,7 +169,7 @@ def test_a_broken_image_is_named_and_the_rest_is_written(tmp_path, model, images
 def test_when_every_image_is_broken_nothing_is_written(tmp_path, model, images):
     for path in images:
         path.write_bytes(b"")
-    with pytest.raises(DataError, match=r"no image could be done: .*i0\.png"):
+    with pytest.raises(DataError, match=r"no image could be predicted: .*i0\.png"):
         predict_folder(model, images, Outputs([tmp_path / "s.csv"]))
     assert not list(tmp_path.glob("s.csv*"))
 
@@ -177,7 +177,7 @@ def test_when_every_image_is_broken_nothing_is_written(tmp_path, model, images):
 def test_what_an_earlier_run_found_survives_a_run_that_finds_nothing(tmp_path, model, images):
     images[1].write_bytes(b"")
     predict_folder(model, images[:2], Outputs([tmp_path / "s.csv"]))
-    with pytest.raises(DataError, match="no image could be done"):
+    with pytest.raises(DataError, match="no image could be predicted"):
         predict_folder(model, images[1:2], Outputs([tmp_path / "s.csv"]))
     assert predict_folder(model, images[::2], Outputs([tmp_path / "s.csv"])).n_resumed == 1
 
@@ -278,7 +278,7 @@ def test_a_smaller_batch_after_running_out_of_memory_is_said(
     assert not predict_folder(
         model, images, Outputs([tmp_path / "s.csv"]), say=said.append
     ).failures
-    assert said == ["out of memory with 4 tiles at once; from here on 2"]
+    assert said == ["out of memory with batches of 4 tiles; continuing with 2"]
 
 
 def test_an_image_that_changes_on_the_way_keeps_its_cells_to_the_end(tmp_path, model, images, rng):
@@ -293,7 +293,7 @@ def test_an_image_that_changes_on_the_way_keeps_its_cells_to_the_end(tmp_path, m
 def test_no_output_takes_the_place_of_an_image_or_of_another_output(tmp_path, model, images):
     before = [path.read_bytes() for path in images]
     out = tmp_path / "o.csv"
-    with pytest.raises(ConfigError, match="is read by this very command"):
+    with pytest.raises(ConfigError, match="is an input of this command"):
         predict_folder(model, images, Outputs([out]), overlays=images[0].parent)
     for tables in (
         {"cells": images[1]},
@@ -301,7 +301,7 @@ def test_no_output_takes_the_place_of_an_image_or_of_another_output(tmp_path, mo
         {"counts": images[1]},
         {"counts": tmp_path / "n.csv", "cells": tmp_path / "n.csv"},
     ):
-        with pytest.raises(ConfigError, match=r"is read by this very command|two outputs"):
+        with pytest.raises(ConfigError, match=r"is an input of this command|two outputs"):
             predict_folder(model, images, Outputs([out], **tables))
     assert [path.read_bytes() for path in images] == before
     assert list(tmp_path.iterdir()) == [images[0].parent]
@@ -317,7 +317,7 @@ def test_when_an_output_cannot_be_written_what_was_found_is_kept_and_told(
     with monkeypatch.context() as patch:
         patch.setattr(outputs, "export", refuse)
         with pytest.raises(
-            DataError, match=r"No space left on device; .*s\.csv\.partial keeps what"
+            DataError, match=r"No space left on device; .*partial results are in .*s\.csv\.partial"
         ):
             predict_folder(model, images, out)
     assert predict_folder(model, images, out).n_resumed == len(images)

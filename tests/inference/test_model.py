@@ -129,7 +129,7 @@ def test_a_policy_without_its_diameter_is_refused(tiny_model):
         InferenceConfig(diameter_policy="fixed")
     with pytest.raises(ConfigError, match=r"training, but inference\.diameter is 9\.0"):
         InferenceConfig(diameter_policy="training", diameter=9.0)
-    with pytest.raises(ConfigError, match="the model does not say the diameter"):
+    with pytest.raises(ConfigError, match="the model has no training diameter"):
         tiny_model(training=None, diameter_policy="training")
 
 
@@ -226,7 +226,7 @@ def test_a_diameter_that_the_user_gives_holds_for_every_type(typed_model):
 
 
 def test_diameters_of_types_need_a_model_that_tells_types(tiny_model):
-    with pytest.raises(ConfigError, match="per_type, but the model does not tell cell types"):
+    with pytest.raises(ConfigError, match="per_type, but the model does not predict cell types"):
         tiny_model(diameter_policy="per_type")
 
 

@@ -83,7 +83,7 @@ def test_an_interrupted_job_goes_on_and_a_finished_one_has_nothing_to_do(
     with pytest.raises(KeyboardInterrupt):
         predict_folder(tiny_model(), images, out, shard=shard, report=stop)
     (part,) = tmp_path.glob("*.part-*")
-    with pytest.raises(DataError, match="part-1-of-2: not complete; run its job again"):
+    with pytest.raises(DataError, match="part-1-of-2: incomplete; run its job again"):
         merge_parts([part], out)
     assert predict_folder(tiny_model(), images, out, shard=shard).n_resumed == 1
     assert predict_folder(tiny_model(), images, out, shard=shard).n_resumed == 3
@@ -102,7 +102,7 @@ def test_a_part_whose_job_runs_again_is_complete_only_when_that_is_done(
         predict_folder(
             tiny_model(), images, Outputs([tmp_path / "s.csv"]), shard=Shard(1, 2), report=stop
         )
-    with pytest.raises(DataError, match="part-1-of-2: not complete; run its job again"):
+    with pytest.raises(DataError, match="part-1-of-2: incomplete; run its job again"):
         merge_parts([part], Outputs([tmp_path / "s.csv"]))
 
 
@@ -139,7 +139,7 @@ def test_an_image_that_failed_is_said_again_and_the_rest_is_written(tmp_path, im
 
 
 def test_what_is_no_part_is_refused(tmp_path, images, share):
-    with pytest.raises(DataError, match="in ä: no part of a prediction"):
+    with pytest.raises(DataError, match="in ä: not a part of a prediction"):
         merge_parts([images[0].parent], Outputs([tmp_path / "s.csv"]))
     parts = share(2)
     (parts[0] / "part.json").write_text("{")
@@ -160,15 +160,15 @@ def test_a_lost_file_of_a_part_is_named(tmp_path, share):
 
 def test_options_that_a_share_cannot_follow_are_refused(tmp_path, tiny_model, images):
     both = [tmp_path / "s.csv", tmp_path / "masks"]
-    with pytest.raises(ConfigError, match="are for cellflow merge"):
+    with pytest.raises(ConfigError, match="to cellflow merge"):
         predict_folder(tiny_model(), images, Outputs(both), shard=Shard(1, 2))
-    with pytest.raises(ConfigError, match="are for cellflow merge"):
+    with pytest.raises(ConfigError, match="to cellflow merge"):
         predict_folder(tiny_model(), images, Outputs(both[:1], cells=both[1]), shard=Shard(1, 2))
     ids = {str(number): path.stem for number, path in enumerate(images)}
     results = Outputs(
         [tmp_path / "r.json"], image_names=ImageNames(source=tmp_path / "t.json", names=ids)
     )
-    with pytest.raises(ConfigError, match="--image-names are for cellflow merge"):
+    with pytest.raises(ConfigError, match="--image-names to cellflow merge"):
         predict_folder(tiny_model(), images, results, shard=Shard(1, 2))
     with pytest.raises(ConfigError, match="each job would leave out other views"):
         predict_folder(tiny_model(), images, Outputs(both[:1]), budget=9.0, shard=Shard(1, 2))

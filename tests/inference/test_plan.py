@@ -88,7 +88,7 @@ def test_an_interrupted_run_with_a_budget_goes_on_with_what_it_began_with(
     result = predict_folder(model, images, Outputs([out]), budget=1000, say=said.append)
     assert result.n_resumed == 1
     assert said == [
-        "going on as begun, with 2 passes (2 views)",
+        "continuing with the original 2 passes (2 views)",
         "3 images, 2 passes (2 views) each, about 5 min",
     ]
     predict_folder(tiny_model(views=2), images, Outputs([tmp_path / "two.csv"]))

@@ -45,7 +45,7 @@ def test_a_network_that_bfloat16_would_spoil_runs_in_float32(native_bfloat16, ti
     model = tiny_model(change=drowned, precision="auto")
     expected = tiny_model(change=drowned, precision="float32").flow_field(image)
     (said,) = model.settle_precision(image)
-    assert "float32 (bfloat16 correlates at 0." in said
+    assert "float32 (its correlation with bfloat16 is 0." in said
     assert model.dtypes == ("torch.float32",)
     np.testing.assert_array_equal(model.flow_field(image).flows, expected.flows)
 

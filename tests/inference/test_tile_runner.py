@@ -272,7 +272,7 @@ def test_a_recording_that_fails_leaves_its_stream_and_device(pretended_cuda, mon
 @pytest.mark.slow
 def test_inductor_gives_the_same_on_a_processor(network, image):
     compiled = runner(network, compilation="inductor")
-    assert compiled.compile_network().startswith("the network was prepared by inductor in ")
+    assert compiled.compile_network().startswith("the network was compiled with inductor in ")
     assert torch.allclose(compiled.run(image)[0], runner(network).run(image)[0], atol=1e-4)
 
 

@@ -49,7 +49,7 @@ def test_a_submission_is_drawn_beside_and_what_it_lacks_is_said(images, tmp_path
     assert _panels(tmp_path / "out" / "a.png") == 2
     assert _panels(tmp_path / "out" / "é.png") == 1
     assert result.remarks == [
-        f"{table}: nothing for é; shown without its outlines",
+        f"{table}: no masks for é; drawn without them",
         f"{table}: no image for zz; left out",
     ]
 
@@ -161,7 +161,7 @@ def test_wrong_images_are_refused_with_a_reason(images, tmp_path):
     with pytest.raises(DataError, match="two images are named a"):
         show_images([images, images / "a.png"], tmp_path / "out")
     before = (images / "a.png").read_bytes()
-    with pytest.raises(ConfigError, match=r"a\.png: is read by this very command"):
+    with pytest.raises(ConfigError, match=r"a\.png: is an input of this command"):
         show_images([images], images)
     assert (images / "a.png").read_bytes() == before
     with pytest.raises(DataError, match="no images to show"):

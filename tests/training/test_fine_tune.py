@@ -744,7 +744,7 @@ def test_missing_initial_weights_leave_nothing_behind(disc_folder, tune, tmp_pat
     ("inference", "message"),
     [
         ({"compilation": "graphs"}, "graphs needs a CUDA device, this is cpu"),
-        ({"diameter_policy": "per_type"}, "the model does not tell cell types"),
+        ({"diameter_policy": "per_type"}, "the model does not predict cell types"),
     ],
 )
 def test_a_prediction_that_cannot_be_is_refused_before_anything_is_written(

@@ -26,7 +26,7 @@ def test_none_is_held_out_when_none_is_asked_for_or_there_is_only_one(disc_folde
 def test_a_file_that_is_no_folds_file_is_refused(disc_folder, tmp_path):
     dataset = open_dataset(disc_folder(2))
     (tmp_path / "folds.json").write_text("[]", encoding="utf-8")
-    with pytest.raises(DataError, match=r"folds\.json: broken \(no JSON object\)"):
+    with pytest.raises(DataError, match=r"folds\.json: broken \(not a JSON object\)"):
         split_dataset(dataset, 0.2, tmp_path / "folds.json")
     with pytest.raises(ConfigError):
         split_dataset(dataset, 1.5)

@@ -142,7 +142,7 @@ def test_what_keeps_a_calibration_from_being_judged_is_said(n_right, n_wrong, wo
 def test_the_table_says_all_of_it(tuned):
     text = tuned[1].table()
     assert max(map(len, text.splitlines())) <= 100
-    for part in ("honest", "own settings", "boundary", "calibration error", "told from the image"):
+    for part in ("honest", "own settings", "boundary", "calibration error", "predicted from"):
         assert part in text, part
 
 
@@ -215,7 +215,7 @@ def test_a_diameter_is_swept_where_it_is_asked_for(data, played):
 
 
 def test_only_images_that_a_model_has_not_seen_choose(data, played):
-    with pytest.raises(ModelError, match=r"every image .* was trained on, so none can choose"):
+    with pytest.raises(ModelError, match=r"trained on every image .* in its record, so none can choose"):
         tune([played("m", [])], data)
 
 
@@ -233,7 +233,7 @@ def test_where_training_images_are_missing_it_is_said_that_changes_cannot_be_see
     rows = [row for row in text.splitlines(keepends=True) if not row.startswith("i20,")]
     (data / "train.csv").write_text("".join(rows), encoding="utf-8")
     result = tune([path], data)
-    assert any("that the others are unchanged is taken on trust" in r for r in result.remarks)
+    assert any("the others are assumed unchanged" in r for r in result.remarks)
 
 
 def test_a_record_without_names_is_refused(data, played):
@@ -246,7 +246,7 @@ def test_new_images_are_taken_on_trust_and_said_so(data, played):
     said = []
     result = tune([path], data, say=said.append)
     assert result.types["all"].n_images == 32
-    assert any("taken on trust" in text for text in said)
+    assert any("assumed to be new to it" in text for text in said)
 
 
 @pytest.mark.parametrize("run", [{"kept": "best"}, {"kept": "last", "patience": 3}])
@@ -258,7 +258,7 @@ def test_weights_that_were_selected_on_these_images_are_named(data, played, run)
 def test_images_that_only_an_earlier_stage_learnt_are_not_new(data, played):
     names = {"train": ["x"], "validation": ["y"], "sha256": ""}
     refit = {"trained_on": [f"i{k:02d}" for k in range(32)]}
-    with pytest.raises(ModelError, match="was trained on, so none can choose"):
+    with pytest.raises(ModelError, match="in its record, so none can choose"):
         tune([played("m", range(16), data=names, refit=refit)], data)
 
 
