@@ -1,4 +1,4 @@
-"""The `cellflow` command: a table of commands, each imported when it is called."""
+"""The `cellflow` command: a table of commands, each imported only when it is called."""
 
 import atexit
 import errno
@@ -39,10 +39,10 @@ COMMANDS = {
 }
 
 INTERRUPTED = 130
-"""What a shell gives for a program that SIGINT ended."""
+"""Exit code of shells for a program that SIGINT ended."""
 
 OUTPUT_FAILS = frozenset({errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EDQUOT})
-"""A reader that has closed the pipe (``| head``), and disks that take no more."""
+"""Errors of standard output: the reader has closed the pipe (``| head``), or the disk is full."""
 
 
 @click.group(
@@ -72,11 +72,11 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as error:
-        # A second Ctrl-C, while this one is told or threads end, would be a traceback; Python gives
-        # handlers up at its very end.
+        # A second Ctrl-C, while the message is printed or threads end, would print a traceback.
+        # Python resets handlers at its very end, so SIGINT is ignored from then on.
         signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
         atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
-        # click turns every KeyboardInterrupt, of which Preempted is one, into its own.
+        # click replaces every KeyboardInterrupt, including Preempted, by its own Abort.
         cause = error.__cause__ or error
         is_preempted = isinstance(cause, Preempted)
         if is_first_process():
@@ -86,7 +86,7 @@ def main() -> None:
         click.echo(f"{click.style('error:', fg='red')} {error}", err=True)
         sys.exit(1)
     except OSError as error:
-        # The library's own errors of files name the file and are CellflowErrors.
+        # The library's own file errors name the file and are CellflowErrors.
         if error.filename is not None or error.errno not in OUTPUT_FAILS:
             raise
         abandon_output()

@@ -1,4 +1,4 @@
-"""``python -m cellflow_cli``, which ``torchrun -m cellflow_cli`` needs too."""
+"""Entry point of ``python -m cellflow_cli`` and of ``torchrun -m cellflow_cli``."""
 
 from . import main
 

@@ -1,4 +1,4 @@
-"""`cellflow baseline`: the models that cellflow's own are compared with, trained and run."""
+"""`cellflow baseline`: train and run the models that cellflow's own are compared with."""
 
 import sys
 from functools import partial
@@ -25,13 +25,13 @@ from .options import (
 from .progress import Progress
 
 SETTING = "__"
-"""Options with it in their name stand for a setting: its section and its key."""
+"""Separates section and key in the names of options that stand for a setting."""
 
 ADVICE = (
     "was the model trained long enough, and on such images? --set cells.score_threshold and "
     "cells.min_area say which cells count"
 )
-"""Where nothing was found."""
+"""Printed if no cells were found."""
 
 
 @click.group()
@@ -54,43 +54,48 @@ def command() -> None:
     metavar="random|PATH",
     help="Weights to start from: a file of torchvision (ImageNet or COCO) or a baseline's folder.",
 )
-@click.option("--iterations", "training__iterations", type=int, help="How long.  [default: 10000]")
+@click.option(
+    "--iterations", "training__iterations", type=int, help="Training steps.  [default: 10000]"
+)
 @click.option(
     "--batch-size",
     "--batch_size",
     "training__batch_size",
     type=int,
-    help="Crops an iteration.  [default: 4]",
+    help="Crops per iteration.  [default: 4]",
 )
 @click.option(
     "--learning-rate",
     "--learning_rate",
     "training__learning_rate",
     type=float,
-    help="Its peak.  [default: 0.005]",
+    help="Peak of the learning rate.  [default: 0.005]",
 )
-@click.option("--seed", "training__seed", type=SEED, help="Of weights, order and crops.")
+@click.option("--seed", "training__seed", type=SEED, help="Seed of weights and crops.")
 @click.option("--folds", "folds_file", type=EXISTING, help="Folds file of `cellflow folds`.")
-@click.option("--fold", type=click.IntRange(min=0), help="Which one is held out.  [default: 0]")
+@click.option("--fold", type=click.IntRange(min=0), help="The fold to hold out.  [default: 0]")
 @click.option(
     "--validation-share",
     type=float,
     default=0.2,
     show_default=True,
-    help="Of the images that is held out without --folds.",
+    help="Share of the images to hold out without --folds.",
 )
 @click.option(
     "--pretrain-dir",
     "pretrain_dirs",
     type=EXISTING,
     multiple=True,
-    help="Annotated images to train on before, such as LIVECell.",
+    help="Annotated images to pretrain on, such as LIVECell.",
 )
 @click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
 @budget_options
 @click.option(
-    "--stop-after", metavar="TIME", callback=duration, help="Save and leave with exit code 75 then."
+    "--stop-after",
+    metavar="TIME",
+    callback=duration,
+    help="Save and exit with code 75 after this.",
 )
 @device_option
 @config_options
@@ -126,7 +131,7 @@ def train(
 @click.option("--model", "folder", type=EXISTING, required=True, help="A trained baseline.")
 @output_options
 @click.option("--overlays", type=PATH, help="Also draw every image with its outlines there.")
-@click.option("--restart", is_flag=True, help="Discard what an interrupted run has found.")
+@click.option("--restart", is_flag=True, help="Discard the results of an interrupted run.")
 @device_option
 @config_options
 def predict(

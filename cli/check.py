@@ -1,4 +1,4 @@
-"""`cellflow check`: faults in a data folder or a submission."""
+"""`cellflow check`: find faults in a data folder or a submission."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Options that `compare` and `fuse` share: what entries are, and how they are made comparable."""
+"""Options that `compare` and `fuse` share: what entries need, and how they are made comparable."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,14 +45,14 @@ _OPTIONS = (
 
 
 def entry_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options."""
+    """Add the options to a command."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
 
 
 def comparison_settings(options: dict[str, Any], **others: Any) -> ComparisonConfig:
-    """Take what makes entries comparable out of `options`."""
+    """Take the options that make entries comparable out of `options`, as a config."""
     return ComparisonConfig(
         overlap_rule=options.pop("overlap_rule"),
         tune_cutoffs=not options.pop("no_tuning"),
@@ -62,7 +62,7 @@ def comparison_settings(options: dict[str, Any], **others: Any) -> ComparisonCon
 
 @contextmanager
 def comparison_sources(options: dict[str, Any]) -> Iterator["Sources"]:
-    """Take what entries need out of `options`; shows progress while models predict."""
+    """Take the options for `Sources` out of `options`; show progress while models predict."""
     from cellflow.comparison.importers import Sources
     from cellflow.data.image_names import read_image_names
 

@@ -1,11 +1,11 @@
-"""Says on stderr when kernels have to be compiled, which takes a while and happens once."""
+"""Announce on stderr that kernels are being compiled, which takes a while and happens once."""
 
 from typing import Any
 
 import click
 
 TOLD_BY = "numba:compile"
-"""Numba's event of a real compilation; a kernel from the cache makes none."""
+"""Numba's event of a real compilation; loading a kernel from the cache does not trigger it."""
 NEWS = (
     "compiling numerical kernels: up to a minute, once on this machine "
     "(`cellflow doctor --warm` does it beforehand)"

@@ -1,4 +1,4 @@
-"""`cellflow demo`: the whole main job on synthetic images."""
+"""`cellflow demo`: the whole pipeline on synthetic images."""
 
 from pathlib import Path
 

@@ -14,9 +14,7 @@ from .progress import Progress
 @click.option(
     "--truth", type=EXISTING, required=True, help="train.csv, a COCO file, or an annotated folder."
 )
-@click.option(
-    "--all-truth", is_flag=True, help="Count truth images without prediction as found empty."
-)
+@click.option("--all-truth", is_flag=True, help="Count truth images without prediction as empty.")
 @click.option("--pictures", type=PATH, help="Folder for the error budget and the limits as PNG.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the bootstrap.")
 @json_option
@@ -24,8 +22,8 @@ def command(prediction: Path | None, truth: Path, as_json: bool, **options: Any)
     """Tell what limits the score of PREDICTION: a submission, COCO results, or label images.
 
     Missed, spurious, split and merged cells and wrong boundaries by cell type, each with the score
-    without it; what flows can represent at all; and what one pixel does to cells of each size.
-    Without PREDICTION only the truth is looked at.
+    without it; what flows can represent at all; and the effect of one pixel on cells of each size.
+    Without PREDICTION only the truth is examined.
 
     \b
     cellflow diagnose submission.csv --truth train.csv

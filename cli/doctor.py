@@ -1,4 +1,4 @@
-"""`cellflow doctor`: what this machine has."""
+"""`cellflow doctor`: report what this machine has."""
 
 import click
 

@@ -41,18 +41,18 @@ _OPTIONS = (
         "assignments",
         multiple=True,
         metavar="KEY=VALUE",
-        help="Laid over the file's [base], such as training.n_epochs=20, or over what it says of "
+        help="Overrides the file's [base], such as training.n_epochs=20, or its settings for "
         "one family, such as unet.settings.training.iterations=200.",
     ),
     click.option(
-        "--seed", "seeds", type=SEED, multiple=True, help="In the place of the file's; repeated."
+        "--seed", "seeds", type=SEED, multiple=True, help="Instead of the file's; may be repeated."
     ),
     click.option(
         "--variant",
         "variants",
         multiple=True,
         metavar="NAME",
-        help="Only this one of the file's variants; repeated.",
+        help="Only this variant of the file; may be repeated.",
     ),
     click.option(
         "--folder",
@@ -86,7 +86,7 @@ def command() -> None:
 
 @command.command("list")
 def list_() -> None:
-    """Name the experiments that come with cellflow, and what each asks."""
+    """List the experiments that come with cellflow, each with its question."""
     from cellflow.experiments.shipped import shipped_experiments
 
     for name, question in shipped_experiments().items():
@@ -96,7 +96,7 @@ def list_() -> None:
 @command.command()
 @click.argument("name")
 def show(name: str) -> None:
-    """Print the file of an experiment that comes with cellflow, to make your own of it."""
+    """Print the file of an experiment that comes with cellflow, as a start for your own."""
     from cellflow.experiments.shipped import find_experiment
 
     click.echo(find_experiment(name).read_text(encoding="utf-8"), nl=False)
@@ -106,7 +106,7 @@ def show(name: str) -> None:
 @_experiment_options
 @device_option
 @click.option("--out", type=PATH, help="Also write the table and its curves into this folder.")
-@click.option("--dry-run", is_flag=True, help="Only tell what there is to do; trains nothing.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done; trains nothing.")
 def run(
     file: str,
     train_dir: Path,
@@ -117,7 +117,7 @@ def run(
     dry_run: bool,
     **changes: Any,
 ) -> None:
-    """Train and score what FILE asks for and the store does not have; safe to interrupt.
+    """Train and score whatever FILE asks for and the store lacks; safe to interrupt.
 
     \b
     cellflow experiment run levers.toml --train-dir sartorius/
@@ -141,7 +141,7 @@ def run(
     with Progress(experiment.name) as progress:
         rows = run_experiment(experiment, bench, device=device, report=progress, say=say)
     if not any(row.variant == experiment.variants[0].name for row in rows):
-        return  # what the others are compared with is another process's, as was said
+        return  # another process is computing the first variant; that was said already
     click.echo(write_page(out, experiment, rows) if out else experiment_page(experiment, rows))
 
 
@@ -151,7 +151,7 @@ def run(
 def table(
     file: str, train_dir: Path, store: Path, layout: str | None, out: Path | None, **changes: Any
 ) -> None:
-    """Print the table of what the store has of FILE; computes nothing."""
+    """Print the table of FILE from the results in the store; computes nothing."""
     from cellflow.experiments.bench import open_bench
     from cellflow.experiments.pages import write_page
     from cellflow.experiments.plan import read_experiment

@@ -13,10 +13,10 @@ from .options import EXISTING, PATH, SEED
 @click.option("--n-folds", type=int, help="Each image is held out once.  [default: 5]")
 @click.option("--share", type=float, help="Hold out one share only, for instance 0.2.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
-@click.option("--overwrite", is_flag=True, help="Replace a file --out that is there.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file --out.")
 @click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
 @click.option(
-    "--export", "export_format", type=click.Choice(["coco"]), help="Also write each side so."
+    "--export", "export_format", type=click.Choice(["coco"]), help="Also write both sides as COCO."
 )
 @click.option("--export-dir", type=PATH, help="Where to.  [default: folds]")
 def command(

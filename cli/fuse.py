@@ -1,4 +1,4 @@
-"""`cellflow fuse`: one submission of several methods."""
+"""`cellflow fuse`: fuse several methods into one submission."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ def command(entries: tuple[Path, ...], out: Path, as_json: bool, **options: Any)
 
     For each cell type the rule is chosen on the images with truth: one entry alone, one filled in
     by the others, or votes on cells and pixels. The score is of held-out folds. Images without
-    truth are fused too when --images shows them.
+    truth are fused too if --images provides them.
 
     \b
     cellflow fuse ours.csv mask_rcnn.csv --truth train.csv --out fused.csv

@@ -11,9 +11,9 @@ import click
 class LazyGroup(click.Group):
     """A group over a table ``{name: (module, one-line help)}``.
 
-    Each module offers its click command under the name ``command``. An import error surfaces as
-    itself; it never becomes "no such command". `before` is called when a command runs, but not for
-    its help or when its options are wrong.
+    Each module has its click command under the name ``command``. Import errors are raised as they
+    are and never become "no such command". `before` is called when a command runs, but not for its
+    help or if its options are wrong.
     """
 
     def __init__(
@@ -27,11 +27,11 @@ class LazyGroup(click.Group):
         self._table, self._before = commands_table, before
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Give the names in the order of the table, which is the order of use."""
+        """Give the names in the order of the table, which is the usual order of use."""
         return list(self._table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and give one command, or None when the table does not have it."""
+        """Import and give a command, or None if it is not in the table."""
         if cmd_name not in self._table:
             return None
         command: click.Command = copy.copy(

@@ -1,4 +1,4 @@
-"""`cellflow merge`: the parts of a prediction as one."""
+"""`cellflow merge`: join the parts of a prediction."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Options that several commands share, and `Config` from them."""
+"""Options that several commands share, and the `Config` made from them."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,7 +34,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 
 
 def must_end(*endings: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """Give the callback of an option whose file must have one of some endings."""
+    """Give a callback for an option whose file name must end in one of `endings`."""
 
     def check(context: click.Context, parameter: click.Parameter, value: Path | None) -> Any:
         if value is not None and value.suffix.lower() not in endings:
@@ -80,7 +80,7 @@ set_option = click.option(
 
 
 def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Give the seconds of a time such as ``90s``, ``30m`` or ``9h``; the callback of an option."""
+    """Convert a time such as ``90s``, ``30m`` or ``9h`` to seconds; a callback for options."""
     if value is None:
         return None
     try:
@@ -93,7 +93,7 @@ def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> f
 
 
 def budget_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--max-minutes`` and ``--max-hours``, which `budget_from` makes one setting."""
+    """Add ``--max-minutes`` and ``--max-hours``, which `budget_from` turns into one setting."""
     minutes = click.option(
         "--max-minutes",
         "training__max_minutes",
@@ -105,7 +105,7 @@ def budget_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def budget_from(options: dict[str, Any]) -> None:
-    """Make what `budget_options` read one setting of a command's options."""
+    """Replace the values of `budget_options` in a command's options by one setting."""
     hours = options.pop("max_hours")
     if hours is None:
         return
@@ -115,7 +115,7 @@ def budget_from(options: dict[str, Any]) -> None:
 
 
 def channel_options(default: str) -> Decorator:
-    """Give what adds ``--chan`` and ``--chan2``, as Cellpose calls them."""
+    """Give a decorator that adds ``--chan`` and ``--chan2``, named as in Cellpose."""
     first = click.option(
         "--chan",
         type=click.IntRange(0, 3),
@@ -131,7 +131,7 @@ def channel_options(default: str) -> Decorator:
 
 
 def channels_from(options: dict[str, Any]) -> "Callable[[Config], Config]":
-    """Take what `channel_options` read out of a command's options, and give what lays it over."""
+    """Take the values of `channel_options` out of `options`; give what applies them to a config."""
     chosen = (options.pop("chan"), options.pop("chan2"))
 
     def change(config: "Config") -> "Config":
@@ -154,14 +154,14 @@ def config_from(
     base: Any = None,
     **named: Any,
 ) -> Any:
-    """Combine defaults < file < ``--set`` < named options.
+    """Combine defaults < file < ``--set`` < named options; later ones take precedence.
 
     Parameters
     ----------
     base : Config or a dataclass like it, optional
-        Takes the place of the defaults, those of `Config`; the result is of its kind.
+        Replaces the defaults, which are those of `Config`; the result has its type.
     **named : any
-        ``training__seed=3`` sets ``training.seed``; None leaves it alone.
+        ``training__seed=3`` sets ``training.seed``; None leaves it unchanged.
     """
     options = {key.replace("__", "."): value for key, value in named.items()}
     try:
@@ -174,7 +174,7 @@ def config_from(
 
 
 def _typed(setting: str) -> str:
-    """Give the option of this command that stands for a setting, as it is typed."""
+    """Give the option of this command that stands for a setting, as the user types it."""
     section, _, key = setting.partition(".")
     names = {f"{section}__{key}", key}
     parameters = click.get_current_context().command.params
@@ -182,7 +182,7 @@ def _typed(setting: str) -> str:
 
 
 def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add where found cells go, and in which format: ``--out``, ``--as``, tables and ids."""
+    """Add the options for output and its format: ``--out``, ``--as``, tables and ids."""
     out = click.option(
         "--out",
         "outputs",
@@ -226,7 +226,7 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def outputs_from(options: dict[str, Any]) -> "Outputs":
-    """Take what `output_options` read out of a command's options."""
+    """Take the values of `output_options` out of a command's options."""
     from cellflow.data.image_names import read_image_names
     from cellflow.data.outputs import Outputs
 
@@ -242,7 +242,7 @@ def outputs_from(options: dict[str, Any]) -> "Outputs":
 
 
 def tell_found(result: "FolderResult") -> None:
-    """Print what was found in how many images, and where it lies, after what could not be done."""
+    """Print what failed, then how many cells and images there are, and where the output lies."""
     from cellflow.wording import counted
 
     for failure in result.failures:

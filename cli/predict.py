@@ -1,4 +1,4 @@
-"""`cellflow predict`: the cells in images."""
+"""`cellflow predict`: find the cells in images."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ SETTINGS = (
     "dynamics__flow_threshold",
     "dynamics__min_size",
 )
-"""Options that stand for a setting: its section and its key."""
+"""Options that stand for a setting, with its section and key."""
 
 ADVICE = "is the diameter right (--diameter), and was the model made for such images?"
 
@@ -66,7 +66,7 @@ ADVICE = "is the diameter right (--diameter), and was the model made for such im
     "--cellprob-threshold",
     "--cellprob_threshold",
     type=float,
-    help="Pixels above it are of cells; default: the model's, or 0.",
+    help="Pixels above it belong to cells; default: the model's, or 0.",
 )
 @click.option(
     "--flow-threshold",
@@ -86,7 +86,7 @@ ADVICE = "is the diameter right (--diameter), and was the model made for such im
     type=int,
     help="Tiles at once; default: by the device.",
 )
-@click.option("--restart", is_flag=True, help="Discard what an interrupted run has found.")
+@click.option("--restart", is_flag=True, help="Discard the results of an interrupted run.")
 @device_option
 @config_options
 def command(images: tuple[Path, ...], **options: Any) -> None:
@@ -120,7 +120,7 @@ def command(images: tuple[Path, ...], **options: Any) -> None:
     size = "found in each image" if model.diameter is None else f"{model.diameter:.1f} px"
     click.echo(f"model {model.name} on {model.device}, diameter {size}", err=True)
     try:
-        # A scheduler's signal ends it as Ctrl-C does, and asks to be run again.
+        # A scheduler's signal ends the command like Ctrl-C, with the exit code for "run again".
         with (
             InterruptFlag(),
             Progress("predict", total=len(paths), unit="image") as progress,

@@ -1,4 +1,4 @@
-"""Settings of the whole process, which a program may make and a library may not."""
+"""Settings of the whole process, which a program may change but a library must not."""
 
 import os
 import sys
@@ -6,29 +6,30 @@ import sys
 from cellflow.processors import n_processors_each
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
-"""glibc's numbers for `mallopt` (malloc.h)."""
+"""glibc's constants for `mallopt` (malloc.h)."""
 TOP_PAD = 64 * 2**20
-"""Bytes that are asked of the system at once."""
+"""Bytes requested from the system at once."""
 
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
-"""How threads wait. The second is for GNU's OpenMP, which is PyTorch's on Linux, and says there for
-how many rounds a thread looks before it sleeps, a tenth of a millisecond."""
+"""How idle threads wait. The second is for GNU's OpenMP, which PyTorch uses on Linux: the number of
+rounds that a thread spins before it sleeps, about a tenth of a millisecond."""
 
 
 def prepare() -> None:
-    """Settle threads and memory; to be called before torch and Numba load.
+    """Configure threads and memory; to be called before torch and Numba are loaded.
 
     Notes
     -----
-    As many threads as the process may use processors, which hardly spin when they wait; freed
-    memory is kept. What the user has set in the environment stands. The reasons, measured:
-    ``docs/decisions/0001-openmp-hardly-spins.md`` and ``0002-freed-memory-is-kept.md``.
+    Uses one thread per available processor, which hardly spin when idle, and keeps freed memory.
+    Variables that the user has set in the environment take precedence. For reasons and
+    measurements see ``docs/decisions/0001-openmp-hardly-spins.md`` and
+    ``0002-freed-memory-is-kept.md``.
     """
     if not WAITING.keys() & os.environ.keys():
         os.environ.update(WAITING)
     n_threads = n_processors_each()
     if n_threads < (os.cpu_count() or 1):
-        # Both count processors by themselves, but not what a control group allows.
+        # torch and Numba count processors themselves, but ignore the limits of control groups.
         for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
             os.environ.setdefault(name, str(n_threads))
     is_set = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
@@ -37,7 +38,7 @@ def prepare() -> None:
 
 
 def abandon_output() -> None:
-    """Send what is still to be printed nowhere, after standard output has failed."""
+    """Discard further output after standard output has failed."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -47,7 +48,7 @@ def keep_freed_memory() -> bool:
     Returns
     -------
     bool
-        Whether it will; False where the C library has no such setting.
+        Whether it will; False if the C library has no such setting.
     """
     import ctypes
 

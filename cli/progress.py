@@ -18,15 +18,15 @@ class Progress:
     Parameters
     ----------
     title : str
-        What is being done.
+        Name of the work.
     total : int or None
-        Steps in all, when known; can be set later, since a library may plan it.
+        Number of steps, if known; may be set later, since the library may plan it.
     unit : str
-        One step's name.
+        Name of one step.
     """
 
     def __init__(self, title: str, *, total: int | None = None, unit: str = "step") -> None:
-        # Of the processes that torchrun starts on one terminal, the first shows the bar.
+        # If torchrun starts several processes on one terminal, only the first shows the bar.
         is_shown = sys.stderr.isatty() and os.environ.get("RANK", "0") == "0"
         self._bar = tqdm(total=total, desc=title, unit=unit, file=sys.stderr, disable=not is_shown)
         self._title, self._unit, self.total = title, unit, total
@@ -36,7 +36,7 @@ class Progress:
         self._last = 0
 
     def __call__(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Show that `step` steps are done, with a few numbers beside."""
+        """Show that `step` steps are done, with a few numbers."""
         total = int(numbers.get("total", self.total or 0)) or None
         if self._first is None or step < self._last:
             self._begin(step)
@@ -54,14 +54,14 @@ class Progress:
             print(self._line(step, total, now, text), file=sys.stderr, flush=True)  # noqa: T201
 
     def _begin(self, step: int) -> None:
-        """Start counting: at the first step, or anew at that of a next stage, which goes back."""
-        # The first step is not timed: it also compiles, and when a next stage began is not known.
+        """Start counting, at the first step or when a new stage sets the step back."""
+        # The first step is not timed: it includes compilation, and the start of a stage is unknown.
         self._first_at = time.monotonic()
         if self._first is not None:
             self._started = self._first_at
             self._bar.reset()
         self._first = step
-        # A continued run does not begin at 0; what was done before took none of this time.
+        # A continued run does not begin at 0; earlier steps must not count in the rate.
         self._bar.initial = self._bar.n = step - 1
 
     def _line(self, step: int, total: int | None, now: float, text: str) -> str:

@@ -1,4 +1,4 @@
-"""`cellflow pseudo-label`: unannotated images to a folder to train on."""
+"""`cellflow pseudo-label`: turn unannotated images into a folder to train on."""
 
 import sys
 from functools import partial
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.argument("images", type=EXISTING)
 @click.option("--out", type=PATH, required=True, help="Folder for `train --extra-dir`.")
-@click.option("--cell-agreement", default=0.7, show_default=True, help="Least IoU of a cell.")
-@click.option("--image-agreement", default=0.6, show_default=True, help="Least of an image.")
-@click.option("--per-type", default=200, show_default=True, help="Most images of a cell type.")
-@click.option("--weight", default=0.5, show_default=True, help="Of an image in the loss.")
+@click.option("--cell-agreement", default=0.7, show_default=True, help="Minimum IoU for a cell.")
+@click.option("--image-agreement", default=0.6, show_default=True, help="Minimum for an image.")
+@click.option("--per-type", default=200, show_default=True, help="Most images per cell type.")
+@click.option("--weight", default=0.5, show_default=True, help="Weight in the loss.")
 @device_option
 @config_options
 def command(

@@ -1,4 +1,4 @@
-"""`cellflow report`: predictions, with or without truth, as one HTML file to look at."""
+"""`cellflow report`: predictions, with or without truth, as one HTML file for viewing."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""`cellflow score`: a submission's mAP, with error bars."""
+"""`cellflow score`: the mAP of a submission, with error bars."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`cellflow show`: images with the outlines of their cells."""
+"""`cellflow show`: draw images with the outlines of their cells."""
 
 from pathlib import Path
 from typing import Literal

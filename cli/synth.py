@@ -1,4 +1,4 @@
-"""`cellflow synth`: a synthetic competition folder."""
+"""`cellflow synth`: make a synthetic competition folder."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from .options import PATH, SEED
 def command(out: Path, images: int, test_images: int, seed: int) -> None:
     """Make synthetic phase-contrast images, laid out like the competition's folder.
 
-    The truth of the test images goes to test.csv, which nothing that trains reads.
+    The truth of the test images goes to test.csv, which training never reads.
     """
     from cellflow.synth.competition import write_competition
 

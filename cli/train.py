@@ -1,4 +1,4 @@
-"""`cellflow train`: annotated images to a model folder."""
+"""`cellflow train`: from annotated images to a model folder."""
 
 import shlex
 import sys
@@ -27,7 +27,7 @@ from .options import (
 from .progress import Progress
 
 SETTING = "training__"
-"""Options whose name starts so stand for the setting of that name."""
+"""Prefix of options that stand for the training setting of that name."""
 
 
 @click.command()
@@ -53,35 +53,35 @@ SETTING = "training__"
     "--n_epochs",
     "training__n_epochs",
     type=int,
-    help="At most so many.  [default: 200]",
+    help="Most epochs to train.  [default: 200]",
 )
 @click.option(
     "--batch-size",
     "--batch_size",
     "training__batch_size",
     type=int,
-    help="Crops a step.  [default: 8]",
+    help="Crops per step.  [default: 8]",
 )
 @click.option(
     "--learning-rate",
     "--learning_rate",
     "training__learning_rate",
     type=float,
-    help="Its peak.  [default: 0.005 from scratch, 0.001 from trained weights]",
+    help="Peak rate.  [default: 0.005 from scratch, 0.001 from trained weights]",
 )
 @channel_options("that of --init, or 0; with --resume the run's")
-@click.option("--seed", "training__seed", type=SEED, help="Of weights, order and crops.")
+@click.option("--seed", "training__seed", type=SEED, help="Seed of weights and crops.")
 @budget_options
 @click.option(
     "--stop-after",
     metavar="TIME",
     callback=duration,
-    help="Save and leave with exit code 75 then, as before a job's time limit, whatever is left to "
-    "do; the same command continues.",
+    help="After this time save and exit with code 75, for instance before a job's time limit; the "
+    "same command continues the run.",
 )
 @click.option("--folds", "folds_file", type=EXISTING, help="Folds file of `cellflow folds`.")
 @click.option(
-    "--fold", type=click.IntRange(min=0), help="Which one of the file is held out.  [default: 0]"
+    "--fold", type=click.IntRange(min=0), help="The fold of the file to hold out.  [default: 0]"
 )
 @click.option(
     "--pretrain-dir",
@@ -121,7 +121,7 @@ def command(
 ) -> None:
     """Train a model on a folder of annotated images.
 
-    Prints what it found, why each value was chosen, and in the end the model folder.
+    Prints what it found, why each value was chosen, and at the end the model folder.
 
     \b
     cellflow train --train-dir DATA
@@ -134,7 +134,7 @@ def command(
     from cellflow.training.interruption import InterruptFlag, StepFinished
 
     try:
-        # From here on, while torch is loaded too, a scheduler's signal asks to be run again.
+        # From here on, even while torch is loading, a scheduler's signal ends with "run again".
         with InterruptFlag():
             folder = _train(train_dir, config_file, assignments, **options)
     except StepFinished as stop:
@@ -148,7 +148,7 @@ def command(
 def _train(
     train_dir: Path, config_file: Path | None, assignments: tuple[str, ...], **options: Any
 ) -> Path | None:
-    """Give the model folder; None in all processes but the first."""
+    """Train, and give the model folder; None in all processes but the first."""
     from cellflow.training.fine_tune import recorded_config
     from cellflow.training.initial import starting_config
     from cellflow.training.stages import train_in_stages

@@ -1,4 +1,4 @@
-"""`cellflow tune`: thresholds chosen on held-out images, with the honest score."""
+"""`cellflow tune`: choose thresholds on held-out images, with an honest score."""
 
 import sys
 from functools import partial
@@ -38,9 +38,9 @@ def command(
 ) -> None:
     """Choose the thresholds of MODELS by cell type, on images that they have not seen.
 
-    Several models are those of the folds of one data set: each is looked at on its own held-out
-    images, and all get the same thresholds. They are for the way in which images are seen here:
-    what is predicted with --views 8 is tuned with --set inference.views=8.
+    Several models are those of the folds of one data set: each is evaluated on its own held-out
+    images, and all get the same thresholds. They hold for the settings of inference used here: for
+    prediction with --views 8, tune with --set inference.views=8.
 
     \b
     cellflow tune runs/train-001 --train-dir sartorius/

@@ -1,1 +1,1 @@
-"""What the model must beat."""
+"""Baselines: the models that cellflow's own must beat."""

@@ -1,4 +1,4 @@
-"""The README of a baseline's folder: what it is, from what, how good, how to use it."""
+"""The README of a baseline's folder: what it is, its data, its score, how to use it."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""A trained baseline as a folder that holds all that prediction needs.
+"""A trained baseline as a folder with everything that prediction needs.
 
 ::
 
@@ -7,7 +7,7 @@
     README.md              the model card
     run.json metrics.csv … of the training, as in every run's folder
 
-It is no model folder of cellflow's own: ``cellflow predict`` takes no baseline for one.
+It differs from the model folder of cellflow's own models: ``cellflow predict`` does not accept it.
 """
 
 from collections.abc import Mapping
@@ -29,14 +29,14 @@ from cellflow.jsontext import read_object
 from cellflow.network.model_folder import BASELINE
 
 FORMAT = 1
-"""Of `baseline.json`; a reader refuses a newer one."""
+"""Version of the format of `baseline.json`; readers refuse newer ones."""
 
 CARD = "README.md"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineFolder:
-    """What the folder of a baseline says.
+    """The content of a baseline's folder.
 
     Parameters
     ----------
@@ -44,11 +44,11 @@ class BaselineFolder:
     model : str
         One of `MODELS`.
     classes : tuple of str
-        Kinds of cells, in the order of the network's outputs.
+        Classes of cells, in the order of the network's outputs.
     config : BaselineConfig
-        Settled.
+        With no setting left open.
     record : mapping
-        The whole of ``baseline.json``.
+        The whole content of ``baseline.json``.
     """
 
     path: Path
@@ -58,12 +58,12 @@ class BaselineFolder:
     record: Mapping[str, Any]
 
     def load_into(self, network: Any) -> None:
-        """Give a network of the settings its weights.
+        """Load the weights into a network built from `config`.
 
         Raises
         ------
         ModelError
-            They are missing, truncated or of another network.
+            The weights are missing, truncated or for another network.
         """
         load_weights_file(self.path / WEIGHTS, network)
 
@@ -74,24 +74,24 @@ def is_baseline_folder(path: Path) -> bool:
 
 
 def save_weights_file(path: Path, network: Any) -> None:
-    """Write a network's tensors.
+    """Write the tensors of a network.
 
     Raises
     ------
     DataError
         The file cannot be written.
     """
-    # Some tensors may share memory, which the format does not know.
+    # Some tensors may share memory, which the format does not support.
     state = {name: t.detach().cpu().clone() for name, t in network.state_dict().items()}
     with atomic_path(path) as temporary:
         try:
             save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary)
-        except SafetensorError as error:  # its word for a full disk
+        except SafetensorError as error:  # raised for a full disk, too
             raise OSError(0, str(error)) from error
 
 
 def load_weights_file(path: Path, network: Any) -> None:
-    """Read a network's tensors; raises as `BaselineFolder.load_into`."""
+    """Read the tensors of a network; raises the same errors as `BaselineFolder.load_into`."""
     try:
         network.load_state_dict(load_file(path))
     except FileNotFoundError as error:
@@ -120,7 +120,7 @@ def write_baseline_folder(
     model, classes, config
         As in `BaselineFolder`.
     record : mapping
-        What else is kept: versions, operators, data, initial weights, run, score.
+        Further content: versions, operators, data, initial weights, run, score.
     """
     content = {
         "format": FORMAT,
@@ -136,12 +136,12 @@ def write_baseline_folder(
 
 
 def read_baseline_folder(path: Path | str) -> BaselineFolder:
-    """Read what the folder of a baseline says.
+    """Read the folder of a baseline.
 
     Raises
     ------
     ModelError
-        It is none, it is broken, or a newer cellflow wrote it.
+        It is not a baseline's folder, is broken, or was written by a newer cellflow.
     """
     path = Path(path)
     if not is_baseline_folder(path):

@@ -1,4 +1,4 @@
-"""A trained baseline that finds the cells of images."""
+"""A trained baseline, ready to predict the cells of images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Baseline:
     Parameters
     ----------
     name : str
-        Its folder's.
+        Name of its folder.
     learner : Learner
     classes : tuple of str
     config : BaselineConfig
@@ -39,9 +39,9 @@ class Baseline:
     dtype : torch.dtype
         Of the convolutions.
     fingerprint : str
-        Hash of the weights; empty while they are trained.
+        Hash of the weights; empty during training.
     say : callable
-        Told when an image has as many cells as the model may list.
+        Called with a message if an image reaches the model's limit of detections.
     """
 
     name: str
@@ -64,13 +64,13 @@ class Baseline:
         Raises
         ------
         ImageError
-            It holds NaN or infinity.
+            The image contains NaN or infinity.
         ModelError
-            Memory runs out.
+            There is not enough memory.
         """
         found = self.find(image)
         prediction = choose_cells(found, name, self.classes, self.config.cells)
-        # With none left there are no more to be had from a longer list.
+        # If no cell is left, a longer list would not add any.
         if found.is_full and prediction.labels.any():
             self.say(
                 f"image {name}: reached the limit of {self.config.detector.detections} detections; "
@@ -79,7 +79,7 @@ class Baseline:
         return prediction
 
     def find(self, image: NDArray[Any]) -> FoundCells:
-        """Give all that the network lists of one image; the cells may overlap."""
+        """Give all detections of the network in one image; the cells may overlap."""
         grey = grey_image(image)
         crop = crop_picture(grey.units, whole_image(grey.shape, self.config.image.scale), 1)
         seen = standardize(crop.image, crop.inside, grey, self.config.image)
@@ -111,20 +111,21 @@ def load_baseline(
     Parameters
     ----------
     folder : path
-        As `train_baseline` left it.
+        Written by `train_baseline`.
     device : str
         ``auto``, ``cpu``, ``cuda[:N]`` or ``mps``.
     change : callable
-        Gives other settings; those of sections cells, and detector's limits, may differ.
+        Maps the settings to others; the section ``cells`` and the limits in ``detector`` may
+        differ.
     say : callable
         As in `Baseline`.
 
     Raises
     ------
     ModelError
-        The folder is none, is broken, or needs torchvision, which is not there.
+        It is not a baseline's folder, is broken, or needs torchvision, which is not installed.
     ConfigError
-        The device is not there, or cells has limits of an unknown class.
+        The device does not exist, or ``cells`` has limits for an unknown class.
     """
     read, chosen = read_baseline_folder(folder), choose_device(device)
     config = change(read.config)

@@ -1,4 +1,4 @@
-"""A model by its name: settles what its settings leave open, and builds the network."""
+"""Build a model by its name, after filling in the settings that are left open."""
 
 from dataclasses import replace
 
@@ -8,10 +8,10 @@ from cellflow.baselines.settings import MODELS, RANDOM, BaselineConfig
 from cellflow.errors import ConfigError
 
 ALL_LAYERS = 5
-"""Of a backbone, its first convolution among them."""
+"""Number of layers of a backbone, including its first convolution."""
 
 LEAST_DETECTIONS = 1000
-"""Of an image, where the settings leave it open: torchvision's 100 hides most of a dense one."""
+"""Lowest default limit of detections per image; torchvision's 100 hides most of a dense image."""
 
 
 def build_learner(model: str, config: BaselineConfig, n_classes: int) -> Learner:
@@ -21,16 +21,16 @@ def build_learner(model: str, config: BaselineConfig, n_classes: int) -> Learner
     ----------
     model : {"mask-rcnn", "cascade-mask-rcnn", "unet"}
     config : BaselineConfig
-        Settled.
+        From `settle`.
     n_classes : int
-        Kinds of cells.
+        Number of classes of cells.
 
     Raises
     ------
     ConfigError
         An unknown model.
     ModelError
-        It needs torchvision, which is not there or broken.
+        It needs torchvision, which is missing or broken.
     """
     if model == "unet":
         from cellflow.baselines.unet import UNetLearner
@@ -47,15 +47,15 @@ def build_learner(model: str, config: BaselineConfig, n_classes: int) -> Learner
 
 
 def settle(config: BaselineConfig, init: str, densest: int) -> BaselineConfig:
-    """Give the settings with everything written out that they leave open.
+    """Fill in all settings that are left open.
 
     Parameters
     ----------
     config : BaselineConfig
     init : str
-        ``random`` or a path of weights.
+        ``random`` or the path of weights.
     densest : int
-        Cells of the densest training image.
+        Number of cells in the densest training image.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def settle(config: BaselineConfig, init: str, densest: int) -> BaselineConfig:
 
 
 def start_from(learner: Learner, init: str, config: BaselineConfig) -> str:
-    """Load initial weights into a new model, and say what was taken."""
+    """Load initial weights into a new model, and describe what was loaded."""
     if init == RANDOM:
         return "random initial weights: all layers train"
     taken = take_weights(learner.network, read_weights(init, config.detector.backbone), init)

@@ -1,8 +1,8 @@
-"""Cascade Mask R-CNN: ours, on torchvision's parts.
+"""Cascade Mask R-CNN, our own implementation from torchvision's parts.
 
-How it works: three box heads one after the other. Each corrects the boxes that the one before gave,
-and learns from those boxes at a stricter IoU. At test time the class is the mean of what the three
-say, the box is the last one's. The mask head learns from the proposals of the first stage.
+How it works: there are three box heads in sequence. Each refines the boxes of the one before, and
+learns from those boxes at a stricter IoU. At test time class probabilities are the mean of all
+three, and the box is that of the last. The mask head learns from the proposals of the first stage.
 
 References
 ----------
@@ -32,23 +32,23 @@ from torchvision.models.detection.roi_heads import (  # isort: skip
 from torchvision.ops import boxes as box_ops  # isort: skip
 
 STAGE_IOUS = (0.5, 0.6, 0.7)
-"""Of a box with a cell's, from which on a stage takes it for that cell."""
+"""IoU of a box with that of a cell from which on each stage matches the two."""
 STAGE_WEIGHTS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0))
-"""Of the box corrections (x, y, width, height): later stages correct less."""
+"""Weights of the box corrections (x, y, width, height): later stages correct less."""
 STAGE_LOSSES = (1.0, 0.5, 0.25)
-"""What the losses of each stage count."""
+"""Weight of each stage's losses."""
 BETA = 1 / 9
-"""Where the smooth L1 loss turns from square to linear, as in torchvision's heads."""
+"""Where the smooth L1 loss changes from quadratic to linear, as in torchvision's heads."""
 
 SMALLEST_SIDE = 1e-2
-"""Of a box, pixels; one that a correction made flat has no logarithm of its size."""
+"""Minimum side of a box, pixels: a box whose correction made it flat has no log of its size."""
 
 Targets = list[dict[str, torch.Tensor]]
 Sizes = list[tuple[int, int]]
 
 
 def build_cascade(settings: DetectorSettings, n_classes: int, seed: int) -> Any:
-    """Give a Cascade Mask R-CNN with random weights; parameters as of `build_mask_rcnn`."""
+    """Build a Cascade Mask R-CNN with random weights; for parameters see `build_mask_rcnn`."""
     network = build_mask_rcnn(settings, n_classes, seed)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -57,15 +57,15 @@ def build_cascade(settings: DetectorSettings, n_classes: int, seed: int) -> Any:
 
 
 class CascadeRoIHeads(RoIHeads):  # type: ignore[misc]
-    """Three stages of box heads in the place of one.
+    """Three stages of box heads instead of one.
 
     Parameters
     ----------
     single : torchvision RoIHeads
-        Of a Mask R-CNN, whose pooling and mask head are taken over.
+        The heads of a Mask R-CNN; pooling and mask head are reused.
     settings : DetectorSettings
     n_classes : int
-        With the background.
+        Including the background.
     """
 
     def __init__(self, single: Any, settings: DetectorSettings, n_classes: int) -> None:
@@ -101,7 +101,7 @@ class CascadeRoIHeads(RoIHeads):  # type: ignore[misc]
         image_shapes: Sizes,
         targets: Targets | None = None,
     ) -> tuple[list[dict[str, torch.Tensor]], dict[str, torch.Tensor]]:
-        """Give the detections of every image, or in training the losses."""
+        """Give the detections of every image; in training give the losses."""
         if self.training:
             return [], self._losses(features, proposals, image_shapes, targets or [])
         return self._detections(features, proposals, image_shapes), {}
@@ -139,7 +139,7 @@ class CascadeRoIHeads(RoIHeads):  # type: ignore[misc]
             if stage < len(STAGE_IOUS) - 1:
                 proposals = self._correct(stage, found, proposals, image_shapes)
         mean = torch.stack(probabilities).mean(dim=0)
-        # torchvision's next step takes logits, and one correction a class.
+        # torchvision's next step expects logits, and one correction per class.
         one_a_class = found.repeat(1, mean.shape[1])
         boxes, scores, labels = self.postprocess_detections(
             mean.log(), one_a_class, proposals, image_shapes
@@ -151,7 +151,7 @@ class CascadeRoIHeads(RoIHeads):  # type: ignore[misc]
         ]
 
     def _enter(self, stage: int) -> None:
-        """Have torchvision's own steps match and code boxes as a stage does."""
+        """Set torchvision's matcher and box coder to those of a stage."""
         self.proposal_matcher, self.box_coder = self.matchers[stage], self.coders[stage]
 
     def _box_stage(
@@ -173,7 +173,7 @@ class CascadeRoIHeads(RoIHeads):  # type: ignore[misc]
         proposals: list[torch.Tensor],
         image_shapes: Sizes,
     ) -> list[torch.Tensor]:
-        """Give the corrected boxes of every image; no gradient flows through them."""
+        """Give the corrected boxes of every image, without gradient."""
         boxes = self.coders[stage].decode(corrections.detach(), proposals).reshape(-1, 4)
         counts = [len(each) for each in proposals]
         parts = zip(boxes.split(counts), image_shapes, strict=True)
@@ -182,7 +182,7 @@ class CascadeRoIHeads(RoIHeads):  # type: ignore[misc]
     def _match_again(
         self, stage: int, proposals: list[torch.Tensor], targets: Targets
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Give class and wanted correction of boxes that the stage before has corrected."""
+        """Give class and target correction of boxes that the previous stage has corrected."""
         self._enter(stage)
         boxes = [target["boxes"].to(proposals[0].dtype) for target in targets]
         matched, labels = self.assign_targets_to_proposals(
@@ -221,7 +221,7 @@ class CascadeRoIHeads(RoIHeads):  # type: ignore[misc]
 
 
 class AgnosticPredictor(nn.Module):
-    """Class logits, and one box correction for whatever class; float32 as in `detectors`."""
+    """Class logits, and one box correction for all classes; float32 as in `detectors`."""
 
     def __init__(self, n_inputs: int, n_classes: int) -> None:
         super().__init__()
@@ -246,13 +246,14 @@ def stage_losses(
     logits : (R, n_classes) float tensor
     corrections : (R, 4) float tensor
     labels : sequence of (r,) int64 tensors
-        One an image, R in all; 0 = background.
+        One per image, R in total; 0 = background.
     wanted : sequence of (r, 4) float tensors
+        Target corrections.
 
     Returns
     -------
     scalar tensors
-        Mean cross-entropy; smooth L1 of the boxes on cells, over the number of all boxes.
+        Mean cross-entropy; smooth L1 of the boxes on cells, divided by the number of all boxes.
     """
     kinds, goals = torch.cat(list(labels)), torch.cat(list(wanted))
     on_cells = torch.where(kinds > 0)[0]
@@ -263,7 +264,7 @@ def stage_losses(
 
 
 def _widened(images: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """Give the boxes of every image with sides of at least `SMALLEST_SIDE`."""
+    """Widen the boxes of every image to sides of at least `SMALLEST_SIDE`."""
     return [
         torch.cat([boxes[:, :2], torch.maximum(boxes[:, 2:], boxes[:, :2] + SMALLEST_SIDE)], dim=1)
         for boxes in images

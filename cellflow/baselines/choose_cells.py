@@ -1,4 +1,4 @@
-"""Which of the cells that a model found count, and who keeps the pixels that several cover."""
+"""Choose which of a model's cells to keep, and resolve their overlaps."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,13 +12,13 @@ from cellflow.inference.overlap_rules import resolve_overlap
 from cellflow.records import Detections, Prediction
 
 ANY_KIND = "cell"
-"""Class of data that names no cell types."""
+"""The class if the data has no cell types."""
 
 
 def choose_cells(
     found: FoundCells, name: str, classes: Sequence[str], settings: CellChoice
 ) -> Prediction:
-    """Apply score thresholds, then the overlap rule, then least areas, each by class.
+    """Apply score thresholds, then the overlap rule, then minimum areas; limits are by class.
 
     Parameters
     ----------
@@ -26,13 +26,14 @@ def choose_cells(
     name : str
         Of the image.
     classes : sequence of str
-        What the numbers of the kinds stand for.
+        Names of the class numbers in `found.kinds`.
     settings : CellChoice
 
     Returns
     -------
     Prediction
-        Its cell type is the class with the largest sum of scores, the probability its share.
+        Its cell type is the class with the largest sum of scores, its probability that class's
+        share.
     """
     limits = _by_kind(settings.score_threshold, settings.score_thresholds, classes)
     sure = np.flatnonzero(found.scores >= limits[found.kinds])
@@ -57,20 +58,20 @@ def choose_cells(
 
 
 def require_known_classes(settings: CellChoice, model: str, classes: Sequence[str]) -> None:
-    """Refuse limits by class that would never apply.
+    """Refuse limits for classes that do not exist.
 
     Parameters
     ----------
     settings : CellChoice
     model : str
-        One of `MODELS`; the U-Net tells no classes.
+        One of `MODELS`; the U-Net does not predict classes.
     classes : sequence of str
         Of its training images.
 
     Raises
     ------
     ConfigError
-        Names one.
+        There is such a limit; the message names it.
     """
     for name in (*settings.score_thresholds, *settings.min_areas):
         if model == "unet":
@@ -84,7 +85,7 @@ def require_known_classes(settings: CellChoice, model: str, classes: Sequence[st
 def _by_kind(
     default: float, own: Mapping[str, float], classes: Sequence[str]
 ) -> NDArray[np.float64]:
-    """Give the limit of each class, and last, for kind -1, the default."""
+    """Give the limit of each class, and as the last entry the default, for class number -1."""
     return np.array([*(own.get(name, default) for name in classes), default], np.float64)
 
 

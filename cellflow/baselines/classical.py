@@ -1,8 +1,8 @@
-"""Threshold and watershed from scipy, tuned on the training images: the bar to clear.
+"""Threshold and watershed from scipy, tuned on the training images: the simplest baseline.
 
-How it works: smooth how far each pixel is from the background; pixels above a threshold are
-foreground, whose rim, the halo around cells, is taken off; maxima of the distance to the edge,
-smoothed, are markers; a watershed from the markers divides the foreground into cells.
+How it works: each pixel's deviation from the background is smoothed; pixels above a threshold are
+foreground, and its rim, the halo around cells, is removed; maxima of the smoothed distance to the
+edge are markers; a watershed from the markers divides the foreground into cells.
 """
 
 from collections.abc import Sequence
@@ -29,13 +29,13 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "marker_radius": (3, 6, 10, 15),
     "min_size": (20, 40, 80, 150, 300),
 }
-"""What `tune_classical` tries for each setting."""
+"""Values that `tune_classical` tries for each setting."""
 
 BACKGROUND_SIDE = 81
-"""Side of the square whose mean counts as background, pixels: several cells wide."""
+"""Side of the square whose mean is taken as the background, pixels: several cells wide."""
 
 N_SWEEPS = 2
-"""Times that every setting is tuned in turn."""
+"""Number of passes in which every setting is tuned in turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class ClassicalConfig:
     Parameters
     ----------
     signal : {"texture", "bright", "dark"}
-        Distance from the background in either direction, above it, or below it.
+        Deviation from the background in either direction, above it, or below it.
     smoothing : float
         Gaussian sigma of the signal, pixels.
     threshold : float
@@ -55,7 +55,7 @@ class ClassicalConfig:
     marker_smoothing : float
         Gaussian sigma of the distance map, pixels.
     marker_radius : int
-        Half side of the square within which a marker is the maximum, pixels.
+        Half the side of the square in which a marker must be the maximum, pixels.
     min_size : int
         Smallest cell, pixels.
     """
@@ -75,18 +75,18 @@ def segment_classical(image: NDArray[Any], config: ClassicalConfig) -> NDArray[n
     Parameters
     ----------
     image : (H, W) or (C, H, W), any real dtype
-        The mean of colour channels is used.
+        Colour channels are averaged.
     config : ClassicalConfig
 
     Returns
     -------
     (H, W) int32
-        0 background, cells 1…N without gaps. A flat image has none.
+        0 background, cells 1…N without gaps. A flat image has no cells.
 
     Raises
     ------
     ImageError
-        The image holds NaN or infinity.
+        The image contains NaN or infinity.
     """
     foreground = _foreground(image, config)
     distance = ndimage.distance_transform_edt(foreground) - config.halo
@@ -112,26 +112,26 @@ def tune_classical(
     Parameters
     ----------
     samples : sequence of Sample
-        Training images with masks; never those that the result is reported on.
+        Training images with masks; never the images that the result is reported on.
     report : callable
-        Called after every setting that was tuned.
+        Called after every tuned setting.
 
     Returns
     -------
     ClassicalConfig, float
-        The settings and their mean score on `samples`, which they were chosen on.
+        The settings, and their mean score on `samples`, on which they were chosen.
 
     Raises
     ------
     DataError
         No image is annotated.
     ImageError
-        As `segment_classical`.
+        As for `segment_classical`.
 
     Notes
     -----
     Coordinate search: every setting in turn over its `CHOICES`, `N_SWEEPS` times. Of equal
-    scores the first stays.
+    scores the first is kept.
     """
     annotated = [sample for sample in samples if sample.masks is not None]
     if not annotated:
@@ -156,7 +156,7 @@ def _foreground(image: NDArray[Any], config: ClassicalConfig) -> NDArray[np.bool
     grey = (image if image.ndim == 2 else image.mean(axis=0)).astype(np.float32)
     if not np.isfinite(grey).all():
         raise ImageError("the image holds NaN or infinity; expected finite grey levels")
-    # Shading varies slowly; what is left is cells, halos and noise around 0.
+    # Shading varies slowly; what remains are cells, halos and noise around 0.
     flat = grey - ndimage.uniform_filter(grey, BACKGROUND_SIDE)
     spread = float(np.median(np.abs(flat - np.median(flat)))) * 1.4826
     if spread == 0:
@@ -168,7 +168,7 @@ def _foreground(image: NDArray[Any], config: ClassicalConfig) -> NDArray[np.bool
 
 
 def _renumber(labels: NDArray[np.int32], min_size: int) -> NDArray[np.int32]:
-    """Drop small cells and close the gaps in the numbers."""
+    """Drop small cells and renumber the rest without gaps."""
     areas = np.bincount(labels.ravel())
     kept = areas >= min_size
     kept[0] = False

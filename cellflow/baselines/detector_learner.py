@@ -1,4 +1,4 @@
-"""Mask R-CNN or Cascade Mask R-CNN as a `Learner`: examples to losses, images to cells."""
+"""Mask R-CNN or Cascade Mask R-CNN as a `Learner`: losses of examples, cells of images."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,17 +16,17 @@ from cellflow.baselines.settings import BaselineConfig
 from cellflow.records import Shape
 
 N_CHANNELS = 3
-"""Of a backbone's input; grey is given three times, as its pretrained weights expect."""
+"""Channels of a backbone's input; grey is repeated three times, as pretrained weights expect."""
 
 
 class DetectorLearner:
-    """Detects boxes and masks.
+    """A model that detects boxes and masks.
 
     Parameters
     ----------
     model : {"mask-rcnn", "cascade-mask-rcnn"}
     config : BaselineConfig
-        Settled: see `build_learner`.
+        From `settle`.
     n_classes : int
     """
 
@@ -48,9 +48,9 @@ class DetectorLearner:
         return losses
 
     def find(self, seen: torch.Tensor, shape: Shape, config: BaselineConfig) -> FoundCells:
-        """Give the detections, from the highest score on."""
+        """Give the detections by descending score."""
         [found] = self.network([_picture(seen)])
-        # The middle of the crop shows the middle of the image, see `whole_image`.
+        # The centre of the crop is the centre of the image, see `whole_image`.
         seen_middle = seen.new_tensor([seen.shape[2] / 2, seen.shape[1] / 2]).repeat(2)
         middle = seen.new_tensor([shape[1] / 2, shape[0] / 2]).repeat(2)
         boxes = (found["boxes"].float() - seen_middle) / config.image.scale + middle

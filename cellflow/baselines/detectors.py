@@ -1,6 +1,6 @@
-"""Mask R-CNN from torchvision's parts, for crops of cells that come normalised and sized.
+"""Mask R-CNN from torchvision's parts, for crops that are already normalised and resized.
 
-Only imported once torchvision is known to work, see `operators`.
+To be imported only after torchvision is known to work, see `operators`.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from torch import nn
 from cellflow.baselines.operators import load_torchvision
 from cellflow.baselines.settings import DetectorSettings
 
-load_torchvision()  # Before the imports that follow, which fail without operators.
+load_torchvision()  # Must precede the following imports, which fail without operators.
 
 from torchvision.models import resnet  # noqa: E402
 from torchvision.models.detection.anchor_utils import AnchorGenerator  # noqa: E402
@@ -29,38 +29,38 @@ from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign  # noqa: E402
 from torchvision.ops.poolers import initLevelMapper  # noqa: E402
 
 LAYERS = ("layer4", "layer3", "layer2", "layer1", "conv1")
-"""Of a ResNet, from the last one on; the first has its norm, bn1, with it."""
+"""Layers of a ResNet, last one first; ``conv1`` includes its norm, ``bn1``."""
 
 BOX_BINS, MASK_BINS, MASK_SIDE = 7, 14, 28
-"""Bins of a region for the box head and for the mask head, whose result is twice as fine."""
+"""Bins per side of a region for the box head and the mask head, and the mask head's output side."""
 
 LEVELS = ("0", "1", "2", "3")
 """torchvision's names of the pyramid levels that regions are pooled from."""
 STRIDE_POWERS = (2, 3, 4, 5)
-"""Of their strides, powers of 2: a pixel of level 0 spans 4 network pixels."""
+"""Their strides as powers of 2: a pixel of level 0 spans 4 network pixels."""
 ANCHOR_STRIDES = tuple(2**power for power in (*STRIDE_POWERS, STRIDE_POWERS[-1] + 1))
-"""Of the levels that have anchors: one more, the coarsest by every second pixel."""
+"""Strides of the levels with anchors: one more, which is every second pixel of the coarsest."""
 
 GROUPS = 32
-"""Of group normalisation, as in Wu and He, "Group Normalization", ECCV 2018."""
+"""Groups of group normalisation, as in Wu and He, "Group Normalization", ECCV 2018."""
 
 
 def build_mask_rcnn(settings: DetectorSettings, n_classes: int, seed: int) -> Any:
-    """Give a Mask R-CNN with random weights.
+    """Build a Mask R-CNN with random weights.
 
     Parameters
     ----------
     settings : DetectorSettings
-        With `norm` and `detections` settled.
+        With `norm` and `detections` filled in.
     n_classes : int
-        Kinds of cells, without the background.
+        Number of classes of cells, without the background.
     seed : int
-        Of the weights; torch's global generator is left as it was.
+        Of the weights; the state of torch's global generator is not changed.
 
     Returns
     -------
     torchvision MaskRCNN
-        Its boxes have the middle of pixel 0 at 0; its masks stay `MASK_SIDE` pixels wide.
+        In its boxes the centre of pixel 0 lies at 0; its masks stay `MASK_SIDE` pixels wide.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -104,7 +104,7 @@ def _region_pool(n_bins: int) -> Any:
 
     Notes
     -----
-    torchvision reads the strides off the first image that comes, wrongly off a small one.
+    The strides are set here; torchvision infers them from the first image, wrongly if it is small.
     """
     pool = MultiScaleRoIAlign(list(LEVELS), n_bins, sampling_ratio=2)
     pool.scales = [2.0**-power for power in STRIDE_POWERS]
@@ -136,42 +136,42 @@ def _norm(name: str) -> Callable[[int], nn.Module]:
 
 
 class CropTransform(GeneralizedRCNNTransform):  # type: ignore[misc]
-    """Batches crops as they are: neither normalised nor resized, and masks are left in their boxes.
+    """Batches crops as they are: not normalised or resized, and masks are not pasted into images.
 
     Notes
     -----
-    torchvision would paste each mask into a whole image, 2 GB for a dense one, with box corners
-    rounded to whole pixels; `mask_pasting` does it without either.
+    torchvision would paste each mask into an array of the whole image, 2 GB for a dense one, with
+    box corners rounded to whole pixels; `mask_pasting` avoids both.
     """
 
     def __init__(self) -> None:
         super().__init__(min_size=1, max_size=1, image_mean=[0.0], image_std=[1.0])
 
     def normalize(self, image: torch.Tensor) -> torch.Tensor:
-        """Give the image as it is."""
+        """Give the image unchanged."""
         return image
 
     def resize(self, image: torch.Tensor, target: Any = None) -> Any:
-        """Give both as they are."""
+        """Give image and target unchanged."""
         return image, target
 
     def postprocess(self, result: Any, image_shapes: Any, original_image_sizes: Any) -> Any:
-        """Give the boxes and masks as they are."""
+        """Give the boxes and masks unchanged."""
         return result
 
 
 class FixedAnchors(AnchorGenerator):  # type: ignore[misc]
-    """Anchors at the middles of the pyramid's pixels, in float32.
+    """Anchors at the centres of the pyramid's pixels, in float32.
 
     Notes
     -----
-    torchvision takes a level's stride for the whole part of image over level, 61 in place of 64 for
-    the coarsest level of 800 pixels, so that its anchors lay elsewhere in prediction than in
-    training; and it computes coordinates in the features' type, which may be bfloat16.
+    torchvision computes a stride as image size // level size, 61 instead of 64 for the coarsest
+    level of 800 pixels, so its anchors would lie elsewhere in prediction than in training; and it
+    computes coordinates in the features' dtype, which may be bfloat16.
     """
 
     def forward(self, image_list: Any, feature_maps: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Give the corners (A, 4) of all anchors, of every image."""
+        """Give the corners of all anchors, (A, 4) for every image."""
         device = feature_maps[0].device
         self.set_cell_anchors(torch.float32, device)
         sizes = [list(each.shape[-2:]) for each in feature_maps]
@@ -181,7 +181,7 @@ class FixedAnchors(AnchorGenerator):  # type: ignore[misc]
 
 
 class FullPrecisionRPNHead(RPNHead):  # type: ignore[misc]
-    """Gives float32 even where it computes in bfloat16, which has no room for coordinates."""
+    """An RPN head with float32 output even in bfloat16, which is too coarse for coordinates."""
 
     def forward(self, x: Any) -> Any:
         """Give logits and box corrections of every level."""
@@ -190,7 +190,7 @@ class FullPrecisionRPNHead(RPNHead):  # type: ignore[misc]
 
 
 class FullPrecisionBoxPredictor(FastRCNNPredictor):  # type: ignore[misc]
-    """The same of the box head."""
+    """The same for the box head."""
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Give class logits and box corrections of every region."""

@@ -1,7 +1,7 @@
-"""Training examples of the baselines: cellflow's own augmentation, other truth.
+"""Training examples of the baselines: cellflow's own augmentation with other targets.
 
-Every example is a function of (seed, iteration, slot) alone, so that neither threads nor an
-interruption change what an iteration sees.
+Every example is a function of (seed, iteration, slot) alone, so neither threads nor interruptions
+change what an iteration sees.
 """
 
 import threading
@@ -30,10 +30,10 @@ from cellflow.training.mosaic import Field, draw_fields
 from cellflow.training.photometry import apply_photometry, draw_photometry
 
 _CROP, _LIGHT, _MOSAIC, _FIELD = range(11, 15)
-"""First word of each kind of random streams; none is one of cellflow's own training."""
+"""First word of the seed of each random stream, different from those of cellflow's own training."""
 
 MOST_HIDDEN = 0.5
-"""Share of a cell that a hole may hide; of more than that nobody can say where it is."""
+"""Largest share of a cell that a hole may hide; cells that are hidden more are dropped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,7 +48,7 @@ class Example:
     kind : int
         Number of the image's class, from 0.
     weights : (h, w) float32
-        What each pixel counts in a loss over pixels; 0 under a hole.
+        Weight of each pixel in a loss over pixels; 0 under a hole.
     inside : (h, w) bool
         Whether the pixel lies in the image.
     """
@@ -62,14 +62,14 @@ class Example:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class KeptImage:
-    """One training image in memory: its grey levels, and the runs of its cells."""
+    """One training image in memory: its grey levels, and its cells as run lengths."""
 
     grey: GreyImage
     masks: CellMasks
 
     @property
     def n_bytes(self) -> int:
-        """Memory that it takes, bytes."""
+        """Memory use in bytes."""
         return self.grey.units.nbytes + self.masks.starts.nbytes + self.masks.lengths.nbytes
 
 
@@ -107,7 +107,7 @@ class ExampleSource:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Of a crop (h, w), network pixels."""
+        """Size of a crop (h, w), network pixels."""
         return self.config.training.crop_height, self.config.training.crop_width
 
     def batch(self, iteration: int) -> list[Example]:
@@ -131,7 +131,7 @@ class ExampleSource:
         return examples
 
     def stream(self, first: int, n_threads: int) -> Generator[list[Example], None, None]:
-        """Go over the batches from iteration `first` on, without end, made ahead by threads."""
+        """Yield batches from iteration `first` on, without end; threads make them ahead."""
         made = finish_behind(count(first), lambda k: partial(self.batch, k), n_threads)
         for _, examples in made:
             yield examples
@@ -163,7 +163,7 @@ class ExampleSource:
     def _mosaic(
         self, fields: Sequence[Field], indices: Sequence[int], slot: tuple[int, int]
     ) -> tuple[Crop, NDArray[np.uint8], GreyImage, int]:
-        """Lay four pieces of images of one class beside each other; cells end at the seams."""
+        """Join four pieces of images of one class; cells end at the seams."""
         kind = self.kinds[indices[0]]
         alike = [index for index in range(len(self.kinds)) if self.kinds[index] == kind]
         joined, stacks = Crop.empty(1, self.size), []
@@ -181,7 +181,7 @@ class ExampleSource:
     def _drawn(
         self, index: int, stream: tuple[int, ...], size: tuple[int, int]
     ) -> tuple[KeptImage, Warp]:
-        """Give an image, and which piece of it is cut."""
+        """Give an image, and draw which piece of it is cut out."""
         kept = self._image(index)
         warp = draw_warp(
             np.random.default_rng(stream),
@@ -194,7 +194,7 @@ class ExampleSource:
         return kept, warp
 
     def _image(self, index: int) -> KeptImage:
-        """Give an image from memory, or read it; the first ones that come are kept for good."""
+        """Give an image from memory, or read it; the first ones that fit stay in memory."""
         kept = self._kept.get(index)
         if kept is not None:
             return kept
@@ -219,7 +219,7 @@ def _read(entry: Entry, is_flat: bool, config: BaselineConfig) -> KeptImage:
 
 
 def _without_hidden(masks: NDArray[np.uint8], hole: Hole) -> NDArray[np.uint8]:
-    """Leave out the cells of which the hole hides too much."""
+    """Drop the cells of which the hole hides too much."""
     areas = masks.sum(axis=(1, 2), dtype=np.int64)
     hidden = masks[:, *hole].sum(axis=(1, 2), dtype=np.int64)
     shown: NDArray[np.uint8] = masks[hidden <= MOST_HIDDEN * areas]

@@ -1,8 +1,8 @@
-"""The training loop of the baselines, to be read from top to bottom.
+"""The training loop of the baselines.
 
-An iteration is a function of its number: its examples, and the random choices that torchvision
-makes with torch's global generator, which is seeded for the iteration and put back afterwards. So a
-run that was interrupted ends with the weights of one that was not.
+An iteration depends only on its number: so do its examples and the random choices of torchvision,
+which uses torch's global generator; it is seeded for the iteration and restored afterwards. So an
+interrupted run ends with the same weights as an uninterrupted one.
 """
 
 import math
@@ -29,7 +29,7 @@ from cellflow.training.schedule import learning_rates
 from cellflow.wording import counted
 
 SECONDS_BETWEEN_READS = 1.0
-"""Of the loss from a GPU, which waits for it."""
+"""Seconds between two reads of the loss from a GPU, which must wait for each."""
 
 
 @dataclass(kw_only=True)
@@ -39,14 +39,14 @@ class FitPosition:
     Parameters
     ----------
     n_iterations, validate_every : int
-        Planned length, and iterations between validations, which a time budget may change on the
-        way; 0 = of a checkpoint from before there were budgets: as the settings say.
+        Planned length, and iterations between validations; a time budget may change both. 0 = use
+        the settings (checkpoints from before there were time budgets).
     iteration : int
-        That comes next.
+        The next one, from 0.
     closed : int
-        Iterations done at the end of the last interval that was validated and written down.
+        Iterations done at the end of the last interval that was validated and recorded.
     loss_sum : float
-        Over the iterations since.
+        Over the iterations since `closed`.
     seconds : float
         Spent so far, over all sittings.
     best_score : float
@@ -67,7 +67,7 @@ class FitPosition:
 
 @dataclass(kw_only=True, eq=False)
 class Fit:
-    """All that one training works on.
+    """Everything that one training works on.
 
     Parameters
     ----------
@@ -84,9 +84,9 @@ class Fit:
     interrupt : InterruptFlag
         Asked after every iteration.
     pace : Pace
-        Says when the time is over; an iteration is an epoch of one step to it.
+        Says when the time is over; it counts an iteration as an epoch of one step.
     position : FitPosition
-        Where to begin; moved on by `fit`.
+        Where to begin; advanced by `fit`.
     clock : callable
         Seconds since the run began, over all sittings.
     """
@@ -121,24 +121,24 @@ class Fit:
 
 
 def fit(run: Fit, *, after_iteration: Callable[[], None], end_interval: Callable[[], None]) -> None:
-    """Train from ``run.position`` to the end of the plan, or of the time.
+    """Train from ``run.position`` to the end of the plan or of the time budget.
 
     Parameters
     ----------
     run : Fit
     after_iteration : callable
-        Called after every iteration but the last of an interval: saves now and then, plans the
+        Called after every iteration except the last of an interval: saves now and then, plans the
         length.
     end_interval : callable
         Called every ``training.validate_every`` iterations and after the last: validates, writes
-        down, moves ``run.position.closed`` on, sets ``run.losses`` back to 0, saves.
+        the history, advances ``run.position.closed``, resets ``run.losses`` to 0, saves.
 
     Raises
     ------
     StepFinished
-        Ctrl-C came; ``run.position`` is where to continue.
+        Ctrl-C; ``run.position`` is where to continue.
     ModelError
-        The loss became infinite or not a number, or memory ran out.
+        The loss became infinite or NaN, or there is not enough memory.
     DataError
         An image cannot be read.
     """
@@ -168,7 +168,7 @@ def fit(run: Fit, *, after_iteration: Callable[[], None], end_interval: Callable
 
 
 def _is_interval_over(run: Fit) -> bool:
-    """Whether there is something to validate that has not been yet."""
+    """Whether the current interval has ended and must still be validated."""
     position, training = run.position, run.config.training
     done = position.iteration
     is_end = done == position.n_iterations or done % training.validate_every == 0
@@ -206,7 +206,7 @@ def _step(run: Fit, examples: list[Example]) -> Mapping[str, torch.Tensor]:
 
 @contextmanager
 def _seeded(run: Fit) -> Iterator[None]:
-    """Draw from generators that the iteration alone seeds, and leave them as they were."""
+    """Seed the global generators by the iteration alone, and restore them afterwards."""
     words = np.random.SeedSequence((run.config.training.seed, run.position.iteration))
     devices: list[Any] = [run.device] if run.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
@@ -225,7 +225,7 @@ def _set_rate(run: Fit) -> float:
 
 
 def _report(run: Fit, parts: Mapping[str, torch.Tensor], rate: float) -> None:
-    """Tell the iteration; the loss is read from a GPU only about once a second."""
+    """Report the iteration; the loss is read from a GPU only about once a second."""
     now, iteration = run.position.seconds, run.position.iteration
     if run.device.type == "cpu" or now - run.last_read >= SECONDS_BETWEEN_READS:
         run.last_read = now

@@ -1,4 +1,4 @@
-"""What a training of a baseline learns from: entries to their facts, classes and hashes."""
+"""The data of a baseline's training: entries with their facts, classes and hashes."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from cellflow.training.survey import fingerprint, survey_images
 from cellflow.wording import counted
 
 HARMLESS = ("cache_megabytes", "max_minutes")
-"""Settings of the training that may differ between the sittings of one run."""
+"""Training settings that may differ between the sittings of one run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,12 +29,12 @@ class FitData:
     ----------
     train, held_out : tuple of Entry
     classes : tuple of str
-        The cell types of the training images in alphabetical order; one class `ANY_KIND` when an
-        image has none.
+        The cell types of the training images in alphabetical order; only `ANY_KIND` if some image
+        has no type.
     kinds : tuple of int
-        Number of each training image's class.
+        Class number of each training image.
     n_cells, densest : int
-        Of all training images, and of the one with most.
+        Number of cells in all training images, and in the one with the most.
     sha256, held_out_sha256 : str
     """
 
@@ -78,7 +78,7 @@ class FitData:
         )
 
     def record(self) -> dict[str, Any]:
-        """Give what the folder keeps of the data."""
+        """Give the facts of the data that the folder records."""
         return {
             "sha256": self.sha256,
             "n_train": len(self.train),
@@ -90,7 +90,7 @@ class FitData:
         }
 
     def run_key(self, model: str, config: BaselineConfig, start: str) -> str:
-        """Give a hash of data, initial weights and all settings that change the result."""
+        """Give a hash of the data, the initial weights and all settings that affect the result."""
         settings = config_to_dict(config)
         for name in HARMLESS:
             settings["training"].pop(name)

@@ -1,4 +1,4 @@
-"""One stage of a baseline's training: from its checkpoint, or its start, to the model's folder."""
+"""One stage of a baseline's training: from the start or a checkpoint to the model's folder."""
 
 import time
 from dataclasses import dataclass, field
@@ -40,15 +40,16 @@ from cellflow.training.run_folder import RunFolder
 from cellflow.wording import counted
 
 N_PLANS = 20
-"""Under a time budget the length is planned anew so many times, and after each validation."""
+"""Under a time budget the length is planned again about this many times, and after each
+validation."""
 
 RUN_KEY = "run_key"
-"""In the record of a run; null while the run is yet to come."""
+"""Key in the record of a run; its value is null before the run begins."""
 
 
 @dataclass(kw_only=True, eq=False)
 class FitSession:
-    """Trains, validates, saves, and in the end writes the folder.
+    """Trains, validates, saves, and finally writes the folder.
 
     Parameters
     ----------
@@ -61,9 +62,9 @@ class FitSession:
         ``random`` or the path of weights.
     device : str
     overwrite : bool
-        Whether a run that is there is replaced.
+        Whether to replace an existing run.
     interrupt : InterruptFlag
-        Entered.
+        Already entered as a context manager.
     started : float
         When the sitting began, by `time.monotonic`: preparation counts as time of the run.
     report, say : callable
@@ -90,7 +91,7 @@ class FitSession:
     _told_length: int = field(default=0, init=False)
 
     def run(self) -> None:
-        """Do the sitting; a finished run is left as it is.
+        """Train until the end or an interruption; a finished run is left as it is.
 
         Raises
         ------
@@ -126,12 +127,12 @@ class FitSession:
         return hash_file(path / WEIGHTS if path.is_dir() else path)
 
     def _occupy(self) -> None:
-        """Note what the run is, or see that the one that is there is the same."""
+        """Record which run this is, or check that the existing run is the same."""
         if self.overwrite:
             clear_run(self.folder)
         key, kinds = key_of_run(self.folder), list(self.data.kinds)
         if key is not None:
-            # Older records do not hold the kinds, which the key has never held.
+            # Older records lack the kinds, which are not part of the key.
             if (key, self.folder.read_record().get("kinds", kinds)) != (self._key, kinds):
                 raise another_run(self.folder)
             return
@@ -148,7 +149,7 @@ class FitSession:
         )
 
     def _take_up(self) -> None:
-        """Build what the run works on, and begin or go on from the checkpoint."""
+        """Build everything that the run works on, and start or continue from the checkpoint."""
         device = self._chosen = choose_device(self.device)
         precision = choose_precision(self.config.training.precision, device.device)
         learner = build_learner(self.model, self.config, len(self.data.classes))
@@ -186,7 +187,7 @@ class FitSession:
             )
             self._zero -= found.seconds
             if not self._run.pace.is_limited or not found.n_iterations:
-                # A budget that is lifted leaves the length that was asked for at first.
+                # Without a budget the length is that of the settings.
                 found.n_iterations = wanted.n_epochs
                 found.validate_every = wanted.validate_every
             self._run.continue_from(found)
@@ -195,13 +196,13 @@ class FitSession:
 
     @property
     def _wanted(self) -> Plan:
-        """The longest run; an iteration is an epoch of one step."""
+        """The plan of the settings; an iteration counts as an epoch of one step."""
         training = self.config.training
         return Plan(n_epochs=training.iterations, validate_every=training.validate_every)
 
     @property
     def _may_plan(self) -> bool:
-        """Whether there is a budget, and the first iterations were timed."""
+        """Whether there is a time budget, and the first iterations have been timed."""
         pace = self._run.pace
         return pace.is_limited and (pace.is_planned or pace.is_time_to_plan)
 
@@ -211,7 +212,7 @@ class FitSession:
         return Plan(n_epochs=position.n_iterations, validate_every=position.validate_every)
 
     def _intervals(self, iterations: int) -> int:
-        """Give how many lines of metrics.csv so many iterations have, the last one maybe short."""
+        """Give the number of lines in metrics.csv for a number of iterations, rounded up."""
         return -(-iterations // self.config.training.validate_every)
 
     def _announce(self, device: str, precision: str) -> None:
@@ -247,7 +248,7 @@ class FitSession:
             self._save()
 
     def _end_interval(self) -> None:
-        """Validate, write the line, keep the best, save."""
+        """Validate, write a line of metrics.csv, keep the best weights, save."""
         position = self._run.position
         score = self._validate() if self.data.held_out and self._is_validation_due() else None
         self._history.add(
@@ -271,7 +272,7 @@ class FitSession:
             self._plan()
 
     def _is_validation_due(self) -> bool:
-        """Tell whether to validate now; the first time, by what a validation takes by now."""
+        """Tell whether to validate now; the first time, measure how long a validation takes."""
         pace, position = self._run.pace, self._run.position
         if not pace.is_limited:
             return True
@@ -285,7 +286,7 @@ class FitSession:
         return pace.is_validation_due(done, last, self._current_plan)
 
     def _time_validation(self) -> None:
-        """Predict an image twice; the first time loads what is only loaded once."""
+        """Time the prediction of an image; the first of two includes what is loaded only once."""
         if not self.data.held_out:
             return
         image, before = self.data.held_out[0].load().image, 0.0
@@ -321,7 +322,7 @@ class FitSession:
         return score
 
     def _score(self) -> Score:
-        """Score the network as it is on overlapping truth."""
+        """Score the current network against overlapping truth."""
         baseline = self._baseline(self.say)
         truths, found = {}, {}
         for entry in self.data.held_out:
@@ -337,7 +338,7 @@ class FitSession:
         )
 
     def _baseline(self, say: Say = lambda text: None) -> Baseline:
-        """Give the network as it is, ready to predict."""
+        """Give the current network, ready to predict."""
         return Baseline(
             name=self.folder.path.name,
             learner=self._run.learner,
@@ -403,12 +404,12 @@ class FitSession:
 
 
 def key_of_run(folder: RunFolder) -> str | None:
-    """Give what `FitData.run_key` gave for the run in a folder; None when there is none.
+    """Give the `FitData.run_key` of the run in a folder; None if there is no run.
 
     Raises
     ------
     ModelError
-        Its record is broken.
+        The record of the run is broken.
     """
     if not folder.is_begun:
         return None
@@ -417,7 +418,7 @@ def key_of_run(folder: RunFolder) -> str | None:
 
 
 def clear_run(folder: RunFolder) -> None:
-    """Remove the run in a folder, if there is one, and its model; stages before it stay.
+    """Remove the run in a folder, if there is one, and its model; earlier stages are kept.
 
     Raises
     ------
@@ -430,7 +431,7 @@ def clear_run(folder: RunFolder) -> None:
 
 
 def another_run(folder: RunFolder) -> ModelError:
-    """Give the error that a folder holds another run than the one asked for."""
+    """Give the error that a folder holds another run than the requested one."""
     return ModelError(
         f"{folder.path}: holds a run with other images, truth, cell types, folds, initial weights "
         "or settings; choose another --out, or --overwrite"
@@ -438,7 +439,7 @@ def another_run(folder: RunFolder) -> ModelError:
 
 
 def all_versions() -> dict[str, str]:
-    """Give the versions that a result depends on, torchvision's among them where it is there."""
+    """Give the versions that a result depends on, including torchvision's if it is installed."""
     try:
         return {**versions(), "torchvision": version("torchvision")}
     except PackageNotFoundError:

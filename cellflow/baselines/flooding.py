@@ -1,7 +1,7 @@
 """Watershed by flooding, which divides plateaus in the middle.
 
-scipy's ``watershed_ift`` counts the largest step on the way, so that on a plateau, such as the rims
-of touching cells are, whoever comes first takes all of it.
+scipy's ``watershed_ift`` minimises the largest step along a path, so on a plateau, such as the rims
+of touching cells, the first marker to arrive takes all of it.
 """
 
 import heapq
@@ -15,21 +15,22 @@ from numpy.typing import NDArray
 def flood(
     relief: NDArray[np.float32], markers: NDArray[np.int32], foreground: NDArray[np.bool_]
 ) -> NDArray[np.int32]:
-    """Let water rise from the markers until it meets.
+    """Divide the foreground among markers by a watershed.
 
     Parameters
     ----------
     relief : (H, W) float32
-        Pixels are taken from low to high; of equal ones, those that were reached first.
+        Pixels are flooded from low to high; among equal ones, in the order in which they are
+        reached.
     markers : (H, W) int32
-        1…N where water comes from, 0 elsewhere.
+        1…N at the sources of water, 0 elsewhere.
     foreground : (H, W) bool
-        Where water may flow, from a pixel to the four beside it.
+        Where water may flow, from each pixel to its four neighbours.
 
     Returns
     -------
     (H, W) int32
-        The marker that each pixel's water comes from; 0 where none comes.
+        The marker whose water reaches each pixel; 0 if none does.
 
     References
     ----------
@@ -50,7 +51,7 @@ def flood(
 def _flood(relief: Any, foreground: Any, labels: Any) -> None:
     """Spread `labels` (H, W) in place; all arrays are C-contiguous and of one shape."""
     height, width = labels.shape
-    # Height of the pixel, when it was reached, where it is.
+    # Heap of (height of the pixel, order in which it was reached, its index).
     shore = [(np.float32(0), 0, 0)]
     shore.clear()
     n_reached = 0

@@ -1,7 +1,7 @@
-"""A picture to grey levels in the networks' units, and back to those of the file.
+"""Convert a picture to grey levels in percentile units, and these to the network's input.
 
-Augmentation works on units in which 0 and 1 are the image's 1st and 99th percentile, as for
-cellflow's own models, whichever units the network is given in the end.
+Augmentation works in units in which 0 and 1 are the image's 1st and 99th percentile, as for
+cellflow's own models, whatever units the network finally gets.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,8 @@ from cellflow.config import DataConfig
 from cellflow.network.preprocess import FLAT, prepare_image
 
 MIDDLE, SPREAD = 0.5, 0.25
-"""Of percentile units: about the mean and spread of a picture, which become 0 and 1."""
+"""About the mean and standard deviation of a picture in percentile units; the network's input is
+shifted and scaled by them to about 0 and 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -26,7 +27,7 @@ class GreyImage:
     ----------
     units : (1, H, W) float32
     low, gain : float
-        Grey level, on 0 to 255, of unit 0; and of one unit more.
+        Grey level (0 to 255) at unit 0, and grey levels per unit.
     """
 
     units: NDArray[np.float32]
@@ -35,30 +36,30 @@ class GreyImage:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Its size (H, W), pixels."""
+        """Size (H, W), pixels."""
         return self.units.shape[1], self.units.shape[2]
 
 
 def grey_image(image: NDArray[Any]) -> GreyImage:
-    """Take the grey of a picture.
+    """Convert a picture to grey levels in percentile units.
 
     Parameters
     ----------
     image : (H, W) or (C, H, W), any real dtype
-        Colour becomes the mean of its channels. The range of other whole numbers than uint8 is
-        brought to 0 to 255; so is that of the picture itself, when they are no whole numbers.
+        Colour channels are averaged. Integers other than uint8 are scaled from the range of their
+        dtype to 0 to 255, floating-point pictures from their own range.
 
     Raises
     ------
     ImageError
-        It holds NaN or infinity.
+        The image contains NaN or infinity.
     """
     units = prepare_image(image, DataConfig())[:1]
     plane = (image if image.ndim == 2 else image.mean(axis=0)).astype(np.float64)
     low, high = np.percentile(plane, [DataConfig().low_percentile, DataConfig().high_percentile])
     darkest, brightest = _range(image)
     factor = 255 / max(FLAT, brightest - darkest)
-    # A flat picture is 0 everywhere in units.
+    # A flat picture is 0 everywhere in percentile units.
     gain = (high - low) * factor if high - low > FLAT else 0.0
     return GreyImage(units=units, low=float((low - darkest) * factor), gain=float(gain))
 
@@ -69,14 +70,14 @@ def standardize(
     grey: GreyImage,
     settings: ImageSettings,
 ) -> NDArray[np.float32]:
-    """Give what the network sees.
+    """Give the network's input.
 
     Parameters
     ----------
     units : (1, h, w) float32
         A piece of the picture, in percentile units.
     inside : (h, w) bool, or None
-        Where it shows the picture; elsewhere the result is 0. None = everywhere.
+        Whether each pixel lies in the picture; elsewhere the result is 0. None = everywhere.
     grey : GreyImage
     settings : ImageSettings
     """

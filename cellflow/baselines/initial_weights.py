@@ -1,6 +1,6 @@
-"""Weights that a training of a baseline starts from: random ones, a file, or an earlier model.
+"""Initial weights of a baseline: random, from a file, or from an earlier model.
 
-Nothing is downloaded: torchvision's own loader would do so silently.
+Nothing is downloaded; torchvision's own loader would do so silently.
 """
 
 import pickle
@@ -17,14 +17,14 @@ from cellflow.baselines.settings import RANDOM
 from cellflow.errors import ModelError
 
 WEIGHTS = "weights.safetensors"
-"""Of a baseline's folder."""
+"""Name of the weights in a baseline's folder."""
 
 KNOWN_FILES = {
     "resnet50": "resnet50-0676ba61.pth (ImageNet), maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth (COCO)",
     "resnet101": "resnet101-63fe2227.pth (ImageNet)",
     "resnet18": "resnet18-f37072fd.pth (ImageNet)",
 }
-"""What torchvision calls its files, for the message that one is missing."""
+"""Names of torchvision's files, for the message that one is missing."""
 
 _BODY = "backbone.body."
 _SINGLE_HEAD = "roi_heads.box_head."
@@ -33,21 +33,21 @@ _STAGE_HEADS = "roi_heads.box_heads."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """What was taken over from other weights.
+    """What was loaded from other weights.
 
     Parameters
     ----------
     n_taken : int
-        Tensors of the network that are now theirs.
+        Number of the network's tensors that were loaded.
     left : tuple of str
-        Names of the network's parameters that stay random.
+        Names of the network's parameters that remain random.
     """
 
     n_taken: int
     left: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Write ``312 tensors taken, 4 parameters stay random: roi_heads.mask_predictor.…``."""
+        """Format as ``312 tensors taken, 4 parameters stay random: roi_heads.mask_predictor.…``."""
         if not self.left:
             return f"all {self.n_taken} tensors taken"
         parts = sorted({".".join(name.split(".")[:2]) for name in self.left})
@@ -67,7 +67,7 @@ def read_weights(init: str, backbone: str) -> dict[str, torch.Tensor]:
     Raises
     ------
     ModelError
-        There is nothing, or it holds no named tensors.
+        The file is missing, or contains no named tensors.
     """
     path = Path(init)
     if path.is_dir():
@@ -93,14 +93,14 @@ def read_weights(init: str, backbone: str) -> dict[str, torch.Tensor]:
 
 
 def take_weights(network: Any, state: Mapping[str, torch.Tensor], source: str) -> Taken:
-    """Load what fits of other weights, and leave the rest as it is.
+    """Load the weights that fit, and leave the rest of the network unchanged.
 
     Parameters
     ----------
     network : torch.nn.Module
     state : mapping of str to tensor
-        Of the same network, of a torchvision detector, or of an ImageNet classifier, whose layers
-        become the backbone's.
+        Of the same network, of a torchvision detector, or of an ImageNet classifier, which is
+        loaded into the backbone.
     source : str
         For the message.
 
@@ -111,8 +111,8 @@ def take_weights(network: Any, state: Mapping[str, torch.Tensor], source: str) -
 
     Notes
     -----
-    Heads of classes fit only when the number of classes is the same. The box head of a Mask R-CNN
-    is taken for every stage of a cascade.
+    Class heads fit only if the number of classes is the same. The box head of a Mask R-CNN is
+    loaded into every stage of a cascade.
     """
     own = network.state_dict()
     offered = _renamed(state, own)
@@ -123,7 +123,7 @@ def take_weights(network: Any, state: Mapping[str, torch.Tensor], source: str) -
     }
     try:
         missing, unexpected = network.load_state_dict(fitting, strict=False)
-    except RuntimeError as error:  # of tensors that torchvision renames itself
+    except RuntimeError as error:  # from tensors that torchvision renames itself
         raise ModelError(f"{source}: its tensors do not fit this network: {error}") from error
     n_taken = len(fitting) - len(unexpected)
     if n_taken == 0:
@@ -136,14 +136,14 @@ def take_weights(network: Any, state: Mapping[str, torch.Tensor], source: str) -
 
 
 def is_for_frozen_norms(state: Mapping[str, torch.Tensor]) -> bool:
-    """Tell whether weights came with the means and variances of batch normalisation."""
+    """Tell whether the weights include the means and variances of batch normalisation."""
     return any(name.endswith("running_mean") for name in state)
 
 
 def _renamed(
     state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """Give the tensors under the names that the network has for them."""
+    """Give the tensors under the network's names for them."""
     is_classifier = "conv1.weight" in state and f"{_BODY}conv1.weight" in own
     offered = {f"{_BODY}{n}" if is_classifier else n: t for n, t in state.items()}
     n_stages = sum(1 for name in own if name.startswith(_STAGE_HEADS) and name.endswith("fc6.bias"))

@@ -1,4 +1,4 @@
-"""What training and prediction ask of a model, whichever it is."""
+"""The interface between training or prediction and the models."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from cellflow.training.augment import Warp
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FoundCells:
-    """What a network found in one image, before anything is cut or resolved.
+    """The cells that a network found in one image, before thresholds and the overlap rule.
 
     Parameters
     ----------
@@ -26,9 +26,9 @@ class FoundCells:
     scores : (N,) float32
         In [0, 1].
     kinds : (N,) int64
-        Number of each cell's class, from 0; -1 = the model tells none.
+        Class number of each cell, from 0; -1 = the model predicts none.
     is_full : bool
-        Whether the model stopped at the most that it may list.
+        Whether the model reached its limit of detections.
     """
 
     masks: CellMasks
@@ -38,19 +38,19 @@ class FoundCells:
 
 
 class Learner(Protocol):
-    """A network with its loss and its way to cells."""
+    """A network with its loss and its conversion of outputs to cells."""
 
     network: Any
-    """A torch Module."""
+    """A ``torch.nn.Module``."""
     is_flat: bool
-    """Whether it learns from truth without overlap."""
+    """Whether it is trained on truth without overlap."""
     operators: str
     """Which implementations of torchvision's operators are in use."""
 
     def losses(
         self, examples: Sequence[Example], device: torch.device
     ) -> Mapping[str, torch.Tensor]:
-        """Give the parts of the loss of a batch, by name; training minimises their sum."""
+        """Give the parts of a batch's loss by name; training minimises their sum."""
 
     def find(self, seen: torch.Tensor, shape: Shape, config: BaselineConfig) -> FoundCells:
         """Find the cells of an image.
@@ -58,19 +58,19 @@ class Learner(Protocol):
         Parameters
         ----------
         seen : (1, h, w) float32 tensor, on the network's device
-            What the network sees: the crop `whole_image`.
+            The network's input: the crop `whole_image`.
         shape : (H, W)
-            Of the image itself, which the cells are for.
+            Of the original image; the cells are given at this size.
         config : BaselineConfig
         """
 
 
 def whole_image(shape: Shape, scale: float) -> Warp:
-    """Give the crop that shows all of an image, as the network sees it in prediction.
+    """Give the crop of a whole image that the network sees in prediction.
 
     Notes
     -----
-    The same resampling as in training, so that a network finds pixels where it learnt them.
+    It is resampled in the same way as in training, so that pixels lie at the same positions.
     """
     return Warp(
         horizontal_flip=False,

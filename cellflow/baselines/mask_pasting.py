@@ -1,7 +1,8 @@
-"""Small masks in boxes to run lengths of the image, without a dense mask in between.
+"""Paste small masks of boxes into an image, directly as run lengths, without dense masks.
 
-Each pixel whose middle lies in the box asks the small mask there, bilinearly; nothing is rounded
-to whole pixels, as torchvision's own pasting does: one pixel costs a third of the score.
+Each pixel whose centre lies in the box samples the small mask there, bilinearly. Nothing is rounded
+to whole pixels, unlike in torchvision's own pasting: a shift of one pixel costs a third of the
+score.
 """
 
 from typing import Any
@@ -16,30 +17,30 @@ from cellflow.records import CellMasks, Shape
 def paste_masks(
     masks: NDArray[np.float32], boxes: NDArray[np.float32], shape: Shape, threshold: float
 ) -> tuple[CellMasks, NDArray[np.int64]]:
-    """Draw cells from the masks that a detector gives for its boxes.
+    """Convert a detector's boxes and masks to cells.
 
     Parameters
     ----------
     masks : (N, M, M) float32
-        Probability, over the whole of each box.
+        Probabilities; each mask covers its whole box.
     boxes : (N, 4) float32
-        Corners (x1, y1, x2, y2) in image pixels, the middle of pixel 0 at 0.
+        Corners (x1, y1, x2, y2) in image pixels, with the centre of pixel 0 at 0.
     shape : (H, W)
         Of the image.
     threshold : float
-        From which on a pixel belongs to the cell.
+        Probability from which on a pixel belongs to the cell.
 
     Returns
     -------
     CellMasks
         Cells that may overlap.
     (K,) int64
-        Which of the N each is: those without a pixel are left out.
+        Index of each cell among the N; cells without pixels are left out.
 
     Notes
     -----
-    Towards the rim of a box a mask keeps the value of its outermost samples, so that a cell may
-    reach the rim.
+    Near the border of a box the mask has the value of its outermost samples, so a cell may reach
+    the border.
     """
     height, width = shape
     starts, lengths, counts = [], [], np.zeros(len(boxes), np.int64)
@@ -63,7 +64,7 @@ def paste_masks(
 
 @njit(cache=True, nogil=True)
 def _paste(mask: Any, box: Any, height: int, width: int, threshold: float, found: Any) -> int:
-    """Write starts and lengths of a cell's runs into `found` (2, R), give their number."""
+    """Write the starts and lengths of a cell's runs into `found` (2, R); give their number."""
     n_runs, side = 0, mask.shape[0]
     left, top, right, bottom = box
     if right <= left or bottom <= top:
@@ -80,7 +81,7 @@ def _paste(mask: Any, box: Any, height: int, width: int, threshold: float, found
             below = (1 - share_x) * mask[up + 1, west] + share_x * mask[up + 1, west + 1]
             if (1 - share_y) * above + share_y * below >= threshold:
                 pixel = row * width + column
-                # A run may go on from the end of a row into the next one.
+                # A run may continue from the end of a row into the next one.
                 if n_runs > 0 and found[0, n_runs - 1] + found[1, n_runs - 1] == pixel:
                     found[1, n_runs - 1] += 1
                 else:

@@ -1,7 +1,7 @@
-"""torchvision with its native operators, or with ours where its C library does not load.
+"""torchvision with its native operators, or with ours if its C library does not load.
 
-The only way to torchvision within cellflow: everything else asks `load_torchvision` first. PyPI's
-torchvision for Linux is built for CUDA; beside a torch for the CPU alone its library does not load.
+All code in cellflow must call `load_torchvision` before it imports torchvision. PyPI's torchvision
+for Linux is built for CUDA; with a CPU-only torch its library does not load.
 """
 
 import importlib
@@ -29,12 +29,12 @@ _SCHEMAS = (
     "roi_align(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, "
     "SymInt pooled_width, int sampling_ratio, bool aligned) -> Tensor",
 )
-"""torchvision's own; qnms only so that its import succeeds."""
+"""Signatures of torchvision's operators; qnms is declared only so that its import succeeds."""
 
 _NO_CUDA = -1
-"""What torchvision's library gives as its version of CUDA when it has none."""
+"""The CUDA version that torchvision's library reports if it is built without CUDA."""
 _REFUSED = r"Failed to load image Python extension"
-"""What it warns of beside; we read pictures ourselves."""
+"""A warning of torchvision that is ignored, since we read pictures ourselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,26 +55,26 @@ class Operators:
     torchvision: str
 
     def __str__(self) -> str:
-        """Write ``native operators of torchvision 0.28.0 (its library loads)``."""
+        """Format as ``native operators of torchvision 0.28.0 (its library loads)``."""
         return f"{self.kind} operators of torchvision {self.torchvision} ({self.reason})"
 
 
 _loaded: Operators | None = None
-_library: torch.library.Library | None = None  # its registrations live as long as it does
+_library: torch.library.Library | None = None  # its registrations end with it
 _lock = threading.Lock()
 
 
 def load_torchvision() -> Operators:
-    """Import torchvision, with operators that work, and say which ones they are.
+    """Import torchvision with working operators, and say which ones they are.
 
     Raises
     ------
     ModelError
-        The extra is not installed, or torchvision is broken or for another torch.
+        The extra is not installed, or torchvision is broken or for another torch version.
 
     Notes
     -----
-    May be called any number of times; the first call decides for the process.
+    May be called repeatedly; the first call decides for the whole process.
     """
     global _loaded
     with _lock:
@@ -115,7 +115,7 @@ def _load() -> Operators:
 
 
 def _require_cuda(number: str) -> None:
-    """Refuse a library without CUDA's operators beside a GPU, where the first step would fail."""
+    """Refuse a library without CUDA operators if there is a GPU; the first step would fail."""
     if torch.cuda.is_available() and torch.ops.torchvision._cuda_version() == _NO_CUDA:
         raise ModelError(
             f"torchvision {number} is built for the CPU alone, torch {torch.__version__} for CUDA; "
@@ -125,7 +125,7 @@ def _require_cuda(number: str) -> None:
 
 
 def _refusal(package: Path) -> str | None:
-    """Say why torchvision's library does not load; None when it does."""
+    """Say why torchvision's library does not load; None if it loads."""
     finder = importlib.machinery.FileFinder(
         str(package),
         (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES),
@@ -142,7 +142,7 @@ def _refusal(package: Path) -> str | None:
 
 
 def _declare_operators() -> None:
-    """Register ours under torchvision's names, before it is imported; once in a process."""
+    """Register our operators under torchvision's names before its import; once per process."""
     global _library
     if _library is not None:
         return
@@ -155,9 +155,9 @@ def _declare_operators() -> None:
 
 
 def _announce_operators(extension: Any) -> None:
-    """Have torchvision's functions call the registered operators instead of refusing."""
+    """Make torchvision's functions call the registered operators instead of raising errors."""
     extension._has_ops = _yes
-    # Its functions `roi_align` hide the module of that name.
+    # The function `roi_align` hides the module of the same name.
     sys.modules["torchvision.ops.roi_align"]._has_ops = _yes  # type: ignore[attr-defined]
 
 
@@ -166,7 +166,7 @@ def _yes() -> bool:
 
 
 def _nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torch.Tensor:
-    """Suppress on the CPU, whatever the device."""
+    """Suppress boxes on the CPU, whatever their device."""
     wide = torch.float64 if boxes.dtype == torch.float64 else torch.float32
     kept = suppress_boxes(
         boxes.detach().to("cpu", wide).numpy(),

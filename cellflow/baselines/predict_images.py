@@ -1,4 +1,4 @@
-"""Many images through a baseline: the same files, and resumable in the same way, as `predict`."""
+"""Predict many images with a baseline; output files and resuming are those of `predict`."""
 
 import json
 from collections.abc import Sequence
@@ -39,11 +39,11 @@ def predict_images(
     Raises
     ------
     DataError
-        There is no image, two have the same name, or none could be done.
+        There is no image, two have the same name, or all of them failed.
     ModelError
-        An interrupted run was with another model or other settings; or memory ran out.
+        An interrupted run was with another model or other settings, or there is not enough memory.
     ConfigError
-        An output cannot be written or is an image.
+        An output cannot be written, or would overwrite an image.
     """
     check_names(images)
     outputs.check(images, overlays)
@@ -65,7 +65,7 @@ def predict_images(
 
 
 def _do(baseline: Baseline, path: Path, store: Store, overlays: Path | None) -> str | None:
-    """Find and keep the cells of one image; give a sentence when it cannot be read."""
+    """Predict and store the cells of one image; give a message if it cannot be read."""
     try:
         picture = read_image(path)
         prediction = baseline.predict(picture, path.stem)
@@ -74,12 +74,12 @@ def _do(baseline: Baseline, path: Path, store: Store, overlays: Path | None) -> 
     if overlays is not None:
         target = overlays / f"{path.stem}.png"
         save_overlay(target, picture, predicted=prediction.labels, title=path.stem)
-    store.keep(path, prediction)  # last, since what is kept is not done again
+    store.keep(path, prediction)  # last, since a stored image is not processed again
     return None
 
 
 def _state(baseline: Baseline) -> dict[str, Any]:
-    """Give what predictions depend on, as JSON gives it back."""
+    """Give everything that predictions depend on, in the form in which JSON returns it."""
     config = baseline.config
     sections = {
         name: asdict(getattr(config, name)) for name in ("image", "detector", "unet", "cells")

@@ -1,7 +1,8 @@
-"""The settings of the baselines by name: the seed report's, and our best.
+"""Named settings of the baselines: those of the seed report, and our best.
 
-``report`` mirrors what the report states of its Mask R-CNN, and for what it does not state takes
-Detectron2's defaults, on which it was built; ``docs/decisions/0801-baselines.md`` lists both.
+``report`` has the settings that the report states for its Mask R-CNN. For the others it takes the
+defaults of Detectron2, with which that model was built; ``docs/decisions/0801-baselines.md`` lists
+both.
 """
 
 from cellflow.baselines.settings import (
@@ -82,7 +83,7 @@ def preset(model: str, name: str = BEST) -> BaselineConfig:
     ----------
     model : {"mask-rcnn", "cascade-mask-rcnn", "unet"}
     name : {"report", "best"}
-        The report set the U-Net aside without numbers: it has ``best`` alone.
+        The U-Net has only ``best``: the report gives no numbers for it.
 
     Raises
     ------

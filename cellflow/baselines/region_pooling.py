@@ -1,14 +1,14 @@
-"""Pooling of regions of feature maps (RoIAlign), where torchvision's own does not load.
+"""Pooling of regions from feature maps (RoIAlign), for when torchvision's own does not load.
 
-Takes and gives torch tensors; gradients flow to the feature maps. `cellflow.baselines.operators`
-puts it in torchvision's place, whose pure Python version wants 45 GB on one image.
+Works on torch tensors; gradients flow to the feature maps. `cellflow.baselines.operators` installs
+it in place of torchvision's, whose pure Python version needs 45 GB for one image.
 """
 
 import torch
 from torch.nn import functional
 
 MOST_SAMPLES = 2**24
-"""Numbers that are sampled at once when no gradient is asked for: 64 MB."""
+"""Values that are sampled at once if no gradient is needed: 64 MB."""
 
 
 def pool_regions(
@@ -20,19 +20,19 @@ def pool_regions(
     sampling_ratio: int,
     aligned: bool,
 ) -> torch.Tensor:
-    """Give the means of bilinear samples in a grid of bins within each region.
+    """Average bilinear samples in a grid of bins within each region.
 
     Parameters
     ----------
     features : (N, C, H, W) float tensor
     regions : (K, 5) float tensor
-        Number of the image, then the corners (x1, y1, x2, y2).
+        Index of the image, then the corners (x1, y1, x2, y2).
     scale : float
         Feature pixels per unit of the regions.
     height, width : int
         Bins of each region.
     sampling_ratio : int
-        Samples along each side of a bin; 0 or less = as many as the bin is pixels wide.
+        Samples along each side of a bin; 0 or less = one per pixel of the bin's width.
     aligned : bool
         Whether regions are shifted by half a pixel, so that pixel 0 spans 0 to 1; else pixel 0 lies
         at 0, and a region is at least one pixel wide.
@@ -40,12 +40,13 @@ def pool_regions(
     Returns
     -------
     (K, C, height, width) float tensor
-        Of the features' type.
+        With the dtype of the features.
 
     Notes
     -----
-    One sampling per image over all its regions with equally many samples a bin, then one average
-    pooling. Samples more than one pixel outside the map count as 0, nearer ones as the border.
+    Regions of one image with the same number of samples per bin are sampled together, followed by
+    average pooling. Samples more than one pixel outside the map are 0, nearer ones take the value
+    of the border.
 
     References
     ----------
@@ -53,7 +54,7 @@ def pool_regions(
     """
     output = features.new_zeros((len(regions), features.shape[1], height, width))
     if len(regions) == 0:
-        # Still a function of the features, so that a step without regions has a gradient.
+        # Keep it a function of the features, so that a step without regions has a gradient.
         return output + 0 * features.sum()
     boxes = regions[:, 1:].float() * scale - (0.5 if aligned else 0.0)
     sizes = boxes[:, 2:] - boxes[:, :2]
@@ -79,7 +80,7 @@ def pool_regions(
 
 
 def _regions_at_once(features: torch.Tensor, n_samples: int) -> int:
-    """Give how many regions are sampled at once; all, when the gradient keeps them anyway."""
+    """Give how many regions to sample at once; all, if the gradient keeps them in memory anyway."""
     if features.requires_grad and torch.is_grad_enabled():
         return 2**31
     return max(1, MOST_SAMPLES // (n_samples * features.shape[1]))
@@ -94,7 +95,7 @@ def _sample_places(
 
 
 def _sample(image: torch.Tensor, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Sample one image (C, H, W) at a grid a region, (K, h) and (K, w); gives (K, C, h, w)."""
+    """Sample an image (C, H, W) at one grid per region, (K, h) and (K, w); gives (K, C, h, w)."""
     n_channels, height, width = image.shape
     n_regions, n_down, n_across = len(y), y.shape[1], x.shape[1]
     shape = (n_regions, n_down, n_across)

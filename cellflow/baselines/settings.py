@@ -1,7 +1,7 @@
-"""Every knob of the trained baselines, with unit and reason; `presets` has the sets by name.
+"""All settings of the trained baselines, with unit and reason; `presets` has named sets of them.
 
-Not part of `Config`: these models share data, folds, augmentation and metrics with cellflow's own,
-but neither network nor dynamics.
+They are not part of `Config`: these models share data, folds, augmentation and metrics with
+cellflow's own, but neither network nor dynamics.
 """
 
 from collections.abc import Mapping
@@ -28,20 +28,20 @@ StepSchedule = Literal["constant", "step", "cosine"]
 
 MODELS: tuple[str, ...] = get_args(ModelName)
 RANDOM = "random"
-"""Initial weights that are none."""
+"""Name of random initial weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSettings:
-    """How pictures come to the network."""
+    """How pictures are prepared for the network."""
 
     grey: Grey = "percentile"
     """percentile = 0 and 1 are the image's 1st and 99th percentile, as for cellflow's own models;
-    fixed = (grey - mean) / std, on 0 to 255."""
+    fixed = (grey - mean) / std, with grey levels from 0 to 255."""
     mean: float = 127.965
-    """Of fixed, on 0 to 255; the seed report's. The report does not say its std."""
+    """For fixed, grey levels from 0 to 255; from the seed report, which does not state its std."""
     std: float = 57.63
-    """Of fixed: the mean of the three that torchvision's weights were made with."""
+    """For fixed: the mean of the three channels' values that torchvision's weights expect."""
     scale: float = 1.5
     """Network pixels per image pixel: cells of 17 px are near the smallest anchors."""
 
@@ -58,42 +58,42 @@ class DetectorSettings:
 
     backbone: Backbone = "resnet50"
     norm: Norm = "auto"
-    """auto = frozen, as the initial weights have it; with random ones group, since the statistics
-    of a few images an iteration are too poor for batch."""
+    """auto = frozen if the initial weights have batch normalisation, else group: with random
+    weights, the statistics of the few images in an iteration are too poor for batch."""
     trainable_layers: int = 4
-    """Of the backbone, from the last one on: 4 = from torchvision's layer1, Detectron2's res2.
-    Random weights all train, whatever this says."""
+    """Of the backbone, counted from the last: 4 = from torchvision's layer1 (Detectron2's res2) on.
+    With random weights all layers are trained."""
     pyramid_channels: int = 256
-    """Of the feature pyramid and of the mask head."""
+    """Channels of the feature pyramid and of the mask head."""
     box_features: int = 1024
-    """Of the two layers of the box head."""
+    """Width of the two layers of the box head."""
     anchor_sizes: tuple[int, ...] = (16, 32, 64, 128, 256)
-    """One a pyramid level, from stride 4 on."""
+    """One per pyramid level, from stride 4 on."""
     anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     """Height over width."""
     rpn_background: float = 0.3
     """IoU with every cell's box below which an anchor is background."""
     rpn_foreground: float = 0.7
-    """IoU from which on it is a cell."""
+    """IoU from which on an anchor is a cell."""
     rpn_samples: int = 256
-    """Anchors an image that the loss looks at."""
+    """Anchors per image in the loss."""
     rpn_before_train: int = 4000
-    """Proposals a level before suppression, in training."""
+    """Proposals per level before suppression, in training."""
     rpn_before_test: int = 4000
     rpn_after_train: int = 3000
-    """Proposals an image after suppression, in training."""
+    """Proposals per image after suppression, in training."""
     rpn_after_test: int = 3000
     rpn_nms: float = 0.7
-    """IoU above which the weaker of two proposals goes."""
+    """IoU above which the weaker of two proposals is dropped."""
     rois: int = 512
-    """Proposals an image that the heads are trained on."""
+    """Proposals per image that the heads are trained on."""
     box_nms: float = 0.5
-    """IoU above which the weaker of two boxes of a class goes."""
+    """IoU above which the weaker of two boxes of a class is dropped."""
     box_score: float = 0.05
-    """Least score of a box that gets a mask at all."""
+    """Minimum score of a box to get a mask at all."""
     detections: int | None = None
-    """At most so many an image; None = twice the cells of the densest training image, 1000 at the
-    least. The densest image of the competition has 790."""
+    """Limit per image; None = twice the number of cells in the densest training image, but at least
+    1000. The densest image of the competition has 790."""
 
     def __post_init__(self) -> None:
         require_finite("detector", self)
@@ -134,17 +134,17 @@ class UNetSettings:
     """The semantic U-Net: background, inside and boundary of cells, then a watershed."""
 
     channels_per_level: tuple[int, ...] = (32, 64, 128, 256)
-    """Feature maps, as of cellflow's own networks."""
+    """Feature maps per level, as in cellflow's own networks."""
     flatten: FlattenPolicy = "small_on_top"
     """Which cell keeps a pixel that several cover, in the training target."""
     boundary_width: int = 1
-    """Pixels of each cell, from its edge inwards, that are boundary in the training target."""
+    """Width of the boundary in the training target: pixels of each cell from its edge inwards."""
     boundary_weight: float = 3.0
-    """What a boundary pixel counts in the loss; there are few of them."""
+    """Weight of a boundary pixel in the loss, as there are few of them."""
     foreground_threshold: float = 0.5
-    """Probability of inside or boundary from which on a pixel belongs to a cell."""
+    """Probability of being inside or boundary from which on a pixel belongs to a cell."""
     marker_threshold: float = 0.5
-    """Probability of inside from which on a pixel is part of a marker."""
+    """Probability of being inside from which on a pixel is part of a marker."""
 
     def __post_init__(self) -> None:
         require_finite("unet", self)
@@ -163,13 +163,13 @@ class UNetSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitSettings:
-    """The training, counted in iterations; names as in `TrainingConfig` for the same things."""
+    """The training, counted in iterations; names are those of `TrainingConfig` where they match."""
 
     iterations: int = 10_000
     batch_size: int = 4
-    """Crops an iteration."""
+    """Crops per iteration."""
     crop_height: int = 512
-    """Of a crop, network pixels; a multiple of 32."""
+    """Size of a crop, network pixels; a multiple of 32."""
     crop_width: int = 512
     optimizer: Optimizer = "sgd"
     learning_rate: float = 0.005
@@ -178,28 +178,28 @@ class FitSettings:
     weight_decay: float = 1e-4
     schedule: StepSchedule = "cosine"
     step_start: int = 2000
-    """Iteration of the first fall of schedule step."""
+    """Iteration of the first drop of the rate, for schedule step."""
     step_every: int = 1000
-    """Iterations between its falls."""
+    """Iterations between its drops."""
     step_gamma: float = 0.8
     warmup: int = 500
-    """Iterations in which the rate rises; at most a tenth of all."""
+    """Iterations over which the rate rises at the start; at most a tenth of all."""
     gradient_clip: float | None = 10.0
-    """Largest norm of the whole gradient; a single crop without cells can throw a detector off."""
+    """Maximum norm of the gradient; a single crop without cells can throw a detector off."""
     precision: Precision = "float32"
-    """auto = bfloat16 where the device computes it natively, for backbone and heads alone."""
+    """auto = bfloat16 if the device computes it natively, for backbone and heads only."""
     validate_every: int = 500
-    """Iterations between two validations by the competition score, lines of metrics.csv, and
-    checkpoints at the least."""
+    """Iterations between two validations by the competition score, which is also when a line of
+    metrics.csv and a checkpoint are written; there may be more checkpoints."""
     pretrain_iterations: int = 10_000
-    """Of the stage on other data, where there is one."""
+    """Iterations of the stage on other data, if there is one."""
     cache_megabytes: int = 1024
-    """Pictures that are kept in memory; the others are read again when their turn comes."""
+    """Memory for pictures; those that do not fit are read again each time."""
     keep: Keep = "last"
-    """Which weights the model folder takes; best is chosen on the held-out images themselves."""
+    """Which weights go into the model folder; best is selected on the held-out images."""
     max_minutes: float | None = None
-    """Time budget, preparation and validations included; None = as many iterations as are asked
-    for. With other images before it is shared by iterations."""
+    """Time budget including preparation and validations; None = run all iterations. If there is a
+    stage on other images, the two stages share it in proportion to their iterations."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -234,11 +234,11 @@ class FitSettings:
         require_choice("training.keep", self.keep, Keep)
 
     def as_training_config(self) -> TrainingConfig:
-        """Give what `make_optimizer` and `learning_rates` of cellflow's training read.
+        """Give the settings in the form that `make_optimizer` and `learning_rates` read.
 
         Notes
         -----
-        One of its epochs stands for one iteration, so that its warm-up counts iterations.
+        One epoch stands for one iteration, so the warm-up counts iterations.
         """
         return TrainingConfig(
             n_epochs=self.iterations,
@@ -256,20 +256,20 @@ class FitSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellChoice:
-    """Which of the cells that were found count."""
+    """Which of the detected cells are kept."""
 
     score_threshold: float = 0.5
-    """Least score, where the class has none of its own."""
+    """Minimum score for classes without one of their own."""
     score_thresholds: Mapping[str, float] = field(default_factory=dict)
-    """By class, such as {cort = 0.5, astro = 0.3}."""
+    """Minimum scores by class, such as {cort = 0.5, astro = 0.3}."""
     min_area: int = 30
-    """Least pixels after overlaps are resolved; real cells of the competition begin at 30."""
+    """Minimum pixels after overlaps are resolved; the competition's cells have 30 or more."""
     min_areas: Mapping[str, int] = field(default_factory=dict)
     """By class."""
     overlap_rule: OverlapRule = "higher_score"
-    """Who keeps a pixel that several cells cover; `inference.overlap_rules` has them."""
+    """Which cell keeps a pixel that several cover, see `inference.overlap_rules`."""
     mask_threshold: float = 0.5
-    """Probability from which on a pixel of a box belongs to the cell; of the detectors."""
+    """Probability from which on a pixel of a box belongs to the cell; for the detectors."""
 
     def __post_init__(self) -> None:
         require_finite("cells", self)
@@ -286,7 +286,7 @@ class CellChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineConfig:
-    """All sections together: what a model folder of a baseline records."""
+    """All sections together, as recorded in the folder of a baseline."""
 
     image: ImageSettings = field(default_factory=ImageSettings)
     detector: DetectorSettings = field(default_factory=DetectorSettings)

@@ -1,6 +1,6 @@
-"""Greedy non-maximum suppression of boxes, where torchvision's own does not load.
+"""Greedy non-maximum suppression of boxes, for when torchvision's own does not load.
 
-Takes and gives plain arrays; `cellflow.baselines.operators` puts it in torchvision's place.
+Works on plain arrays; `cellflow.baselines.operators` installs it in place of torchvision's.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ Boxes = NDArray[np.float32] | NDArray[np.float64]
 
 
 def suppress_boxes(boxes: Boxes, scores: Boxes, iou_threshold: float) -> NDArray[np.int64]:
-    """Give the boxes that no kept one of higher score covers too much.
+    """Give the boxes that do not overlap too much with a kept box of higher score.
 
     Parameters
     ----------
@@ -21,17 +21,18 @@ def suppress_boxes(boxes: Boxes, scores: Boxes, iou_threshold: float) -> NDArray
         Corners (x1, y1, x2, y2), torchvision's order.
     scores : (N,) float32 or float64
     iou_threshold : float
-        A box goes when its intersection over union with a kept one is greater.
+        A box is dropped if its IoU with a kept one is greater.
 
     Returns
     -------
     (K,) int64
-        Indices from the highest score on; of equal scores the first comes first.
+        Indices by descending score; equal scores keep their order.
 
     Notes
     -----
-    Areas and intersections are computed in the boxes' own type, as torchvision does, so that both
-    decide alike on the threshold itself. Two boxes without area have no IoU: both stay.
+    Areas and intersections are computed in the dtype of the boxes, as in torchvision, so that both
+    decide the same when the IoU equals the threshold. Two boxes without area have no IoU; both are
+    kept.
 
     Examples
     --------
@@ -47,9 +48,9 @@ def suppress_boxes(boxes: Boxes, scores: Boxes, iou_threshold: float) -> NDArray
 
 @njit(cache=True, nogil=True)
 def _suppress(boxes: Any, order: Any, iou_threshold: float, kept: Any) -> int:
-    """Write the kept indices into `kept` (N,), give their number; `order` is by falling score.
+    """Write the kept indices into `kept` (N,), give their number; `order` is by descending score.
 
-    Cost: each kept box meets every box that is left, N²/2 at worst.
+    Cost: each kept box is compared with every remaining box, N²/2 comparisons at worst.
     """
     n_boxes = len(order)
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])

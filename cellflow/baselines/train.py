@@ -1,4 +1,4 @@
-"""From annotated images to the folder of a baseline: the whole of ``cellflow baseline train``."""
+"""Train a baseline, from annotated images to its folder; used by ``cellflow baseline train``."""
 
 import time
 from collections.abc import Sequence
@@ -31,12 +31,12 @@ from cellflow.training.trained import Trained
 from cellflow.wording import counted
 
 PRETRAIN = "pretrain"
-"""Folder of the stage on other data."""
+"""Folder of the pretraining stage on other data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitting:
-    """One of the trainings that make a model."""
+    """One stage of the training of a model."""
 
     data: FitData
     config: BaselineConfig
@@ -59,7 +59,7 @@ def train_baseline(
     report: Report = lambda step, numbers: None,
     say: Say = lambda text: None,
 ) -> Path:
-    """Train a baseline, continue a training that was interrupted, or leave one that is done.
+    """Train a baseline; continue an interrupted training, and leave a finished one as it is.
 
     Parameters
     ----------
@@ -70,20 +70,20 @@ def train_baseline(
         Scored at intervals; may be empty.
     config : BaselineConfig
     folder : path
-        Where the run and, in the end, the model lie.
+        Of the run and, at the end, of the model.
     train_dir : Path
-        The data, which the folder must not lie in.
+        The data; `folder` must not lie in it.
     init : str
         ``random``, or the path of weights; see `initial_weights`.
     pretrain : sequence of Entry
-        Other images to train on before, for ``training.pretrain_iterations``; those that show
-        held-out images are left out.
+        Other images to pretrain on, for ``training.pretrain_iterations``; images that are held out,
+        or come from the same wells, are left out.
     device : str
         ``auto``, ``cpu``, ``cuda[:N]`` or ``mps``.
     overwrite : bool
-        Replace the run that is in the folder.
+        Replace the existing run in the folder.
     stop_after : float, optional
-        Seconds after which the run is saved and left, to be continued later.
+        Seconds after which the run is saved and stopped, to be continued later.
     report : callable
         ``report(step, numbers)`` after every iteration; numbers hold ``total``.
     say : callable
@@ -92,24 +92,24 @@ def train_baseline(
     Returns
     -------
     Path
-        The run's folder, now that of a baseline.
+        The run's folder, which now holds the model.
 
     Raises
     ------
     ConfigError
         An unknown model, a setting that does not fit, or a folder that holds something else.
     DataError
-        An image cannot be used, or another process trains there.
+        An image cannot be used, or another process is training in the folder.
     ModelError
-        torchvision or weights are missing, the run in the folder is another one, the loss became
-        infinite, or memory ran out.
+        torchvision or weights are missing, the folder holds another run, the loss became infinite,
+        or there is not enough memory.
     StepFinished
-        Ctrl-C, SIGTERM, SIGUSR1 or `stop_after`; saved, the same call continues.
+        Ctrl-C, SIGTERM, SIGUSR1 or `stop_after`; the run is saved, and the same call continues it.
 
     Notes
     -----
-    ``training.max_minutes`` ends the run itself in time, as in `fine_tune`: as many iterations are
-    planned as fit, over all sittings, and the learning rate ends with them.
+    ``training.max_minutes`` limits the run as in `fine_tune`: as many iterations are planned as fit
+    into it over all sittings, and the learning rate schedule ends with them.
     """
     if model not in MODELS:
         raise ConfigError(f"unknown model {model!r}; known: {', '.join(MODELS)}")
@@ -124,7 +124,7 @@ def train_baseline(
         require_known_classes(config.cells, model, own.classes)
         _tell_of_doubts((*train, *pretrain), say)
         config = settle(config, init, max(each.densest for each in (own, *others)))
-        build_learner(model, config, len(own.classes))  # what is missing is told before all work
+        build_learner(model, config, len(own.classes))  # reports what is missing before any work
         if others:
             _make_way(run, overwrite, say)
         n_before = config.training.pretrain_iterations if others else 0
@@ -154,7 +154,7 @@ def train_baseline(
 
 
 def _lasting(config: BaselineConfig, iterations: int, n_all: int) -> BaselineConfig:
-    """Give the settings of a stage: its iterations, and its share of the time budget if any."""
+    """Give the settings of a stage: its iterations, and its share of the time budget."""
     minutes = config.training.max_minutes
     share = None if minutes is None else minutes * iterations / n_all
     fitted = replace(config.training, iterations=iterations, max_minutes=share)
@@ -162,18 +162,18 @@ def _lasting(config: BaselineConfig, iterations: int, n_all: int) -> BaselineCon
 
 
 def _make_way(run: RunFolder, overwrite: bool, say: Say) -> None:
-    """See, before the stage on other data takes its time, that the run itself may follow."""
+    """Check, before pretraining takes its time, that the folder is free for the run itself."""
     with run.occupied(say):
         if overwrite:
             clear_run(run)
-        # Only a finished stage was ever followed by a run.
+        # A run here can be ours only if its pretraining is finished.
         is_ours = is_baseline_folder(run.path / STAGES / PRETRAIN)
         if key_of_run(run) is not None and not is_ours:
             raise another_run(run)
 
 
 def _tell_of_doubts(entries: Sequence[Entry], say: Say) -> None:
-    """Say what the baselines make of pseudo-labels: nothing of their weights and doubtful cells."""
+    """Warn that the baselines ignore the weights and the doubtful cells of pseudo-labels."""
     doubtful = [e.name for e in entries if e.uncertain is not None or e.weight != 1]
     if doubtful:
         say(
@@ -184,7 +184,7 @@ def _tell_of_doubts(entries: Sequence[Entry], say: Say) -> None:
 
 
 def _survey_others(others: Sequence[Entry], held_out: Sequence[Entry], say: Say) -> FitData:
-    """Survey the images of other folders, without those that show what is held out."""
+    """Survey the images of other folders, without held-out images or others of their wells."""
     kept, overlapping = without_held_out(others, held_out)
     if overlapping:
         say(left_out_text(overlapping))
@@ -216,12 +216,12 @@ def train_on_folder(
     train_dir, out, layout, folds_file, fold
         As for `cellflow.training.fine_tune.fine_tune`: the same split of the same images.
     validation_share : float
-        Of the images that is held out when there is no folds file; 0 = none.
+        Share of the images to hold out if there is no folds file; 0 = none.
     pretrain_dirs : sequence of path
-        Folders of annotated images, trained on together before, without what shows the held-out
-        images.
+        Folders of annotated images to pretrain on together, without held-out images or others of
+        their wells.
     say : callable
-        Told what was found and chosen.
+        Called with sentences on what was found and chosen.
 
     Returns
     -------
@@ -266,7 +266,7 @@ def _annotated(path: Path, say: Say) -> tuple[Entry, ...]:
 
 
 def read_trained(folder: Path) -> Trained:
-    """Give what a finished training gave.
+    """Read the results of a finished training.
 
     Raises
     ------
@@ -275,7 +275,7 @@ def read_trained(folder: Path) -> Trained:
     """
     found = read_baseline_folder(folder)
     facts, n_before, seconds_before = found.record["run"], 0, 0.0
-    # A stage that lies there may be of a run that was replaced.
+    # A stage in the folder may belong to a run that was replaced.
     if Path(found.record["initial_weights"]).parts[-2:] == (STAGES, PRETRAIN):
         before = read_baseline_folder(folder / STAGES / PRETRAIN).record["run"]
         n_before, seconds_before = before["n_steps"], before["seconds"]

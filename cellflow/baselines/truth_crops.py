@@ -1,6 +1,6 @@
 """The masks of the cells in a warped piece of an image; they may overlap, as annotators drew them.
 
-Takes `CellMasks` and a `Warp`, gives one dense mask a cell that the piece shows.
+Takes `CellMasks` and a `Warp`, gives one dense mask for each cell in the piece.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from cellflow.records import CellMasks
 from cellflow.training.augment import Warp, crop_to_image
 
 LEAST_PIXELS = 8
-"""Of a cell, crop pixels; what the crop's border leaves of others is no cell to look for."""
+"""Minimum size of a cell, crop pixels; smaller remnants at the crop's border are dropped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -26,8 +26,8 @@ class TruthCrop:
     masks : (M, h, w) uint8
         1 in the cell.
     boxes : (M, 4) float32
-        Corners (x1, y1, x2, y2), torchvision's order, where the middle of pixel 0 lies at 0 and
-        its edge at -0.5: torchvision's pooling samples features and masks at these very places.
+        Corners (x1, y1, x2, y2), torchvision's order. The centre of pixel 0 lies at 0 and its edge
+        at -0.5: torchvision's pooling samples features and masks at these positions.
     """
 
     masks: NDArray[np.uint8]
@@ -35,7 +35,7 @@ class TruthCrop:
 
     @classmethod
     def of(cls, masks: NDArray[np.uint8]) -> "TruthCrop":
-        """Leave out what is too small, and find the boxes of the others."""
+        """Drop cells that are too small, and compute the boxes of the others."""
         masks = masks[masks.sum(axis=(1, 2), dtype=np.int64) >= LEAST_PIXELS]
         boxes = np.zeros((len(masks), 4), np.float32)
         _find_boxes(masks, boxes)
@@ -43,7 +43,7 @@ class TruthCrop:
 
 
 def crop_masks(masks: CellMasks, warp: Warp) -> NDArray[np.uint8]:
-    """Cut the cells out of an image, each by nearest pixel.
+    """Cut the cells out of an image, each by nearest neighbour.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def crop_masks(masks: CellMasks, warp: Warp) -> NDArray[np.uint8]:
     Returns
     -------
     (M, h, w) uint8
-        The cells that may be seen, in their order; some of them may have no pixel.
+        The cells that may be visible, in their order; some may have no pixel.
     """
     matrix = crop_to_image(warp, masks.shape)
     boxes = np.empty((len(masks), 4), np.int64)
@@ -70,9 +70,9 @@ def crop_masks(masks: CellMasks, warp: Warp) -> NDArray[np.uint8]:
 def _crop_areas(
     boxes: NDArray[np.int64], matrix: NDArray[np.float64], shape: tuple[int, int]
 ) -> NDArray[np.int64]:
-    """Give rows and columns of the crop that each box may reach, (N, 4): first, end, first, end."""
+    """Give the rows and columns of the crop that each box may reach, (N, 4): first, end of each."""
     inverse = np.linalg.inv(matrix[:, :2])
-    # Half a pixel around, since pixels are taken by their nearest neighbour.
+    # Half a pixel more on each side, since sampling is by nearest neighbour.
     low, high = boxes[:, :2] - 0.5, boxes[:, 2:] - 0.5
     corners = np.stack(
         [np.stack([y, x], axis=1) for y in (low[:, 0], high[:, 0]) for x in (low[:, 1], high[:, 1])]
@@ -116,7 +116,7 @@ def _draw_cells(  # type: ignore[no-untyped-def]
                 if y < 0 or x < 0 or y >= height or x >= width:
                     continue
                 pixel = int(y) * width + int(x)
-                # The last run that begins at or before the pixel.
+                # Find the last run that begins at or before the pixel.
                 low, high = first, last
                 while high - low > 1:
                     middle = (low + high) // 2

@@ -1,7 +1,7 @@
 """The semantic U-Net as a `Learner`: background, inside and boundary of cells, then a watershed.
 
-The network's body is Cellpose's U-Net, as of cellflow's own models, with three classes as outputs:
-what differs from them is the target and the way to cells, not the capacity.
+The network's body is Cellpose's U-Net, as in cellflow's own models, with three output classes: it
+differs from them in the target and the conversion to cells, not in capacity.
 
 References
 ----------
@@ -33,7 +33,7 @@ BACKGROUND, INSIDE, BOUNDARY = range(3)
 
 
 class UNetLearner:
-    """Says of each pixel whether it is inside a cell or on its boundary."""
+    """Predicts whether each pixel is background, inside a cell or on its boundary."""
 
     is_flat = True
     operators = "none of torchvision"
@@ -47,7 +47,7 @@ class UNetLearner:
     def losses(
         self, examples: Sequence[Example], device: torch.device
     ) -> Mapping[str, torch.Tensor]:
-        """Give the cross-entropy of the three classes, boundaries weighted up, holes left out."""
+        """Give the cross-entropy of the classes; boundaries weigh more, holes are left out."""
         images = torch.from_numpy(np.stack([one.image for one in examples])).to(device)
         classes = [example_classes(one, self._settings) for one in examples]
         weights = np.stack([one.weights * one.inside for one in examples])
@@ -58,13 +58,13 @@ class UNetLearner:
         return {"loss_classes": (losses * counted).sum() / counted.sum().clamp(min=1)}
 
     def find(self, seen: torch.Tensor, shape: Shape, config: BaselineConfig) -> FoundCells:
-        """Give the cells of the watershed; the score is the mean probability of being in a cell."""
+        """Give the cells of the watershed; a score is the mean probability of being in a cell."""
         logits = self._logits(_padded(seen[None], len(config.unet.channels_per_level)))
         shares = functional.softmax(logits[..., : seen.shape[1], : seen.shape[2]], dim=1)
         here = np.ascontiguousarray(shares[0].cpu().numpy())
         back = replace(whole_image(shape, 1.0), scale=1 / config.image.scale)
         there = crop_picture(here, back, len(here)).image
-        there /= there.sum(axis=0)  # below 1 where a pixel's middle lies outside what is seen
+        there /= there.sum(axis=0)  # the sum is below 1 at pixels that lie partly outside
         markers = _at_pixels(find_markers(here, config.unet), back)
         labels = divide_cells(there, markers, config.unet)
         n_cells = int(labels.max(initial=0))
@@ -98,7 +98,7 @@ def pixel_classes(labels: NDArray[np.int32], boundary_width: int) -> NDArray[np.
     ----------
     labels : (H, W) int32
     boundary_width : int
-        Pixels of a cell within which, in a square around them, something else lies.
+        A pixel of a cell is boundary if anything else lies within this distance, in a square.
 
     Examples
     --------
@@ -118,8 +118,8 @@ def find_markers(shares: NDArray[np.float32], settings: UNetSettings) -> NDArray
     Parameters
     ----------
     shares : (3, h, w) float32
-        Probabilities of background, inside and boundary at the resolution that the network sees:
-        at the image's own the rims of touching cells may be thinner than a pixel.
+        Probabilities of background, inside and boundary at the network's resolution: at that of the
+        image the rims of touching cells may be thinner than a pixel.
     settings : UNetSettings
 
     Returns
@@ -148,7 +148,7 @@ def divide_cells(
     Returns
     -------
     (H, W) int32
-        0 background, cells 1…N without gaps; foreground without a marker belongs to none.
+        0 background, cells 1…N without gaps; foreground without a marker belongs to no cell.
     """
     foreground = 1 - shares[BACKGROUND] >= settings.foreground_threshold
     labels = flood(1 - shares[INSIDE], markers, foreground)
@@ -160,9 +160,9 @@ def divide_cells(
 
 
 def _at_pixels(labels: NDArray[np.int32], back: Warp) -> NDArray[np.int32]:
-    """Sample labels at the middles of an image's pixels, by nearest pixel."""
+    """Sample labels at the centres of an image's pixels, by nearest neighbour."""
     matrix = crop_to_image(back, (labels.shape[0], labels.shape[1]))
-    # The middles of the outermost may lie half a pixel outside what is seen at half the size.
+    # At half the size, centres of the outermost pixels may lie half a pixel outside.
     rows, columns = (
         np.rint(matrix[axis, axis] * np.arange(n) + matrix[axis, 2])
         .astype(np.int64)
@@ -174,7 +174,7 @@ def _at_pixels(labels: NDArray[np.int32], back: Warp) -> NDArray[np.int32]:
 
 
 def _padded(images: torch.Tensor, n_levels: int) -> torch.Tensor:
-    """Fill up below and on the right with what the network sees outside images, 0."""
+    """Pad below and on the right with 0, which is what the network sees outside images."""
     step = 2 ** (n_levels - 1)
     height, width = images.shape[2:]
     return functional.pad(images, (0, -width % step, 0, -height % step))

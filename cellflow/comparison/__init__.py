@@ -1,1 +1,1 @@
-"""Several submissions to one table with error bars."""
+"""Compare several submissions in one table with error bars."""

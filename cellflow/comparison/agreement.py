@@ -1,4 +1,4 @@
-"""Which true cells two methods find together, alone or not at all, and what both could reach."""
+"""Which true cells are found by both, one or neither of two methods, and what both could reach."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from cellflow.metrics.matching import PERCENT
 from cellflow.metrics.score import Score
 
 AT_PERCENT = (50, 75)
-"""IoU thresholds, percent, at which found cells are counted."""
+"""IoU thresholds in percent at which found cells are counted."""
 
 Images = Sequence[FoundCells]
 
@@ -29,7 +29,7 @@ def count_found(
     Returns
     -------
     dict of cell type to tuple of FoundBy
-        One for each of `AT_PERCENT`; all cells are under "all".
+        One for each of `AT_PERCENT`; the key "all" is for all cells.
     """
     kinds = sorted({kind for kind in cell_types if kind is not None})
     chosen = {"all": list(range(len(first)))} | {
@@ -42,14 +42,14 @@ def count_found(
 
 
 def oracle(first: Score, second: Score, found: Images, also_found: Images) -> Oracle:
-    """Give what one could reach with two methods, knowing the truth.
+    """Give the scores that an oracle, which knows the truth, reaches with two methods.
 
     Parameters
     ----------
     first, second : Score
         Of the same images.
     found, also_found : sequence of FoundCells
-        Of the two.
+        Of the first and of the second method.
     """
     per_image = np.maximum(first.image_scores, second.image_scores).mean()
     recalls = []
@@ -57,7 +57,7 @@ def oracle(first: Score, second: Score, found: Images, also_found: Images) -> Or
         if a.found.shape[1]:
             recalls.append(float((a.found | b.found).mean()))
         else:
-            # Spurious cells are known to be spurious, and nothing is left to find.
+            # Without true cells the oracle drops all predictions, which scores 1.
             recalls.append(1.0)
     return Oracle(per_image=float(per_image), per_cell=float(np.mean(recalls)))
 

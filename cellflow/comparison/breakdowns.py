@@ -1,6 +1,6 @@
 """The comparison slice by slice: by cell type, IoU threshold, cell size and density.
 
-`FoundCells` of every method and image go in, `Breakdown` come out.
+Takes the `FoundCells` of every method and image, gives `Breakdown` records.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from cellflow.metrics.matching import THRESHOLDS
 from cellflow.metrics.score import Score
 
 N_PARTS = 3
-"""Slices of about equal content by size and density: small, middle, large."""
+"""Number of slices by size and by density (small, medium, large), about equally full."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,7 +29,7 @@ class Evidence:
         Of the same images in the same order.
     found : tuple of M tuples of N FoundCells
     n_draws, seed : int
-        Of the bootstrap; every slice begins with the seed, so that none depends on another.
+        Of the bootstrap; every slice starts from the seed, so that slices do not affect each other.
     """
 
     scores: tuple[Score, ...]
@@ -54,15 +54,15 @@ class Evidence:
         wholes: NDArray[np.float64] | None = None,
         images: Sequence[int] | None = None,
     ) -> PairedEstimates:
-        """Give scores and differences over some images, as `paired_estimates`.
+        """Give scores and differences over some images, by `paired_estimates`.
 
         Parameters
         ----------
         parts : (M, T, N) float64
         wholes : (M, T, N) float64, optional
-            Ones when not given, for means over images.
+            Ones by default, which gives means over images.
         images : sequence of int, optional
-            All when not given.
+            All by default.
         """
         chosen = list(range(parts.shape[-1])) if images is None else list(images)
         ones = np.ones((1, 1, len(chosen)))
@@ -78,7 +78,7 @@ class Evidence:
 
 
 def all_breakdowns(evidence: Evidence) -> tuple[Breakdown, ...]:
-    """Give the breakdown by cell type, and those of the others that have two slices or more."""
+    """Give the breakdown by cell type, and every other one that has at least two slices."""
     others = (by_threshold(evidence), by_cell_size(evidence), by_density(evidence))
     return (by_cell_type(evidence), *(one for one in others if len(one.slices) > 1))
 
@@ -128,13 +128,14 @@ def by_density(evidence: Evidence) -> Breakdown:
 
 
 def by_cell_size(evidence: Evidence) -> Breakdown:
-    """Give the comparison on small, middle and large cells.
+    """Give the comparison on small, medium and large cells.
 
     Notes
     -----
     An image rarely has cells of all sizes, so counts are summed over the images before they are
-    divided. A hit counts for the size of its true cell, a spurious cell for its own: one that no
-    true cell is as large as for the slice below, the smallest for the first.
+    divided. A hit belongs to the slice of its true cell, a spurious cell to the slice of its own
+    size. A size between two slices belongs to the lower one; spurious cells smaller or larger than
+    all true cells belong to the first or the last slice.
     """
     areas = np.concatenate([image.truth_areas for image in evidence.found[0]])
     bounds, slices = _bounds(areas), []
@@ -174,7 +175,7 @@ def _of_images(evidence: Evidence, label: str, images: list[int]) -> Slice:
 
 
 def _bounds(values: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Give the least and the largest value of parts with about equally many; equals stay whole."""
+    """Give the least and largest value of about equally full parts; equal values share a part."""
     if len(values) == 0:
         return []
     edges = np.quantile(values, np.arange(1, N_PARTS) / N_PARTS, method="inverted_cdf")
@@ -188,7 +189,7 @@ def _bounds(values: NDArray[np.int64]) -> list[tuple[int, int]]:
 def _counts_of_size(
     found: Sequence[Sequence[FoundCells]], low: float, below: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give hits, and hits + spurious + missed, of cells of a size: two of (M, T, N)."""
+    """Give hits, and hits + spurious + missed, of cells in a range of sizes, (M, T, N) each."""
     shape = (len(found), len(THRESHOLDS), len(found[0]))
     parts, wholes = np.zeros(shape), np.zeros(shape)
     for method, images in enumerate(found):

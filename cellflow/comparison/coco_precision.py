@@ -1,4 +1,4 @@
-"""COCO's average precision beside the competition's, by the COCO tools (extra ``[coco]``)."""
+"""COCO's average precision in addition to the competition's, by COCO's tools (extra ``[coco]``)."""
 
 import importlib.util
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from cellflow.errors import ConfigError
 from cellflow.records import CellMasks, Detections
 
 FEWEST_MAX_DETECTIONS = 1000
-"""Detections of an image that count, at least. COCO's own 100 hides most of a dense image: of 400
+"""Lowest limit on the detections per image. COCO's own 100 hides most of a dense image: with 400
 cells the same detections have an AP of 0.187 instead of 0.720."""
 
 INSTALL = "pip install 'cellflow[coco]'"
@@ -31,10 +31,10 @@ def coco_precision(
     Parameters
     ----------
     truths : mapping of image name to CellMasks
-        The images that count.
+        Of the images to evaluate.
     detections : mapping of image name to Detections
-        As the method gave them, overlaps and low scores included; an image that is missing is
-        without detections. Without scores all are taken to be equally sure.
+        As the method gave them, overlaps and low scores included; a missing image has no
+        detections. Without scores all detections rank equal.
 
     Raises
     ------
@@ -43,7 +43,8 @@ def coco_precision(
 
     Notes
     -----
-    Cells are one category. IoU thresholds 0.50 … 0.95 with ``>=``, 101 points of recall, all areas.
+    All cells are one category. IoU thresholds 0.50 … 0.95 with ``>=``, 101 recall points, all
+    areas.
     """
     if not has_coco_tools():
         raise ConfigError(f"COCO precision needs faster-coco-eval: {INSTALL}")
@@ -57,7 +58,7 @@ def coco_precision(
     evaluation.params.maxDets = [1, 10, max_detections]
     evaluation.evaluate()
     evaluation.accumulate()
-    # IoU threshold, recall, category, area range, maxDets; -1 where there is no truth.
+    # Axes: IoU threshold, recall, category, area range, maxDets; -1 where there is no truth.
     precision = np.asarray(evaluation.eval["precision"])[:, :, 0, 0, -1]
     per_threshold = np.where(precision > -1, precision, np.nan).mean(axis=1)
     return CocoPrecision(

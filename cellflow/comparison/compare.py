@@ -1,4 +1,4 @@
-"""Which of several methods is better, and how sure we are: paired by image."""
+"""Which of several methods is better, and how certain that is; paired by image."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -51,23 +51,23 @@ def compare(
     truth : path
         The competition's ``train.csv``, a COCO ``.json``, or a folder of annotated images.
     variant : str
-        As for `average_precision`, but for ``pooled``, which gives an image no score of its own.
+        As for `average_precision`, except ``pooled``, which has no score per image.
     common_only : bool
-        Compare on the images that all have, instead of refusing when they differ.
+        Compare on the images common to all submissions, instead of refusing when they differ.
     all_truth : bool
         Count truth images that no submission has as images without prediction, instead of
         leaving them out.
     settings : ComparisonConfig
         Overlap rule, tuning of cutoffs, and so on.
     sources : Sources, optional
-        What ids stand for, images for model folders.
+        Names for the ids in COCO results; images for model folders.
     n_draws, seed : int
         Of the bootstrap, the permutation test and the folds.
 
     Raises
     ------
     ConfigError
-        The variant cannot be paired by image, or the two options on images contradict.
+        The variant has no score per image, or both `common_only` and `all_truth` are given.
     DataError, LabelError, RleError, ModelError
         `truth` or a submission cannot be read.
     SubmissionError
@@ -103,9 +103,9 @@ def compare_outputs(
     seed: int = 0,
     remarks: Sequence[str] = (),
 ) -> Comparison:
-    """Compare what is already in memory; everything else is as for `compare`.
+    """Compare outputs and truth that are already in memory; otherwise like `compare`.
 
-    Remarks on the truth are passed on.
+    Remarks on the truth are added to those of the comparison.
     """
     if len(outputs) < 2:
         raise SubmissionError("a comparison needs two submissions or more")
@@ -147,7 +147,7 @@ def compare_outputs(
 
 
 def _with_coco(prepared: list[Prepared], truth: Truth) -> tuple[list[Prepared], list[str]]:
-    """Add COCO's precision to every method, or say why not."""
+    """Add COCO's precision to every method, or give a remark that says why not."""
     if not has_coco_tools():
         return prepared, [f"COCO precision is not given; {INSTALL} adds it"]
     truths = masks_of(truth)

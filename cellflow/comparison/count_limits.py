@@ -1,4 +1,4 @@
-"""Detectors that stop at a largest number of objects: noticed by equal counts on many images."""
+"""Notice detectors with a limit on the number of objects, by equal counts on many images."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from cellflow.wording import counted
 
 USUAL_LIMITS = frozenset({100, 200, 256, 300, 500, 1000})
-"""What detectors are set to by default: 100 Detectron2, mmdet, torchvision and COCO; 300
-Ultralytics …"""
+"""Usual defaults of detectors: 100 for Detectron2, mmdet, torchvision and COCO; 300 for Ultralytics
+…"""
 
 FEWEST_IMAGES, FEWEST_CELLS = 3, 50
-"""A limit is suspected when so many images have exactly the largest count, and that is at least so
-many cells; one image less is enough at a usual limit."""
+"""A limit is suspected if at least `FEWEST_IMAGES` images have exactly the largest count, and that
+count is at least `FEWEST_CELLS`; at one of the `USUAL_LIMITS` one image less is enough."""
 
 
 def count_limit_remarks(
@@ -24,14 +24,14 @@ def count_limit_remarks(
     name : str
         The method's.
     counts : mapping of image name to int
-        Its cells on each image.
+        Number of its cells on each image.
     cell_types : mapping of image name to str or None
 
     Returns
     -------
     list of str
-        Empty, or a sentence on the limit and one on each cell type of which nothing follows:
-        those where it is reached on half of the images or more.
+        Empty, or a sentence on the limit and one on each cell type about which nothing can be
+        concluded: those where the limit is reached on half of the images or more.
 
     Examples
     --------

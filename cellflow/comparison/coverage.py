@@ -1,4 +1,4 @@
-"""Which images are compared: those that every method covers, or a refusal that names the others."""
+"""Which images are compared: those that every method covers; others are refused or left out."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -23,27 +23,27 @@ def compared_images(
     Parameters
     ----------
     truth : sequence of str
-        The images of which the truth is known.
+        The images with known truth.
     covered : mapping of method to collection of image names
-        Those that the method was run on, with or without cells.
+        The images that the method was run on, with or without cells.
     common_only : bool
-        Take the images that all have, instead of refusing when they differ.
+        Take the images common to all methods, instead of refusing when they differ.
     all_truth : bool
-        Take all images of the truth; those that no method covers are without prediction.
+        Take all images of the truth; those that no method covers count as without prediction.
     without_empty : collection of str
-        Methods whose files have no place for an image without a cell.
+        Methods whose files cannot list an image without cells.
 
     Returns
     -------
     list of str
         In the order of the truth.
     list of str
-        What was left out or counted as zero, and why: one sentence each.
+        What was left out or scored as 0, and why: one sentence each.
 
     Raises
     ------
     ConfigError
-        Both options are asked for.
+        Both `common_only` and `all_truth` are given.
     SubmissionError
         The methods cover different images, or none in common.
     """

@@ -1,4 +1,4 @@
-"""The least score and least area of detections that count, for each cell type, chosen on folds."""
+"""Minimum score and minimum area of detections, for each cell type, chosen on folds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,29 +14,29 @@ from cellflow.records import Detections
 from cellflow.tuning.choice import choose_on_folds, given
 
 N_SCORES = 32
-"""Scores that are tried: quantiles of those at hand, the lowest of all among them."""
+"""Number of minimum scores to try: quantiles of the detections' scores, including the lowest."""
 AREA_QUANTILES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
-"""Of the detections' areas; beside them no least area."""
+"""Quantiles of the detections' areas to try as minimum area, besides no minimum."""
 
 Cutoff = tuple[float, int]
-"""Least score, and least area in pixels."""
+"""Minimum score, and minimum area in pixels."""
 
 NO_CUTOFF: Cutoff = (-np.inf, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Cutoffs:
-    """What was chosen.
+    """The chosen cutoffs.
 
     Parameters
     ----------
     tuned : TunedCutoffs
     of_image : dict of image name to (float, int)
-        Chosen on the other folds: what the comparison is to use.
+        Chosen on the folds that the image is not in; used by the comparison.
     per_fold : dict of int to dict of image name to (float, int)
-        What the images of all folds get by what was chosen without that fold.
+        For each fold, the cutoffs of all images as chosen without that fold.
     on_all_images : dict of image name to (float, int)
-        Chosen on all images with truth, for the image's type; also of images without truth.
+        Chosen on all images with truth, for the image's cell type; includes images without truth.
     """
 
     tuned: TunedCutoffs
@@ -56,23 +56,23 @@ def tune_cutoffs(
     Parameters
     ----------
     resolved : mapping of image name to Resolved
-        Without overlap, so that a cell's being a hit does not depend on other cells.
+        Without overlap, so that whether a cell is a hit does not depend on other cells.
     detections : mapping of image name to Detections
-        What they were resolved from; for the cell types that they tell.
+        What they were resolved from; read for the cell types that they name.
     truth : mapping of image name to TrueImage
-        Images that are not in it get cutoffs, but have no say.
+        Images that are not in it get cutoffs, but do not take part in the choice.
     folds : mapping of image name to int
         Of the images of the truth.
 
     Returns
     -------
     Cutoffs or None
-        None when the images cannot be split, since all are of one fold.
+        None if all images are in one fold.
 
     Notes
     -----
-    An image's cell type is what the detections say (the type with the largest sum of scores) when
-    all types that they name are types of the truth, and else the truth's.
+    An image's cell type is that of the detections (the type with the largest sum of scores) if all
+    types that they name occur in the truth; otherwise that of the truth.
     """
     names = [name for name in truth if name in resolved]
     numbers = np.array([folds[name] for name in names])
@@ -111,7 +111,7 @@ def passes(
 
 
 def _candidates(resolved: Sequence[Resolved]) -> list[Cutoff]:
-    """Give all pairs of a score and an area to try, the lowest of both first."""
+    """Give all pairs of score and area to try, starting with the lowest of both."""
     nothing = np.zeros(0)
     scores = np.concatenate([nothing, *(one.prediction.scores for one in resolved)])
     areas = np.concatenate([nothing, *(_areas(one) for one in resolved)])
@@ -130,7 +130,7 @@ def _image_scores(
     found = find_cells(truth[resolved.prediction.name].masks, resolved.prediction.labels)
     limits = np.array(candidates)
     kept = (resolved.prediction.scores >= limits[:, :1]) & (found.predicted_areas >= limits[:, 1:])
-    # Cells do not overlap, so that a hit stays one when others are cut.
+    # Cells do not overlap, so a hit remains one when others are cut.
     n_hits = kept.astype(np.float64) @ found.hits.T
     total = kept.sum(axis=1, keepdims=True) + len(found.truth_areas) - n_hits
     precision = np.where(total > 0, n_hits / np.maximum(total, 1), 1.0)
@@ -145,7 +145,7 @@ def _areas(resolved: Resolved) -> NDArray[np.int64]:
 def _cell_types(
     detections: Mapping[str, Detections], truth: Truth
 ) -> tuple[dict[str, str | None], str]:
-    """Give the type of each image, and who tells it: "detections" or "truth"."""
+    """Give the type of each image, and its source: "detections" or "truth"."""
     told = {name: _main_type(one) for name, one in detections.items()}
     true_types = {name: truth[name].cell_type if name in truth else None for name in detections}
     named = {kind for kind in told.values() if kind is not None}

@@ -1,4 +1,4 @@
-"""``cellflow diagnose``: the files of a prediction and its truth to a diagnosis."""
+"""``cellflow diagnose``: from the files of a prediction and its truth to a diagnosis."""
 
 from pathlib import Path
 
@@ -21,22 +21,22 @@ def diagnose_files(
     seed: int = 0,
     report: Report = lambda step, numbers: None,
 ) -> Diagnosis:
-    """Tell what limits the score of a prediction, or of any prediction of these cells.
+    """Find what limits the score of a prediction, or of any prediction of these cells.
 
     Parameters
     ----------
     truth_path : path
-        As `read_truth` knows it.
+        Any truth that `read_truth` can read.
     prediction : path, optional
-        As `read_output` knows it, for instance a submission; without one only the truth is
-        looked at.
+        Anything that `read_output` can read, for instance a submission; without one only the truth
+        is examined.
     sources : Sources, optional
         Of the prediction.
     all_truth : bool
         Count truth images that the prediction does not have as images without prediction, instead
         of leaving them out.
     pictures : path, optional
-        Folder for PNG.
+        Folder for PNG files.
     seed : int
         Of the bootstrap.
     report : callable

@@ -1,4 +1,4 @@
-"""Scores of several methods and all their differences, from the same resamples."""
+"""Scores of several methods and all their pairwise differences, from the same resamples."""
 
 import itertools
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from cellflow.metrics.bootstrap import (
 )
 
 _ROUNDING = 1e-12
-"""Two equal methods differ by so much, since sums of equal rows are not added in equal order."""
+"""Equal methods may differ by this much, since sums of equal rows can run in another order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,7 +30,7 @@ class PairedEstimates:
     differences : tuple of Interval
         Of every two methods, in the order of `itertools.combinations`.
     difference_draws : (M (M - 1) / 2, D) float64
-        The bootstrap's differences.
+        Differences in each bootstrap draw.
     freedom : tuple of float
         Degrees of freedom of each difference.
     """
@@ -50,21 +50,21 @@ def paired_estimates(
     clusters: Labels = None,
     n_draws: int = N_DRAWS,
 ) -> PairedEstimates:
-    """Give the score of each method, mean over thresholds of a ratio of sums, and differences.
+    """Give each method's score, the mean over thresholds of a ratio of sums, and all differences.
 
     Parameters
     ----------
     parts : (M, T, N) float64
-        Of M methods at T thresholds on N images; for a mean over images the images' precision.
+        Numerators of M methods at T thresholds on N images; for a mean over images, the precision
+        of each image.
     wholes : float64, broadcastable to (M, T, N)
-        What the sums over images are divided by; for a mean over images ones.
+        Denominators; for a mean over images, ones.
     rng, strata, clusters, n_draws
         As for `resampled_sums`.
 
     Notes
     -----
-    A ratio of nothing by nothing is NaN, both in the estimate and in draws, which the interval
-    then passes over.
+    0 / 0 is NaN, in the estimate as well as in draws; the interval ignores such draws.
     """
     n_images = parts.shape[-1]
     rows = np.concatenate([parts.reshape(-1, n_images), wholes.reshape(-1, n_images)])
@@ -100,7 +100,7 @@ def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.
 def _residuals(
     parts: NDArray[np.float64], wholes: NDArray[np.float64], ratios: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Give what each image adds to the deviation of each method's score, (M, N)."""
+    """Give the contribution of each image to the deviation of each method's score, (M, N)."""
     weights = np.maximum(wholes.sum(axis=-1, keepdims=True), 1e-300)
     residuals: NDArray[np.float64] = (
         (parts - np.nan_to_num(ratios)[..., None] * wholes) / weights

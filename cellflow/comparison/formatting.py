@@ -9,7 +9,7 @@ WIDTH = 100
 
 
 def wrapped(sentences: Sequence[str]) -> list[str]:
-    """Break sentences into lines; what goes on is set in."""
+    """Break sentences into lines; continuation lines are indented."""
     return [
         line
         for sentence in sentences
@@ -18,10 +18,10 @@ def wrapped(sentences: Sequence[str]) -> list[str]:
 
 
 def p_value(p: float) -> str:
-    """Write ``0.136``, or that it is below a thousandth."""
+    """Format as ``0.136``, or as below a thousandth."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def visible_text(size: float) -> str:
-    """Write what `smallest_visible` gives, "none" where no difference is large enough."""
+    """Format a value of `smallest_visible`; "none" if no difference is large enough."""
     return defined(size, ".3f")

@@ -1,4 +1,4 @@
-"""Several methods to one submission: the rule is chosen on folds, for each cell type."""
+"""Fuse several methods into one submission; the rule is chosen on folds, for each cell type."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,25 +32,25 @@ DEFAULTS = ComparisonConfig()
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fusion:
-    """Several methods made one.
+    """Several methods fused into one.
 
     Parameters
     ----------
     names : tuple of str
         Of the methods.
     rules : dict of str to str
-        For each cell type the rule, in words, chosen on all images with truth; under "" that for
-        other images.
+        The rule, in words, for each cell type, chosen on all images with truth; under "" the rule
+        for other images.
     rule_scores : dict of str to dict of str to float
-        For every cell type and rule the mean score of the type's images; under "" of all.
+        The mean score of each type's images with each rule; under "" the mean of all images.
     nested : Score
-        When each fold is fused by what the others chose, cutoffs included: what to expect.
+        Each fold fused with the rules and cutoffs that the other folds chose: the score to expect.
     same_images_score : float
-        mAP of the images with truth by what was chosen on them; too high by selection.
+        mAP of the images with truth, with the rules chosen on them; too high through selection.
     best_alone : str
-        The method that is best alone, on the same images.
+        The best single method on the same images.
     gain : Interval
-        Nested score less that of `best_alone`, paired by image.
+        Nested score minus that of `best_alone`, paired by image.
     p_value : float
         Of the gain, by sign flips.
     n_folds : int
@@ -72,7 +72,7 @@ class Fusion:
     remarks: tuple[str, ...]
 
     def table(self) -> str:
-        """Give what was chosen, and what it is worth, for reading."""
+        """Give the chosen rules and their scores as text."""
         return fusion_table(self)
 
     def to_dict(self) -> dict[str, Any]:
@@ -105,19 +105,19 @@ def fuse(
     n_draws: int = N_DRAWS,
     seed: int = 0,
 ) -> Fusion:
-    """Make one submission of several methods.
+    """Fuse several methods into one submission.
 
     Parameters
     ----------
     entries : sequence of path
         Two or more, of any kind that `comparison.importers` lists.
     truth : path
-        As for `compare`. Of images that it does not have the size must be known, from the pictures
-        in `sources`; they are fused by what the others chose.
+        As for `compare`. Images without truth are fused too, with the rules chosen on the others;
+        their size must be known from the pictures in `sources`.
     out : path
         The submission to write.
     common_only : bool
-        Fuse the images that all have, instead of refusing when they differ.
+        Fuse the images common to all entries, instead of refusing when they differ.
     settings : ComparisonConfig
         Overlap rule, tuning of cutoffs, number of folds.
     sources : Sources, optional
@@ -127,7 +127,7 @@ def fuse(
     Raises
     ------
     ConfigError
-        `out` is no ``.csv``.
+        `out` is not a ``.csv``.
     DataError, LabelError, RleError, ModelError
         `truth` or an entry cannot be read, or all images are of one group.
     SubmissionError
@@ -185,7 +185,7 @@ def _choose(
     n_draws: int,
     seed: int,
 ) -> Fusion:
-    """Choose the rule of each cell type, and tell on held-out folds what that is worth."""
+    """Choose the rule for each cell type, and score that choice on held-out folds."""
     rules = all_rules(len(prepared))
     names = tuple(one.method.name for one in prepared)
     kinds = [image.cell_type for image in truth.values()]
@@ -234,7 +234,7 @@ def _nested(
     folds: Mapping[str, int],
     rules: Sequence[FusionRule],
 ) -> dict[str, CellMasks]:
-    """Fuse each fold by the rule, and with the cutoffs, that the others chose."""
+    """Fuse each fold with the rule and the cutoffs that the other folds chose."""
     kinds = [image.cell_type for image in truth.values()]
     fold_of = np.array([folds[name] for name in truth])
     is_cut = any(one.cutoffs for one in prepared)
@@ -246,7 +246,7 @@ def _nested(
             name: [one.cut(name, cut) for one, cut in zip(prepared, cutoffs, strict=True)]
             for name in truth
         }
-        # Without cutoffs the cells, and so the scores, are the same in all folds.
+        # Without cutoffs the cells, and therefore the scores, are the same for all folds.
         if table is None or is_cut:
             table = _rule_scores(methods, truth, rules)
         others = np.flatnonzero(fold_of != fold)

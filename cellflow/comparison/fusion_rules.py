@@ -1,16 +1,17 @@
-"""Ways to make one set of cells from those of several methods, on one image.
+"""Rules that fuse the cells of several methods into one set, on one image.
 
 =============  ======================================================================
 ``alone``      the cells of one method
-``fill_in``    the cells of one method, then of the others what is at least half free
-``vote``       masks of different methods with IoU above one half are one cell, whose
-               pixels are those that more than half of the votes cover; cells with too
-               few votes are dropped. One method has half a vote more: it breaks ties,
-               so that of two methods its masks are taken
+``fill_in``    the cells of one method, then those of the others that are at least half
+               free
+``vote``       masks of different methods with IoU above one half are one cell; its
+               pixels are those covered by more than half of the votes; cells with too
+               few votes are dropped. One method has an additional half vote, which breaks
+               ties: with two methods, its masks are taken
 =============  ======================================================================
 
-Within a method cells come by falling score, or in the order of the file. Whatever a rule lays down,
-no pixel is given twice.
+Within a method, cells are processed by descending score, or in the order of the file. No rule
+assigns a pixel twice.
 """
 
 import itertools
@@ -27,21 +28,21 @@ from cellflow.metrics.overlap import find_overlap
 from cellflow.records import CellMasks, Detections
 
 SAME_IOU = 0.5
-"""Above which masks of two methods are taken for the same cell."""
+"""IoU above which masks of two methods are the same cell."""
 TIE_BREAK = 0.5
-"""Additional vote of the leading method: fewer than one, so that it never outvotes two others."""
+"""Additional vote of the leading method; less than one, so that it never outvotes two others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FusionRule:
-    """One way to fuse.
+    """One rule of fusion.
 
     Parameters
     ----------
     kind : str
-        See above.
+        See the top of this module.
     leading : int
-        Number of the method that is taken, filled in, or breaks ties.
+        Number of the method that is taken alone, is filled in, or breaks ties.
     least_votes : int
         Methods that must have found a cell; for ``vote`` only.
     """
@@ -51,7 +52,7 @@ class FusionRule:
     least_votes: int = 1
 
     def describe(self, names: Sequence[str]) -> str:
-        """Say the rule in words."""
+        """Give the rule in words."""
         name = names[self.leading]
         if self.kind == "alone":
             return f"{name} alone"
@@ -62,7 +63,7 @@ class FusionRule:
 
 
 def all_rules(n_methods: int) -> list[FusionRule]:
-    """Give every rule for so many methods, the simplest first."""
+    """Give every rule for a number of methods, the simplest first."""
     leading = range(n_methods)
     return [
         *(FusionRule(kind="alone", leading=k) for k in leading),
@@ -75,18 +76,18 @@ def all_rules(n_methods: int) -> list[FusionRule]:
 
 
 def fuse_cells(rule: FusionRule, methods: Sequence[Detections]) -> CellMasks:
-    """Make one set of cells.
+    """Fuse the cells of one image.
 
     Parameters
     ----------
     rule : FusionRule
     methods : sequence of Detections
-        Of the same image, one a method; within a method without overlap.
+        Of the same image, one per method; without overlap within a method.
 
     Returns
     -------
     CellMasks
-        Without overlap; in the order in which they were laid down.
+        Without overlap; in the order in which they were placed.
     """
     if rule.kind == "alone":
         return _laid_down([methods[rule.leading].masks], [_by_score(methods[rule.leading])])
@@ -103,10 +104,10 @@ def _by_score(found: Detections) -> NDArray[np.int64]:
 
 
 def _laid_down(sets: Sequence[CellMasks], orders: Sequence[NDArray[np.int64]]) -> CellMasks:
-    """Lay cells down one after the other, each where it is at least half free."""
+    """Place cells one after the other, each only if at least half of it is still free."""
     ordered = [one.select(order) for one, order in zip(sets, orders, strict=True)]
     masks = CellMasks.concatenate(ordered)
-    # Scores that fall make the rule go down the list.
+    # Descending scores make the rule process the cells in this order.
     scores = -np.arange(len(masks), dtype=np.float32)
     found = Detections(name="", masks=masks, scores=scores)
     return labels_to_masks(resolve_overlap(found, "score_order").prediction.labels)
@@ -120,7 +121,7 @@ def _vote(rule: FusionRule, methods: Sequence[Detections]) -> CellMasks:
     n_votes = np.bincount(cluster, minlength=int(cluster.max(initial=-1)) + 1)
     weights = np.where(owner == 0, 1 + TIE_BREAK, 1.0)
     voted, has_pixels = _majority(masks, cluster, weights)
-    # By votes, then by rank within the methods, the better of equal ones first.
+    # Order by votes, then by rank within the methods.
     ranks = np.concatenate([np.argsort(_by_score(one)) for one in methods])
     mean_rank = np.bincount(cluster, ranks, minlength=len(n_votes)) / np.maximum(n_votes, 1)
     order = np.lexsort((mean_rank, -n_votes))
@@ -129,7 +130,7 @@ def _vote(rule: FusionRule, methods: Sequence[Detections]) -> CellMasks:
 
 
 def _clusters(masks: CellMasks, owner: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give the cluster of each mask: the largest IoUs first, of each method at most one mask."""
+    """Give the cluster of each mask: largest IoUs first, at most one mask of each method."""
     overlap = find_overlap(masks, masks)
     first, second, iou = overlap.truth, overlap.predicted, overlap.iou
     pairs = np.flatnonzero((first < second) & (owner[first] != owner[second]) & (iou > SAME_IOU))
@@ -147,18 +148,19 @@ def _clusters(masks: CellMasks, owner: NDArray[np.int64]) -> NDArray[np.int64]:
 def _majority(
     masks: CellMasks, cluster: NDArray[np.int64], weights: NDArray[np.float64]
 ) -> tuple[CellMasks, NDArray[np.bool_]]:
-    """Give each cluster the pixels that masks with more than half of its weight cover.
+    """Give each cluster the pixels covered by masks with more than half of its total weight.
 
     Returns
     -------
     CellMasks
-        Of the clusters that have any such pixel.
+        Of the clusters that have such pixels.
     (C,) bool
-        Whether each cluster has.
+        Whether each cluster has any.
 
     Notes
     -----
-    Sweeps along the runs of all clusters at once: weights begin and end with the runs.
+    One sweep over the runs of all clusters; a run adds its weight where it begins and subtracts it
+    where it ends.
     """
     if len(masks) == 0:
         return masks, np.zeros(0, bool)
@@ -169,7 +171,7 @@ def _majority(
     owner = np.tile(np.repeat(cluster, n_runs), 2)
     order = np.lexsort((place, owner))
     place, change, owner = place[order], change[order], owner[order]
-    # Weights are multiples of one half, so that the sums are exact.
+    # Weights are multiples of one half, so the sums are exact.
     covered = np.cumsum(change) > np.bincount(cluster, weights)[owner] / 2
     covered &= np.append(place[1:] > place[:-1], False)
     starts, ends, owner = (
@@ -177,7 +179,7 @@ def _majority(
         place[1:][covered[:-1]],
         owner[:-1][covered[:-1]],
     )
-    # Runs of a cell that touch become one.
+    # Merge adjacent runs of a cell.
     is_first = np.ones(len(starts), bool)
     is_first[1:] = (starts[1:] > ends[:-1]) | (owner[1:] != owner[:-1])
     is_last = np.append(is_first[1:], True)

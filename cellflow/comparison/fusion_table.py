@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def fusion_table(fusion: "Fusion") -> str:
-    """Give what was fused how, and what it is worth."""
+    """Describe which methods were fused, by which rules, and the resulting scores."""
     gain, nested = fusion.gain, fusion.nested
     verdict = "not to be told apart from"
     if is_beyond_chance(gain, fusion.p_value):

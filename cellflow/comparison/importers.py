@@ -1,11 +1,11 @@
-"""What any tool wrote, to `Detections` by image name.
+"""Read the output of any tool as `Detections` by image name.
 
 ==========================  ===============================================================
 ``*.csv``                   a submission of the competition
 ``*.json``                  COCO results: Detectron2, mmdet, torchvision, Ultralytics, ours
 ``*_seg.npy``               the cells of one image, as Cellpose's GUI saves them
 a folder of label images    ``x.tif``, ``x.png``, ``x_masks.tif`` …, or ``x_seg.npy``
-a model or baseline folder  its predictions, made now, on images that are given
+a model or baseline folder  its predictions, computed now, on the given images
 ==========================  ===============================================================
 """
 
@@ -25,20 +25,19 @@ from cellflow.telling import Report
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MethodOutput:
-    """What one method found.
+    """The cells that one method found.
 
     Parameters
     ----------
     name : str
     kind : str
-        What it was read from, in words.
+        Kind of file that it was read from, in words.
     detections : mapping of image name to Detections
         Of the images that the method was run on, with or without cells.
     lists_empty : bool
-        Whether an image on which nothing was found would be among them; a list of results has no
-        place for it.
+        Whether `detections` includes images without cells; a list of results cannot.
     remarks : tuple of str
-        What was noticed while reading.
+        What the user should know about the input, in sentences.
     """
 
     name: str
@@ -55,18 +54,18 @@ class MethodOutput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What some kinds of entries need beside themselves.
+    """What some kinds of entries need besides their own file.
 
     Parameters
     ----------
     image_names : ImageNames or None
-        What ids in COCO results stand for.
+        The image names for the ids in COCO results.
     images : tuple of Path
-        Files and folders of pictures, for model folders.
+        Image files and folders, for model folders.
     device : str
         For model folders; as for `choose_device`.
     report : callable
-        Called with the number of images that a model has done.
+        Called with the number of images that a model has predicted.
     """
 
     image_names: ImageNames | None = None
@@ -80,9 +79,9 @@ Shapes = Mapping[str, Shape]
 
 
 def names_from_truth(sources: Sources | None, truth: Path | str) -> Sources:
-    """Take what ids stand for from a COCO truth, when nothing else tells it.
+    """Take the image names for ids from a COCO truth, unless `sources` has them.
 
-    Its categories are left aside: whether a model kept their numbers is not known.
+    Its categories are ignored: a model may number them differently.
     """
     sources = sources or Sources()
     if sources.image_names is not None or Path(truth).suffix.lower() != ".json":
@@ -91,12 +90,12 @@ def names_from_truth(sources: Sources | None, truth: Path | str) -> Sources:
 
 
 def require_models(paths: Sequence[Path | str], images: Sequence[Path]) -> None:
-    """See that pictures are given for something: a model folder is among what is read.
+    """Check that pictures, if given, are needed: that some path is a model folder.
 
     Raises
     ------
     ConfigError
-        None is, so that the pictures would be left aside without a word.
+        There are pictures but no model folder; they would be ignored silently.
     """
     if images and not any(is_model(Path(path)) for path in paths):
         raise ConfigError(
@@ -108,12 +107,13 @@ def require_models(paths: Sequence[Path | str], images: Sequence[Path]) -> None:
 def read_outputs(
     paths: Sequence[Path | str], shapes: Shapes, sources: Sources | None = None
 ) -> list[MethodOutput]:
-    """Read what several methods found; each is named by its file, with its folder if need be.
+    """Read the cells of several methods; each is named after its file, with the folder if needed.
 
     Raises
     ------
     DataError, LabelError, RleError, SubmissionError, ModelError
-        One cannot be read, is of no known kind, is for images of another size, or is given twice.
+        A path cannot be read, is of no known kind, is for images of another size, or is given
+        twice.
     """
     files = [Path(path) for path in paths]
     for number, path in enumerate(files):
@@ -129,16 +129,16 @@ def read_outputs(
 def read_output(
     path: Path, shapes: Shapes, name: str, sources: Sources | None = None
 ) -> MethodOutput:
-    """Read what one method found, recognised by its suffix and what a folder holds.
+    """Read the cells of one method; the kind is recognised by suffix, or by a folder's content.
 
     Parameters
     ----------
     path : path
-        See above.
+        Of a kind listed at the top of this module.
     shapes : mapping of image name to (H, W)
-        The images wanted. Of others that a method was run on only the names are given.
+        The wanted images. Other images are given by name only, without cells.
     name : str
-        How to call it.
+        Name for the method.
     sources : Sources, optional
 
     Raises
@@ -178,7 +178,7 @@ def _labels(folder: Path, shapes: Shapes, name: str) -> MethodOutput:
     readers = list_label_files(folder)
     if not readers:
         raise DataError(f"{folder}: neither label images, {SEG_ENDING} files nor a model in it")
-    # What is not wanted is not read, but known to be there.
+    # Other images are listed but not read.
     masks = {
         image: read() if image in shapes else CellMasks.empty((1, 1))
         for image, read in readers.items()

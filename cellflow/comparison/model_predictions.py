@@ -1,4 +1,4 @@
-"""What a model or baseline folder finds in given pictures, and which of them it knows already."""
+"""Predictions of a model or baseline folder, and which of the images it was trained on."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -15,11 +15,11 @@ from cellflow.records import Detections, Prediction
 from cellflow.telling import Report, Say
 from cellflow.wording import counted
 
-# Torch takes more than a second to import, so what needs it is imported where it is used.
+# Importing torch takes more than a second, so modules that need it are imported where used.
 
 
 def is_model(folder: Path) -> bool:
-    """Tell whether a folder is a trained model of cellflow's, or a trained baseline."""
+    """Tell whether a folder holds a trained cellflow model or baseline."""
     from cellflow.baselines.baseline_folder import is_baseline_folder
     from cellflow.network.model_folder import CONFIG
 
@@ -32,9 +32,9 @@ def find_pictures(sources: Sequence[Path], wanted: Collection[str]) -> dict[str,
     Raises
     ------
     DataError
-        Two files are of one wanted image.
+        Two files have the name of one wanted image.
     SubmissionError
-        None is of a wanted image.
+        No file has the name of a wanted image.
     """
     pictures: dict[str, Path] = {}
     for path in find_images(sources):
@@ -53,7 +53,7 @@ def find_pictures(sources: Sequence[Path], wanted: Collection[str]) -> dict[str,
 def predict_pictures(
     folder: Path, pictures: Mapping[str, Path], name: str, *, device: str, report: Report
 ) -> tuple[dict[str, Detections], tuple[str, ...]]:
-    """Run a model or a baseline over pictures.
+    """Run a model or a baseline on image files.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def predict_pictures(
         Of the model.
     pictures : mapping of image name to Path
     name : str
-        What remarks call the model.
+        Name of the model in remarks.
     device : str
         As for `choose_device`.
     report : callable
@@ -71,7 +71,7 @@ def predict_pictures(
     -------
     detections : dict of image name to Detections
     remarks : tuple of str
-        Which pictures the model was trained on or chosen by, and where it reached its limit of
+        Which images the model was trained on or selected by, and where it reached its limit of
         detections.
 
     Raises
@@ -93,7 +93,7 @@ def predict_pictures(
 
 
 def _learnt_remarks(folder: Path, name: str, images: Sequence[str]) -> list[str]:
-    """Warn of images that a model's record says it was trained on, or chosen by."""
+    """Warn of images that the model, by its record, was trained on or selected by."""
     from cellflow.baselines.baseline_folder import is_baseline_folder
     from cellflow.network.model_folder import BASELINE, CONFIG, learnt_images
 
@@ -116,7 +116,7 @@ def _learnt_remarks(folder: Path, name: str, images: Sequence[str]) -> list[str]
 
 
 def _choices(folder: Path, record: Mapping[str, Any]) -> dict[str, set[str]]:
-    """Give what of a model was chosen by scores, and the images whose scores they were."""
+    """Give what was chosen for the model by scores, each with the images that were scored."""
     from cellflow.network.model_folder import held_out_images
     from cellflow.network.thresholds import THRESHOLDS, read_thresholds
 
@@ -127,13 +127,13 @@ def _choices(folder: Path, record: Mapping[str, Any]) -> dict[str, set[str]]:
     if isinstance(run, Mapping) and run.get("patience") is not None:
         choices["when its training ended"] = held_out
     if (folder / THRESHOLDS).is_file() and (provenance := read_thresholds(folder).provenance):
-        # A file of before the names were kept was most likely tuned on these.
+        # Older files do not name the images; they were most likely the held-out ones.
         choices["its thresholds"] = set(provenance.images) or held_out
     return choices
 
 
 def _load_model(folder: Path, device: str, say: Say) -> Callable[[NDArray[Any], str], Prediction]:
-    """Give the prediction of a model folder of cellflow's own, or of a trained baseline."""
+    """Load a cellflow model folder or a trained baseline; give its function of prediction."""
     from cellflow.baselines.baseline_folder import is_baseline_folder
     from cellflow.baselines.baseline_model import load_baseline
     from cellflow.inference.predict import load_model

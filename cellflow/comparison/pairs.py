@@ -1,4 +1,4 @@
-"""All paired differences between methods, and their ranking."""
+"""All paired differences between methods, and the ranking of the methods."""
 
 import itertools
 from collections.abc import Sequence
@@ -23,14 +23,14 @@ from cellflow.metrics.few_groups import n_groups
 from cellflow.metrics.matching import PERCENT
 
 UP_TO_PERCENT = 80
-"""The ranking is given again without the IoU thresholds above, since annotations of small cells are
-not exact to the pixel."""
+"""A second ranking leaves out the IoU thresholds above this one, since annotations of small cells
+are not exact to the pixel."""
 
 
 def paired_differences(
     names: Sequence[str], evidence: Evidence, settings: ComparisonConfig
 ) -> tuple[PairedDifference, ...]:
-    """Give the difference between every two of M methods.
+    """Give the difference of every pair of M methods.
 
     Parameters
     ----------

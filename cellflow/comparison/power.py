@@ -1,4 +1,4 @@
-"""What a number of images can show, and what the luck of a split can hide."""
+"""Which differences a number of images can show, and the luck of a public/private split."""
 
 from collections.abc import Sequence
 
@@ -9,15 +9,16 @@ from scipy import stats
 from cellflow.interval import Interval
 
 IMAGE_COUNTS = (30, 119, 240, 606)
-"""Numbers of images for which the smallest visible difference is told: the images at hand, a fifth
-of the competition's training images, its hidden test images, all of its training images."""
+"""Numbers of images for which the smallest visible difference is given: about as many as the real
+images of this project, a fifth of the competition's training images, its hidden test images, and
+all its training images."""
 
 SIGNIFICANCE = 0.05
-"""Corrected p below which a difference counts as more than chance."""
+"""Corrected p below which a difference counts as beyond chance."""
 
 N_FLIPS = 10_000
 EXACT_UP_TO = 14
-"""Images (or clusters) up to which all 2^n sign flips are tried."""
+"""Number of images (or clusters) up to which all 2^n sign flips are tried."""
 
 
 def smallest_visible(
@@ -28,7 +29,7 @@ def smallest_visible(
     freedom: float = np.inf,
     n_groups: float = np.inf,
 ) -> dict[int, float]:
-    """Give the difference that so many images would show with 80 % power at the 5 % level.
+    """Give the difference that numbers of images would show with 80 % power at the 5 % level.
 
     Parameters
     ----------
@@ -39,16 +40,16 @@ def smallest_visible(
         Numbers of images of the same kind, with the same shares of cell types and as many images
         a cluster.
     freedom : float
-        Degrees of freedom that the standard error rests on, in proportion to the images; with
-        many the difference is 2.8 standard errors, 1.96 + 0.84.
+        Degrees of freedom of the standard error; scaled with the number of images. With many, the
+        difference is 2.8 standard errors, 1.96 + 0.84.
     n_groups : float
         Independent groups among the `n_images`.
 
     Returns
     -------
     dict of int to float
-        NaN where nothing varies; infinity where no difference of two scores is large enough, or
-        where the sign flips of so few groups are never rarer than the 5 %.
+        NaN if nothing varies; infinity if no difference of two scores is large enough, or if there
+        are too few groups for a p below 5 % by sign flips.
 
     Examples
     --------
@@ -81,15 +82,15 @@ def flip_chance(
     Parameters
     ----------
     difference, standard_error : float
-        Paired difference on `n_images` images, taken for the true one.
+        Paired difference on `n_images` images, assumed to be the true one.
     n_images, n_hidden : int
     public_share : float
         Of the hidden images, above 0 and below 1.
 
     Notes
     -----
-    The mean differences of the two parts are normal and independent, around the same value; their
-    standard errors are those of so many images. The chance for methods that are equal is 0.5.
+    The mean differences of the two parts are taken as normal and independent, with the same mean
+    and the standard errors for their numbers of images. For equal methods the chance is 0.5.
     """
     if np.isnan(standard_error):
         return float("nan")
@@ -101,13 +102,13 @@ def flip_chance(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p values for how many there are (S. Holm, Scand. J. Statist. 6, 1979).
+    """Correct p values for multiple comparisons (S. Holm, Scand. J. Statist. 6, 1979).
 
     Returns
     -------
     list of float
-        In the same order, each at least its own p and at most 1: calling those below 0.05
-        differences is wrong anywhere among them in at most 5 % of cases.
+        In the same order, each at least its own p and at most 1. If all those below 0.05 are called
+        differences, the chance that any of these calls is wrong is at most 5 %.
 
     Examples
     --------
@@ -124,14 +125,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def paired_p_value(
     differences: NDArray[np.float64], clusters: Sequence[str | None], seed: int
 ) -> tuple[float, bool]:
-    """Give the two-sided p that images differ so by chance, and whether it is exact.
+    """Give the two-sided p value of paired differences, and whether it is exact.
 
     Parameters
     ----------
     differences : (N,) float64
-        Of two methods, one an image.
+        Between two methods, one per image.
     clusters : sequence of N str or None
-        Images of one cluster change sides together; None is the image alone.
+        Images of one cluster are flipped together; None = the image alone.
     seed : int
         Of the flips; see `sign_flip_p_value`.
     """
@@ -143,11 +144,11 @@ def paired_p_value(
 
 
 def is_beyond_chance(difference: Interval, p_value: float) -> bool:
-    """Tell whether interval and p both speak against chance, at the 5 % level.
+    """Tell whether both interval and p value rule out chance, at the 5 % level.
 
     Notes
     -----
-    Either alone may say so of a handful of images: five have no p below 0.0625.
+    With a handful of images the two may disagree: the p of five images is never below 0.0625.
     """
     return (difference.low > 0 or difference.high < 0) and p_value < SIGNIFICANCE
 
@@ -155,14 +156,14 @@ def is_beyond_chance(difference: Interval, p_value: float) -> bool:
 def sign_flip_p_value(
     differences: NDArray[np.float64], rng: np.random.Generator
 ) -> tuple[float, bool]:
-    """Give the two-sided p that differences as far from 0 arise by chance.
+    """Give the two-sided p value of a sign-flip permutation test of a mean difference.
 
     Parameters
     ----------
     differences : (N,) float64
-        One an image, or one sum a cluster.
+        One per image, or one sum per cluster.
     rng : numpy.random.Generator
-        Of `N_FLIPS` random flips, where all 2^N are too many.
+        Draws `N_FLIPS` random flips if all 2^N are too many.
 
     Returns
     -------
@@ -172,8 +173,8 @@ def sign_flip_p_value(
 
     Notes
     -----
-    Exact up to `EXACT_UP_TO` values. Beyond, the observed arrangement counts as one of the
-    draws, so that p is never 0.
+    Exact up to `EXACT_UP_TO` values. Beyond that, the observed signs count as one of the draws, so
+    p is never 0.
     """
     n = len(differences)
     observed = abs(differences.sum()) - 1e-12

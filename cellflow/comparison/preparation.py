@@ -1,4 +1,4 @@
-"""What a method found, made comparable: cut by tuned cutoffs, and without overlap."""
+"""Make the output of methods comparable: apply tuned cutoffs and resolve overlaps."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -30,13 +30,13 @@ class Prepared:
     Parameters
     ----------
     method : Method
-        Without COCO precision.
+        Its COCO precision is still missing.
     detections : dict of image name to Detections
         As the method gave them.
     resolved : dict of image name to Resolved
         Without overlap.
     cutoffs : Cutoffs or None
-        None when nothing is cut.
+        None if nothing is cut.
     remarks : tuple of str
     """
 
@@ -48,18 +48,18 @@ class Prepared:
 
     @property
     def cells(self) -> dict[str, CellMasks]:
-        """What is scored of each image: cut by what was chosen without the image's own fold."""
+        """The cells to score in each image, cut by what the other folds chose."""
         cutoffs = self.cutoffs.of_image if self.cutoffs else {}
         return {name: self.cut(name, cutoffs).masks for name in self.resolved}
 
     def count_limits(self, truth: Truth) -> list[str]:
-        """Warn of a largest number of cells, see `count_limit_remarks`."""
+        """Warn of a suspected limit on the number of cells, see `count_limit_remarks`."""
         kinds = {name: image.cell_type for name, image in truth.items()}
         counts = {name: len(one.masks) for name, one in self.detections.items()}
         return count_limit_remarks(self.method.name, counts, kinds)
 
     def cut(self, name: str, cutoffs: Mapping[str, Cutoff]) -> Detections:
-        """Give an image's cells that reach its cutoff, without overlap, in their given order."""
+        """Give the cells of an image that reach its cutoff, without overlap, in their order."""
         found = self.resolved[name]
         masks = labels_to_masks(found.prediction.labels)
         scores = found.prediction.scores
@@ -71,7 +71,7 @@ class Prepared:
 
 
 def image_folds(truth: Truth, n_folds: int, rng: np.random.Generator) -> dict[str, int]:
-    """Give the fold of each image: cell types spread, plate + well kept together."""
+    """Give the fold of each image: stratified by cell type, plate + well kept together."""
     kinds = [image.cell_type for image in truth.values()]
     groups = [image.group for image in truth.values()]
     return dict(zip(truth, assign_folds(kinds, groups, n_folds, rng).tolist(), strict=True))
@@ -84,7 +84,7 @@ def prepare(
     settings: ComparisonConfig,
     images: Collection[str] | None = None,
 ) -> Prepared:
-    """Resolve overlaps, and cut what the method is not sure of.
+    """Resolve overlaps, and cut detections with low scores or small areas.
 
     Parameters
     ----------
@@ -94,9 +94,9 @@ def prepare(
     folds : mapping of image name to int
         From `image_folds`, of the same images.
     settings : ComparisonConfig
-        Its overlap rule touches only images with overlap, its tuning only detections with scores.
+        Its overlap rule affects only images with overlap, its tuning only detections with scores.
     images : collection of str, optional
-        Those to prepare, with truth or without; those of the truth when not given.
+        Images to prepare, with or without truth; by default those of the truth.
     """
     wanted = truth.keys() if images is None else images
     detections = {name: one for name, one in output.detections.items() if name in wanted}
@@ -133,7 +133,7 @@ def _cost(
     truth: Truth,
     cutoffs: Mapping[str, Cutoff],
 ) -> OverlapCost:
-    """Compare the detections that reach the cutoffs before and after the rule."""
+    """Compare the detections that reach the cutoffs before and after the overlap rule."""
     counts, scores = np.zeros(5, np.int64), []
     for name, one in detections.items():
         if name not in truth:

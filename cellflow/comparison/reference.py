@@ -1,7 +1,7 @@
-"""Cellpose 3.1's own trainer and ``eval``: what a network of ours is measured against.
+"""Cellpose 3.1's own trainer and ``eval``, as the reference for our networks.
 
-Besides `network.cpnet` the only importer of cellpose. Both sides start from the same weights and
-see as many crops of the same images.
+Apart from `network.cpnet` this is the only module that imports cellpose. Both sides start from the
+same weights and see the same number of crops of the same images.
 """
 
 import shutil
@@ -30,7 +30,7 @@ from cellflow.training.run_folder import RunFolder
 from cellflow.training.schedule import choose_rate
 
 FACTS = "reference.json"
-"""Written beside the model when the training is done."""
+"""Written beside the model when training is finished."""
 
 OURS_ALONE = {
     "training": (
@@ -40,7 +40,8 @@ OURS_ALONE = {
     "inference": ("views", "scales"),
     "dynamics": ("score_threshold", "boundary_shift"),
 }
-"""Settings by section that Cellpose does not have; ignored, they would be told as if they held."""
+"""Settings, by section, that Cellpose does not have. They are refused: if ignored, they would be
+reported as if they applied."""
 
 
 def train_reference(
@@ -53,29 +54,30 @@ def train_reference(
     entries : sequence of Entry
         The annotated training images.
     config : Config
-        Of its training section the length, batch size, crop size, rates and optimiser (adamw or
-        sgd), the fewest cells and the seed; of its data section the flatten policy and channels.
+        Used are, of the training section, the length, batch size, crop size, rates, optimiser
+        (adamw or sgd), minimum number of cells and seed; of the data section, the flatten policy
+        and channels.
     folder : Path
-        Gets ``cellpose_model`` and ``reference.json``.
+        ``cellpose_model`` and ``reference.json`` are written here.
     device : str
 
     Returns
     -------
     dict
-        ``n_steps``, ``n_parameters``, ``seconds``, ``device``: what ``reference.json`` holds.
+        ``n_steps``, ``n_parameters``, ``seconds``, ``device``: the content of ``reference.json``.
 
     Raises
     ------
     ConfigError
         An optimiser or an augmentation that Cellpose does not have.
     DataError
-        An image has no truth, or another process trains there.
+        An image has no truth, or another process is training in `folder`.
 
     Notes
     -----
-    An epoch is filled up to whole batches, as ours is, by Cellpose's own drawing with replacement.
+    An epoch is filled up to whole batches, like ours, by Cellpose's own sampling with replacement.
     Cellpose draws from NumPy's global generator, which it seeds itself each epoch; the seed of the
-    run decides the initial weights only. It cannot be continued when it is interrupted.
+    run only determines the initial weights. An interrupted training cannot be continued.
     """
     require_possible(config)
     with RunFolder(path=folder).occupied():
@@ -123,7 +125,7 @@ def _train(entries: Sequence[Entry], config: Config, folder: Path, device: str) 
 
 
 def require_possible(config: Config) -> None:
-    """See that Cellpose's trainer and ``eval`` know the settings that change what is found.
+    """Check that Cellpose's trainer and ``eval`` support all settings that affect the result.
 
     Parameters
     ----------
@@ -133,7 +135,8 @@ def require_possible(config: Config) -> None:
     Raises
     ------
     ConfigError
-        They do not: another optimiser, schedule or augmentation, or a setting of cellflow alone.
+        They do not: another optimiser, schedule or augmentation, or a setting that only cellflow
+        has.
     """
     optimizer, levers = config.training.optimizer, choose_levers(config.augment)
     if optimizer not in ("adamw", "sgd"):
@@ -154,7 +157,7 @@ def require_possible(config: Config) -> None:
 
 
 def read_reference(folder: Path) -> dict[str, Any] | None:
-    """Give what a finished training wrote; None when it is not finished.
+    """Read what a finished training wrote; None if it is not finished.
 
     Raises
     ------
@@ -175,10 +178,11 @@ def predict_reference(
     Parameters
     ----------
     folder : Path
-        That `train_reference` wrote.
+        Written by `train_reference`.
     entries : sequence of Entry
     config : Config
-        Its inference section's diameter and overlap, its dynamics section's thresholds.
+        Used are the diameter and overlap of its inference section, and the thresholds of its
+        dynamics section.
     device : str
 
     Yields

@@ -1,4 +1,4 @@
-"""What a comparison found, as records: for the tables, for JSON and for the report."""
+"""The records of a comparison's result, for the tables, for JSON and for the report."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,19 +13,19 @@ from cellflow.records import CellMasks
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverlapCost:
-    """What it cost to give every pixel to one cell.
+    """What it costs to assign every pixel to at most one cell.
 
     Parameters
     ----------
     rule : str
         Name of the rule, one of `cellflow.inference.overlap_rules.RULES`.
     n_detections, n_overlapping, n_dropped : int
-        Detections that reach the cutoffs, those that share pixels with another one, and those
-        that the rule left out.
+        Numbers of detections that reach the cutoffs, of those that share pixels with another one,
+        and of those that the rule drops.
     pixels_lost : float
         Share of the kept cells' pixels that went to other cells, in [0, 1].
     score_before, score_after : float
-        mAP with the overlaps as they were, and without them.
+        mAP with the original overlaps, and without overlaps.
     """
 
     rule: str
@@ -39,20 +39,20 @@ class OverlapCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TunedCutoffs:
-    """Least score and least area of the detections that count, chosen on folds.
+    """Minimum score and minimum area of detections, chosen on folds.
 
     Parameters
     ----------
     per_cell_type : dict of str to (float, int)
-        Score and area in pixels, chosen on all images: what one would use on new ones. The cell
-        type "" stands for all types, and for images whose type is unknown.
+        Score and area in pixels, chosen on all images: the values to use on new images. The cell
+        type "" stands for all types, and for images of unknown type.
     types_from : str
-        Who told the images' cell types: "detections" or "truth".
+        Source of the images' cell types: "detections" or "truth".
     n_folds : int
     nested_score : float
-        mAP when each fold is cut by what the other folds chose; it is what the comparison uses.
+        mAP if each fold is cut by what the other folds chose; the comparison uses this.
     same_images_score : float
-        mAP when all images are cut by what they chose themselves: too high by selection.
+        mAP if all images are cut by what was chosen on these images: too high through selection.
     """
 
     per_cell_type: dict[str, tuple[float, int]]
@@ -64,16 +64,16 @@ class TunedCutoffs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CocoPrecision:
-    """COCO's average precision of masks, class ignored, overlaps and all scores as they are.
+    """COCO's average precision of masks, ignoring classes; overlaps and scores as the method gave.
 
     Parameters
     ----------
     ap, ap50, ap75 : float
-        Mean over IoU 0.50 … 0.95, and at single IoUs.
+        Mean over IoU 0.50 … 0.95, and at IoU 0.50 and 0.75.
     max_detections : int
-        Of an image that count; never fewer than an image has.
+        Limit per image; never lower than the number of detections of any image.
     has_scores : bool
-        Whether detections carry scores; otherwise the precision is that of a single point.
+        Whether detections have scores; otherwise the precision-recall curve is a single point.
     """
 
     ap: float
@@ -85,22 +85,22 @@ class CocoPrecision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """One side of the comparison.
+    """One of the compared methods.
 
     Parameters
     ----------
     name : str
     kind : str
-        What it was read from, in words: "submission", "COCO results", "label images" …
+        Kind of its files, in words: "submission", "COCO results", "label images" …
     n_detections : int
         On the images compared, before any rule or cutoff.
     has_scores : bool
     overlap : OverlapCost or None
-        None when no detections overlap.
+        None if no detections overlap.
     cutoffs : TunedCutoffs or None
-        None when there are no scores, or no tuning.
+        None without scores or without tuning.
     coco : CocoPrecision or None
-        None when not computed.
+        None if not computed.
     """
 
     name: str
@@ -119,9 +119,9 @@ class FoundBy:
     Parameters
     ----------
     iou : float
-        A cell is found when it is matched with IoU above.
+        A true cell counts as found if it is matched with an IoU above this.
     both, only_first, only_second, neither : int
-        True cells, together all of them.
+        Numbers of true cells; they add up to all of them.
     """
 
     iou: float
@@ -133,15 +133,15 @@ class FoundBy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Oracle:
-    """What one could reach with two methods, knowing the truth.
+    """The scores that an oracle, which knows the truth, reaches with two methods.
 
     Parameters
     ----------
     per_image : float
-        mAP when each image is left to the one that does it better.
+        mAP if the better method is used on each image.
     per_cell : float
-        mAP when every cell that either finds is a hit and every spurious one is known: recall of
-        the two together.
+        mAP if every cell that either method finds is kept and all spurious cells are dropped: the
+        recall of both together.
     """
 
     per_image: float
@@ -158,24 +158,24 @@ class PairedDifference:
     difference : Interval
         Mean over images of first minus second, in mAP.
     probability_first_better : float
-        Share of the bootstrap draws with a positive difference, half of those with none.
+        Share of the bootstrap draws with a positive difference, plus half of those with none.
     p_value : float
-        Two-sided permutation test by flipping the sign of each image's, or cluster's, difference;
-        of this pair by itself.
+        Of a two-sided permutation test that flips the sign of each image's, or cluster's,
+        difference; for this pair alone.
     p_corrected : float
-        The same by Holm's rule for all pairs of the comparison.
+        The same, corrected by Holm's rule for all pairs of the comparison.
     p_is_exact : bool
         Whether all flips were tried.
     smallest_visible : float
-        Difference that this many images would show with 80 % power at the 5 % level, mAP; NaN
-        when there are too few for an interval, infinity when they can show none.
+        Difference in mAP that these images would show with 80 % power at the 5 % level; NaN if
+        there are too few for an interval, infinity if they cannot show any.
     smallest_visible_with : dict of int to float
         The same for other numbers of such images.
     flip_chance : float
-        Chance that the public and the private part of a hidden test set put the two in opposite
-        order, if the difference is what it seems to be; see `cellflow.comparison.power`.
+        Chance that the public and the private part of a hidden test set rank the two in opposite
+        order, if the measured difference is the true one; see `cellflow.comparison.power`.
     found_by : dict of str to tuple of FoundBy
-        True cells that both, one or neither find; by cell type, all of them under "all".
+        True cells that both, one or neither find, by cell type; the key "all" is for all cells.
     oracle : Oracle
     """
 
@@ -194,12 +194,12 @@ class PairedDifference:
 
     @property
     def is_beyond_chance(self) -> bool:
-        """Whether interval and corrected p both speak against chance, at the 5 % level."""
+        """Whether both interval and corrected p rule out chance, at the 5 % level."""
         return is_beyond_chance(self.difference, self.p_corrected)
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the interval does; never without one."""
+        """Whether the interval excludes 0; False without an interval."""
         return self.difference.low > 0 or self.difference.high < 0
 
 
@@ -213,7 +213,7 @@ class Slice:
         "cort", "IoU > 0.65", "37 to 210 px" …
     n_images, n_truths : int
     scores : tuple of Interval
-        Of each method, in their order.
+        Of each method, in the order of `Comparison.methods`.
     differences : tuple of Interval
         Of each pair, in the order of `Comparison.pairs`.
     """
@@ -234,7 +234,7 @@ class Breakdown:
     by : str
         "cell type", "IoU threshold", "cell size" or "density".
     note : str
-        How the slices were made and what their scores are.
+        How the slices were formed, and what their scores mean.
     slices : tuple of Slice
     """
 
@@ -254,7 +254,7 @@ class Ranking:
     up_to : float
         The largest of the lower thresholds, 0.80.
     scores_up_to : tuple of Interval
-        Mean over thresholds up to there of each method, in the methods' order.
+        Mean over the thresholds up to `up_to`, of each method in their order.
     differences_up_to : tuple of Interval
         Of each pair.
     order_up_to : tuple of str
@@ -280,20 +280,20 @@ class Comparison:
     ----------
     methods : tuple of Method
     scores : tuple of Score
-        Of each method; all are of the same images in the same order.
+        Of each method; all for the same images in the same order.
     pairs : tuple of PairedDifference
-        Of every two methods, in the order given.
+        Every pair of methods, in the order of `itertools.combinations`.
     breakdowns : tuple of Breakdown
     ranking : Ranking
     remarks : tuple of str
-        What the reader must know: images left out, count ceilings, few images.
+        What the reader must know: images left out, limits of detections, few images.
     hidden_images, public_share : int, float
-        The hidden test set, and its public part, that the pairs' `flip_chance` is of.
+        Size of the hidden test set and share of its public part, for `flip_chance`.
     truths : mapping of image name to CellMasks
-        Of the images compared.
+        Of the compared images.
     predicted : tuple of mapping of image name to CellMasks
-        What was scored of each method: without overlap and, if tuned, cut. An image that is
-        missing has no prediction.
+        The scored cells of each method: without overlap and, if tuned, cut. A missing image has no
+        prediction.
     """
 
     methods: tuple[Method, ...]
@@ -320,7 +320,7 @@ class Comparison:
 
     @property
     def answer(self) -> str:
-        """Which method is best and how sure that is, in a sentence."""
+        """Which method is best and how certain that is, in a sentence."""
         return answer(self)
 
     def table(self) -> str:

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     )
 
 WIDEST_NAME = 30
-"""Columns that a method's name may take; the middle of a longer one is left out."""
+"""Longest displayed name of a method; longer ones lose their middle."""
 
 
 def answer(comparison: "Comparison") -> str:
-    """Say which method is best and how sure that is, in a sentence."""
+    """Say which method is best and how certain that is, in a sentence."""
     best, second = comparison.ranking.order[:2]
     score = dict(zip(comparison.names, comparison.scores, strict=True))
     pair = comparison.leading_pair
@@ -52,7 +52,7 @@ def answer(comparison: "Comparison") -> str:
 
 
 def comparison_table(comparison: "Comparison") -> str:
-    """Give the answer, what must be known of it, and all tables."""
+    """Give the answer, its caveats, and all tables."""
     blocks = [
         wrapped([answer(comparison), *(f"Note: {remark}." for remark in comparison.remarks)]),
         _scores(comparison),
@@ -99,7 +99,7 @@ def _coco(coco: "CocoPrecision | None") -> str:
 
 
 def _preparations(comparison: "Comparison") -> list[str]:
-    """Say what was done to each method before it was scored, and what that cost."""
+    """Say how each method was prepared for scoring, and what that cost."""
     sentences = []
     for letter, method in zip(_letters(comparison), comparison.methods, strict=True):
         if method.cutoffs is not None:

@@ -1,4 +1,4 @@
-"""What methods are compared against: annotated images from a table, a COCO file or a folder."""
+"""The truth that methods are scored against, from a table, a COCO file or a folder."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,14 +38,14 @@ Truth = Mapping[str, TrueImage]
 
 
 def read_truth(path: Path | str, remarks: list[str] | None = None) -> dict[str, TrueImage]:
-    """Read the truth; pictures are not needed, but where the truth lies in a folder.
+    """Read the truth; only a folder needs its pictures too.
 
     Parameters
     ----------
     path : path
-        A ``train.csv``, a COCO ``.json``, or a folder that `open_dataset` knows.
+        A ``train.csv``, a COCO ``.json``, or a folder that `open_dataset` can read.
     remarks : list of str, optional
-        Takes what was noticed and left out, in sentences.
+        Sentences about problems and about what was left out are appended to it.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""Variants × folds × seeds to one resumable result store, and one table of paired differences."""
+"""Variants × folds × seeds: one resumable result store, and one table of paired differences."""

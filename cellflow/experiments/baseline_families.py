@@ -9,7 +9,7 @@
     pretrain_dir = ["livecell"]
     [variant.settings.training]     # sections of BaselineConfig
     iterations = 5000
-    [variant.predict.dynamics]      # the same weights: least score and area of a cell
+    [variant.predict.dynamics]      # the same weights: minimum score and area of a cell
     score_threshold = 0.3
     min_size = 50
 """
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 
 CELLS = {"dynamics.score_threshold": "score_threshold", "dynamics.min_size": "min_area"}
-"""What `Variant.predict` may change, and its name in `CellChoice`."""
+"""Settings that `Variant.predict` may change, with their names in `CellChoice`."""
 
 
 class BaselineFamily:
-    """One of the baselines, as ``cellflow baseline`` has them.
+    """One of the models of ``cellflow baseline``.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ class BaselineFamily:
 
     Notes
     -----
-    Of the sections that cellflow's own models have, the seed and ``augment`` count, since all
-    families share them; others are refused.
+    Of the settings of cellflow's own models only the seed and ``augment`` are used, which all
+    families share; others are refused.
     """
 
     OPTIONS: tuple[str, ...] = ("preset", "settings", "init", "pretrain_dir")
@@ -58,7 +58,7 @@ class BaselineFamily:
     def check(
         self, options: Mapping[str, Any], config: Config, predict: Mapping[str, Mapping[str, Any]]
     ) -> None:
-        """See that the settings are possible ones, and that torchvision is there if need be."""
+        """Check the settings, and that torchvision is installed if it is needed."""
         from cellflow.baselines.settings import RANDOM
 
         with_cells(baseline_config(self.model, options, config), predict)
@@ -77,22 +77,22 @@ class BaselineFamily:
     def own_settings(
         self, options: Mapping[str, Any], config: Config
     ) -> Mapping[str, Mapping[str, Any]]:
-        """Give what the preset and the file come to."""
+        """Give the settings that result from the preset and the file."""
         whole = config_to_dict(baseline_config(self.model, options, config))
         return {f"settings.{section}": values for section, values in whole.items()}
 
     def n_steps(self, options: Mapping[str, Any], config: Config, n_images: int) -> int:
-        """Give the iterations, with those on other folders, which each training does itself."""
+        """Give the iterations, including pretraining, which every training does for itself."""
         training = baseline_config(self.model, options, config).training
         before = training.pretrain_iterations if _folders(options) else 0
         return before + training.iterations
 
     def step_seconds(self, config: Config, device: str) -> float | None:
-        """Give nothing: how long an iteration takes depends on the cells of its crops."""
+        """Give None: the time of an iteration depends on the cells in its crops."""
         return None
 
     def train(self, job: Job, report: Report, say: Say) -> Trained:
-        """Train by `train_baseline`, which continues what was interrupted."""
+        """Train with `train_baseline`, which continues an interrupted training."""
         from cellflow.baselines.train import read_trained, train_baseline
         from cellflow.data.entrance import open_dataset
         from cellflow.training.split import split_dataset
@@ -119,7 +119,7 @@ class BaselineFamily:
     def predict(
         self, job: Job, changes: Mapping[str, Mapping[str, Any]], entries: Sequence[Entry]
     ) -> Iterator[Prediction]:
-        """Predict with the folder of the baseline."""
+        """Predict with the baseline's folder."""
         from cellflow.baselines.baseline_model import load_baseline
 
         model = load_baseline(
@@ -135,7 +135,7 @@ def baseline_config(model: str, options: Mapping[str, Any], config: Config) -> "
     Raises
     ------
     ConfigError
-        A setting is unknown, out of range, or one of cellflow's own models.
+        A setting is unknown, out of range, or exists only for cellflow's own models.
     """
     from cellflow.baselines.presets import preset
     from cellflow.baselines.settings import BaselineConfig
@@ -165,12 +165,12 @@ def baseline_config(model: str, options: Mapping[str, Any], config: Config) -> "
 def with_cells(
     config: "BaselineConfig", changes: Mapping[str, Mapping[str, Any]]
 ) -> "BaselineConfig":
-    """Give settings with other thresholds of the cells, named as those of flow networks.
+    """Replace thresholds of the cells, which are named as for flow networks.
 
     Raises
     ------
     ConfigError
-        Another setting of prediction is asked for.
+        `changes` has another setting of prediction.
     """
     asked = {f"{section}.{key}": v for section, part in changes.items() for key, v in part.items()}
     for name in asked:
@@ -182,7 +182,7 @@ def with_cells(
 
 
 def _folders(options: Mapping[str, Any]) -> list[str]:
-    """Give the folders that are trained on before."""
+    """Give the folders to pretrain on."""
     folders = options.get("pretrain_dir", [])
     if not isinstance(folders, list) or not all(isinstance(each, str) for each in folders):
         raise ConfigError(f"pretrain_dir: expected a list of folders, found {folders!r}")

@@ -1,4 +1,4 @@
-"""What an experiment works on: the data, its folds, the store."""
+"""The data, folds and result store that an experiment works on."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +25,7 @@ class Bench:
     folds_file : Path
     store : Store
     sources : Sources
-        The other folders that variants learn from.
+        Other folders and weights that variants learn from.
     """
 
     dataset: Dataset
@@ -48,7 +48,7 @@ def open_bench(
     *,
     begin: bool = True,
 ) -> Bench:
-    """Open data and store, and make or read the folds.
+    """Open the data and the store, and make or read the folds.
 
     Parameters
     ----------
@@ -57,14 +57,14 @@ def open_bench(
         Annotated images.
     store : path
     layout : str, optional
-        Of the data; found out when None.
+        Of the data; None = detect it.
     begin : bool
-        Whether a store that is not there yet is begun; else nothing is written.
+        Whether to create the store if it does not exist; otherwise nothing is written.
 
     Raises
     ------
     DataError
-        The data is missing or differs from that of the store; the folds are for other images.
+        The data is missing or differs from that of the store, or the folds are for other images.
     """
     dataset = open_dataset(train_dir, layout)
     if not dataset.annotated:

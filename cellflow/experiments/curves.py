@@ -1,4 +1,4 @@
-"""Validation mAP on the way, against steps and against time, with the band of the seeds."""
+"""Curves of validation mAP during training, against steps and time, with a band over the seeds."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,13 +17,13 @@ Axis = Literal["steps", "minutes"]
 MOST_POINTS = 200
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Places and mAP, equally long."""
+"""Positions (steps or minutes) and mAP, two arrays of equal length."""
 
 
 def draw_validations(
     path: Path, title: str, results: Sequence[VariantResult], rank_by: RankBy, axis: Axis
 ) -> tuple[list[str], dict[str, str]]:
-    """Write one picture of the variants' validations.
+    """Draw the validation curves of the variants into one picture.
 
     Parameters
     ----------
@@ -31,25 +31,25 @@ def draw_validations(
         A PNG.
     title : str
     results : sequence of VariantResult
-        The first is drawn in any case; of the others those that rank best, as many as there are
-        colours. Of variants with the same curve, as those that share their trainings, one is drawn.
+        The first is always drawn; of the others the best-ranked ones, as many as there are colours.
+        Of variants with the same curve, because they share their trainings, only one is drawn.
     rank_by : {"last", "best", "last10", "stability"}
-        What they were ranked by.
+        The rule that they were ranked by.
     axis : {"steps", "minutes"}
 
     Returns
     -------
     list of str
-        The variants that are drawn; without any nothing is written.
+        The variants that are drawn; if there are none, nothing is written.
     dict of str to str
-        Why each of the others is not.
+        The reason why each of the others is not drawn.
 
     Notes
     -----
-    A line is the mean over seeds, a band goes from the lowest to the highest of them. A seed counts
-    when all its folds are there; its value is the mean over all held-out images, each validated by
-    the run that holds it out. Where the folds' validations stand at different places, they are
-    interpolated, and only places that all have reached are drawn.
+    A line is the mean over seeds, a band reaches from the lowest to the highest seed. A seed counts
+    once all its folds are finished; its value is the mean over all held-out images, each validated
+    by the run that holds it out. If the folds were validated at different positions, curves are
+    interpolated, and drawn only over the range that all of them cover.
     """
     n_folds = max(result.n_folds for result in results)
     curves = {result.name: seed_curves(result.rows, n_folds, axis) for result in results}
@@ -77,7 +77,7 @@ def draw_validations(
 
 
 def seed_curves(rows: Sequence[Row], n_folds: int, axis: Axis) -> list[Curve]:
-    """Give one curve for each seed that has all its folds, in the order of seeds."""
+    """Give one curve for each seed with all folds, ordered by seed."""
     of_seed: dict[int, list[Row]] = {}
     for row in rows:
         of_seed.setdefault(row.seed, []).append(row)
@@ -92,7 +92,7 @@ def seed_curves(rows: Sequence[Row], n_folds: int, axis: Axis) -> list[Curve]:
 def _choose(
     ranked: Mapping[str, Sequence[Row]], curves: Mapping[str, Sequence[Curve]], n_folds: int
 ) -> tuple[list[str], dict[str, str]]:
-    """Give the names to draw, each set of curves once, and why each of the others is not."""
+    """Give the names to draw, each set of curves once, and why the others are left out."""
     first: dict[bytes, str] = {}
     left_out = {}
     for name, rows in ranked.items():
@@ -124,7 +124,7 @@ def _places(row: Row, axis: Axis) -> Curve:
 
 
 def _mean_curve(curves: Sequence[Curve], weights: Sequence[float]) -> Curve:
-    """Average curves at the places that all of them cover."""
+    """Average curves over the range that all of them cover."""
     if not all(len(x) for x, _ in curves):
         return np.empty(0), np.empty(0)
     first, last = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
@@ -137,7 +137,7 @@ def _mean_curve(curves: Sequence[Curve], weights: Sequence[float]) -> Curve:
 
 
 def _band(curves: Sequence[Curve]) -> tuple[NDArray[np.float64], ...]:
-    """Give places, mean, lowest and highest of the seeds."""
+    """Give positions, mean, minimum and maximum over the seeds."""
     places, middle = _mean_curve(curves, [1.0] * len(curves))
     values = np.array([np.interp(places, x, y) for x, y in curves])
     return places, middle, values.min(axis=0), values.max(axis=0)

@@ -1,6 +1,6 @@
-"""What makes variants comparable, said with every table; where it does not hold, for which.
+"""Sentences, printed with every table, on what the variants have in common and what they do not.
 
-Every sentence begins with "same" or with "not the same".
+Every sentence begins with "same" or with "not the same", and then names who has what.
 """
 
 from collections import Counter
@@ -20,10 +20,10 @@ from cellflow.training.initial import DEFAULT_INIT, SCRATCH
 from cellflow.wording import counted, some_of
 
 SAME_TIME = 1.1
-"""Trainings whose minutes differ by less than this factor took the same time."""
+"""Trainings whose minutes differ by at most this factor count as taking the same time."""
 
 RANDOM_WEIGHTS = (SCRATCH, "random")
-"""What flow networks and baselines call them."""
+"""The names of random initial weights, of flow networks and of baselines."""
 
 _FLOWS = ("cellflow", "cellpose")
 
@@ -31,13 +31,13 @@ _FLOWS = ("cellflow", "cellpose")
 def fairness(
     results: Sequence[VariantResult], variants: Sequence[Variant], searched: Sequence[Search]
 ) -> list[str]:
-    """Give one sentence a point.
+    """Give one sentence per condition.
 
     Parameters
     ----------
     results : sequence of VariantResult
     variants : sequence of Variant
-        Of the experiment, by whose names the results go.
+        Of the experiment; results refer to them by name.
     searched : sequence of Search
     """
     known = {variant.name: variant for variant in variants}
@@ -67,11 +67,11 @@ def fairness(
 
 
 def conditions(result: VariantResult, variant: Variant) -> Mapping[str, str]:
-    """Give `Trained.conditions`; what is not there, the settings of flow networks or versions tell.
+    """Give `Trained.conditions`, completed from versions and from the settings of flow networks.
 
     Notes
     -----
-    Rows of earlier versions have no conditions.
+    Rows written by earlier versions have no conditions.
     """
     facts = ended(result.rows)[0].facts
     operators = {name: v for name, v in facts["versions"].items() if name == "operators"}
@@ -83,7 +83,7 @@ def conditions(result: VariantResult, variant: Variant) -> Mapping[str, str]:
 
 
 def _line(what: str, of: Mapping[str, str]) -> str:
-    """Say what all have, or who has what."""
+    """Say that all have the same, or who has what."""
     values = list(dict.fromkeys(of.values()))
     if len(values) == 1:
         return f"same {what}: {values[0]}"
@@ -121,7 +121,7 @@ def _start(variant: Variant, shown: Mapping[str, str]) -> str:
 
 
 def _shown_paths(variants: Iterable[Variant]) -> dict[str, str]:
-    """Give each path by its last part; in full where others end alike."""
+    """Shorten each path to its last part; paths that would become equal stay whole."""
     paths = {
         path
         for variant in variants
@@ -140,7 +140,7 @@ def _length(result: VariantResult, variant: Variant) -> str:
     steps = f"{_range([row.facts['n_steps'] for row in result.rows])} steps"
     batch = conditions(result, variant).get("batch")
     text = f"{steps} of {batch}" if batch else steps
-    # Of the trainings that were: a store keeps a result whatever time is asked for later.
+    # From the rows, not the variant: a stored result keeps its own time budget.
     asked = [row.settings["config"]["training"].get("max_minutes") for row in result.rows]
     budgets = {minutes for minutes in asked if minutes is not None}
     told = " or ".join(f"{budget:g}" for budget in sorted(budgets))
@@ -159,7 +159,7 @@ def _minutes(results: Sequence[VariantResult]) -> str:
 
 
 def _device(result: VariantResult) -> str:
-    """Give where it was trained; a training that diverged says nothing."""
+    """Give the device of the training, ignoring trainings that diverged."""
     devices = [r.facts["device"] for r in result.rows if not r.facts.get("diverged")]
     return " and ".join(sorted(set(devices))) or "none"
 
@@ -185,7 +185,7 @@ def _thresholds(
 
 
 def _asked(variant: Variant) -> str:
-    """Give what prediction does otherwise than by default, wherever the file says it."""
+    """Give all settings of prediction that differ from the defaults, wherever they are set."""
     asked: Mapping[str, Mapping[str, Any]] = variant.predict
     if variant.family in _FLOWS:
         whole = changes_from_default(changed(variant.config, variant.predict))
@@ -197,7 +197,7 @@ def _asked(variant: Variant) -> str:
 
 
 def _detections(results: Sequence[VariantResult], known: Mapping[str, Variant]) -> str:
-    """Say whether a limit of detections cuts the densest image."""
+    """Say whether a limit on detections affects the densest image."""
     truths = [image["n_truths"] for r in results for image in image_facts(r.rows).values()]
     densest, parts, cut = max(truths), [], False
     for result in results:

@@ -1,4 +1,4 @@
-"""The kinds of models that an experiment can train, by the names that files give them."""
+"""The kinds of models that an experiment can train, by their names in experiment files."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ FAMILIES: dict[str, Family] = {
 
 
 def find_family(name: str, options: Mapping[str, Any]) -> Family:
-    """Give a family that knows the options.
+    """Give a family by name, after checking that it has the options.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a kind of model must do to be part of an experiment: check, train, predict."""
+"""The interface of a kind of model in experiments: check, train, predict."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,10 +35,10 @@ class Job:
         Where the model goes.
     device : str
     pretraining : Path or None
-        Where trainings on other folders that come before go, which other jobs share.
+        Where pretraining on other folders is stored; other jobs share it.
     flows : Path or None
-        Where the networks' output on the held-out images may be kept, when other predictions with
-        the same model are to come.
+        Where the network's output on the held-out images may be kept, if more predictions with the
+        same model will follow.
     """
 
     train_dir: Path
@@ -58,16 +58,16 @@ class Family(Protocol):
     """A kind of model."""
 
     OPTIONS: tuple[str, ...]
-    """What `Variant.options` may hold, besides `subset.SUBSET_OPTIONS`."""
+    """Keys that `Variant.options` may have, besides `subset.SUBSET_OPTIONS`."""
 
     DEFAULTS_OF_CONFIG: bool
-    """Whether its prediction goes by the sections of `Config`, so that a value equal to their
-    default is no change; else whatever `Variant.predict` names is one."""
+    """Whether prediction uses the sections of `Config`, so that a value equal to their default is
+    no change. If not, everything in `Variant.predict` counts as a change."""
 
     def check(
         self, options: Mapping[str, Any], config: Config, predict: Mapping[str, Mapping[str, Any]]
     ) -> None:
-        """See, before anything trains, that the family is installed and can do what is asked.
+        """Check, before anything is trained, that the family is installed and has these settings.
 
         Parameters
         ----------
@@ -77,37 +77,37 @@ class Family(Protocol):
         Raises
         ------
         ConfigError
-            It is not, or cannot: one line.
+            It is not installed, or a setting is not possible; the message is one line.
         """
 
     def own_settings(
         self, options: Mapping[str, Any], config: Config
     ) -> Mapping[str, Mapping[str, Any]]:
-        """Give the settings that `Config` does not have, each with what it is in the end.
+        """Give the settings that `Config` does not have, each with its final value.
 
         Returns
         -------
         mapping of section to (mapping of key to any)
-            Sections as a file would name them; none is one of `Config`. They are kept beside
-            results, so that a default that a later version changes is found out.
+            Sections named as in a file; none has the name of a section of `Config`. They are stored
+            with the results, so that a default changed by a later version is detected.
         """
 
     def n_steps(self, options: Mapping[str, Any], config: Config, n_images: int) -> int:
-        """Give the optimiser steps of a training on so many images, without what comes before."""
+        """Give the optimiser steps of a training on a number of images."""
 
     def step_seconds(self, config: Config, device: str) -> float | None:
-        """Measure a step of training on noise; None = only a real training can tell."""
+        """Measure the time of a training step on noise; None = it takes a real training to tell."""
 
     def train(self, job: Job, report: Report, say: Say) -> Trained:
-        """Train, or continue what was interrupted, or read what is done already."""
+        """Train, or continue an interrupted training, or read a finished one."""
 
     def predict(
         self, job: Job, changes: Mapping[str, Mapping[str, Any]], entries: Sequence[Entry]
     ) -> Iterator[Prediction]:
-        """Find the cells of images with the trained model and other settings of prediction."""
+        """Predict the cells of images with the trained model and the given prediction settings."""
 
 
 def changed(config: Config, changes: Mapping[str, Mapping[str, Any]]) -> Config:
-    """Give `config` with some settings replaced."""
+    """Give a copy of `config` with some settings replaced."""
     tree = config_to_dict(config)
     return config_from_dict(tree | {name: tree[name] | dict(changes[name]) for name in changes})

@@ -14,7 +14,8 @@ from cellflow.telling import Report, Say
 from cellflow.training.trained import Trained
 
 GO_ON = "the same `cellflow experiment run`; what is done is not done again"
-"""Told when a training is stopped: continued alone it would give no result."""
+"""Printed when a training is stopped: how to continue. Continuing the training alone would not give
+a result of the experiment."""
 
 
 class CellflowFamily:
@@ -26,7 +27,7 @@ class CellflowFamily:
     def check(
         self, options: Mapping[str, Any], config: Config, predict: Mapping[str, Mapping[str, Any]]
     ) -> None:
-        """See that the values of the options are possible ones."""
+        """Check the values of the options."""
         from cellflow.network.cpnet import PRETRAINED
 
         init, final = options.get("init", "scratch"), options.get("final")
@@ -45,7 +46,7 @@ class CellflowFamily:
         return {}
 
     def n_steps(self, options: Mapping[str, Any], config: Config, n_images: int) -> int:
-        """Give epochs times batches; a refit adds its share for each of its passes."""
+        """Give epochs times batches, plus the share of a refit for each of its passes."""
         steps = _n_steps(config, n_images)
         passes = {None: 0, "all": 1, "validation_then_train": 2}[options.get("final")]
         return round(steps * (1 + passes * config.stages.refit_share))
@@ -57,7 +58,7 @@ class CellflowFamily:
         return measure_step(config, device)
 
     def train(self, job: Job, report: Report, say: Say) -> Trained:
-        """Train; what was interrupted is continued from its checkpoint."""
+        """Train; an interrupted training is continued from its checkpoint."""
         from cellflow.network.model_folder import read_model_folder
         from cellflow.training.history import read_validations
         from cellflow.training.run_folder import RunFolder
@@ -101,12 +102,12 @@ class CellflowFamily:
     def predict(
         self, job: Job, changes: Mapping[str, Mapping[str, Any]], entries: Sequence[Entry]
     ) -> Iterator[Prediction]:
-        """Predict with the model folder, or with what is kept of its output.
+        """Predict with the model folder, or from its stored output.
 
         Notes
         -----
-        A folder that was tuned afterwards has thresholds that the held-out images chose; those of
-        the job stand in their place.
+        A folder that was tuned later has thresholds chosen on the held-out images; the job's own
+        thresholds replace them.
         """
         from cellflow.hashing import hash_file
         from cellflow.inference.predict import load_model
@@ -133,7 +134,7 @@ class CellflowFamily:
 
 
 class CellposeFamily:
-    """Cellpose 3.1's own trainer and ``eval``: the anchor."""
+    """Cellpose 3.1's own trainer and ``eval``, the reference."""
 
     OPTIONS: tuple[str, ...] = ()
     DEFAULTS_OF_CONFIG = True
@@ -141,7 +142,7 @@ class CellposeFamily:
     def check(
         self, options: Mapping[str, Any], config: Config, predict: Mapping[str, Mapping[str, Any]]
     ) -> None:
-        """See that Cellpose has the settings that are asked for."""
+        """Check that Cellpose has the requested settings."""
         from cellflow.comparison.reference import require_possible
 
         require_possible(changed(config, predict))
@@ -157,11 +158,11 @@ class CellposeFamily:
         return _n_steps(config, n_images)
 
     def step_seconds(self, config: Config, device: str) -> float | None:
-        """Give nothing: Cellpose's trainer prepares its crops in the step."""
+        """Give None: Cellpose's trainer prepares its crops within the step."""
         return None
 
     def train(self, job: Job, report: Report, say: Say) -> Trained:
-        """Train by ``cellpose.train.train_seg``, which begins anew when it was interrupted."""
+        """Train by ``cellpose.train.train_seg``, which starts over after an interruption."""
         from cellflow.comparison.reference import read_reference, train_reference
         from cellflow.network.model_folder import versions
 
@@ -175,7 +176,7 @@ class CellposeFamily:
     def predict(
         self, job: Job, changes: Mapping[str, Mapping[str, Any]], entries: Sequence[Entry]
     ) -> Iterator[Prediction]:
-        """Predict by ``CellposeModel.eval`` at the diameter that the file was trained at."""
+        """Predict by ``CellposeModel.eval`` at the diameter that the model was trained at."""
         from cellflow.comparison.reference import predict_reference
 
         return predict_reference(job.folder, entries, changed(job.config, changes), job.device)
@@ -197,7 +198,7 @@ def flow_conditions(config: Config, *, is_trained: bool = False) -> dict[str, st
 
 
 def begins_trained(family: str, options: Mapping[str, Any]) -> bool:
-    """Tell whether a training on the folder itself begins with trained weights."""
+    """Tell whether training on the experiment's own data starts from trained weights."""
     return family == "cellflow" and (options.get("init") != "scratch" or "pretrain_dir" in options)
 
 

@@ -1,4 +1,4 @@
-"""What a run of an experiment would do, before it does it: trainings, steps, time."""
+"""Forecast of what a run of an experiment would do: trainings, steps, time."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,14 +13,14 @@ from cellflow.wording import counted, duration_text
 
 
 def forecast(experiment: Experiment, bench: Bench, device: str = "auto") -> list[str]:
-    """Say how many trainings, steps and predictions are left, and how long they would take.
+    """Say how many trainings, steps and predictions are missing, and how long they would take.
 
     Parameters
     ----------
     experiment : Experiment
     bench : Bench
     device : str
-        Where it would run.
+        On which it would run.
 
     Returns
     -------
@@ -34,14 +34,14 @@ def forecast(experiment: Experiment, bench: Bench, device: str = "auto") -> list
 
     Notes
     -----
-    The time is that of the trainings of the same family which the store has, by step and pixel of
-    a crop. Without any, a step is measured where the family can, of the first variant. Trainings
-    that are begun count whole.
+    The time is extrapolated from stored trainings of the same family, per step and per pixel of a
+    crop. Without any, a step of the first variant is measured, if the family can do so. Trainings
+    in progress count in full.
     """
     tasks = plan_tasks(experiment, bench)
     found = [(task, find_row(bench.store, task) is not None) for task in tasks]
     missing = [task for task, is_done in found if not is_done]
-    # Variants that differ only in prediction share one training, as long as its model is kept.
+    # Variants that differ only in prediction share one training, as long as its model exists.
     trained = {task.model_key for task, is_done in found if is_done}
     trained = {key for key in trained if bench.store.model(key).exists()}
     left = list({t.model_key: t for t in missing if t.model_key not in trained}.values())
@@ -86,7 +86,7 @@ def _n_steps(task: Task) -> int:
 
 
 def _pixels(settings: Mapping[str, Mapping[str, Any]]) -> float:
-    """Give the pixels that a step shows, of the settings as `settings_of` and rows have them."""
+    """Give the pixels seen in one step, from settings in the form of `settings_of` and of rows."""
     own = settings.get("settings.training")  # of a baseline
     if own is not None:
         return float(own["batch_size"] * own["crop_height"] * own["crop_width"])
@@ -95,14 +95,14 @@ def _pixels(settings: Mapping[str, Mapping[str, Any]]) -> float:
 
 
 def _seconds_a_pixel(rows: Sequence[Row]) -> float | None:
-    """Give the time of training a step takes for each pixel of its crops."""
+    """Give the training time per step and pixel of its crops."""
     seconds = sum(row.facts["seconds"] for row in rows)
     pixels = sum(row.facts["n_steps"] * _pixels(row.settings["config"]) for row in rows)
     return seconds / pixels if pixels else None
 
 
 def _pretraining(left: Sequence[Task], bench: Bench) -> str:
-    """Say which trainings on other folders come before, where folds share them."""
+    """Say which pretraining on other folders is needed, if folds share it."""
     ours = [task for task in left if task.variant.family == "cellflow"]
     shared = {task.pretraining_key: task for task in ours if task.pretraining_key}
     if not shared:

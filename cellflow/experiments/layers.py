@@ -1,4 +1,4 @@
-"""What the variants of an experiment file share: its ``[base]``, and a table for each family."""
+"""What the variants of an experiment file share: ``[base]``, and a table for each family."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,21 +14,21 @@ KINDS: dict[str, tuple[type, str]] = {
     **dict.fromkeys(("folders", "base", "family"), (dict, "a table")),
     **dict.fromkeys(("reported", "variant"), (list, "tables in double brackets")),
 }
-"""What the keys of a file hold, besides those that are checked where they are read."""
+"""Types of the keys of a file, except those that are checked where they are read."""
 
 
 def shared(entry: Tree, tree: Tree) -> dict[str, Any]:
-    """Give what a ``[[variant]]`` stands on: ``[base]``, then the table of its family."""
+    """Give the shared settings below a ``[[variant]]``: ``[base]``, then its family's table."""
     return merged(tree.get("base", {}), tree.get("family", {}).get(_family_of(entry, tree), {}))
 
 
 def assigned(tree: Tree, assignments: Sequence[str]) -> dict[str, Any]:
-    """Lay ``KEY=VALUE`` over ``[base]``, and ``FAMILY.KEY=VALUE`` over the table of that family.
+    """Apply ``KEY=VALUE`` to ``[base]``, and ``FAMILY.KEY=VALUE`` to the table of that family.
 
     Raises
     ------
     ConfigError
-        A text has no ``=``, a part of its key is a value, or it would change no variant.
+        An assignment has no ``=``, part of its key is a value, or it would change no variant.
     """
     families, result = _families(tree), dict(tree)
     for text in assignments:
@@ -45,7 +45,7 @@ def assigned(tree: Tree, assignments: Sequence[str]) -> dict[str, Any]:
 
 
 def _reaches(key: str, table: str, entry: Tree, tree: Tree) -> bool:
-    """Tell whether what is laid over ``[base]`` or a family's table is seen by a variant."""
+    """Tell whether a key set in ``[base]`` or in a family's table has an effect on a variant."""
     family = _family_of(entry, tree)
     if table == "family":
         named, _, key = key.partition(".")
@@ -67,12 +67,12 @@ def _sets(tree: Tree, key: str) -> bool:
 
 
 def check_kinds(tree: Tree) -> None:
-    """See that tables are tables, and texts texts, so that the rest can be read.
+    """Check that tables are tables and strings are strings, so that the rest can be read.
 
     Raises
     ------
     ConfigError
-        Names the key, what it should hold and what it does.
+        Names the key, the expected type and what was found.
     """
     for key, (kind, told) in KINDS.items():
         value = tree.get(key, kind())
@@ -85,13 +85,13 @@ def check_kinds(tree: Tree) -> None:
 
 
 def check_families(tree: Tree) -> None:
-    """Refuse a table for a family that no variant is of, since it would do nothing.
+    """Refuse a table for a family without variants, since it would have no effect.
 
     Raises
     ------
     ConfigError
-        Names the table and the families that there are; or a table says who its variants are,
-        which decides whether it is theirs.
+        A table is for no variant (the message names it and the families in use), or it sets
+        ``family`` or ``name``, which only a ``[[variant]]`` may.
     """
     tables = tree.get("family", {})
     if not all(isinstance(each, dict) for each in tables.values()):

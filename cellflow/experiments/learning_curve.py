@@ -1,9 +1,9 @@
-"""Score against the number of annotated images, and what ten more would bring.
+"""Score against the number of annotated images, and the gain of ten more.
 
-Variants that differ only in how many images they train on make one curve. The score is fitted as
-a − b / √n, the usual form of a learning curve, and for comparison as a + b ln n. Both are linear in
-the scores, so that the gain of ten more images is a weighted mean over held-out images, whose
-interval is that of any other mean.
+Variants that differ only in their number of training images make one curve. The score is fitted as
+a − b / √n, the usual form of a learning curve, and for comparison as a + b ln n. Both fits are
+linear in the scores, so the gain of ten more images is a weighted mean over held-out images, and
+its interval is computed like that of any other mean.
 """
 
 import json
@@ -30,18 +30,18 @@ from cellflow.metrics.bootstrap import mean_interval
 from cellflow.pictures.curves import draw_curves
 
 N_MORE = 10
-"""Images whose gain is told."""
+"""Number of additional images whose gain is estimated."""
 
 FEWEST_SIZES = 3
-"""With two numbers of images any form fits."""
+"""Fewest numbers of images for a statement: any form fits two of them."""
 
 FURTHEST = 0.5
-"""Share of the largest size beyond which an extrapolation is said to be far."""
+"""Share of the largest size; adding more images than that is called a far extrapolation."""
 
 Basis = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 FORMS: dict[str, Basis] = {"a − b / √n": lambda n: -1 / np.sqrt(n), "a + b ln n": np.log}
-"""What b is multiplied with."""
+"""The function of n that b is multiplied by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,16 +53,16 @@ class LearningCurve:
     name : str
         Of the variant with the most images.
     sizes : (K,) float64
-        Mean number of images to train on, ascending.
+        Mean number of training images, ascending.
     scores : tuple of K Interval
     images : (K, N) float64
         Score of each held-out image at each size, mean over the seeds.
     per_seed : (S, K) float64
-        Mean score at each size of every seed that has all sizes, over the images that it has at
-        all of them.
+        For every seed with all sizes, the mean score at each size, over the images that the seed
+        has at all sizes.
     strata, clusters : sequence of N
     chosen_by_seed : bool
-        Whether the images to train on differ between seeds.
+        Whether seeds differ in their training images.
     """
 
     name: str
@@ -75,16 +75,16 @@ class LearningCurve:
     chosen_by_seed: bool
 
     def gain(self, form: str) -> Interval:
-        """Give what `N_MORE` images more than the most would bring, by a form of `FORMS`."""
+        """Give the gain of `N_MORE` images beyond the largest size, by a form of `FORMS`."""
         return self._mean(self._gain_weights(form))
 
     def gain_by_seed(self, form: str) -> list[float]:
-        """Give the same of every seed alone."""
+        """Give the same gain for every seed alone."""
         gains: list[float] = (self.per_seed @ self._gain_weights(form)).tolist()
         return gains
 
     def misfit(self, form: str) -> list[Interval]:
-        """Give how far the score at each size is from the fitted one."""
+        """Give the difference between the score at each size and the fitted score."""
         design = _design(form, self.sizes)
         return [self._mean(row) for row in np.eye(len(design)) - design @ np.linalg.pinv(design)]
 
@@ -108,11 +108,11 @@ class LearningCurve:
 
 
 def learning_curves(rows: Sequence[Row], variants: Sequence[Variant]) -> list[LearningCurve]:
-    """Give the curves that an experiment has: variants with two numbers of images or more.
+    """Give the learning curves of an experiment: variants with at least two numbers of images.
 
     Notes
     -----
-    Held-out images that not all sizes have are left out.
+    Held-out images that are missing at some size are left out.
     """
     groups: dict[str, list[Variant]] = {}
     for variant in variants:
@@ -122,7 +122,7 @@ def learning_curves(rows: Sequence[Row], variants: Sequence[Variant]) -> list[Le
 
 
 def describe_curve(curve: LearningCurve) -> list[str]:
-    """Say the score at each size, what ten more images would bring, or why that cannot be said."""
+    """Describe the score at each size and the gain of ten more images, or why it is unknown."""
     points = ", ".join(
         f"{size:.4g}: {score}" for size, score in zip(curve.sizes, curve.scores, strict=True)
     )
@@ -143,7 +143,7 @@ def describe_curve(curve: LearningCurve) -> list[str]:
 
 
 def draw_learning_curve(path: Path, curve: LearningCurve) -> None:
-    """Write a PNG of the scores with their intervals and of the fit, ten images further."""
+    """Write a PNG of the scores with their intervals, and of the fit up to ten more images."""
     sizes = curve.sizes.tolist()
     series = {"measured": (sizes, [score.estimate for score in curve.scores])}
     bands = {"measured": ([s.low for s in curve.scores], [s.high for s in curve.scores])}
@@ -179,7 +179,7 @@ def _doubts(curve: LearningCurve, gains: Mapping[str, Interval]) -> list[str]:
 
 
 def _by_seed(curve: LearningCurve, form: str) -> str:
-    """Say the gain of each seed, which shows what the intervals do not hold."""
+    """Give the gain of each seed, for the variation that the intervals do not include."""
     gains = ", ".join(f"{gain:+.4f}" for gain in curve.gain_by_seed(form))
     if len(curve.per_seed) < 2:
         return "More seeds would show how far it goes."
@@ -235,7 +235,7 @@ def _curve(rows: Sequence[Row], members: Sequence[Variant]) -> LearningCurve | N
 
 
 def _means_of_seed(of_sizes: Sequence[Sequence[Row]], seed: int) -> list[float]:
-    """Give a seed's mean score at each size, of the same images; [] when there are none."""
+    """Give a seed's mean score at each size over the same images; [] if there are none."""
     scores = [image_scores([row for row in each if row.seed == seed]) for each in of_sizes]
     common = set.intersection(*(set(images) for images in scores))
     return [float(np.mean([images[name] for name in common])) for images in scores if common]

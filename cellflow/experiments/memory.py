@@ -1,4 +1,4 @@
-"""The peak memory of a stretch of work."""
+"""Measure the peak memory of a piece of work."""
 
 import re
 from contextlib import suppress
@@ -6,11 +6,11 @@ from pathlib import Path
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"
-"""What `proc(5)` calls resetting the peak resident set size."""
+"""Written to ``clear_refs``, it resets the peak resident set size, see `proc(5)`."""
 
 
 def reset_peak() -> None:
-    """Forget the peaks so far, where the system can."""
+    """Reset the peak memory counters, as far as the system supports it."""
     import torch
 
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
@@ -21,13 +21,13 @@ def reset_peak() -> None:
 
 
 def peak_megabytes(device: str) -> float | None:
-    """Give the peak since `reset_peak`, MiB; None where the system does not tell.
+    """Give the peak since `reset_peak` in MiB; None if the system does not report it.
 
     Parameters
     ----------
     device : str
-        On ``cuda:1`` it is that GPU's memory, else the process's. What follows a space is left
-        aside.
+        For ``cuda:1`` the memory of that GPU, otherwise that of the process. Text after a space is
+        ignored.
     """
     import torch
 

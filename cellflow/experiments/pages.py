@@ -1,4 +1,4 @@
-"""The table of an experiment as a folder: one Markdown file and its pictures."""
+"""Write the results of an experiment as a folder: one Markdown file and its pictures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ def write_page(folder: Path, experiment: Experiment, rows: Sequence[Row]) -> str
     Parameters
     ----------
     folder : Path
-        Made when it is not there.
+        Created if it does not exist.
     experiment : Experiment
     rows : sequence of Row
         As for `experiment_page`.
@@ -28,7 +28,7 @@ def write_page(folder: Path, experiment: Experiment, rows: Sequence[Row]) -> str
     Returns
     -------
     str
-        What was written.
+        The Markdown text.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def write_page(folder: Path, experiment: Experiment, rows: Sequence[Row]) -> str
 
 
 def _draw(folder: Path, experiment: Experiment, rows: Sequence[Row]) -> list[tuple[Path, str]]:
-    """Draw what there is to draw; give each picture with its caption."""
+    """Draw the available curves; give each picture with its caption."""
     names = [variant.name for variant in experiment.variants]
     results = summarize(rows, names, experiment.rank_by)
     pictures = []
@@ -72,7 +72,7 @@ def _draw(folder: Path, experiment: Experiment, rows: Sequence[Row]) -> list[tup
 
 
 def _not_drawn(left_out: Mapping[str, str]) -> str:
-    """Say which variants are not in the picture, and why; nothing where all are."""
+    """Say which variants are not in the picture, and why; empty if all are."""
     if not left_out:
         return ""
     names_of: dict[str, list[str]] = {}

@@ -4,32 +4,32 @@
 
     name = "optimizer"
     question = "Which optimiser reaches the best score in 480 steps?"
-    section = "5.4"                 # of the seed report that asks the same; for readers alone
+    section = "5.4"                 # of the seed report that asks the same; for information only
     folds = 5                       # or folds_file = "folds.json"
     seeds = [0, 1]
     rank_by = "last"
 
-    [folders]                       # what `--folder livecell=PATH` must name
+    [folders]                       # to be given by `--folder livecell=PATH`
     livecell = "annotated images of LIVECell"
 
-    [[reported]]                    # what others saw, printed below the table
+    [[reported]]                    # results of others, printed below the table
     name = "SGD"
     score = 0.2725
 
-    [base]                          # what all variants share
+    [base]                          # shared by all variants
     init = "scratch"
     [base.training]                 # any section of Config
     n_epochs = 120
 
-    [family.unet.settings.training] # what the variants of one family share, over [base]
+    [family.unet.settings.training] # shared by the variants of one family; overrides [base]
     iterations = 960
 
-    [[variant]]                     # the first one is what the others are compared with
+    [[variant]]                     # the first one is the reference for the others
     name = "adamw"
 
     [[variant]]
     name = "semantic U-Net"
-    family = "unet"                 # "cellflow" where nothing is said
+    family = "unet"                 # default: "cellflow"
 
     [[variant]]
     name = "sgd"
@@ -40,11 +40,11 @@
 
     [[variant]]
     name = "LIVECell first"
-    pretrain_dir = "{livecell}"     # or a path, from this file or absolute
+    pretrain_dir = "{livecell}"     # or a path, absolute or relative to this file
 
     [[variant]]
     name = "no flow check"
-    [variant.predict.dynamics]      # the same weights, predicted otherwise
+    [variant.predict.dynamics]      # the same weights, other settings of prediction
     flow_threshold = 0.0
 """
 
@@ -60,11 +60,11 @@ from cellflow.experiments.layers import assigned, check_families, check_kinds, s
 from cellflow.experiments.settings_tree import combinations, merged
 
 RankBy = Literal["last", "best", "last10", "stability"]
-"""How the variants are ordered; `ranking` says what each means."""
+"""How the variants are ordered; explained in `ranking`."""
 
 SECTIONS = tuple(field.name for field in fields(Config))
 PREDICT_SECTIONS = ("inference", "dynamics")
-"""Sections that a trained network can be asked again with."""
+"""Sections that may change without training again."""
 
 FOLDER_OPTIONS = ("pretrain_dir", "extra_dir")
 """Options that name folders of annotated images: one path, or a list of them."""
@@ -84,16 +84,16 @@ class Variant:
     ----------
     name : str
     family : str
-        Which kind of model; `cellflow.experiments.families` has them.
+        The kind of model, see `cellflow.experiments.families`.
     options : mapping of str to any
-        What the family's training takes besides settings, for instance ``init``. Folders are
+        Options of the family's training besides settings, for instance ``init``. Folders are
         lists of absolute paths.
     config : Config
         Settings of the training.
     predict : mapping of section to (mapping of key to any)
         Settings that replace those of the training when the held-out images are predicted.
     group : str
-        Name of the ``[[variant]]`` whose grid it is of; empty = its own name.
+        Name of the ``[[variant]]`` whose grid it belongs to; empty = its own name.
     """
 
     name: str
@@ -123,19 +123,19 @@ class Reported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """What an experiment file says.
+    """The content of an experiment file.
 
     Parameters
     ----------
     name, question : str
     n_folds : int
-        Folds that are made when there is no file.
+        Number of folds to make if there is no `folds_file`.
     folds_file : Path or None
     folds_seed : int
     seeds : tuple of int
     rank_by : {"last", "best", "last10", "stability"}
     variants : tuple of Variant
-        Of different names; the others are compared with the first.
+        With unique names; the first is the reference for the others.
     reported : tuple of Reported
     """
 
@@ -165,21 +165,21 @@ def read_experiment(
     ----------
     path : path
     assignments : sequence of str
-        ``KEY=VALUE`` laid over the file's ``[base]``, and ``FAMILY.KEY=VALUE`` over its table of
-        that family, so that a variant's own settings stand.
+        ``KEY=VALUE`` overrides the file's ``[base]``, ``FAMILY.KEY=VALUE`` its table of that
+        family. A variant's own settings take precedence.
     folders : mapping of name to path, optional
-        For what the file's ``[folders]`` asks for.
+        The folders that the file's ``[folders]`` asks for.
     seeds, rank_by
-        Take the place of the file's.
+        Replace those of the file.
     variants : sequence of str
-        Only these of the file, in its order; one with a grid is all of its combinations. By
-        default all.
+        Names of the variants to use, in the order of the file; a variant with a grid stands for all
+        of its combinations. All by default.
 
     Raises
     ------
     ConfigError
-        The file cannot be read, is not TOML, has an unknown key (the known ones are listed), two
-        variants of the same name, or asks for a folder that is not given.
+        The file cannot be read, is not TOML, has an unknown key (the known ones are listed) or two
+        variants of the same name, or needs a folder that is not given.
     """
     path = Path(path)
     tree = read_toml(path)
@@ -243,7 +243,7 @@ def _experiment(tree: dict[str, Any], path: Path, given: Mapping[str, Path]) -> 
 
 
 def _folders(wanted: Mapping[str, str], given: Mapping[str, Path]) -> dict[str, Path | str]:
-    """Give the path of each folder that the file asks for, or what it is where none is given."""
+    """Give the path of each folder that the file asks for, or its description if not given."""
     for name in given:
         if name not in wanted:
             known = ", ".join(wanted) or "none"
@@ -276,7 +276,7 @@ def _variant(
 def _options(
     tree: Mapping[str, Any], beside: Path, folders: Mapping[str, Path | str]
 ) -> dict[str, Any]:
-    """Give the options with folders as lists of paths that hold wherever the command runs."""
+    """Give the options with folders as lists of absolute paths."""
     options = dict(tree)
     for key in FOLDER_OPTIONS:
         if key not in options:

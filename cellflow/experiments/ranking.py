@@ -1,4 +1,4 @@
-"""The named rules that variants are ordered by; a table uses one, and says what it means."""
+"""The named rules by which variants are ordered; a table uses one, and explains it."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from cellflow.experiments.plan import RankBy
 from cellflow.experiments.store import Row
 
 N_LAST = 10
-"""Validations that ``last10`` and ``stability`` look at."""
+"""Number of validations used by ``last10`` and ``stability``."""
 
 MEANING: dict[RankBy, str] = {
     "last": "the mAP of the final weights on held-out images, by which nothing was chosen",
@@ -29,7 +29,7 @@ MEANING: dict[RankBy, str] = {
 
 
 def rank_value(rows: Sequence[Row], rank_by: RankBy) -> float:
-    """Give what a variant is ordered by.
+    """Give the value by which a variant is ordered.
 
     Parameters
     ----------
@@ -40,9 +40,8 @@ def rank_value(rows: Sequence[Row], rank_by: RankBy) -> float:
     Returns
     -------
     float
-        Mean over the runs, each weighted by its held-out images. NaN where a run has no
-        validations, or for ``stability`` fewer than two: such a variant is not ranked, rather than
-        by another rule.
+        Mean over the runs, each weighted by its number of held-out images. NaN if a run has no
+        validations, or fewer than two for ``stability``: such a variant is not ranked.
     """
     sizes = [len(row.images) for row in rows]
     values = [_of_run(row, rank_by) for row in rows]
@@ -50,14 +49,14 @@ def rank_value(rows: Sequence[Row], rank_by: RankBy) -> float:
 
 
 def in_order(values: Sequence[float], rank_by: RankBy) -> list[int]:
-    """Give the places of values, best first; those that are not ranked come last."""
+    """Give the indices of values, best first; unranked values come last."""
     sign = 1 if rank_by == "stability" else -1
     keys = [math.inf if math.isnan(value) else sign * value for value in values]
     return sorted(range(len(values)), key=lambda place: keys[place])
 
 
 def fewest_validations(rows: Sequence[Row]) -> int:
-    """Give the validations of the run that has fewest."""
+    """Give the number of validations of the run with the fewest."""
     return min((len(row.curve) for row in rows), default=0)
 
 

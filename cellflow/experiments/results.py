@@ -1,4 +1,4 @@
-"""Rows of the store to one result a variant, with its paired difference to the first one."""
+"""From rows of the store to one result per variant, with its difference to the first one."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,12 +27,12 @@ from cellflow.metrics.few_groups import n_groups
 from cellflow.training.schedule import choose_rate
 
 Facts = Mapping[str, Mapping[str, Any]]
-"""Of each image by name, see `Row.images`."""
+"""What is known of each image, by name, see `Row.images`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Of two variants, paired by image.
+    """The difference of two variants, paired by image.
 
     Parameters
     ----------
@@ -40,13 +40,13 @@ class Difference:
     standard_error : float
         NaN with a single independent group of images.
     freedom : float
-        Degrees of freedom that it rests on.
+        Degrees of freedom of the standard error.
     n_groups : int
-        Independent groups of the images.
+        Number of independent groups of images.
     p_value : float
-        By sign flips, of this pair by itself.
+        By sign flips, for this pair alone.
     n_images : int
-        That both have.
+        Number of images that both have.
     """
 
     interval: Interval
@@ -67,23 +67,23 @@ class VariantResult:
     n_images, n_folds, n_seeds : int
         Images count once, however many seeds predicted them.
     score : Interval
-        Out-of-fold mAP: the mean over the images of their mean over seeds.
+        Out-of-fold mAP: each image's mean over seeds, averaged over the images.
     per_seed : tuple of float
-        The same of each seed alone.
+        The same for each seed alone.
     per_cell_type : dict of str to Interval
     difference : Difference or None
         To the first variant, over the images that both have; None for the first.
     rank : float
-        What ``rank_by`` orders by; NaN where the runs do not tell, and where images are still
-        missing: easy ones may have come first.
+        The value that ``rank_by`` orders by; NaN if the runs do not have it, or while images are
+        missing, since the easy ones may have come first.
     rows : tuple of Row
-        What it is made of.
+        The rows that it is computed from.
     minutes, predict_seconds, peak_megabytes : float
-        Means over the runs that did not diverge: of a training, of a held-out image, and the
-        largest peak.
+        Over the runs that did not diverge: mean time of a training, mean time per held-out image,
+        and the largest peak memory.
     flows_kept : bool
-        Whether the network's output was read by several variants, so that seconds of prediction
-        are not those of one alone.
+        Whether several variants read the same stored network output, so that `predict_seconds` is
+        not the full cost of prediction.
     n_steps, n_parameters : int
     learning_rate : str
     """
@@ -108,14 +108,14 @@ class VariantResult:
 
 
 def summarize(rows: Sequence[Row], variants: Sequence[str], rank_by: RankBy) -> list[VariantResult]:
-    """Give one result a variant, in the order of `variants`.
+    """Give one result per variant, in the order of `variants`.
 
     Parameters
     ----------
     rows : sequence of Row
-        With `Row.variant` named as the experiment names it.
+        With `Row.variant` as the experiment names it.
     variants : sequence of str
-        The first is what the others are compared with; those without rows are left out.
+        The first is the reference for the others; those without rows are left out.
     rank_by : {"last", "best", "last10", "stability"}
 
     Raises
@@ -137,7 +137,7 @@ def summarize(rows: Sequence[Row], variants: Sequence[str], rank_by: RankBy) -> 
 
 
 def image_scores(rows: Sequence[Row]) -> dict[str, float]:
-    """Give each image's mean over the seeds that predicted it, by name in alphabetical order."""
+    """Give each image's mean score over the seeds that predicted it, in alphabetical order."""
     values: dict[str, list[float]] = {}
     for row in rows:
         for name, image in row.images.items():
@@ -146,7 +146,7 @@ def image_scores(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def image_facts(rows: Sequence[Row]) -> Facts:
-    """Give what is known of each image; cell type and group are the same in all rows."""
+    """Give the facts of each image; cell type and group are the same in all rows."""
     return {image: values for row in rows for image, values in row.images.items()}
 
 
@@ -171,7 +171,7 @@ def mean_score(scores: Mapping[str, float], facts: Facts) -> Interval:
 
 
 def ended(rows: Sequence[Row]) -> Sequence[Row]:
-    """Give the rows whose trainings did not diverge; all rows where every one did."""
+    """Give the rows whose trainings did not diverge; all rows if every one did."""
     return [row for row in rows if not row.facts.get("diverged")] or rows
 
 
@@ -189,7 +189,7 @@ def paired(
     Returns
     -------
     Difference or None
-        None when they have no image in common.
+        None if they have no image in common.
     """
     names = [name for name in ours if name in theirs]
     if not names:

@@ -1,4 +1,4 @@
-"""Computing what the store does not have yet, one task after the other."""
+"""Compute the results that the store does not have yet, one task after the other."""
 
 import shutil
 import time
@@ -30,7 +30,7 @@ from cellflow.training.trained import Trained
 from cellflow.wording import counted
 
 NOTHING = Trained(n_steps=0, n_parameters=0, seconds=0.0, device="none", curve=(), versions={})
-"""What a training that diverged gave."""
+"""The result of a training that diverged."""
 
 
 def run_experiment(
@@ -41,7 +41,7 @@ def run_experiment(
     report: Report = lambda step, numbers: None,
     say: Say = lambda text: None,
 ) -> list[Row]:
-    """Compute what the store does not have yet.
+    """Compute the results that the store does not have yet.
 
     Parameters
     ----------
@@ -49,26 +49,28 @@ def run_experiment(
     bench : Bench
     device : str
     report : callable
-        ``report(step, numbers)`` with the steps of the training that runs.
+        ``report(step, numbers)`` with the steps of the current training.
     say : callable
-        Told what begins and what came out.
+        Called with what begins, and with its result.
 
     Returns
     -------
     list of Row
-        All of the experiment, in the order of `plan_tasks`, but what other processes compute.
+        All results of the experiment in the order of `plan_tasks`, without those that other
+        processes are still computing.
 
     Raises
     ------
     KeyboardInterrupt
-        Ctrl-C; what is done is kept, and the training that ran continues from its checkpoint.
+        Ctrl-C; finished results are kept, and the interrupted training can be continued from its
+        checkpoint.
     CellflowError
-        A training or prediction failed; what is done is kept.
+        A training or prediction failed; finished results are kept.
 
     Notes
     -----
-    Several processes may share the work, on one machine or on many with one folder: each passes
-    over what another one has begun.
+    Several processes may share the work, on one machine or on several with a shared folder: each
+    skips what another one has begun.
     """
     elsewhere = []
     tasks = plan_tasks(experiment, bench)
@@ -103,13 +105,13 @@ def run_experiment(
 
 
 def finished_rows(experiment: Experiment, bench: Bench) -> list[Row]:
-    """Give what the store has of an experiment, named as the experiment names its variants."""
+    """Give the stored results of an experiment, under its own names of the variants."""
     found = [(task, find_row(bench.store, task)) for task in plan_tasks(experiment, bench)]
     return [_named(row, task) for task, row in found if row is not None]
 
 
 def find_row(store: Store, task: Task) -> Row | None:
-    """Give the result of a task, or None when it is not there yet.
+    """Give the result of a task, or None if there is none yet.
 
     Raises
     ------
@@ -122,7 +124,7 @@ def find_row(store: Store, task: Task) -> Row | None:
 
 
 def _named(row: Row, task: Task) -> Row:
-    """Give a row this experiment's name and number of its fold; another may have computed it."""
+    """Give a row with this experiment's names and fold; another may have computed it."""
     facts = {**row.facts, "n_train": len(task.sides.train)}
     return replace(row, variant=task.variant.name, fold=task.fold, facts=facts)
 
@@ -171,7 +173,7 @@ def _if_nothing(images: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _job(task: Task, bench: Bench, device: str, *, shares: bool) -> Job:
-    """Give what a family is to do.
+    """Give the job of a family for a task.
 
     Parameters
     ----------
@@ -179,7 +181,7 @@ def _job(task: Task, bench: Bench, device: str, *, shares: bool) -> Job:
     bench : Bench
     device : str
     shares : bool
-        Whether other predictions with the same model are to come.
+        Whether more predictions with the same model will follow.
     """
     store, before = bench.store, task.pretraining_key
     flows = store.flows(task.model_key)
@@ -199,7 +201,7 @@ def _job(task: Task, bench: Bench, device: str, *, shares: bool) -> Job:
 
 
 def _folds_file(task: Task, bench: Bench) -> Path:
-    """Give the file of the folds, or write one whose fold trains on some of the images only."""
+    """Give the file of the folds; for a subset of the training images, write one of its own."""
     folds, number = bench.folds, task.fold
     if task.sides == folds.folds[number]:
         return bench.folds_file
@@ -238,7 +240,7 @@ def _score(
 
 
 def _without_places(key: str, value: Any) -> Any:
-    """Give an option with folders by their names: results are shared, and keys hold the content."""
+    """Reduce folders in an option to their names: results are shared, keys identify the content."""
     if key in FOLDER_OPTIONS:
         return [Path(folder).name for folder in value]
     is_path = key == "init" and isinstance(value, str) and Path(value).is_absolute()

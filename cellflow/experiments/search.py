@@ -1,7 +1,8 @@
-"""A grid's best setting, chosen for each fold on the other folds, and what that is worth.
+"""The best setting of a grid, chosen for each fold on the other folds, and the resulting score.
 
-The best of many settings, scored on the images that it was chosen on, is too high: the more
-settings, the more. So every ``[[variant]]`` with a grid is also scored as one method that searches.
+The score of the best of many settings, on the images that it was chosen on, is too high, the more
+so the more settings there are. So every ``[[variant]]`` with a grid is also scored as one method
+that searches.
 """
 
 from collections.abc import Sequence
@@ -18,21 +19,21 @@ from cellflow.tuning.choice import ALL_TYPES, choose_on_folds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """One ``[[variant]]`` of the file, its grid's settings chosen on folds.
+    """One ``[[variant]]`` of the file, with the settings of its grid chosen on folds.
 
     Parameters
     ----------
     name : str
     n_candidates : int
-        Settings that were to choose from; 1 = no grid.
+        Number of settings to choose from; 1 = no grid.
     score : Interval
-        Of the images, each with what the other folds chose.
+        Each image with the setting that the other folds chose.
     same_images_score : float
-        When all folds choose together what they are scored on.
+        All images with the setting that is best on all of them.
     chosen : tuple of str
-        Names of the variants that were chosen, the most frequent one first.
+        Names of the chosen variants, the most frequent one first.
     difference : Difference or None
-        To the first one, paired by image; None for the first.
+        To the first search, paired by image; None for the first.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Search:
 
 
 def searches(rows: Sequence[Row], variants: Sequence[Variant]) -> list[Search]:
-    """Give what every group of variants is worth when one of it is chosen on folds.
+    """Give the score of every group of variants if one of the group is chosen on folds.
 
     Parameters
     ----------
@@ -55,14 +56,15 @@ def searches(rows: Sequence[Row], variants: Sequence[Variant]) -> list[Search]:
     Returns
     -------
     list of Search
-        Empty when no variant has a grid, when there are fewer than two folds, or as long as
-        results of a grid are missing: a choice among some of its settings would be another one.
+        Empty if no variant has a grid, if there are fewer than two folds, or while results of a
+        grid are missing: choosing among some of its settings would be another search.
 
     Notes
     -----
-    One setting is chosen for all cell types, by the mean over the seeds that all variants have
-    whole: a setting that only had the luckier seed would look better. The models that choose were
-    trained on the images of the fold that they choose for; only the setting is free of them.
+    One setting is chosen for all cell types, by the mean over the seeds that are complete for all
+    variants: otherwise a setting that only ran with a lucky seed would look better. The models that
+    vote were trained on the images of the fold that they choose for; only their scores, on other
+    images, enter the choice.
     """
     groups: dict[str, list[str]] = {}
     for variant in variants:
@@ -105,7 +107,7 @@ def _search(
 
 
 def _of_whole_seeds(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
-    """Give the rows of the seeds with which every variant has every fold that is begun."""
+    """Give the rows of the seeds for which every variant has every fold that occurs."""
     folds = {row.fold for row in rows}
     done: dict[int, dict[str, set[int]]] = {}
     for row in rows:

@@ -1,4 +1,4 @@
-"""Nested settings: laid over each other, set by dotted keys, and every combination of a grid."""
+"""Nested settings: merge them, set values by dotted keys, expand the combinations of a grid."""
 
 import copy
 import itertools
@@ -10,7 +10,7 @@ from cellflow.errors import ConfigError
 
 
 def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay the second tree over the first; neither is changed.
+    """Merge two trees; values of the second take precedence, and neither is changed.
 
     Examples
     --------
@@ -25,12 +25,12 @@ def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any
 
 
 def put(tree: dict[str, Any], key: str, value: Any) -> None:
-    """Set the value at a dotted key, making the tables on the way.
+    """Set the value at a dotted key in place; missing tables are created.
 
     Raises
     ------
     ConfigError
-        A part of the key is a value and no table.
+        A part of the key is a value and not a table.
     """
     *sections, last = key.split(".")
     for section in sections:
@@ -41,12 +41,12 @@ def put(tree: dict[str, Any], key: str, value: Any) -> None:
 
 
 def with_assignments(tree: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """Give a tree with ``KEY=VALUE`` texts laid over it; a value is read as TOML, else as text.
+    """Apply ``KEY=VALUE`` assignments to a copy of a tree; values are TOML, or else strings.
 
     Raises
     ------
     ConfigError
-        A text has no ``=``.
+        An assignment has no ``=``.
 
     Examples
     --------
@@ -63,12 +63,12 @@ def with_assignments(tree: Mapping[str, Any], assignments: Sequence[str]) -> dic
 
 
 def combinations(tree: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give one tree for each combination of the values in its ``grid``; names say which.
+    """Give one tree for each combination of the values in its ``grid``, which its name states.
 
     Raises
     ------
     ConfigError
-        The grid is no table of lists, or a list is empty.
+        The grid is not a table of lists, or a list is empty.
     """
     grid = tree.pop("grid", {})
     if not isinstance(grid, dict) or not all(isinstance(v, list) and v for v in grid.values()):

@@ -1,4 +1,4 @@
-"""The experiment files that come with cellflow: one for each section of the seed report."""
+"""The experiment files that come with cellflow; most repeat a section of the seed report."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -10,18 +10,18 @@ SHIPPED = Path(str(files("cellflow.experiments"))) / "shipped"
 
 
 def shipped_experiments() -> dict[str, str]:
-    """Give the question of each by its name."""
+    """Give the question of each shipped experiment, by its name."""
     paths = sorted(SHIPPED.glob("*.toml"))
     return {path.stem: str(read_toml(path)["question"]) for path in paths}
 
 
 def find_experiment(name: str) -> Path:
-    """Give the file of a shipped experiment by its name, else the path itself.
+    """Give the file of a shipped experiment of that name, or else `name` as a path.
 
     Raises
     ------
     ConfigError
-        There is neither; the shipped ones are listed.
+        Neither exists; the shipped experiments are listed.
     """
     shipped, path = SHIPPED / f"{name}.toml", Path(name)
     if path.name == name and shipped.is_file():

@@ -1,7 +1,7 @@
-"""What a variant learns from besides the data: folders and weights, named by what they hold.
+"""What a variant learns from besides the data: folders and weights, identified by their content.
 
-A result's key takes these hashes in the place of paths: moved files make no result old, and changed
-ones are never mixed with what came of the earlier ones.
+The key of a result contains these hashes instead of paths: moving files does not invalidate
+results, and results from changed files are never mixed with earlier ones.
 """
 
 from collections.abc import Mapping
@@ -22,12 +22,12 @@ from cellflow.wording import counted
 
 
 class Sources:
-    """The hashes of folders, each read once.
+    """The content of other folders; each is read only once.
 
     Parameters
     ----------
     dataset : Dataset
-        The experiment's own data, whose images no folder to train on before may hold.
+        The experiment's own data, whose images must not occur in a folder to pretrain on.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -35,12 +35,12 @@ class Sources:
         self._read: dict[str, tuple[str, int]] = {}
 
     def content(self, folder: str) -> str:
-        """Give the SHA-256 of names, pictures and truth of a folder of annotated images.
+        """Give the SHA-256 of the names, pictures and truth in a folder of annotated images.
 
         Raises
         ------
         DataError
-            It is missing, without truth, or broken.
+            The folder is missing, without truth, or broken.
         """
         return self._hash_and_count(folder)[0]
 
@@ -49,12 +49,12 @@ class Sources:
         return self._hash_and_count(folder)[1]
 
     def require_foreign(self, folder: str) -> None:
-        """See that a folder holds none of the experiment's own pictures, nor others of its wells.
+        """Check that a folder has no picture of the experiment's own data or of the same wells.
 
         Raises
         ------
         DataError
-            It does, so that what is held out would be trained on.
+            It has; the model would be trained on held-out images.
         """
         wells = {entry.group: entry.name for entry in self._dataset.annotated if entry.group}
         entries = self._open(folder).annotated
@@ -72,12 +72,13 @@ class Sources:
                 )
 
     def require_unseen(self, init: Any) -> None:
-        """See that initial weights, where they say it, were not trained on the experiment's images.
+        """Check that initial weights, if their record says so, did not learn these images.
 
         Raises
         ------
         DataError
-            They were, so that every fold would begin with what it holds out.
+            They were trained on the experiment's images; every fold would start from weights that
+            know its held-out images.
         """
         if not isinstance(init, str) or not Path(init).is_dir():
             return
@@ -92,12 +93,12 @@ class Sources:
                 )
 
     def named_by_content(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Give options with hashes in the place of folders and files of weights.
+        """Replace folders and files of weights in options by the hashes of their content.
 
         Raises
         ------
         DataError
-            As `content`; or a file of weights cannot be read.
+            As for `content`; or a file of weights cannot be read.
         """
         named = dict(options)
         for key in FOLDER_OPTIONS:
@@ -111,7 +112,7 @@ class Sources:
 
     @cached_property
     def _own(self) -> dict[str, str]:
-        """The names of the experiment's own images by the hashes of their pictures."""
+        """Names of the experiment's own images, by the hash of the picture."""
         return {digest: name for name, digest in hash_images(self._dataset.annotated).items()}
 
     def _hash_and_count(self, folder: str) -> tuple[str, int]:

@@ -1,22 +1,22 @@
-"""The result store: one small JSON file for every variant, fold and seed that is done.
+"""The result store: one small JSON file for every finished variant, fold and seed.
 
 ::
 
-    STORE/store.json             which data it is for
-    STORE/folds-….json           the folds that all share
+    STORE/store.json             the data that it is for
+    STORE/folds-….json           the folds, shared by all
     STORE/rows/KEY.json          one result
-    STORE/predictions/KEY.csv    the cells that were found, as a submission
-    STORE/models/KEY/            the trained model; may be deleted when all its results are there
+    STORE/predictions/KEY.csv    the predicted cells, as a submission
+    STORE/models/KEY/            the trained model; may be deleted once all its results exist
     STORE/models/KEY.json        its settings
-    STORE/pretraining/KEY/       trainings on other folders that came before, shared by folds
-    STORE/flows/KEY/             a model's output, while several predictions with it are to come
-    STORE/folds/KEY.json         folds of a training that sees only some of the images
-    STORE/locks/KEY/             held by the process that computes with a model
+    STORE/pretraining/KEY/       pretraining on other folders, shared by folds
+    STORE/flows/KEY/             output of a network, while more predictions with it will follow
+    STORE/folds/KEY.json         folds of a training on a subset of the images
+    STORE/locks/KEY/             lock of the process that is working with a model
 
-A key is a hash of data sides, seed and the settings that differ from the defaults, so experiments
-share what they have in common, a file that changes only computes what is new, and a setting that a
-later version adds does not make results old. A default that changes does: it is found out by
-comparing the settings that are kept beside each result, and refused.
+A key is a hash of the images of both sides, the seed and the settings that differ from the
+defaults. So experiments share common results, after a change to a file only what is new is
+computed, and results stay valid when a later version adds a setting. A changed default invalidates
+them: it is detected by comparing the settings stored with each result, and refused.
 """
 
 import hashlib
@@ -44,17 +44,17 @@ class Row:
     Parameters
     ----------
     variant : str
-        Its name in the experiment that computed it; `key` says what it was.
+        Its name in the experiment that computed it; `key` identifies it.
     key : str
     fold, seed : int
     settings : mapping
-        The whole configuration with the family's own settings, the family and its options.
+        The whole configuration, the family, its own settings and its options.
     images : mapping of name to (cell_type, group, score, n_truths, n_predicted, precision)
         Of the held-out images.
     curve : tuple of (step, seconds, mAP)
-        Validations on the way.
+        Validations during training.
     facts : mapping
-        What `Trained` says, seconds of prediction, the peak memory, and why a training diverged.
+        The content of `Trained`, seconds of prediction, peak memory, and why a training diverged.
     """
 
     variant: str
@@ -75,12 +75,12 @@ class Store:
 
     @classmethod
     def open(cls, folder: Path | str, data_hash: str, *, begin: bool = True) -> Self:
-        """Open a store, or begin one; without `begin`, one that is not there is an empty one.
+        """Open a store, or create it; without `begin` a missing store is treated as empty.
 
         Raises
         ------
         DataError
-            The store is of other images or other truth, or is broken.
+            The store is for other images or other truth, or is broken.
         """
         store = cls(folder=Path(folder))
         path = store.folder / "store.json"
@@ -103,15 +103,15 @@ class Store:
         return self.folder / "models" / key
 
     def pretraining(self, key: str) -> Path:
-        """Give the folder of the trainings that come before a model's."""
+        """Give the folder of the pretraining of a model."""
         return self.folder / "pretraining" / key
 
     def flows(self, key: str) -> Path:
-        """Give the folder of what a model's network says of its held-out images."""
+        """Give the folder of a network's output on its held-out images."""
         return self.folder / "flows" / key
 
     def lock(self, key: str) -> Path:
-        """Give the folder that a process locks while it trains a model or predicts with it."""
+        """Give the folder that a process locks while it trains or predicts with a model."""
         return self.folder / "locks" / key
 
     def predictions(self, key: str) -> Path:
@@ -119,12 +119,12 @@ class Store:
         return self.folder / "predictions" / f"{key}.csv"
 
     def claim_model(self, key: str, config: Tree) -> None:
-        """Note the settings of a model before it is trained, or check those of an earlier one.
+        """Store the settings of a model before it is trained, or check those of an existing one.
 
         Raises
         ------
         DataError
-            A model of this key was trained when a default was another.
+            The existing model was trained when a default had another value.
         """
         path = self.folder / "models" / f"{key}.json"
         if path.exists():
@@ -134,22 +134,22 @@ class Store:
             write_json(path, config)
 
     def has(self, key: str) -> bool:
-        """Tell whether a result is there."""
+        """Tell whether a result exists."""
         return self._row(key).exists()
 
     def read(self, key: str, config: Tree) -> Row:
-        """Read a result that is there.
+        """Read an existing result.
 
         Parameters
         ----------
         key : str
         config : mapping of section to (mapping of key to any)
-            What the result should be of.
+            The settings that the result should have.
 
         Raises
         ------
         DataError
-            Its file is broken, or it was computed when a default was another.
+            Its file is broken, or it was computed when a default had another value.
         """
         path = self._row(key)
         row = _read_row(path)
@@ -158,14 +158,14 @@ class Store:
         return row
 
     def rows(self) -> list[Row]:
-        """Give all results, of whatever experiment, in the order of their keys.
+        """Give all results of all experiments, ordered by key.
 
         Raises
         ------
         DataError
             A file is broken.
         """
-        # What another process is writing, or was killed at, is none yet.
+        # Files that another process is writing, or left unfinished, have other names.
         found = (self.folder / "rows").glob("*.json")
         return [_read_row(path) for path in sorted(found) if not path.name.startswith(PARTIAL)]
 
@@ -192,7 +192,7 @@ def _require_same_defaults(path: Path, recorded: Tree, config: Tree, again: str)
     asked = json.loads(json.dumps(config))  # tuples as lists
     for section, values in recorded.items():
         for name, value in values.items():
-            # A training that may take longer is the same training.
+            # For instance a larger time budget: it is still the same training.
             if name in HARMLESS or name not in asked.get(section, {}):
                 continue
             if asked[section][name] != value:
@@ -203,6 +203,6 @@ def _require_same_defaults(path: Path, recorded: Tree, config: Tree, again: str)
 
 
 def make_key(content: Any) -> str:
-    """Give 16 hexadecimal digits that stand for plain values."""
+    """Hash plain values to 16 hexadecimal digits."""
     text = json.dumps(content, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,7 +1,7 @@
-"""Some of the training images, for learning curves: each smaller choice is part of the larger ones.
+"""Nested subsets of the training images, for learning curves.
 
-Which images it are depends on their names, their cell types and the choice's own seed, so that
-every variant and, unless told otherwise, every seed of a training sees the same ones.
+The choice depends on the images' names, their cell types and a seed of its own, so every variant
+and, unless configured otherwise, every seed of training sees the same images.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,17 +13,17 @@ from cellflow.data.dataset import Entry
 from cellflow.errors import ConfigError
 
 SUBSET_OPTIONS = ("n_images", "image_share", "subset_seed")
-"""Options that every family has. ``subset_seed = "seed"`` takes the training's own seed, so that
-the spread over seeds holds the choice of images too."""
+"""Options that every family has. ``subset_seed = "seed"`` uses the seed of the training, so that
+the spread over seeds includes the choice of images."""
 
 
 def check_subset(options: Mapping[str, Any]) -> None:
-    """See that the options make sense.
+    """Check the options of a subset.
 
     Raises
     ------
     ConfigError
-        A value of the wrong kind, both numbers at once, or a seed without a number.
+        A value has the wrong type, both sizes are given, or a seed without a size.
     """
     number, share = options.get("n_images"), options.get("image_share")
     if number is not None and share is not None:
@@ -41,7 +41,7 @@ def check_subset(options: Mapping[str, Any]) -> None:
 
 
 def chosen_images(entries: Sequence[Entry], options: Mapping[str, Any], seed: int) -> list[str]:
-    """Give the names of the images that are trained on, sorted.
+    """Give the names of the images to train on, sorted.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def chosen_images(entries: Sequence[Entry], options: Mapping[str, Any], seed: in
     Raises
     ------
     ConfigError
-        More images are asked for than there are.
+        There are fewer images than requested.
     """
     number, share = options.get("n_images"), options.get("image_share")
     if share is not None:
@@ -69,7 +69,7 @@ def chosen_images(entries: Sequence[Entry], options: Mapping[str, Any], seed: in
 
 
 def nested_order(entries: Sequence[Entry], seed: int) -> list[str]:
-    """Order images so that every beginning has the cell types' shares, as nearly as it can.
+    """Order images so that every prefix has the overall shares of cell types, as nearly as it can.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def nested_order(entries: Sequence[Entry], seed: int) -> list[str]:
     Returns
     -------
     list of str
-        All names; whatever the order of `entries`.
+        All names; independent of the order of `entries`.
     """
     of_kind: dict[str, list[str]] = {}
     for entry in sorted(entries, key=lambda entry: entry.name):

@@ -1,4 +1,4 @@
-"""Results as a Markdown table, best first, with all that must be known to read it."""
+"""Results as a Markdown table, best first, with everything needed to interpret it."""
 
 import math
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from cellflow.metrics.few_groups import coverage_remark
 from cellflow.wording import counted
 
 ADVICE = "was it trained long enough, and do its thresholds fit?"
-"""Where nothing was found, or nothing right."""
+"""Printed for variants that found no cells, or no correct ones."""
 
 
 def experiment_page(experiment: Experiment, rows: Sequence[Row]) -> str:
-    """Give all that the results of an experiment say, as Markdown.
+    """Give the full evaluation of an experiment as Markdown.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def _few_images(rows: Sequence[Row]) -> list[str]:
 
 
 def experiment_table(results: Sequence[VariantResult], rank_by: RankBy) -> str:
-    """Give the results as a Markdown table, best first, with what must be known of it."""
+    """Give the results as a Markdown table, best first, with remarks on how to read it."""
     kinds = list(results[0].per_cell_type)
     header = ["variant", "mAP", "95 % interval", *kinds, "difference", "95 % interval"]
     header += ["images", "seeds", "rate", "steps", "parameters", "min", "s / image", "MiB"]
@@ -75,7 +75,7 @@ def experiment_table(results: Sequence[VariantResult], rank_by: RankBy) -> str:
 
 
 def search_table(found: Sequence[Search]) -> str:
-    """Give what each search is worth as a Markdown table, in the order of the file."""
+    """Give the score of each search as a Markdown table, in the order of the file."""
     header = ["chosen on the other folds", "mAP", "95 % interval", "difference", "95 % interval"]
     header += ["settings", "chosen", "on its own images"]
     lines = [_row(header), _row(["---"] * len(header))]
@@ -89,7 +89,7 @@ def search_table(found: Sequence[Search]) -> str:
 
 
 def _unfinished(experiment: Experiment) -> str:
-    """Say that searches are not scored yet, where there are some."""
+    """Say that searches cannot be scored yet, if the experiment has any."""
     groups = [variant.group for variant in experiment.variants]
     if len(set(groups)) == len(groups):
         return ""
@@ -185,7 +185,7 @@ def _diverged(results: Sequence[VariantResult]) -> list[str]:
 
 
 def _without_score(result: VariantResult) -> list[str]:
-    """Say that nothing was found, or nothing right; those that diverged are told already."""
+    """Remark that no cells, or no correct ones, were found; divergence is remarked elsewhere."""
     images = [image for row in result.rows for image in row.images.values()]
     n_found = sum(image["n_predicted"] for image in images)
     has_diverged = all(row.facts.get("diverged") for row in result.rows)
@@ -200,7 +200,7 @@ def _without_score(result: VariantResult) -> list[str]:
 
 
 def _validation_remarks(results: Sequence[VariantResult], rank_by: RankBy) -> list[str]:
-    """Say who cannot be ranked, and whose last ten validations are fewer."""
+    """Name variants that cannot be ranked, and those with fewer than ten validations."""
     if rank_by == "last":
         return []
     unfinished = _unfinished_results(results)

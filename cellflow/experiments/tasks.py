@@ -1,7 +1,8 @@
 """Every variant on every fold with every seed, and the keys of their trainings and results.
 
 A key is a hash of the images of both sides, the seed, the settings that differ from the defaults,
-and what the options stand for. It must stay as it is, or every store is computed anew.
+and the content of files that options name. Any change to how keys are made invalidates all existing
+stores.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,13 +31,13 @@ class Task:
         With the seed in its settings.
     fold, seed : int
     sides : Fold
-        The images; those to train on may be only some of the fold's.
+        Training and held-out images; the training images may be a subset of the fold's.
     model_key : str
-        Of the training: variants that differ only in prediction share it.
+        Key of the training, shared by variants that differ only in prediction.
     key : str
-        Of the result.
+        Key of the result.
     pretraining_key : str or None
-        Of the trainings on other folders that come before, which all folds share.
+        Key of the pretraining on other folders, shared by all folds.
     """
 
     variant: Variant
@@ -49,16 +50,16 @@ class Task:
 
 
 def plan_tasks(experiment: Experiment, bench: Bench) -> list[Task]:
-    """Give all tasks: whole seeds one after another, so that what is there can be compared early.
+    """Give all tasks, one complete seed after another, so that variants can be compared early.
 
     Raises
     ------
     ConfigError
-        A variant is of an unknown family, or one that is not installed; it has an option or a
-        setting that its family does not know; or two differ in their budget of time alone.
+        The family of a variant is unknown or not installed, or does not have one of its options or
+        settings; or two variants differ only in their time budget.
     DataError
-        A folder to train on before is missing, broken, or holds the experiment's own images or
-        others of their wells; or initial weights were trained on them.
+        A folder to pretrain on is missing, broken, or contains images of the experiment or of the
+        same wells; or initial weights were trained on them.
     """
     for variant in experiment.variants:
         try:
@@ -85,7 +86,7 @@ def plan_tasks(experiment: Experiment, bench: Bench) -> list[Task]:
 
 
 def _require_one_budget(tasks: Sequence[Task]) -> None:
-    """Refuse two budgets of time for one training: keys do not tell them apart."""
+    """Refuse two time budgets for one training: keys do not distinguish them."""
     first: dict[str, Variant] = {}
     for task in tasks:
         one, other = first.setdefault(task.model_key, task.variant), task.variant
@@ -97,13 +98,13 @@ def _require_one_budget(tasks: Sequence[Task]) -> None:
 
 
 def settings_of(variant: Variant, predict: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Give all settings of a variant, for the comparison with those that a store keeps.
+    """Give all settings of a variant, to be compared with those in a store.
 
     Parameters
     ----------
     variant : Variant
     predict : mapping of section to (mapping of key to any)
-        `Variant.predict`, or nothing for those of its training.
+        `Variant.predict`, or empty for the settings of its training.
     """
     own = FAMILIES[variant.family].own_settings(variant.options, variant.config)
     return {**config_to_dict(changed(variant.config, predict)), **own}
@@ -111,7 +112,7 @@ def settings_of(variant: Variant, predict: Mapping[str, Mapping[str, Any]]) -> d
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Recipe:
-    """What the keys of a variant with a seed hold, whatever the fold."""
+    """The part of the keys of a variant and seed that is the same for all folds."""
 
     variant: Variant
     seed: int

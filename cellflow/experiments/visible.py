@@ -1,4 +1,4 @@
-"""What the data can tell apart, and the numbers of others beside it."""
+"""Which differences the data can show, next to the numbers that others reported."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from cellflow.experiments.results import Difference
 def visibility(
     differences: Sequence[tuple[str, Difference]], reported: Sequence[Reported]
 ) -> list[str]:
-    """Say which differences these images show, and whether those that others saw are among them.
+    """Say which differences these images can show, and whether reported ones are that large.
 
     Parameters
     ----------
@@ -21,9 +21,9 @@ def visibility(
 
     Notes
     -----
-    Beyond chance is what interval and p, by Holm's rule, both call so. The smallest visible
-    difference is that of the most precise pair to that of the least precise one; a reported
-    difference counts as visible only if the least precise pair would show it.
+    A difference is beyond chance if both the interval and p, corrected by Holm's rule, say so. The
+    smallest visible difference is given as a range, from the most to the least precise pair; a
+    reported difference counts as visible only if the least precise pair would show it.
     """
     lines = []
     usable = [each for _, each in differences if each.standard_error > 0]

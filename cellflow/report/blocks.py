@@ -1,4 +1,4 @@
-"""What the viewer shows of each image, as one JSON text an image, within a number of bytes."""
+"""The viewer's data: one JSON text per image, within a limit on the number of bytes."""
 
 import base64
 import io
@@ -23,12 +23,12 @@ from cellflow.report.subject import Subject
 from cellflow.telling import Report
 
 QUALITIES = (90, 80, 70, 65, 60, 55, 50, 45, 40, 35)
-"""Of WebP, best first. Phase contrast of 704x520 takes 64 kB at 60, and 89 kB as a JPEG that looks
-worse (33.6 against 32.3 dB)."""
+"""WebP qualities to try, best first. A phase-contrast image of 704x520 takes 64 kB at 60, and 89 kB
+as a JPEG that looks worse (33.6 against 32.3 dB)."""
 LONGEST_SIDE = 1408
-"""Larger pictures are averaged down to this many pixels; the cells' outlines stay exact."""
+"""Larger pictures are averaged down to this many pixels; the outlines of cells stay exact."""
 N_SAMPLES = 8
-"""Pictures that are tried to choose the quality."""
+"""Number of pictures that are tried to choose the quality."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +38,11 @@ class Blocks:
     Parameters
     ----------
     texts : tuple of (str or None)
-        One an image, in the order given; None = left out for want of room.
+        One per image, in the given order; None = left out for lack of space.
     quality : int or None
-        Of the pictures, WebP; None when there are none.
+        WebP quality of the pictures; None if there are none.
     unread : mapping of str to str
-        Image name to a sentence, for every picture that cannot be read; its cells stand alone.
+        By image name, the reason why a picture cannot be read; its cells are shown alone.
     """
 
     texts: tuple[str | None, ...]
@@ -51,7 +51,7 @@ class Blocks:
 
     @property
     def n_left_out(self) -> int:
-        """How many images the viewer cannot show."""
+        """Number of images that the viewer cannot show."""
         return self.texts.count(None)
 
 
@@ -61,7 +61,7 @@ def image_blocks(
     room: int,
     report: Report = lambda step, numbers: None,
 ) -> Blocks:
-    """Pack the images, best quality that fits; if none fits, only the first images.
+    """Pack the images at the best quality that fits; if none does, pack only the first images.
 
     Parameters
     ----------
@@ -69,14 +69,14 @@ def image_blocks(
     order : sequence of int
         Indices of its images, most important first.
     room : int
-        Bytes in all.
+        Total number of bytes.
     report : callable
         Called as ``report(n_done, {"total": n})``.
 
     Raises
     ------
     ImageError
-        No picture can be read, or has the size of its cells; says what is wrong with the first.
+        No picture can be read and has the same size as its cells; the message is about the first.
     """
     names = [subject.images[index] for index in order]
     cells = [_cells_of(subject, name) for name in names]
@@ -88,7 +88,7 @@ def image_blocks(
     pictured = [name for name in names if name in subject.pictures]
     first = QUALITIES.index(_choose_quality(pictures, pictured, left))
     for quality in QUALITIES[first:]:
-        # Those tried may be smaller than the others, so that not all fit.
+        # The pictures tried may be smaller than the others, so not all need fit.
         texts = _pack(names, cells, partial(pictures.encode, quality=quality), room, report)
         if None not in texts:
             break
@@ -98,7 +98,7 @@ def image_blocks(
 
 
 class _Pictures:
-    """The pictures of a subject, read when they are asked for.
+    """The pictures of a subject, read on demand.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class _Pictures:
         self.unread: dict[str, str] = {}
 
     def read(self, name: str) -> NDArray[np.uint8] | None:
-        """Give a picture to look at; None where there is none, and note why it cannot be read."""
+        """Give a picture for viewing; None if there is none, or (with a note why) if unreadable."""
         path = self._subject.pictures.get(name)
         if path is None or name in self.unread:
             return None
@@ -121,7 +121,7 @@ class _Pictures:
             return None
 
     def encode(self, name: str, quality: int) -> str | None:
-        """Give it as text; None where there is none."""
+        """Give a picture as text; None if there is none."""
         picture = self.read(name)
         return None if picture is None else _encode(picture, quality)
 
@@ -133,7 +133,7 @@ def _pack(
     room: int,
     report: Report,
 ) -> list[str | None]:
-    """Give the JSON of each image, None from the first on that does not fit."""
+    """Give the JSON of each image; None for the first that does not fit and all after it."""
     texts: list[str | None] = []
     for done, (name, one) in enumerate(zip(names, cells, strict=True), start=1):
         content = script_json({**one, "picture": encode(name)})
@@ -146,7 +146,7 @@ def _pack(
 
 
 def _cells_of(subject: Subject, name: str) -> dict[str, Any]:
-    """Give everything but the picture."""
+    """Give everything of an image except the picture."""
     height, width = subject.shapes[name]
     truth = None if subject.truths is None else subject.truths[name]
     return {
@@ -161,11 +161,11 @@ def _cells_of(subject: Subject, name: str) -> dict[str, Any]:
 
 
 def _found(subject: Subject, model: int, name: str) -> dict[str, str]:
-    """Give a model's cells, what became of them and, with truth, of the true cells.
+    """Give a model's cells with their matches and, if there is truth, those of the true cells.
 
     Notes
     -----
-    IoU and confidence are in thousandths, and best partners are numbered from 1, 0 = none.
+    IoU and confidence are in thousandths; best partners are numbered from 1, 0 = none.
     """
     masks = subject.predicted[model][name]
     packed = {"cells": pack_cells(masks)}
@@ -191,7 +191,7 @@ def _found(subject: Subject, model: int, name: str) -> dict[str, str]:
 
 
 def _reference(subject: Subject, model: int, name: str) -> CellMasks | None:
-    """Give what a model's cells are held against: truth, or without it the first other model."""
+    """Give what a model's cells are matched with: truth, or without it the first other model."""
     if subject.truths is not None:
         return subject.truths[name]
     return subject.cells(int(model == 0), name) if len(subject.models) > 1 else None
@@ -203,7 +203,7 @@ def _thousandths(shares: NDArray[np.floating[Any]]) -> list[int]:
 
 
 def _choose_quality(pictures: _Pictures, names: Sequence[str], room: int) -> int:
-    """Give the best quality at which all pictures should fit, going by some of them."""
+    """Give the best quality at which all pictures should fit, estimated from some of them."""
     step = max(1, len(names) // N_SAMPLES)
     tried = [one for name in names[::step] if (one := pictures.read(name)) is not None]
     for quality in QUALITIES:
@@ -224,7 +224,7 @@ def _read_picture(path: Path, shape: Shape) -> NDArray[np.uint8]:
 
 
 def _encode(pixels: NDArray[np.uint8], quality: int) -> str:
-    """Give a picture as base64 of a WebP file, at most `LONGEST_SIDE` long."""
+    """Give a picture as a WebP file in base64, its longest side at most `LONGEST_SIDE`."""
     picture = Image.fromarray(pixels)
     if max(picture.size) > LONGEST_SIDE:
         share = LONGEST_SIDE / max(picture.size)

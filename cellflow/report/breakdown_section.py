@@ -1,4 +1,4 @@
-"""Where two models differ: by IoU, cell size and density, cell by cell, and on more images."""
+"""The section on where two models differ: by IoU, cell size and density, and cell by cell."""
 
 import math
 
@@ -36,7 +36,7 @@ def _ranking(comparison: Comparison) -> str:
 
 
 def _slices(comparison: Comparison, row: int) -> str:
-    """Draw the difference in every slice of every breakdown but that by cell type."""
+    """Draw the difference in every slice of every breakdown except that by cell type."""
     breakdowns = [one for one in comparison.breakdowns if one.by != "cell type"]
     if not breakdowns:
         return ""
@@ -88,7 +88,7 @@ def _numbers(comparison: Comparison, breakdown: Breakdown, row: int) -> str:
 
 
 def _found(pair: PairedDifference) -> str:
-    """Give how many true cells both, one or neither find, and what both together could reach."""
+    """Say how many true cells both, one or neither find, and what both together could reach."""
     rows = [
         [
             text(f"{kind}, IoU > {one.iou:.2f}"),
@@ -110,7 +110,7 @@ def _found(pair: PairedDifference) -> str:
 
 
 def _power(comparison: Comparison, pair: PairedDifference) -> str:
-    """Say what other numbers of such images could show."""
+    """Say which difference other numbers of such images could show."""
     if math.isnan(pair.smallest_visible):
         return ""
     counts = list(pair.smallest_visible_with.items())

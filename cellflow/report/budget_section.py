@@ -1,4 +1,4 @@
-"""What limits the score: the error budget of every model."""
+"""The section on what limits the score: the error budget of every model."""
 
 import numpy as np
 

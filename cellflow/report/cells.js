@@ -1,5 +1,5 @@
 "use strict";
-// Packed cells and numbers of the page's data to paths and arrays; packing.py says how they are packed.
+// Decode packed cells and numbers of the page's data to paths and arrays; packing.py has the format.
 
 const MOVES = [[1, 0], [0, 1], [-1, 0], [0, -1]];
 
@@ -61,8 +61,8 @@ function walkLoops(loops, steps) {
   return cell;
 }
 
-// The cell lies on the right hand, so steps to the left (2) count its area and those to the right
-// (0) take off what is above; corners alone go into the path.
+// The cell lies to the right of the path, so steps to the left (2) add to its area, and steps to the
+// right (0) subtract what is above; only corners go into the path.
 function walkLoop(cell, loop, steps) {
   let { x, y } = loop;
   let before = -1;
@@ -87,7 +87,7 @@ function stretch(box, x, y) {
   box[3] = Math.max(box[3], y);
 }
 
-// Everything of one image: picture, true cells, and every model's cells with what became of them.
+// Everything of one image: picture, true cells, and every model's cells with their matches.
 function readImage(block) {
   const found = block.found.map((packed) => packed && readFound(packed));
   const picture = block.picture && Object.assign(new Image(), { src: "data:image/webp;base64," + block.picture });

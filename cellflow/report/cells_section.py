@@ -1,4 +1,4 @@
-"""What was found: how many cells an image, how large they are, and how sure the model is."""
+"""The section on the cells: their number per image, their sizes, and the model's confidence."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,7 +25,7 @@ from cellflow.wording import counted
 
 N_BINS, N_CONFIDENCE_BINS = 30, 20
 LARGEST_SHOWN = 99.5
-"""Percentile of the diameters at which the histograms end; larger cells count in the last bin."""
+"""Percentile of the diameters where the histograms end; larger cells are in the last bin."""
 
 
 def cells_section(subject: Subject) -> Section:
@@ -100,7 +100,7 @@ def _sizes(subject: Subject) -> str:
 
 
 def _confidences(subject: Subject) -> str:
-    """Draw how sure the models are of their cells; empty where none says."""
+    """Draw the confidences of the models; empty if no model gives any."""
     sure = [_all_confidences(subject, model) for model in range(len(subject.models))]
     if not any(len(one) for one in sure):
         return ""
@@ -133,7 +133,7 @@ def _all_confidences(subject: Subject, model: int) -> NDArray[np.float32]:
 
 
 class _Side(NamedTuple):
-    """Truth or a model: its name, its class in `style.css`, and its cells by image name."""
+    """Truth or one model: its name, its class in `style.css`, and its cells by image name."""
 
     name: str
     style: str
@@ -141,7 +141,7 @@ class _Side(NamedTuple):
 
 
 def _sides(subject: Subject) -> list[_Side]:
-    """Give truth, if there is any, and the models."""
+    """Give the truth, if there is any, and the models."""
     truths = subject.truths
     models = [
         _Side(one, style_of(model), partial(subject.cells, model))
@@ -163,7 +163,7 @@ def _diameters(subject: Subject, side: _Side, kind: str | None) -> NDArray[np.fl
 def _shares(
     subject: Subject, side: _Side, kind: str | None, edges: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Give the share of the cells in each bin, (N_BINS,); zeros without a cell."""
+    """Give the share of the cells in each bin, (N_BINS,); zeros without cells."""
     diameters = np.minimum(_diameters(subject, side, kind), edges[-1])
     counts = np.histogram(diameters, edges)[0]
     shares: NDArray[np.float64] = counts / max(1, counts.sum())

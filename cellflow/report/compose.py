@@ -1,4 +1,4 @@
-"""A subject to its page, within a number of bytes, and to the file."""
+"""Compose the page of a subject within a limit on its size, and write the file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,32 +21,32 @@ from cellflow.telling import Report
 from cellflow.wording import counted
 
 MEGABYTES = 12.0
-"""Largest file, in millions of bytes: what 120 images of 704x520 and two models fit into."""
+"""Default limit of the file in millions of bytes: fits 120 images of 704x520 and two models."""
 N_REASONS = 3
-"""Pictures that cannot be read of which the page says why."""
+"""The page gives reasons for at most this many pictures that cannot be read."""
 SENTENCES = 2000
-"""Bytes kept free for what is said about the pictures."""
+"""Bytes reserved for the sentences about the pictures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportResult:
-    """What was written.
+    """What was written to the report.
 
     Parameters
     ----------
     path : Path
     n_images : int
-        In the list.
+        Images in the list.
     n_shown : int
-        Of them, those that the viewer can show.
+        Images that the viewer can show.
     n_pictures : int
-        Of these, those with their picture.
+        Images among those that have a picture.
     n_unread : int
-        Pictures that cannot be read.
+        Pictures that could not be read.
     n_bytes : int
         Size of the file.
     remarks : tuple of str
-        What the reader of the report is told.
+        Remarks for the reader of the report.
     """
 
     path: Path
@@ -59,7 +59,7 @@ class ReportResult:
 
     @property
     def summary(self) -> str:
-        """One line: what is in the file."""
+        """Summary of the file's content in one line."""
         shown = f"{self.n_shown} of them" if self.n_shown < self.n_images else "all"
         pictures = "" if self.n_pictures else ", without pictures"
         if self.n_unread:

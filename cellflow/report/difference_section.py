@@ -1,4 +1,4 @@
-"""Which is better: every pair's difference, image by image."""
+"""The section on which model is better: the difference of every pair, image by image."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The first screen: what the report answers, in a sentence, a number and a picture."""
+"""The first screen: the main result in a sentence, a number and a picture."""
 
 import math
 
@@ -33,7 +33,7 @@ def headline(subject: Subject) -> str:
 
 
 def verdict(pair: PairedDifference) -> str:
-    """Say in markup which of two models is better, or may be, or that this cannot be told."""
+    """Say as markup which of two models is or may be better, or that the data cannot tell."""
     first, second = name(pair.first), name(pair.second)
     if math.isnan(pair.difference.low):
         return f"{first} and {second}: so few images give no interval"
@@ -47,7 +47,7 @@ def _of_comparison(subject: Subject, comparison: Comparison) -> str:
     pair = comparison.leading_pair
     rest = len(comparison.names) - 2
     also = f" {_others(rest)}" if rest else ""
-    # Written from the better one's side.
+    # Show the difference as seen from the better model.
     shown = pair.difference.turned() if pair.difference.estimate < 0 else pair.difference
     facts = (
         f"mAP, 95 % interval {bounds(shown, signed=True)}, paired over {_images(subject)}; "

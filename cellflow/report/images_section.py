@@ -1,4 +1,4 @@
-"""The images themselves: a viewer, and the list of them, worst first."""
+"""The section of the images: a viewer, and a list, worst first."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from cellflow.report.subject import Subject, median_diameter
 from cellflow.report.viewer import viewer
 
 WORDS = {"image", "cell type", "unusual"}
-"""Columns of text, which begin at the left."""
+"""Columns of text, which are left-aligned."""
 
 
 def images_section(subject: Subject, ranking: Sequence[Ranked], remark: str) -> Section:
@@ -24,7 +24,7 @@ def images_section(subject: Subject, ranking: Sequence[Ranked], remark: str) -> 
     ranking : sequence of Ranked
         The order of the list.
     remark : str
-        What must be known of the pictures, text.
+        What the reader must know about the pictures, plain text.
     """
     with_truth = bool(subject.scores)
     title = "Images, worst first" if with_truth else "Images, unusual ones first"
@@ -88,7 +88,7 @@ def _list_alone(subject: Subject, ranking: Sequence[Ranked]) -> str:
 
 
 def _size(masks: CellMasks, *, is_single: bool) -> list[str]:
-    """Give count and median diameter, in two columns for a single model."""
+    """Give number and median diameter of the cells, in two columns for a single model."""
     diameter = median_diameter(masks)
     across = "–" if np.isnan(diameter) else f"{diameter:.1f} px"
     if is_single:
@@ -147,7 +147,7 @@ def _count(count: int) -> str:
 
 
 def _result(subject: Subject, model: int, image: int) -> str:
-    """Give a model's score on an image with its counts at the lowest threshold."""
+    """Give a model's score on an image, with its counts at the lowest threshold."""
     one = subject.scores[model].images[image]
     tp, fp, fn = (int(side[0]) for side in (one.counts.tp, one.counts.fp, one.counts.fn))
     counts = f"{tp} hit, {fn} missed, {fp} spurious"

@@ -1,4 +1,4 @@
-"""HTML and SVG from text that cannot be trusted: names of files, images and models."""
+"""HTML and SVG from untrusted text: names of files, images and models."""
 
 import html
 import re
@@ -12,20 +12,20 @@ from cellflow.jsontext import to_json
 MINUS = "−"
 
 _UNSHOWN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Control characters and halves of characters: no HTML file may hold them."""
+"""Control characters and lone surrogates, which are not allowed in HTML files."""
 
 
 _JSON_ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
-"""What could end a script element, or a line of script."""
+"""Characters that could end a script element, or a line of script."""
 
 
 def plain(value: object) -> str:
-    """Give a value as text that UTF-8 and HTML can hold; what they cannot becomes U+FFFD."""
+    """Give a value as text; characters that UTF-8 or HTML do not allow become U+FFFD."""
     return _UNSHOWN.sub("\ufffd", str(value))
 
 
 def text(value: object) -> str:
-    """Give a value as text for an HTML element or attribute.
+    """Give a value as escaped text for an HTML element or attribute.
 
     Examples
     --------
@@ -41,17 +41,17 @@ def script_json(content: Any) -> str:
 
 
 def name(value: object) -> str:
-    """Give a name as markup of its own, so that its writing direction stays inside."""
+    """Give a name as an element of its own, so that its text direction affects nothing else."""
     return f"<bdi>{text(value)}</bdi>"
 
 
 def bounds(interval: Interval, *, signed: bool = False) -> str:
-    """Write an interval's bounds, or that there is none."""
+    """Format the bounds of an interval, or that there is none."""
     return interval.bounds("+.3f" if signed else ".3f").replace("-", MINUS)
 
 
 def number(value: float, *, signed: bool = False) -> str:
-    """Write a score or a difference with three decimals and a true minus sign."""
+    """Format a score or a difference with three decimals and a typographic minus sign."""
     return f"{value:{'+.3f' if signed else '.3f'}}".replace("-", MINUS)
 
 
@@ -61,12 +61,12 @@ def tag(kind: str, *content: str, **attributes: object) -> str:
     Parameters
     ----------
     kind : str
-        Its tag.
+        Name of the tag.
     *content : str
         Markup, not escaped again.
     **attributes
-        ``class_`` is class, other underscores are hyphens. None leaves an attribute out, True
-        gives it without a value; numbers are rounded to two decimals.
+        ``class_`` becomes ``class``, other underscores become hyphens. None omits the attribute,
+        True gives it without a value; numbers are rounded to two decimals.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def tag(kind: str, *content: str, **attributes: object) -> str:
 
 def _attribute(key: str, value: object) -> str:
     key = key.rstrip("_").replace("_", "-")
-    # SVG writes this one with a capital.
+    # This SVG attribute has a capital letter.
     key = "viewBox" if key == "viewbox" else key
     if value is None or value is False:
         return ""
@@ -97,7 +97,7 @@ def table(
     Parameters
     ----------
     caption : str
-        Text; for readers of the screen, and above the table.
+        Text; shown above the table, and read by screen readers.
     header : sequence of str
         Text.
     rows : sequence of sequence of str
@@ -125,7 +125,7 @@ def table(
 
 
 def figure(plots: str, caption: str, numbers: str) -> str:
-    """Give plots with their caption and, folded away, the table of what they show.
+    """Give plots with their caption and, collapsed, a table of their numbers.
 
     Parameters
     ----------
@@ -143,12 +143,12 @@ def figure(plots: str, caption: str, numbers: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A part of the page that links lead to.
+    """A section of the page that links can point to.
 
     Parameters
     ----------
     anchor : str
-        What links lead to.
+        Target of links.
     title : str
         Text.
     content : str

@@ -1,4 +1,4 @@
-"""Cells and their numbers as short text for the page; `cells.js` reads it.
+"""Encode cells and their numbers as compact text for the page; `cells.js` decodes it.
 
 A *varint* is a whole number in bytes of 7 bits, lowest first, the top bit set on all but the
 last. A *zigzag* number z stands for 0, -1, 1, -2 … as z = 0, 1, 2, 3 …
@@ -20,8 +20,8 @@ def pack_cells(masks: CellMasks) -> str:
     Notes
     -----
     Varints: the number of cells; for each cell the number of its loops; for each loop the zigzag
-    difference of y and x of its first corner to those of the loop before, and the number of its
-    steps. Then the steps of all loops, four a byte, the first in the lowest bits.
+    differences in y and x of its first corner from that of the previous loop, and the number of its
+    steps. Then the steps of all loops, four per byte, the first in the lowest bits.
     """
     contours = trace_contours(masks)
     moves = np.diff(contours.corners, axis=0, prepend=np.zeros((1, 2), np.int32))
@@ -36,7 +36,7 @@ def pack_cells(masks: CellMasks) -> str:
 
 
 def pack_numbers(numbers: Iterable[int]) -> str:
-    """Give whole numbers of 0 or more as base64 varints."""
+    """Give non-negative integers as varints in base64."""
     return _base64(b"".join(map(_varint, numbers)))
 
 

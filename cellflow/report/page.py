@@ -1,4 +1,4 @@
-"""The page: sections, style, scripts and data in one file that asks nothing of any network."""
+"""The page: sections, style, scripts and data in one file that needs no network."""
 
 import base64
 import hashlib
@@ -16,9 +16,9 @@ from cellflow.report.markup import Section, plain, script_json, tag, text
 from cellflow.report.subject import Subject
 
 SCRIPTS = ("cells.js", "panel.js", "viewer.js", "list.js")
-"""In the order in which they run."""
+"""The scripts, in the order in which they run."""
 CSP = "default-src 'none'; img-src data:; style-src {style}; script-src {scripts}"
-"""Nothing but the page's own style and scripts, by their hashes, and pictures inside it."""
+"""Content-Security-Policy: only own style and scripts, by their hashes, and embedded pictures."""
 
 
 def assemble(
@@ -53,13 +53,13 @@ def assemble(
 
 
 def method_section(subject: Subject, pictures: str) -> Section:
-    """Say how the numbers came about.
+    """Give the section on how the numbers were computed.
 
     Parameters
     ----------
     subject : Subject
     pictures : str
-        What was done to the pictures, text; may be empty.
+        How the pictures were processed, plain text; may be empty.
     """
     lines = []
     if subject.scores:
@@ -91,7 +91,7 @@ def method_section(subject: Subject, pictures: str) -> Section:
 
 
 def _how_scored(variant: Variant) -> str:
-    """Say what the numbers of a variant are."""
+    """Explain the scores of a variant."""
     of = "TP / (TP + FP + FN)"
     if variant == "pooled":
         of += ", each summed over all images; mAP is its mean over the thresholds 0.50, 0.55 … 0.95"
@@ -110,7 +110,7 @@ def _how_scored(variant: Variant) -> str:
 
 
 def _facts(subject: Subject) -> Mapping[str, Any]:
-    """Give what the scripts need, and the numbers for other programs."""
+    """Give the data that the scripts need, and the numbers for other programs."""
     numbers: Any = None
     if subject.comparison is not None:
         numbers = subject.comparison.to_dict()
@@ -130,7 +130,7 @@ def _facts(subject: Subject) -> Mapping[str, Any]:
 
 
 def _plain(content: Any) -> Any:
-    """Clean all text of plain values, keys too."""
+    """Apply `plain` to all text in nested plain values, including keys."""
     if isinstance(content, str):
         return plain(content)
     if isinstance(content, Mapping):

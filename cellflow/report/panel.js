@@ -1,5 +1,5 @@
 "use strict";
-// One picture of the viewer: draws the layers of one model, and says what lies under a point.
+// One picture of the viewer: draws the layers of one model, and describes what is under a point.
 
 // Line, dash and fill of each layer, in pixels of the screen; the colours are those of style.css.
 const STYLES = {
@@ -90,7 +90,7 @@ class Panel {
     this.canvas.classList.toggle("zoomed", this.state.zoom > 1);
   }
 
-  // Let the pen draw in pixels of the image; give how many canvas pixels one of them takes.
+  // Scale the canvas context to image pixels; give the number of canvas pixels per image pixel.
   place(pen) {
     const { image, zoom, centre } = this.state;
     const scale = (zoom * this.canvas.width) / image.width;
@@ -111,7 +111,7 @@ class Panel {
 
   drawPath(pen, path, style, scale) {
     const colour = getComputedStyle(document.documentElement).getPropertyValue(style.colour);
-    // Enlarged cells bear broader lines than those of a few pixels.
+    // Use broader lines when cells are enlarged.
     const unit = Math.min(1.4, Math.max(0.6, scale / 1.4)) / scale;
     pen.lineJoin = "round";
     if (style.fill) {
@@ -138,7 +138,7 @@ class Panel {
     }
   }
 
-  // Choose what lies under a point, or nothing, and say what it is.
+  // Select the cell under a point, if there is one, and describe it.
   choose(point) {
     this.chosen = point ? this.at(point.x, point.y) : [];
     this.say();
@@ -192,7 +192,7 @@ function countCells(found, { threshold, confidence }) {
   return `${hits} ${hits === 1 ? "hit" : "hits"}, ${missed} missed, ${all - hits} spurious`;
 }
 
-// What is said of a hit, of any other cell, and of one that meets nothing.
+// Descriptions of a hit, of any other cell, and of a cell that overlaps nothing.
 const WORDS = {
   truth: ["found", "missed", "nothing found there"],
   prediction: ["hit", "spurious", "no true cell there"],
@@ -204,7 +204,7 @@ function fate(side, level, iou, best, threshold) {
   if (best === 0) return `${verdict}: ${nothing}`;
   const shown = (iou / 1000).toFixed(3);
   if (level > threshold) return `${hit}, IoU ${shown}`;
-  // An IoU that would do belongs to a partner that counts for another cell.
+  // If the IoU is large enough for a hit, the partner is matched with another cell.
   if (iou / 1000 > DATA.thresholds[threshold]) return `${verdict}: its best partner (IoU ${shown}) counts for another cell`;
   return `${verdict}: best IoU ${shown}`;
 }

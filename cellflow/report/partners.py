@@ -1,4 +1,4 @@
-"""Which cells of two sides belong together, cell by cell: what a viewer colours and explains."""
+"""Which cells of two sides belong together, cell by cell, for the colours of the viewer."""
 
 from dataclasses import dataclass
 
@@ -12,16 +12,16 @@ from cellflow.records import CellMasks
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Partners:
-    """Each cell's fate in one image of N truths and M predictions.
+    """The match of each cell in one image with N true and M predicted cells.
 
     Parameters
     ----------
     truth_levels, predicted_levels : (N,), (M,) int64
-        How many of the thresholds 0.50 … 0.95 count the cell as a hit; 0 = missed or spurious.
+        Number of thresholds 0.50 … 0.95 at which the cell is a hit; 0 = missed or spurious.
     truth_best, predicted_best : (N,), (M,) int64
-        The cell of the other side with the largest IoU, -1 where none shares a pixel.
+        Index of the other side's cell with the largest IoU; -1 if none shares a pixel.
     truth_iou, predicted_iou : (N,), (M,) float64
-        That IoU.
+        The IoU with that cell.
     """
 
     truth_levels: NDArray[np.int64]
@@ -33,7 +33,7 @@ class Partners:
 
 
 def find_partners(truth: CellMasks, predicted: CellMasks) -> Partners:
-    """Give every cell its best partner, and the thresholds up to which it is a hit.
+    """Find every cell's best partner, and the number of thresholds at which it is a hit.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ def find_partners(truth: CellMasks, predicted: CellMasks) -> Partners:
 
     Notes
     -----
-    Where one side does not overlap itself, as in any valid submission, the cells with a level above
-    k are exactly the true positives that the score counts at its k-th threshold. A cell with a
-    large IoU can still be missed: its best partner then belongs to another cell.
+    If the cells of one side do not overlap, as in any valid submission, the cells with a level
+    above k are exactly the true positives that the score counts at its k-th threshold. A cell with
+    a large IoU can still be missed, if its best partner is matched with another cell.
     """
     cells, overlap = find_cells(truth, predicted), find_overlap(truth, predicted)
     iou = overlap.iou
@@ -77,7 +77,7 @@ def _best(
     best_first: NDArray[np.int64],
     n_cells: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Give each cell's first pair in `best_first`: its other cell and its IoU."""
+    """Give the partner and the IoU of each cell in its first pair of `best_first`."""
     found, first = np.unique(cells[best_first], return_index=True)
     best, largest = np.full(n_cells, -1, np.int64), np.zeros(n_cells)
     best[found] = others[best_first][first]

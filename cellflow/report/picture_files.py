@@ -1,4 +1,4 @@
-"""Where the images of a report lie: image name to file."""
+"""Find the image files of a report, by image name."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,14 +14,14 @@ def find_pictures(sources: Sequence[Path]) -> dict[str, Path]:
     Parameters
     ----------
     sources : sequence of Path
-        Image files, or folders that `open_dataset` knows; of the competition's folder the test
-        images too.
+        Image files, or folders that `open_dataset` can read; of the competition's folder also the
+        test images.
 
     Raises
     ------
     DataError
-        A source does not exist, is a folder without images, or has another file than an earlier
-        one for an image.
+        A source does not exist, is a folder without images, or has a different file for an image
+        than an earlier source.
     """
     pictures: dict[str, Path] = {}
     for source in sources:
@@ -43,13 +43,13 @@ def _pictures_of(source: Path) -> dict[str, Path]:
 
 
 def beside_truth(truth: Path) -> list[Path]:
-    """Give the sources of images that truth brings along.
+    """Give the sources of images that belong to a truth.
 
     Parameters
     ----------
     truth : Path
-        A folder of annotated images is its own source; a table has the folder beside it that bears
-        its name, if there is one, as ``train/`` beside ``train.csv``.
+        A folder of annotated images is its own source; the source of a table is the folder of the
+        same name beside it, if there is one, such as ``train/`` beside ``train.csv``.
     """
     if truth.is_dir():
         return [truth]
@@ -58,12 +58,12 @@ def beside_truth(truth: Path) -> list[Path]:
 
 
 def require_some(pictures: dict[str, Path], wanted: Sequence[str]) -> None:
-    """Refuse pictures of which none is wanted.
+    """Refuse pictures if none of them is wanted.
 
     Raises
     ------
     DataError
-        Names the first of both.
+        No picture is wanted; the message names one picture and one wanted image.
     """
     if not pictures.keys() & set(wanted):
         raise DataError(

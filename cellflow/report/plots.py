@@ -1,8 +1,8 @@
 """Parts of plots as inline SVG.
 
-Two kinds: panels of a fixed drawing size, laid out side by side, and rows as wide as the page
-allows, whose places along x are per cent, so that lettering keeps its size on any screen. Colours,
-dashes and faces are in `style.css`; models differ in colour, dash and marker.
+There are two kinds: panels of a fixed drawing size, laid out side by side, and rows as wide as the
+page allows, whose x positions are in per cent, so that text keeps its size on any screen. Colours,
+dashes and fonts are in `style.css`; models differ in colour, dash and marker.
 """
 
 import math
@@ -16,7 +16,7 @@ from cellflow.pictures.scales import Scale, fit_scale
 from cellflow.report.markup import MINUS, name, tag, text
 
 N_STYLES = 6
-"""Colours, dashes and markers of `style.css`; a seventh model looks like the first again."""
+"""Number of model styles in `style.css`; a seventh model looks like the first again."""
 _MARKERS = (
     "M-4,0A4,4 0 1 1 4,0A4,4 0 1 1 -4,0Z",
     "M-3.6,-3.6H3.6V3.6H-3.6Z",
@@ -29,11 +29,11 @@ PANEL_WIDTH, PANEL_HEIGHT = 300, 230
 LEFT, RIGHT, TOP, BOTTOM = 40, 10, 26, 36
 ROW_HEIGHT, SWARM_HEIGHT = 26, 64
 DOT, SHIFT = 1.4, 7.0
-"""What a dot of a swarm takes: per cent of the row's width, and pixels of its height."""
+"""Space of a dot in a swarm: per cent of the row's width, and pixels of its height."""
 
 
 def style_of(model: int) -> str:
-    """Give the class that colours and dashes what belongs to a model."""
+    """Give the CSS class with a model's colour and dash."""
     return f"m{model % N_STYLES}"
 
 
@@ -44,12 +44,12 @@ def marker(model: int, x: float, y: float) -> str:
 
 
 def marker_in_row(model: int, percent: float, y: float) -> str:
-    """Draw a model's marker at a place in per cent of the width."""
+    """Draw a model's marker at an x position in per cent of the width."""
     return tag("svg", marker(model, 0, 0), x=f"{percent:.2f}%", y=y, overflow="visible")
 
 
 def key(names: Sequence[str], *, truth: bool = False) -> str:
-    """Say which line and marker belong to which model, and to the truth if it is shown."""
+    """Give a legend of the models' lines and markers, and of the truth if it is shown."""
     entries = []
     if truth:
         line = tag("line", x1=1, x2=31, y1=8, y2=8, class_="curve truth")
@@ -63,13 +63,13 @@ def key(names: Sequence[str], *, truth: bool = False) -> str:
 
 
 def percent_scale(values: Sequence[float], *, include: Sequence[float] = ()) -> Scale:
-    """Give a scale in per cent that holds all finite values, with some room at either end."""
+    """Give a scale in per cent that covers all finite values, with a margin at both ends."""
     finite = np.array([value for value in (*values, *include) if math.isfinite(value)])
     return fit_scale(finite, 2.0, 98.0)
 
 
 def interval_scale(intervals: Iterable[Interval], *, include: Sequence[float] = ()) -> Scale:
-    """Give a scale in per cent that holds all intervals with their estimates."""
+    """Give a scale in per cent that covers all intervals with their estimates."""
     ends = [value for one in intervals for value in (one.estimate, one.low, one.high)]
     return percent_scale(ends, include=include)
 
@@ -77,19 +77,19 @@ def interval_scale(intervals: Iterable[Interval], *, include: Sequence[float] = 
 def interval_row(
     scale: Scale, model: int, interval: Interval, *, zero: bool = False, under: str = ""
 ) -> str:
-    """Draw an estimate and its interval in a row; without an interval the estimate alone.
+    """Draw an estimate and its interval, if it has one, in a row.
 
     Parameters
     ----------
     scale : Scale
         From values to per cent.
     model : int
-        Whose colour and marker.
+        Number of the model, for its colour and marker.
     interval : Interval
     zero : bool
-        Whether to rule the row at 0.
+        Whether to draw a vertical line at 0.
     under : str
-        Markup beneath all else.
+        Markup drawn below everything else.
     """
     middle = ROW_HEIGHT / 2
     parts = [under, *(rule(scale(tick), ROW_HEIGHT, "grid") for tick in scale.ticks)]
@@ -103,7 +103,7 @@ def interval_row(
 
 
 def row(*parts: str, height: float = ROW_HEIGHT) -> str:
-    """Give an SVG as wide as its place; its numbers stand beside it in text."""
+    """Give an SVG as wide as its container; its numbers are given as text beside it."""
     return tag("svg", *parts, class_="row", width="100%", height=height, aria_hidden="true")
 
 
@@ -114,9 +114,9 @@ def rule(percent: float, height: float, class_: str) -> str:
 
 
 def axis_row(scale: Scale, label: str, *, signed: bool = False, narrow: bool = False) -> str:
-    """Draw the axis that belongs to the rows above it; `label` may be empty.
+    """Draw the axis of the rows above it; `label` may be empty.
 
-    On a `narrow` row every second tick counted from 0 is written.
+    On a `narrow` row only every second tick, counted from 0, is labelled.
     """
     step = scale.ticks[1] - scale.ticks[0]
     written = [tick for tick in scale.ticks if not narrow or round(tick / step) % 2 == 0]
@@ -145,22 +145,22 @@ def swarm(
     style: str = "m0",
     zero: bool = False,
 ) -> str:
-    """Draw one dot an image in a row, those of equal place beside each other.
+    """Draw one dot per image in a row; dots that would collide are stacked.
 
     Parameters
     ----------
     scale : Scale
         From values to per cent.
     values : (N,) float64
-        One an image.
+        One per image.
     chosen : (K,) int64
         Indices of the images to draw.
     titles : sequence of N str
-        What the dot says when pointed at, text.
+        Tooltips of the dots, plain text.
     style : str
-        Class that colours the dots: that of a model, see `style_of`, or truth.
+        CSS class of the dots: that of a model, see `style_of`, or ``truth``.
     zero : bool
-        Whether to rule the row at 0.
+        Whether to draw a vertical line at 0.
     """
     order = chosen[np.argsort(values[chosen], kind="stable")]
     places = np.array([scale(float(value)) for value in values[order]])
@@ -187,7 +187,7 @@ def swarm(
 
 
 def tick_text(tick: float, scale: Scale, *, signed: bool = False) -> str:
-    """Write a tick with as many decimals as its scale needs."""
+    """Format a tick with as many decimals as its scale needs."""
     step = abs(scale.ticks[1] - scale.ticks[0]) if len(scale.ticks) > 1 else 1.0
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     tick = 0.0 if abs(tick) < step / 2 else tick
@@ -203,15 +203,15 @@ def panel(
     Parameters
     ----------
     title : str
-        Above the panel, text.
+        Shown above the panel, plain text.
     label : str
-        What the panel shows, text for those who do not see it.
+        Description of the panel for screen readers, plain text.
     across, upwards : Scale
         From `panel_scales`.
     *parts : str
         Markup within the axes.
     below : str
-        What the axis below shows, text.
+        Label of the x axis, plain text.
     """
     right, bottom = PANEL_WIDTH - RIGHT, PANEL_HEIGHT - BOTTOM
     axes = [tag("text", text(title), x=LEFT, y=14, class_="title")]
@@ -240,7 +240,7 @@ def panel(
 
 
 def panel_scales(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[Scale, Scale]:
-    """Give the scales of a panel that holds the finite points."""
+    """Give the scales of a panel that covers all finite points."""
     known = np.isfinite(x) & np.isfinite(y)
     return (
         fit_scale(x[known], LEFT + 8.0, PANEL_WIDTH - RIGHT - 8.0, tight=True),
@@ -249,7 +249,7 @@ def panel_scales(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[Scale,
 
 
 def polyline(across: Scale, upwards: Scale, x: Sequence[float], y: Sequence[float]) -> str:
-    """Give the points of a line; those that are not finite are left out."""
+    """Draw a line through the points; points that are not finite are left out."""
     return " ".join(
         f"{across(a):.1f},{upwards(b):.1f}"
         for a, b in zip(x, y, strict=True)

@@ -1,4 +1,4 @@
-"""Which images to look at first: the worst, or without truth the most unlike the others."""
+"""Which images to look at first: the worst or, without truth, the most unusual."""
 
 from dataclasses import dataclass
 
@@ -9,24 +9,24 @@ from cellflow.metrics.average_precision import average_precision
 from cellflow.report.subject import Subject, median_diameter
 
 FEWEST = 5
-"""Images that it takes to say what is usual."""
+"""Fewest images from which to say what is usual."""
 UNUSUAL = 3.0
-"""Robust standard deviations from the median at which a property is worth a word."""
+"""Robust standard deviations from the median at which a property is mentioned."""
 LEAST_SPREAD = 0.05
-"""Least standard deviation taken of a logarithm or a share, so that equal images do not make a
-small difference seem large."""
+"""Lower bound on the standard deviation of a logarithm or a share, so that a small difference does
+not seem large among nearly equal images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranked:
-    """An image and why it stands where it does.
+    """An image and the reasons for its rank.
 
     Parameters
     ----------
     index : int
         Of the image in the subject.
     reasons : tuple of str
-        What is unusual about it; empty with truth, where the score speaks.
+        What is unusual about it; empty with truth, where the score decides.
     """
 
     index: int
@@ -34,7 +34,7 @@ class Ranked:
 
 
 def rank_images(subject: Subject) -> list[Ranked]:
-    """Put the images in the order in which to look at them.
+    """Order the images by how urgently they should be looked at.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ def rank_images(subject: Subject) -> list[Ranked]:
     Returns
     -------
     list of Ranked
-        With truth: by mean score over the models, worst first. Without: images in which a model
-        found nothing, then by how far count, size, confidence or the models' agreement lie from
-        the median of all images.
+        With truth: by mean score over the models, worst first. Without: first images in which a
+        model found nothing, then by how far the number, size or confidence of the cells or the
+        agreement of the models lie from the median of all images.
     """
     if subject.scores:
         means = np.mean([score.image_scores for score in subject.scores], axis=0)
@@ -54,12 +54,12 @@ def rank_images(subject: Subject) -> list[Ranked]:
 
 
 def agreement(subject: Subject) -> NDArray[np.float64]:
-    """Give how well the models agree on each image, (N,) float64.
+    """Measure how well the models agree on each image.
 
     Returns
     -------
     (N,) float64
-        Mean average precision of one against the other, over all pairs of models; NaN for a
+        Average precision of one model against the other, mean over all pairs of models; NaN for a
         single model.
     """
     pairs = [(a, b) for b in range(len(subject.models)) for a in range(b)]
@@ -123,9 +123,9 @@ def _note(
     words: tuple[str, str],
     whose: str,
 ) -> None:
-    """Raise the suspicion of images whose value is unusual, and say so.
+    """Raise the suspicion of images with an unusual value, and add the reason.
 
-    `words` are for values that are too low and too high; an empty one makes them no reason.
+    `words` describe values that are too low and too high; an empty word ignores that direction.
     """
     if known.sum() < FEWEST:
         return

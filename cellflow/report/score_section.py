@@ -1,4 +1,4 @@
-"""How good: every model's score with its interval, and AP against IoU."""
+"""The section on how good the models are: scores with intervals, and AP against IoU."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ from cellflow.report.subject import Subject
 from cellflow.wording import counted, defined
 
 N_DRAWS = 2000
-"""Bootstrap draws for the bands, which are looked at, not read."""
+"""Bootstrap draws for the bands, which are only drawn and need few."""
 
 Bands = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Lower and upper bound at each threshold."""
@@ -53,7 +53,7 @@ def _by_type(subject: Subject) -> str:
 
 
 def _methods(comparison: Comparison) -> str:
-    """Say what was scored of every method, and what it cost to make it comparable."""
+    """Say what was scored for every method, and what it cost to make it comparable."""
     rows = []
     for method, score in zip(comparison.methods, comparison.scores, strict=True):
         overlap, cutoffs, coco = method.overlap, method.cutoffs, method.coco
@@ -139,7 +139,7 @@ def _of(score: Score, kind: str | None) -> TypeScore:
 
 
 def _band(score: Score, kind: str | None) -> Bands | None:
-    """Give the interval at every threshold, or None where there is none."""
+    """Give the interval at every threshold, or None if there is none."""
     chosen = [i for i, other in enumerate(score.cell_types) if kind is None or other == kind]
     if score.variant == "pooled":
         return None

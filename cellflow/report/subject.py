@@ -1,4 +1,4 @@
-"""What a report is about: images, the cells of every model, and what is known of their worth."""
+"""The subject of a report: images, the cells of every model, and their scores if there is truth."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,19 +31,19 @@ class Subject:
     images : tuple of N str
     cell_types : tuple of N (str or None)
     truths : mapping of image name to CellMasks, or None
-        None = nothing is known of any image; otherwise every image has its truth.
+        None = there is no truth at all; otherwise every image has its truth.
     predicted : tuple of M mappings of image name to CellMasks
-        An image that is missing was not in the model's file.
+        Images that are not in the model's file are missing.
     shapes : mapping of image name to (H, W)
     confidences : tuple of M mappings of image name to (cells,) float32
-        Of the cells in their order, in [0, 1]; empty for a model that gives none, and with truth,
-        where the cells have been cut by it.
+        Of the cells in their order, in [0, 1]; empty for a model without confidences, and with
+        truth, where cells have already been cut by confidence.
     scores : tuple of M Score
         Over the N images in their order; empty without truth.
     comparison : Comparison or None
         Of the M models.
     pictures : mapping of image name to Path
-        Where the images lie; some or all may be missing.
+        The image files; some or all may be missing.
     remarks : tuple of str
         What the reader must know.
     """
@@ -62,25 +62,25 @@ class Subject:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The cell types, sorted; empty when none is known."""
+        """The cell types, sorted; empty if none is known."""
         return tuple(sorted({kind for kind in self.cell_types if kind is not None}))
 
     def cells(self, model: int, image: str) -> CellMasks:
-        """Give what a model found, nothing where its file lacks the image."""
+        """Give a model's cells; none if its file lacks the image."""
         found = self.predicted[model].get(image)
         return CellMasks.empty(self.shapes[image]) if found is None else found
 
     def confidence(self, model: int, image: str) -> NDArray[np.float32] | None:
-        """Give how sure a model is of its cells, (cells,) float32; None when it does not say."""
+        """Give a model's confidence in its cells, (cells,) float32; None if it gives none."""
         return self.confidences[model].get(image) if self.confidences else None
 
     def with_pictures(self, pictures: dict[str, Path]) -> "Subject":
-        """Add the images themselves; without any the subject stays as it is.
+        """Give the subject with image files; without any it is unchanged.
 
         Raises
         ------
         DataError
-            There are pictures, but of none of the images.
+            There are pictures, but none of the subject's images.
         """
         if not pictures:
             return self
@@ -106,9 +106,9 @@ def subject_of_score(
     ----------
     score : Score
     name : str
-        The method's.
+        Of the method.
     truths, predicted : mapping of image name to CellMasks
-        That were scored.
+        The cells that were scored.
     """
     return Subject(
         models=(name,),
@@ -123,7 +123,7 @@ def subject_of_score(
 
 
 def subject_of_submission(score: Score, submission: Path, truth: Path) -> Subject:
-    """Give the subject of a submission's score; both files are read again for the cells.
+    """Give the subject of a submission's score; reads the cells from both files again.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def subject_of_submission(score: Score, submission: Path, truth: Path) -> Subjec
 
 
 def subject_of_comparison(comparison: Comparison) -> Subject:
-    """Give the subject of a comparison; what the comparison lacks a program for is no remark."""
+    """Give the subject of a comparison; its remarks on what to install are left out."""
     first = comparison.scores[0]
     return Subject(
         models=comparison.names,
@@ -156,20 +156,20 @@ def subject_without_truth(
     shapes: Mapping[str, Shape],
     unread: Mapping[str, ImageError] | None = None,
 ) -> Subject:
-    """Give the subject of predictions of which nobody knows how good they are.
+    """Give the subject of predictions without truth.
 
     Parameters
     ----------
     outputs : sequence of MethodOutput
     shapes : mapping of image name to (H, W)
-        The images at hand; others are left out, which the remarks say.
+        The available images; others are left out, with a remark.
     unread : mapping of image name to ImageError, optional
-        Images that are there and cannot be read, so that nobody knows their size.
+        Images that exist but cannot be read, so that their size is unknown.
 
     Raises
     ------
     DataError
-        None of the images is at hand.
+        None of the images is available.
     """
     names = tuple(dict.fromkeys(image for one in outputs for image in one.detections))
     remarks = [remark for output in outputs for remark in output.remarks]
@@ -209,11 +209,11 @@ def subject_without_truth(
 
 
 def equivalent_diameters(masks: CellMasks) -> NDArray[np.float64]:
-    """Give the diameter of the disc of each cell's area, pixels, (N,) float64."""
+    """Give the diameter of the disc with the area of each cell, pixels, (N,) float64."""
     diameters: NDArray[np.float64] = 2 * np.sqrt(masks.areas / np.pi)
     return diameters
 
 
 def median_diameter(masks: CellMasks) -> float:
-    """Give the median equivalent diameter, pixels; NaN without a cell."""
+    """Give the median equivalent diameter, pixels; NaN without cells."""
     return float(np.median(equivalent_diameters(masks))) if len(masks) else float("nan")

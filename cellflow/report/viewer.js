@@ -1,5 +1,5 @@
 "use strict";
-// The viewer: which image, which layers, where in it; buttons, keys and pointers.
+// The viewer: current image, layers and position; buttons, keys and pointers.
 
 const DATA = JSON.parse(document.getElementById("report-data").textContent);
 const viewer = document.getElementById("viewer");
@@ -74,7 +74,7 @@ function setConfidence(percent) {
 function zoomTo(zoom, point = state.centre) {
   const before = state.zoom;
   state.zoom = Math.min(LARGEST_ZOOM, Math.max(1, zoom));
-  // The point stays where it is on the screen.
+  // Keep `point` at its place on the screen.
   const share = before / state.zoom;
   moveTo(point.x + (state.centre.x - point.x) * share, point.y + (state.centre.y - point.y) * share);
   update();
@@ -133,7 +133,7 @@ function listenToPointer(panel) {
   canvas.addEventListener("dblclick", (event) => zoomTo(2 * state.zoom, pointOf(panel, event)));
 }
 
-// Go to the nearest drawn cell in a direction; from nowhere, to the one nearest the middle.
+// Go to the nearest drawn cell in a direction; without a selection, to the one nearest the centre.
 function stepToCell(panel, dx, dy) {
   const middle = ({ cell: { box } }) => ({ x: (box[0] + box[2]) / 2, y: (box[1] + box[3]) / 2 });
   const from = panel.chosen.length ? middle(panel.chosen[0]) : state.centre;

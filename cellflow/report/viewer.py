@@ -1,10 +1,10 @@
-"""The viewer's buttons and its two pictures; `viewer.js` brings them to life."""
+"""Markup of the viewer's buttons and its two pictures; `viewer.js` implements their behaviour."""
 
 from cellflow.report.markup import tag, text
 from cellflow.report.subject import Subject
 
 Layer = tuple[str, str, str, str]
-"""Its class, its name, its key, and what it shows."""
+"""CSS class, name, key on the keyboard, and description."""
 
 LAYERS_WITH_TRUTH: tuple[Layer, ...] = (
     ("truth", "Truth", "t", "what the annotators drew"),
@@ -69,7 +69,7 @@ def viewer(subject: Subject) -> str:
 
 
 def _has_matches(subject: Subject) -> bool:
-    """Tell whether cells are held against truth, or against another model's."""
+    """Tell whether cells are matched with truth or with those of another model."""
     return subject.truths is not None or len(subject.models) > 1
 
 
@@ -97,7 +97,7 @@ def _layers(subject: Subject) -> str:
 
 
 def _panel(subject: Subject, side: int) -> str:
-    """Give one of the two pictures; a model alone stands beside the bare image."""
+    """Give one of the two pictures; a single model is shown beside the bare image."""
     shown = side if len(subject.models) > 1 else side - 1
     options = [tag("option", "image alone", value=-1, selected=shown == -1)]
     options += [

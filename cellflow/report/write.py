@@ -1,4 +1,4 @@
-"""The report's fronts: a score, a comparison, or predictions to one HTML file."""
+"""The public functions of the report: write a score, a comparison or predictions as HTML."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,13 +43,13 @@ def report_score(
     Parameters
     ----------
     path : path
-        The HTML file; replaced only when it is whole.
+        The HTML file; replaced only once the new one is complete.
     score : Score
-        From `score_submission` of the two files.
+        From `score_submission` with the same two files.
     submission, truth : Path
         Read again for the cells themselves.
     images : sequence of Path
-        Of the images, see `find_pictures`; when empty those that `beside_truth` finds.
+        Image files or folders, see `find_pictures`; if empty, those that `beside_truth` finds.
     report : callable
         Called as ``report(n_done, {"total": n})``.
 
@@ -94,31 +94,31 @@ def report_predictions(
     Parameters
     ----------
     path : path
-        The HTML file; replaced only when it is whole.
+        The HTML file; replaced only once the new one is complete.
     predictions : sequence of Path
         One or more, of any kind that `comparison.importers` lists.
     truth : Path, optional
-        What `read_truth` reads. Images that no prediction covers are left out. Without it all
-        predictions are shown as they are, whatever their overlap and confidence.
+        Anything that `read_truth` can read. Images that no prediction covers are left out. Without
+        truth all predictions are shown as they are, whatever their overlap and confidence.
     sources : Sources, optional
-        The images, which predictions without truth need, and what else the predictions need.
+        The images, which are required without truth, and what else the predictions need.
     settings : ComparisonConfig, optional
-        How predictions are made comparable with truth.
+        How predictions are prepared for scoring against truth.
     common_only : bool
-        Compare on the images that all have, instead of refusing when they differ; needs truth,
-        since without it every image is shown that any prediction has.
+        Compare on the images common to all predictions, instead of refusing when they differ; needs
+        truth. Without truth all images of any prediction are shown.
     megabytes : float
-        Most millions of bytes to write; what does not fit is left out of the viewer, the best
-        images first, and the report says so.
+        Limit of the file in millions of bytes. If it is exceeded, images are left out of the
+        viewer, the best ones first, and the report says so.
     seed : int
-        Of bootstrap and folds.
+        Of the bootstrap and of the folds.
     report : callable
         Called as ``report(n_done, {"total": n})``.
 
     Raises
     ------
     ConfigError
-        No prediction, neither truth nor images, or `common_only` without truth.
+        There is no prediction, neither truth nor images, or `common_only` without truth.
     DataError, ImageError, LabelError, ModelError, RleError, SubmissionError
         A file cannot be read, or does not fit the others.
     """
@@ -180,7 +180,7 @@ def _of_one(
     seed: int,
     of_truth: Sequence[str],
 ) -> Subject:
-    """Score a single method as a comparison would."""
+    """Score a single method in the same way as a comparison does."""
     names, remarks = compared_images(
         list(truth),
         {output.name: output.detections.keys()},
