@@ -18,7 +18,7 @@ from .options import EXISTING, PATH, SEED
 @click.option(
     "--export", "export_format", type=click.Choice(["coco"]), help="Also write both sides as COCO."
 )
-@click.option("--export-dir", type=PATH, help="Where to.  [default: folds]")
+@click.option("--export-dir", type=PATH, help="Folder for --export.  [default: folds]")
 def command(
     data: Path,
     out: Path,

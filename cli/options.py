@@ -98,7 +98,7 @@ def budget_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--max-minutes",
         "training__max_minutes",
         type=float,
-        help="Time budget: after the first steps as many are planned as fit.",
+        help="Time budget: after the first steps as many epochs or iterations are planned as fit.",
     )
     hours = click.option("--max-hours", type=float, help="The same budget in hours.")
     return minutes(hours(function))

@@ -39,7 +39,7 @@ def count_limit_remarks(
     >>> for remark in count_limit_remarks("rcnn", counts, dict.fromkeys(counts, "shsy5y")):
     ...     print(remark)
     rcnn has exactly 100 cells on 3 images (3 of shsy5y): a limit of its detector, not a finding
-    nothing about shsy5y follows from 4 images when rcnn stops at exactly 100 cells on 3 of them
+    no conclusion about shsy5y from 4 images: rcnn stops at exactly 100 cells on 3 of them
     """
     most = max(counts.values(), default=0)
     at_limit = [image for image, count in counts.items() if count == most]
@@ -57,7 +57,7 @@ def count_limit_remarks(
         what = "dense images" if kind == "unknown" else kind
         if 2 * count >= all_of[kind]:
             remarks.append(
-                f"nothing about {what} follows from {counted(all_of[kind], 'image')} when {name} "
+                f"no conclusion about {what} from {counted(all_of[kind], 'image')}: {name} "
                 f"stops at exactly {most} cells on {count} of them"
             )
     return remarks

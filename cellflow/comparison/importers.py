@@ -99,8 +99,8 @@ def require_models(paths: Sequence[Path | str], images: Sequence[Path]) -> None:
     """
     if images and not any(is_model(Path(path)) for path in paths):
         raise ConfigError(
-            f"--images {images[0]}: for model folders, of which there is none among "
-            f"{', '.join(Path(path).name for path in paths)}, and for --report FILE"
+            f"--images {images[0]}: used only with a model folder or --report FILE; none of "
+            f"{', '.join(Path(path).name for path in paths)} is a model folder"
         )
 
 

@@ -35,7 +35,7 @@ def answer(comparison: "Comparison") -> str:
     images = counted(comparison.scores[0].overall.n_images, "image")
     means = f"{score[best].mean.estimate:.3f} against {score[second].mean.estimate:.3f}"
     if np.isnan(pair.difference.low):
-        return f"Nothing follows from {images}: {best} {means} of {second}, without an interval."
+        return f"No conclusion from {images}: {best} {means} of {second}, without an interval."
     difference = pair.difference if pair.first == best else pair.difference.turned()
     evidence = f"difference {difference.signed()}, p {p_value(pair.p_corrected)}, {images}"
     if pair.is_beyond_chance:
@@ -47,7 +47,9 @@ def answer(comparison: "Comparison") -> str:
         )
     visible = "No difference, however large, would be beyond chance on so few images."
     if np.isfinite(pair.smallest_visible):
-        visible = f"So many images show a difference of {pair.smallest_visible:.3f} or more."
+        visible = (
+            f"This number of images can show a difference of {pair.smallest_visible:.3f} or more."
+        )
     return f"{best} and {second} cannot be told apart: {means}; {evidence}. {visible}"
 
 

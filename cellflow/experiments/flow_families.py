@@ -13,7 +13,7 @@ from cellflow.records import Prediction
 from cellflow.telling import Report, Say
 from cellflow.training.trained import Trained
 
-GO_ON = "the same `cellflow experiment run`; what is done is not done again"
+GO_ON = "the same `cellflow experiment run`; finished work is not repeated"
 """Printed when a training is stopped: how to continue. Continuing the training alone would not give
 a result of the experiment."""
 

@@ -100,10 +100,10 @@ def check_families(tree: Tree) -> None:
     for name, table in tables.items():
         if name not in used:
             known = ", ".join(sorted(used))
-            raise ConfigError(f"[family.{name}]: no variant is of it; there are {known}")
+            raise ConfigError(f"[family.{name}]: no variant has this family; there are {known}")
         for key in ("family", "name"):
             if key in table:
-                raise ConfigError(f"[family.{name}]: {key} is for [[variant]]")
+                raise ConfigError(f"[family.{name}]: {key} may only be set in [[variant]]")
 
 
 def _families(tree: Tree) -> set[str]:

@@ -197,8 +197,8 @@ def _require_same_defaults(path: Path, recorded: Tree, config: Tree, again: str)
                 continue
             if asked[section][name] != value:
                 raise DataError(
-                    f"{path}: computed when the default of {section}.{name} was {value!r}, now "
-                    f"{asked[section][name]!r}; set it in the experiment's file, or {again}"
+                    f"{path}: computed with the former default of {section}.{name}, {value!r}; "
+                    f"it is now {asked[section][name]!r}; set it in the experiment's file, or {again}"
                 )
 
 

@@ -195,7 +195,7 @@ def _without_score(result: VariantResult) -> list[str]:
         return [f"{result.name!r} found no cell in any held-out image: {ADVICE}"]
     return [
         f"{result.name!r} scores 0.000 on every held-out image, as none of the "
-        f"{counted(n_found, 'cell')} that it found has an IoU above 0.5 with a true one: {ADVICE}"
+        f"{counted(n_found, 'predicted cell')} has an IoU above 0.5 with a true one: {ADVICE}"
     ]
 
 

@@ -33,7 +33,7 @@ def visibility(
             side = "above" if each.interval.estimate > 0 else "below"
             lines.append(f"{name!r} is {side} the first variant beyond chance on these images.")
     if differences and not lines:
-        lines.append("No variant can be told from the first one on these images.")
+        lines.append("On these images no variant can be distinguished from the first one.")
     if usable:
         lines.append(_smallest(usable))
     return [*lines, *_beside(usable, reported)]

@@ -319,7 +319,7 @@ def test_what_is_held_out_is_not_learnt_before_either(tmp_path, disc_entries, ti
     earlier = read_baseline_folder(done / "stages" / "pretrain").record["data"]
     assert earlier["train"] == ["disc7-0", "disc7-1"]
     assert "left out, since they show what is held out: 1 (disc2-0)" in said
-    with pytest.raises(DataError, match="every image shows what is held out, so none is left"):
+    with pytest.raises(DataError, match="every image shows what is held out; none is left"):
         run(tmp_path, "unet", entries, config, held_out=held_out, pretrain=held_out, out="none")
 
 

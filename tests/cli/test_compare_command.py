@@ -80,7 +80,9 @@ def test_images_that_nothing_would_use_are_refused(cellflow, truth, perfect, res
     done = cellflow("compare", perfect, results(), "--truth", truth, "--images", folder)
     assert done.code == 1
     (error,) = done.errors
-    assert "for model folders, of which there is none among perfect.csv, results.json" in error
+    assert (
+        "used only with a model folder or --report FILE; none of perfect.csv, results.json" in error
+    )
     assert done.out == ""
 
 

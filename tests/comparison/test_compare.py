@@ -92,7 +92,7 @@ def test_one_image_gives_a_difference_and_no_interval(tmp_path, truth):
     poor = submit(tmp_path, "poor.csv", {"i0": cells("1 9")})
     result = compare([good, poor], truth)
     assert result.answer == (
-        "Nothing follows from 1 image: good 1.000 against 0.500 of poor, without an interval."
+        "No conclusion from 1 image: good 1.000 against 0.500 of poor, without an interval."
     )
     assert "nan" not in result.table()
     (pair,) = json.loads(to_json(result.to_dict()), parse_constant=pytest.fail)["pairs"]
@@ -206,6 +206,6 @@ def test_mask_rcnn_against_cellpose_on_real_images(real_data):
     assert pair.difference.low == pytest.approx(0.032, abs=0.003)
     assert pair.difference.high == pytest.approx(0.079, abs=0.003)
     assert (
-        "nothing about shsy5y follows from 4 images when mask_rcnn stops at exactly 100 cells on "
+        "no conclusion about shsy5y from 4 images: mask_rcnn stops at exactly 100 cells on "
         "3 of them"
     ) in result.remarks

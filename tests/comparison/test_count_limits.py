@@ -16,7 +16,7 @@ def test_three_images_with_the_same_largest_count_are_a_limit():
         "rcnn has exactly 60 cells on 3 images (3 of cort): a limit of its detector, not a finding"
     )
     assert second == (
-        "nothing about cort follows from 4 images when rcnn stops at exactly 60 cells on 3 of them"
+        "no conclusion about cort from 4 images: rcnn stops at exactly 60 cells on 3 of them"
     )
 
 
@@ -32,10 +32,10 @@ def test_equal_counts_of_few_cells_or_different_large_ones_are_no_limit():
 
 def test_a_type_of_which_most_images_are_below_the_limit_is_still_spoken_of():
     found = remarks([100, 100, 3, 4, 5, 100], ["a", "a", "a", "a", "a", "b"])
-    assert [one for one in found if one.startswith("nothing")] == [
-        "nothing about b follows from 1 image when rcnn stops at exactly 100 cells on 1 of them"
+    assert [one for one in found if one.startswith("no conclusion")] == [
+        "no conclusion about b from 1 image: rcnn stops at exactly 100 cells on 1 of them"
     ]
 
 
 def test_images_of_unknown_type_are_dense_ones():
-    assert "nothing about dense images follows" in remarks([100] * 3, [None] * 3)[1]
+    assert "no conclusion about dense images" in remarks([100] * 3, [None] * 3)[1]

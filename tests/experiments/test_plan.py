@@ -71,7 +71,10 @@ def test_a_grid_gives_a_variant_for_every_combination(tmp_path):
             "give --folder x=PATH: cells",
         ),
         ("[[reported]]\nname = 'x'\n[[variant]]\nname = 'a'", "expected name and score"),
-        ("[family.unet]\n[[variant]]\nname = 'a'", "no variant is of it; there are cellflow"),
+        (
+            "[family.unet]\n[[variant]]\nname = 'a'",
+            "no variant has this family; there are cellflow",
+        ),
         ("family = 3\n[[variant]]\nname = 'a'", "family: expected a table"),
         ("[[variant]]\nname = 'a'\nfamily = 3", "family: expected a name, found 3"),
         ("[[reported]]\nscor = 3\n[[variant]]\nname = 'a'", "reported: unknown key 'scor'"),
@@ -169,7 +172,7 @@ def test_some_variants_of_a_file_may_be_chosen(tmp_path):
 
 def test_a_family_that_the_command_line_leaves_without_variants_is_refused(tmp_path):
     text = "[family.cellflow.training]\nn_epochs = 7\n[[variant]]\nname = 'a'"
-    with pytest.raises(ConfigError, match="no variant is of it; there are unet"):
+    with pytest.raises(ConfigError, match="no variant has this family; there are unet"):
         read_experiment(write(tmp_path, text), assignments=["family=unet"])
 
 

@@ -31,11 +31,14 @@ def test_who_is_beyond_chance_is_said_by_interval_and_p_for_all_comparisons():
     lines = visibility([("b", difference(0.05, 0.01)), ("c", difference(0.0, 0.01))], [])
     assert lines[0] == "'b' is above the first variant beyond chance on these images."
     three = [(name, difference(0.05, 0.01, p_value=0.02)) for name in "bcd"]
-    assert visibility(three, [])[0] == "No variant can be told from the first one on these images."
+    assert (
+        visibility(three, [])[0]
+        == "On these images no variant can be distinguished from the first one."
+    )
     assert visibility(three[:2], [])[1].startswith("'c' is above the first variant beyond chance")
     assert not any("'c'" in line for line in lines)
     (alone,) = [one for one in visibility([("c", difference(0, 0.01))], []) if "told from" in one]
-    assert alone == "No variant can be told from the first one on these images."
+    assert alone == "On these images no variant can be distinguished from the first one."
 
 
 def test_the_numbers_of_others_stand_beside_with_whether_these_images_could_show_them():
@@ -61,6 +64,6 @@ def test_a_single_group_of_images_tells_nothing():
         n_images=3,
     )
     assert visibility([("b", blind)], []) == [
-        "No variant can be told from the first one on these images."
+        "On these images no variant can be distinguished from the first one."
     ]
     assert visibility([], []) == []

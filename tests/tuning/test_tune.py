@@ -215,7 +215,9 @@ def test_a_diameter_is_swept_where_it_is_asked_for(data, played):
 
 
 def test_only_images_that_a_model_has_not_seen_choose(data, played):
-    with pytest.raises(ModelError, match=r"trained on every image .* in its record, so none can choose"):
+    with pytest.raises(
+        ModelError, match=r"trained on every image .* in its record, so none can choose"
+    ):
         tune([played("m", [])], data)
 
 
