@@ -17,7 +17,7 @@ class DataConfig:
     0.978)."""
     channels: tuple[int, int] = (0, 0)
     """As in Cellpose: first the channel to segment (0 grey, 1 red, 2 green, 3 blue), then the
-    nuclear channel (0 none)."""
+    nuclear channel (0 none). Beside grey Cellpose ignores a nuclear channel, so it is refused."""
     low_percentile: float = 1.0
     """Percentile of the grey levels that becomes 0; Cellpose's default."""
     high_percentile: float = 99.0
@@ -29,6 +29,11 @@ class DataConfig:
         require(
             len(self.channels) == 2 and all(0 <= channel <= 3 for channel in self.channels),
             f"data.channels: expected two numbers from 0 to 3, found {self.channels}",
+        )
+        require(
+            self.channels[0] > 0 or self.channels[1] == 0,
+            f"data.channels: Cellpose ignores a nuclear channel beside grey (0), found "
+            f"{self.channels}; choose the cells' channel too (--chan), or no nuclei (--chan2 0)",
         )
         require(
             0 <= self.low_percentile < self.high_percentile <= 100,

@@ -20,10 +20,11 @@ from cellflow.data.label_files import (
     picture_name,
     read_label_masks,
 )
+from cellflow.data.own_files import is_own
 from cellflow.data.rle import dense_to_masks
 from cellflow.errors import LabelError
 from cellflow.records import CellMasks
-from cellflow.wording import some_of
+from cellflow.wording import counted, some_of
 
 IMAGE_FOLDERS, MASK_FOLDERS = ("images", "raw"), ("masks", "labels")
 
@@ -42,16 +43,18 @@ def open_cellpose_pairs(folder: Path) -> Dataset | None:
             path for sub in sorted(folder.iterdir()) if sub.is_dir() for path in image_files(sub)
         ]
     truths = group_by_image(filter(is_label_image, files), _image_key)
-    entries = []
+    entries, predicted = [], []
     for path in (path for path in files if not is_label_image(path)):
         found = truths.pop((path.parent, picture_name(path)), [])
         seg = path.with_name(path.stem + SEG_ENDING)
         found += [seg] if seg.exists() else []
         read = label_reader(found) if found else None
         entries.append(Entry(name=_name(path, folder), image_path=path, read_masks=read))
+        predicted += [_name(path, folder)] if found and all(map(is_own, found)) else []
     if not any(entry.read_masks for entry in entries):
         return None
-    return _dataset(folder, "cellpose", entries, _without_picture(truths.values()))
+    remarks = [*_without_picture(truths.values()), *_predicted(predicted)]
+    return _dataset(folder, "cellpose", entries, remarks)
 
 
 def open_image_mask_folders(folder: Path) -> Dataset | None:
@@ -65,16 +68,18 @@ def open_image_mask_folders(folder: Path) -> Dataset | None:
     if images is None or masks is None:
         return None
     truths = group_by_image(image_files(masks), lambda path: image_name(path.name))
-    entries = []
+    entries, predicted = [], []
     for path in image_files(images):
         found = truths.get(picture_name(path))
         read = label_reader(found) if found else None
         entries.append(Entry(name=path.stem, image_path=path, read_masks=read))
+        predicted += [path.stem] if found and all(map(is_own, found)) else []
     if not any(entry.read_masks for entry in entries):
         return None
     used = {picture_name(entry.image_path) for entry in entries}
     unused = [paths for name, paths in truths.items() if name not in used]
-    return _dataset(folder, "folders", entries, _without_picture(unused))
+    remarks = [*_without_picture(unused), *_predicted(predicted)]
+    return _dataset(folder, "folders", entries, remarks)
 
 
 def open_dsb2018(folder: Path) -> Dataset | None:
@@ -150,6 +155,15 @@ def _without_picture(groups: Iterable[Sequence[Path]]) -> list[str]:
     if len(names) == 1:
         return [f"{names[0]} has no picture"]
     return [f"{len(names)} label files have no picture: {some_of(names)}"]
+
+
+def _predicted(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    return [
+        f"truth of {counted(len(names), 'image')} is a prediction of cellflow that was not changed "
+        f"since: {some_of(names)}"
+    ]
 
 
 def _image_key(path: Path) -> tuple[Path, str]:

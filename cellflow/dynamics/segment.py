@@ -31,8 +31,8 @@ def flows_to_labels(
     Parameters
     ----------
     flows : (2, H, W) float32
-        Pixels per step (dy, dx): network output divided by the flow scale. Other dtypes and
-        layouts are converted, so float64 is rounded.
+        Pixels per step (dy, dx), about 1 long: what a network gives, or Cellpose's `eval`, divided
+        by 5, the flow scale. Other dtypes and layouts are converted, so float64 is rounded.
     cellprob : (H, W) float32
         Logit. Other dtypes are converted.
     cellprob_threshold : float

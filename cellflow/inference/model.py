@@ -1,6 +1,7 @@
 """A model: one or several networks that turn an image into a flow field, and into cells."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from cellflow.config import Config, DiameterPolicy
+from cellflow.errors import ConfigError
 from cellflow.inference.cells import CellFinder
 from cellflow.inference.diameter import choose_policy, measured_diameter
 from cellflow.inference.field_mean import FieldMean, PendingField
@@ -161,7 +163,11 @@ class Model:
         ImageError
             The image lacks a requested channel or contains NaN, or there is not enough memory for
             even one tile beside it.
+        ConfigError
+            The diameter is not a finite number above 0.
         """
+        if diameter is not None and not (math.isfinite(diameter) and diameter > 0):
+            raise ConfigError(f"diameter: expected a number of pixels above 0, found {diameter}")
         settings = self.config.inference
         mean, styles, shows = FieldMean(), [], torch.tensor(False)
         for member in self.members:
@@ -225,10 +231,11 @@ class Model:
 
         Raises
         ------
-        ImageError
+        ImageError, ConfigError
             As `start_field`.
         """
-        return self.start(image, name, diameter or self.find_diameter(image)).result()
+        chosen = self.find_diameter(image) if diameter is None else diameter
+        return self.start(image, name, chosen).result()
 
     def start(self, image: NDArray[Any], name: str, diameter: float | None) -> "PendingPrediction":
         """Start `predict`; ``result()``, which any thread may call, turns the flows into cells.

@@ -44,6 +44,11 @@ def prepare_image(image: NDArray[Any], config: DataConfig) -> NDArray[np.float32
     Grey of a coloured picture is the mean of its channels. Percentiles are of the whole picture,
     interpolated as by `numpy.percentile`.
     """
+    if isinstance(image, list | tuple) and any(np.ndim(part) > 1 for part in image):
+        raise ImageError(
+            f"expected one image, found a {type(image).__name__} of {len(image)}; give one after "
+            "the other, or stack channels to one array"
+        )
     image = np.asarray(image)
     check_image(image, config)
     planes = image[None] if image.ndim == 2 else image

@@ -8,6 +8,7 @@ from typing import Any
 
 from cellflow.config import Config, DynamicsConfig, Rescaling
 from cellflow.metrics.score import EMPTY_CASES, Score
+from cellflow.training.recipe import describe_channels
 from cellflow.wording import counted
 
 SELECTED = (
@@ -74,6 +75,7 @@ def _training(record: Mapping[str, Any], config: Config, diameter: float) -> str
         f"- **Cell diameter**: {diameter:.1f} px, the median in the training images. Unless told "
         f"another one, prediction resizes images from it to {config.network.diam_mean:g} px, at "
         f"which the network sees cells; training resized {RESIZED_BY[config.training.rescaling]}",
+        f"- **Channels**: {describe_channels(config.data)}",
         f"- **Initial weights**: {weights['name']}",
         f"- **Length**: {counted(run['n_epochs'], 'epoch')}, "
         f"{counted(run['n_steps'], 'step')} of {counted(run['batch_size'], 'crop')}, "
@@ -163,8 +165,9 @@ from cellflow import load_model
 prediction = load_model("THIS_FOLDER").predict(image)   # .labels, .scores
 ```
 
-In Cellpose 3: `CellposeModel(pretrained_model="THIS_FOLDER/cellpose_model")`, or in its GUI
-*Models > Add custom torch model to GUI*. Until `tuned` says otherwise, `thresholds.json` has
+In Cellpose 3: `CellposeModel(pretrained_model="THIS_FOLDER/cellpose_model")` and its
+`eval(image, channels={list(config.data.channels)})`, or in its GUI *Models > Add custom torch
+model to GUI*. Until `tuned` says otherwise, `thresholds.json` has
 {_thresholds(config.dynamics)}."""
 
 

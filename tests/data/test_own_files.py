@@ -8,7 +8,9 @@ import pytest
 import tifffile
 
 from cellflow.data.cell_tables import CELL_COLUMNS, COUNT_COLUMNS
+from cellflow.data.entrance import open_dataset
 from cellflow.data.exports import Found, export
+from cellflow.data.images import write_png
 from cellflow.data.outputs import Outputs
 from cellflow.data.own_files import is_own
 from cellflow.errors import ConfigError
@@ -54,6 +56,16 @@ def test_a_file_is_ours_until_another_program_writes_it(written):
     assert is_own(path)
     change(path)
     assert not is_own(path)
+
+
+@pytest.mark.parametrize("kind", ["tif", "seg"])
+def test_predictions_that_nobody_changed_are_named_where_they_count_as_truth(tmp_path, kind):
+    export(tmp_path, [found("a"), found("b")], kind)
+    for name in "ab":
+        write_png(tmp_path / f"{name}.png", LABELS.astype(np.uint8))
+    change(tmp_path / ("a_masks.tif" if kind == "tif" else "a_seg.npy"))
+    (remark,) = open_dataset(tmp_path).remarks
+    assert remark == "truth of 1 image is a prediction of cellflow that was not changed since: b"
 
 
 def test_masks_that_a_script_changed_in_place_are_not_ours(tmp_path):

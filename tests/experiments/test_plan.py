@@ -87,7 +87,7 @@ def test_a_grid_gives_a_variant_for_every_combination(tmp_path):
         ("[[variant]]\nname = 'a'\npredict = 3", "'a', predict: expected tables, found 3"),
         (
             "[family.cellflow]\nfamily = 'unet'\n[[variant]]\nname = 'a'",
-            r"\[family.cellflow\]: family is for \[\[variant\]\]",
+            r"\[family.cellflow\]: family may only be set in \[\[variant\]\]",
         ),
     ],
 )

@@ -37,7 +37,9 @@ def test_who_is_beyond_chance_is_said_by_interval_and_p_for_all_comparisons():
     )
     assert visibility(three[:2], [])[1].startswith("'c' is above the first variant beyond chance")
     assert not any("'c'" in line for line in lines)
-    (alone,) = [one for one in visibility([("c", difference(0, 0.01))], []) if "told from" in one]
+    (alone,) = [
+        one for one in visibility([("c", difference(0, 0.01))], []) if "distinguished" in one
+    ]
     assert alone == "On these images no variant can be distinguished from the first one."
 
 

@@ -25,6 +25,12 @@ def image(rng):
     return rng.integers(0, 255, (90, 70), np.uint8)
 
 
+@pytest.mark.parametrize("diameter", [0, -5.0, float("nan")])
+def test_a_diameter_that_no_cell_has_is_refused(tiny_model, image, diameter):
+    with pytest.raises(ConfigError, match="diameter: expected a number of pixels above 0"):
+        tiny_model().predict(image, diameter=diameter)
+
+
 def test_without_passes_to_average_there_is_no_spread(tiny_model, image):
     assert tiny_model().flow_field(image).spread is None
 

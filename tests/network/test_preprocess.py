@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from cellflow.config import DataConfig
-from cellflow.errors import ImageError
+from cellflow.errors import ConfigError, ImageError
 from cellflow.network.preprocess import percentiles, prepare_image, resize_image
 
 
@@ -50,6 +50,19 @@ def test_an_absent_channel_and_infinity_are_refused():
 def test_what_is_no_picture_is_refused_with_its_shape(shape):
     with pytest.raises(ImageError, match=re.escape(f"at most 4 channels, found shape {shape}")):
         prepare_image(np.zeros(shape), DataConfig())
+
+
+def test_a_nuclear_channel_beside_grey_is_refused_as_cellpose_would_ignore_it():
+    with pytest.raises(ConfigError, match=r"ignores a nuclear channel beside grey .* \(0, 2\)"):
+        DataConfig(channels=(0, 2))
+
+
+@pytest.mark.parametrize("several", [list, tuple])
+def test_several_images_are_not_taken_for_the_channels_of_one(rng, several):
+    image = rng.random((5, 6))
+    with pytest.raises(ImageError, match=f"expected one image, found a {several.__name__} of 2"):
+        prepare_image(several([image, image]), DataConfig())
+    assert prepare_image(image.tolist(), DataConfig()).shape == (2, 5, 6)
 
 
 def test_channels_last_are_told_how_to_be_turned():

@@ -722,7 +722,12 @@ def test_pictures_are_those_that_the_initial_weights_know_and_others_are_told(
 ):
     data, said = write_two_channel_discs(tmp_path / "data", 4), []
     config = replace(small_config(n_epochs=1), data=DataConfig(channels=(2, 1)))
-    first = tune(data, config=config)
+    first = tune(data, config=config, said=said)
+    assert "channels: 2 (green) for cells, 1 (red) for nuclei" in said
+    card = (first / "README.md").read_text(encoding="utf-8")
+    assert "- **Channels**: 2 (green) for cells, 1 (red) for nuclei" in card
+    assert "`eval(image, channels=[2, 1])`" in card
+    said.clear()
     assert starting_config(first) == Config(data=DataConfig(channels=(2, 1)))
     assert starting_config("scratch") == starting_config(first / "weights.safetensors") == Config()
     known = f"the weights of {first} know"
