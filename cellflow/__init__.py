@@ -9,7 +9,9 @@ from cellflow.kernel_cache import ensure_cache_folder
 if TYPE_CHECKING:
     from cellflow.comparison.compare import compare
     from cellflow.data.images import read_image
-    from cellflow.data.rle import labels_to_rle, rle_to_masks
+    from cellflow.data.label_images import write_label_tiff
+    from cellflow.data.rle import labels_to_rle, masks_to_dense, rle_to_masks
+    from cellflow.data.seg_files import write_seg
     from cellflow.dynamics.segment import flows_to_labels, follow_flows
     from cellflow.inference.predict import load_model
     from cellflow.metrics.average_precision import average_precision
@@ -27,9 +29,12 @@ __all__ = [
     "labels_to_flows",
     "labels_to_rle",
     "load_model",
+    "masks_to_dense",
     "read_image",
     "rle_to_masks",
     "score_submission",
+    "write_label_tiff",
+    "write_seg",
 ]
 
 _HOME = {
@@ -41,9 +46,12 @@ _HOME = {
     "labels_to_flows": "cellflow.targets.flows",
     "labels_to_rle": "cellflow.data.rle",
     "load_model": "cellflow.inference.predict",
+    "masks_to_dense": "cellflow.data.rle",
     "read_image": "cellflow.data.images",
     "rle_to_masks": "cellflow.data.rle",
     "score_submission": "cellflow.metrics.score",
+    "write_label_tiff": "cellflow.data.label_images",
+    "write_seg": "cellflow.data.seg_files",
 }
 
 

@@ -63,6 +63,12 @@ def read_label_image(path: Path | str) -> NDArray[np.int32]:
 def write_label_tiff(path: Path | str, labels: NDArray[np.int32]) -> None:
     """Write a label image as compressed TIFF, whole or not at all.
 
+    Parameters
+    ----------
+    path : path
+    labels : (H, W) int32
+        0 background, cells from 1.
+
     Notes
     -----
     uint16 if the labels fit, since ImageJ shows that directly, otherwise uint32. Never uint8: an

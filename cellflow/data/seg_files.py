@@ -67,8 +67,16 @@ def read_seg_labels(path: Path | str) -> NDArray[np.int32]:
     return masks.astype(np.int32) + np.int32(first)
 
 
-def write_seg(path: Path, labels: NDArray[np.int32], image_path: Path) -> None:
+def write_seg(path: Path | str, labels: NDArray[np.int32], image_path: Path | str) -> None:
     """Write what the Cellpose GUI loads as segmentation of `image_path`.
+
+    Parameters
+    ----------
+    path : path
+        ``x_seg.npy`` beside the image, where the GUI looks for it.
+    labels : (H, W) int32
+        0 background, cells from 1.
+    image_path : path
 
     Notes
     -----
@@ -81,7 +89,7 @@ def write_seg(path: Path, labels: NDArray[np.int32], image_path: Path) -> None:
         "masks": labels.astype(dtype),
         "chan_choose": [0, 0],
         "ismanual": np.zeros(int(labels.max(initial=0)), bool),
-        "filename": str(image_path.resolve()),
+        "filename": str(Path(image_path).resolve()),
         "flows": [],
         "diameter": None,
     }

@@ -25,7 +25,7 @@ STYLE_TILES = 2
 """`Model.style_of` looks at the middle of an image only: at most this many tiles on a side."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Model:
     """One or several networks with everything they need to find cells.
 
@@ -40,6 +40,10 @@ class Model:
 
     members: tuple[Member, ...]
     finder: CellFinder
+
+    def __repr__(self) -> str:
+        size = "found in each image" if self.diameter is None else f"{self.diameter:.1f} px"
+        return f"<Model {self.name} on {self.device}, diameter {size}>"
 
     @classmethod
     def from_network(

@@ -31,6 +31,10 @@ def test_a_diameter_that_no_cell_has_is_refused(tiny_model, image, diameter):
         tiny_model().predict(image, diameter=diameter)
 
 
+def test_a_model_is_shown_in_a_line(tiny_model):
+    assert repr(tiny_model()) == "<Model network on cpu, diameter 17.0 px>"
+
+
 def test_without_passes_to_average_there_is_no_spread(tiny_model, image):
     assert tiny_model().flow_field(image).spread is None
 
