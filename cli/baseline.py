@@ -28,8 +28,8 @@ SETTING = "__"
 """Options with it in their name stand for a setting: its section and its key."""
 
 ADVICE = (
-    "was the model trained long enough, and on such images? --set cells.score_threshold and "
-    "cells.min_area say which cells count"
+    "was the model trained long enough, and on images like these? --set cells.score_threshold and "
+    "cells.min_area decide which cells count"
 )
 """Where nothing was found."""
 
@@ -52,45 +52,50 @@ def command() -> None:
     default="random",
     show_default=True,
     metavar="random|PATH",
-    help="Weights to start from: a file of torchvision (ImageNet or COCO) or a baseline's folder.",
+    help="Initial weights: a file of torchvision (ImageNet or COCO) or a baseline's folder.",
 )
-@click.option("--iterations", "training__iterations", type=int, help="How long.  [default: 10000]")
+@click.option(
+    "--iterations", "training__iterations", type=int, help="Number of iterations.  [default: 10000]"
+)
 @click.option(
     "--batch-size",
     "--batch_size",
     "training__batch_size",
     type=int,
-    help="Crops an iteration.  [default: 4]",
+    help="Crops per iteration.  [default: 4]",
 )
 @click.option(
     "--learning-rate",
     "--learning_rate",
     "training__learning_rate",
     type=float,
-    help="Its peak.  [default: 0.005]",
+    help="Peak rate.  [default: 0.005]",
 )
-@click.option("--seed", "training__seed", type=SEED, help="Of weights, order and crops.")
+@click.option("--seed", "training__seed", type=SEED, help="For weights, order and crops.")
 @click.option("--folds", "folds_file", type=EXISTING, help="Folds file of `cellflow folds`.")
-@click.option("--fold", type=click.IntRange(min=0), help="Which one is held out.  [default: 0]")
+@click.option("--fold", type=click.IntRange(min=0), help="Fold to hold out.  [default: 0]")
 @click.option(
     "--validation-share",
     type=float,
     default=0.2,
     show_default=True,
-    help="Of the images that is held out without --folds.",
+    help="Share of the images to hold out without --folds.",
 )
 @click.option(
     "--pretrain-dir",
     "pretrain_dirs",
     type=EXISTING,
     multiple=True,
-    help="Annotated images to train on before, such as LIVECell.",
+    help="Annotated images to train on first, such as LIVECell.",
 )
 @click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
 @budget_options
 @click.option(
-    "--stop-after", metavar="TIME", callback=duration, help="Save and leave with exit code 75 then."
+    "--stop-after",
+    metavar="TIME",
+    callback=duration,
+    help="After this time, save and exit with code 75.",
 )
 @device_option
 @config_options
@@ -125,8 +130,8 @@ def train(
 @click.argument("images", type=EXISTING, nargs=-1, required=True)
 @click.option("--model", "folder", type=EXISTING, required=True, help="A trained baseline.")
 @output_options
-@click.option("--overlays", type=PATH, help="Also draw every image with its outlines there.")
-@click.option("--restart", is_flag=True, help="Discard what an interrupted run has found.")
+@click.option("--overlays", type=PATH, help="Folder for drawings of the outlines on every image.")
+@click.option("--restart", is_flag=True, help="Discard the results of an interrupted run.")
 @device_option
 @config_options
 def predict(
@@ -164,4 +169,4 @@ def predict(
     if result.n_images and not result.n_cells:
         click.echo(f"no cell in any image: {ADVICE}", err=True)
     if result.failures:
-        raise DataError(f"{counted(len(result.failures), 'image')} could not be done")
+        raise DataError(f"{counted(len(result.failures), 'image')} could not be processed")

@@ -33,7 +33,7 @@ _OPTIONS = (
         type=PATH,
         default="runs/experiments",
         show_default=True,
-        help="Results go there.",
+        help="Folder of the results.",
     ),
     click.option("--format", "layout", help="Layout of the data."),
     click.option(
@@ -41,18 +41,18 @@ _OPTIONS = (
         "assignments",
         multiple=True,
         metavar="KEY=VALUE",
-        help="Laid over the file's [base], such as training.n_epochs=20, or over what it says of "
-        "one family, such as unet.settings.training.iterations=200.",
+        help="Override the file's [base], such as training.n_epochs=20, or its settings of one "
+        "family, such as unet.settings.training.iterations=200; may be repeated.",
     ),
     click.option(
-        "--seed", "seeds", type=SEED, multiple=True, help="In the place of the file's; repeated."
+        "--seed", "seeds", type=SEED, multiple=True, help="Instead of the file's; may be repeated."
     ),
     click.option(
         "--variant",
         "variants",
         multiple=True,
         metavar="NAME",
-        help="Only this one of the file's variants; repeated.",
+        help="Only this variant of the file; may be repeated.",
     ),
     click.option(
         "--folder",
@@ -63,7 +63,7 @@ _OPTIONS = (
         help="A folder that the file asks for, such as livecell=LIVECell_dataset_2021/.",
     ),
     click.option(
-        "--rank-by", type=click.Choice(get_args(RankBy)), help="What the table is ordered by."
+        "--rank-by", type=click.Choice(get_args(RankBy)), help="What to sort the table by."
     ),
 )
 
@@ -86,7 +86,7 @@ def command() -> None:
 
 @command.command("list")
 def list_() -> None:
-    """Name the experiments that come with cellflow, and what each asks."""
+    """List the experiments that come with cellflow, and the question of each."""
     from cellflow.experiments.shipped import shipped_experiments
 
     for name, question in shipped_experiments().items():
@@ -96,7 +96,7 @@ def list_() -> None:
 @command.command()
 @click.argument("name")
 def show(name: str) -> None:
-    """Print the file of an experiment that comes with cellflow, to make your own of it."""
+    """Print the file of an experiment that comes with cellflow, as a start for your own."""
     from cellflow.experiments.shipped import find_experiment
 
     click.echo(find_experiment(name).read_text(encoding="utf-8"), nl=False)
@@ -106,7 +106,7 @@ def show(name: str) -> None:
 @_experiment_options
 @device_option
 @click.option("--out", type=PATH, help="Also write the table and its curves into this folder.")
-@click.option("--dry-run", is_flag=True, help="Only tell what there is to do; trains nothing.")
+@click.option("--dry-run", is_flag=True, help="Only list what there is to do; train nothing.")
 def run(
     file: str,
     train_dir: Path,
@@ -151,7 +151,7 @@ def run(
 def table(
     file: str, train_dir: Path, store: Path, layout: str | None, out: Path | None, **changes: Any
 ) -> None:
-    """Print the table of what the store has of FILE; computes nothing."""
+    """Print the table of the results of FILE in the store; computes nothing."""
     from cellflow.experiments.bench import open_bench
     from cellflow.experiments.pages import write_page
     from cellflow.experiments.plan import read_experiment

@@ -53,42 +53,42 @@ SETTING = "training__"
     "--n_epochs",
     "training__n_epochs",
     type=int,
-    help="At most so many.  [default: 200]",
+    help="Maximum number of epochs.  [default: 200]",
 )
 @click.option(
     "--batch-size",
     "--batch_size",
     "training__batch_size",
     type=int,
-    help="Crops a step.  [default: 8]",
+    help="Crops per step.  [default: 8]",
 )
 @click.option(
     "--learning-rate",
     "--learning_rate",
     "training__learning_rate",
     type=float,
-    help="Its peak.  [default: 0.005 from scratch, 0.001 from trained weights]",
+    help="Peak rate.  [default: 0.005 from scratch, 0.001 from trained weights]",
 )
 @channel_options("that of --init, or 0; with --resume the run's")
-@click.option("--seed", "training__seed", type=SEED, help="Of weights, order and crops.")
+@click.option("--seed", "training__seed", type=SEED, help="For weights, order and crops.")
 @budget_options
 @click.option(
     "--stop-after",
     metavar="TIME",
     callback=duration,
-    help="Save and leave with exit code 75 then, as before a job's time limit, whatever is left to "
-    "do; the same command continues.",
+    help="After this time, however much is left to do, save and exit with code 75, such as before "
+    "a job's time limit; the same command continues.",
 )
 @click.option("--folds", "folds_file", type=EXISTING, help="Folds file of `cellflow folds`.")
 @click.option(
-    "--fold", type=click.IntRange(min=0), help="Which one of the file is held out.  [default: 0]"
+    "--fold", type=click.IntRange(min=0), help="Fold of the file to hold out.  [default: 0]"
 )
 @click.option(
     "--pretrain-dir",
     "pretrain_dirs",
     type=EXISTING,
     multiple=True,
-    help="Annotated images to train on before; may be repeated, in this order.",
+    help="Annotated images to train on first; may be repeated, in order of training.",
 )
 @click.option(
     "--extra-dir",
@@ -101,18 +101,22 @@ SETTING = "training__"
     "--final",
     "refit",
     type=click.Choice(["validation_then_train", "all"]),
-    help="Learn the held-out images too in the end, at a lower rate; with --folds its effect is "
-    "measured on the fold, which then stays out of everything.",
+    help="Finally also train on the held-out images, at a lower rate; with --folds the effect is "
+    "measured on the fold, which is used for nothing else.",
 )
 @click.option(
     "--estimate",
     "estimates",
     type=EXISTING,
     multiple=True,
-    help="A run with --final on a fold, whose measured score the model of all images carries.",
+    help="A run with --final on a fold; the model of all images states its score as an estimate.",
 )
 @click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
-@click.option("--resume", is_flag=True, help="Continue the run in --out, or the newest, as it is.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Continue the run in --out, or the newest, with its own settings.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
 @device_option
 @config_options
@@ -121,7 +125,7 @@ def command(
 ) -> None:
     """Train a model on a folder of annotated images.
 
-    Prints what it found, why each value was chosen, and in the end the model folder.
+    Prints what it found, why each value was chosen, and finally the model folder.
 
     \b
     cellflow train --train-dir DATA

@@ -92,7 +92,7 @@ def test_a_schedulers_signal_asks_to_be_run_again(cellflow, model, images, tmp_p
     monkeypatch.setattr(folder, "predict_folder", told_to_end)
     done = cellflow("predict", images, "--model", model, "--out", tmp_path / "o.csv")
     assert done.code == REQUEUE_EXIT_CODE
-    assert "the same command goes on from here" in done.err
+    assert "the same command continues from here" in done.err
     assert "stopped by SIGTERM" in done.err
 
 
@@ -194,8 +194,8 @@ def test_one_unreadable_image_is_named_and_the_rest_is_written(cellflow, model, 
     done = cellflow("predict", images, "--model", model, "--out", tmp_path / "s.csv")
     assert done.code == 1
     assert any("c.png" in line for line in done.errors)
-    assert "error: 1 of 4 images could not be done; " in done.errors[-1]
-    assert "partial keeps the others for another try, and may be deleted" in done.errors[-1]
+    assert "error: 1 of 4 images could not be processed; " in done.errors[-1]
+    assert "partial keeps the other results for another try, and may be deleted" in done.errors[-1]
     assert list(read_submission(tmp_path / "s.csv", (40, 120))) == ["a", "d", "ä b"]
 
 
@@ -213,7 +213,7 @@ def test_an_interrupted_run_says_how_to_go_on(cellflow, model, images, tmp_path,
     monkeypatch.setattr(Model, "start", stop)
     done = cellflow("predict", images, "--model", model, "--out", tmp_path / "s.csv")
     assert done.code == 130
-    assert "the same command goes on from here" in done.err
+    assert "the same command continues from here" in done.err
     assert not (tmp_path / "s.csv").exists()
     calls.clear()
     monkeypatch.setattr(Model, "start", start)
@@ -246,7 +246,7 @@ def test_ten_thousand_images_are_listed_and_the_first_is_found(cellflow, model, 
     for number in range(1, 10_000):
         (folder / f"i{number}.png").touch()
     done = cellflow("predict", folder, "--model", model, "--out", tmp_path / "s.csv")
-    assert done.errors[-1].startswith("error: 9999 of 10000 images could not be done; ")
+    assert done.errors[-1].startswith("error: 9999 of 10000 images could not be processed; ")
     assert list(read_submission(tmp_path / "s.csv", (20, 20))) == ["i0"]
 
 
