@@ -66,7 +66,7 @@ def test_coco_results_have_the_ids_of_the_truth_where_it_is_given(
     assert found
     assert found <= {17, 18, 19, 20}
     names.write_text("id,file_name\n17,a.png\n")
-    assert cellflow(*command, names).errors == [f"error: {names}: has no id of c, d, ä b"]
+    assert cellflow(*command, names).errors == [f"error: {names}: has no id for c, d, ä b"]
 
 
 def test_a_submission_has_a_row_for_every_image_and_passes_the_check(
@@ -272,7 +272,7 @@ def test_channels_are_chosen_as_in_cellpose_and_their_mean_is_told(cellflow, mod
 
 def test_a_folder_that_is_no_model_is_told_what_it_is(cellflow, images, tmp_path):
     for name, what in (
-        ("baseline.json", "a baseline; `cellflow baseline predict` takes it"),
+        ("baseline.json", "a baseline; use `cellflow baseline predict`"),
         ("run.json", "its training is not finished"),
         ("notes.txt", "cannot read config.json"),
     ):
@@ -281,4 +281,4 @@ def test_a_folder_that_is_no_model_is_told_what_it_is(cellflow, images, tmp_path
         (folder / name).write_text("{}")
         done = cellflow("predict", images, "--model", folder, "--out", tmp_path / "o.csv")
         assert done.code == 1
-        assert f"no model folder: {what}" in done.err
+        assert f"not a model folder: {what}" in done.err
