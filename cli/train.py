@@ -143,7 +143,7 @@ def command(
             folder = _train(train_dir, config_file, assignments, **options)
     except StepFinished as stop:
         if not stop.is_told and is_first_process():
-            click.echo("stopped before the first step; give the same command again", err=True)
+            click.echo("stopped before the first step; run the same command again", err=True)
         raise
     if folder is not None:
         click.echo(folder)
