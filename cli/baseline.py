@@ -28,8 +28,8 @@ SETTING = "__"
 """Separates section and key in the names of options that stand for a setting."""
 
 ADVICE = (
-    "was the model trained long enough, and on such images? --set cells.score_threshold and "
-    "cells.min_area say which cells count"
+    "was the model trained long enough, and on images like these? --set cells.score_threshold and "
+    "cells.min_area decide which cells count"
 )
 """Printed if no cells were found."""
 
@@ -52,10 +52,10 @@ def command() -> None:
     default="random",
     show_default=True,
     metavar="random|PATH",
-    help="Weights to start from: a file of torchvision (ImageNet or COCO) or a baseline's folder.",
+    help="Initial weights: a file of torchvision (ImageNet or COCO) or a baseline's folder.",
 )
 @click.option(
-    "--iterations", "training__iterations", type=int, help="Training steps.  [default: 10000]"
+    "--iterations", "training__iterations", type=int, help="Number of iterations.  [default: 10000]"
 )
 @click.option(
     "--batch-size",
@@ -69,11 +69,11 @@ def command() -> None:
     "--learning_rate",
     "training__learning_rate",
     type=float,
-    help="Peak of the learning rate.  [default: 0.005]",
+    help="Peak rate.  [default: 0.005]",
 )
-@click.option("--seed", "training__seed", type=SEED, help="Seed of weights and crops.")
+@click.option("--seed", "training__seed", type=SEED, help="For weights, order and crops.")
 @click.option("--folds", "folds_file", type=EXISTING, help="Folds file of `cellflow folds`.")
-@click.option("--fold", type=click.IntRange(min=0), help="The fold to hold out.  [default: 0]")
+@click.option("--fold", type=click.IntRange(min=0), help="Fold to hold out.  [default: 0]")
 @click.option(
     "--validation-share",
     type=float,
@@ -86,7 +86,7 @@ def command() -> None:
     "pretrain_dirs",
     type=EXISTING,
     multiple=True,
-    help="Annotated images to pretrain on, such as LIVECell.",
+    help="Annotated images to train on first, such as LIVECell.",
 )
 @click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
@@ -95,7 +95,7 @@ def command() -> None:
     "--stop-after",
     metavar="TIME",
     callback=duration,
-    help="Save and exit with code 75 after this.",
+    help="After this time, save and exit with code 75.",
 )
 @device_option
 @config_options
@@ -130,7 +130,7 @@ def train(
 @click.argument("images", type=EXISTING, nargs=-1, required=True)
 @click.option("--model", "folder", type=EXISTING, required=True, help="A trained baseline.")
 @output_options
-@click.option("--overlays", type=PATH, help="Also draw every image with its outlines there.")
+@click.option("--overlays", type=PATH, help="Folder for drawings of the outlines on every image.")
 @click.option("--restart", is_flag=True, help="Discard the results of an interrupted run.")
 @device_option
 @config_options
@@ -169,4 +169,4 @@ def predict(
     if result.n_images and not result.n_cells:
         click.echo(f"no cell in any image: {ADVICE}", err=True)
     if result.failures:
-        raise DataError(f"{counted(len(result.failures), 'image')} could not be done")
+        raise DataError(f"{counted(len(result.failures), 'image')} could not be processed")

@@ -11,7 +11,11 @@ from .progress import Progress
 @click.command()
 @click.argument("path", type=EXISTING)
 @click.option("--manifest", help="Compare a downloaded copy with this data set's manifest.")
-@click.option("--truth", type=EXISTING, help="For a submission: train.csv, for names and sizes.")
+@click.option(
+    "--truth",
+    type=EXISTING,
+    help="For a submission: train.csv, with the names and sizes of the images.",
+)
 @click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
 @json_option
 def command(
@@ -31,9 +35,9 @@ def command(
 
     is_submission = manifest is None and path.suffix.lower() == ".csv"
     if truth is not None and not is_submission:
-        raise click.UsageError("--truth is for a submission .csv")
+        raise click.UsageError("--truth only applies to a submission .csv")
     if layout is not None and (manifest is not None or is_submission):
-        raise click.UsageError("--format is for a data folder")
+        raise click.UsageError("--format only applies to a data folder")
     if manifest is not None:
         report = inspect_download(manifest, path)
     elif is_submission:

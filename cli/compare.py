@@ -12,9 +12,13 @@ from .progress import Progress
 
 @click.command()
 @click.argument("entries", type=EXISTING, nargs=-1, required=True)
-@click.option("--common-only", is_flag=True, help="Compare on the images that all have.")
-@click.option("--all-truth", is_flag=True, help="Score truth images that no entry has as 0.")
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of bootstrap, folds.")
+@click.option(
+    "--common-only", is_flag=True, help="Compare only on the images that all entries have."
+)
+@click.option("--all-truth", is_flag=True, help="Score truth images that no entry has as zero.")
+@click.option(
+    "--seed", type=SEED, default=0, show_default=True, help="For the bootstrap and the folds."
+)
 @click.option("--no-coco", is_flag=True, help="Leave out COCO's average precision.")
 @entry_options
 @report_option

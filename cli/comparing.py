@@ -27,19 +27,21 @@ _OPTIONS = (
         type=click.Choice(get_args(OverlapRule)),
         default=ComparisonConfig().overlap_rule,
         show_default=True,
-        help="Who keeps a pixel that several detections cover.",
+        help="Which detection keeps a pixel that several cover.",
     ),
     click.option(
         "--no-tuning",
         is_flag=True,
-        help="Count all detections, instead of cutting by score and area chosen on folds.",
+        help="Count all detections; by default, cut-offs of score and area are chosen on folds.",
     ),
     click.option(
         "--image-names",
         type=EXISTING,
-        help="What image ids in COCO results stand for: a COCO .json, or a CSV id,file_name.",
+        help="File names for the image ids in COCO results: a COCO .json, or a CSV id,file_name.",
     ),
-    click.option("--images", type=EXISTING, multiple=True, help="Images for model folders."),
+    click.option(
+        "--images", type=EXISTING, multiple=True, help="Images for entries that are model folders."
+    ),
     device_option,
 )
 

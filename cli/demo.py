@@ -10,9 +10,9 @@ from .options import PATH, SEED, device_option, json_option
 @click.command()
 @click.option("--out", type=PATH, default="runs/demo", show_default=True, help="A new folder.")
 @click.option(
-    "--seed", type=SEED, default=0, show_default=True, help="Of images, weights and crops."
+    "--seed", type=SEED, default=0, show_default=True, help="For images, weights and crops."
 )
-@click.option("--minutes", default=4.5, show_default=True, help="Of training.")
+@click.option("--minutes", default=4.5, show_default=True, help="Training time.")
 @device_option
 @json_option
 def command(out: Path, seed: int, minutes: float, device: str, as_json: bool) -> None:

@@ -14,12 +14,16 @@ from .progress import Progress
 @click.option(
     "--truth", type=EXISTING, required=True, help="train.csv, a COCO file, or an annotated folder."
 )
-@click.option("--all-truth", is_flag=True, help="Count truth images without prediction as empty.")
+@click.option(
+    "--all-truth",
+    is_flag=True,
+    help="Count truth images without a prediction as images without cells.",
+)
 @click.option("--pictures", type=PATH, help="Folder for the error budget and the limits as PNG.")
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="For the bootstrap.")
 @json_option
 def command(prediction: Path | None, truth: Path, as_json: bool, **options: Any) -> None:
-    """Tell what limits the score of PREDICTION: a submission, COCO results, or label images.
+    """Show what limits the score of PREDICTION: a submission, COCO results, or label images.
 
     Missed, spurious, split and merged cells and wrong boundaries by cell type, each with the score
     without it; what flows can represent at all; and the effect of one pixel on cells of each size.

@@ -33,7 +33,7 @@ _OPTIONS = (
         type=PATH,
         default="runs/experiments",
         show_default=True,
-        help="Results go there.",
+        help="Folder of the results.",
     ),
     click.option("--format", "layout", help="Layout of the data."),
     click.option(
@@ -41,8 +41,8 @@ _OPTIONS = (
         "assignments",
         multiple=True,
         metavar="KEY=VALUE",
-        help="Overrides the file's [base], such as training.n_epochs=20, or its settings for "
-        "one family, such as unet.settings.training.iterations=200.",
+        help="Override the file's [base], such as training.n_epochs=20, or its settings of one "
+        "family, such as unet.settings.training.iterations=200; may be repeated.",
     ),
     click.option(
         "--seed", "seeds", type=SEED, multiple=True, help="Instead of the file's; may be repeated."
@@ -63,7 +63,7 @@ _OPTIONS = (
         help="A folder that the file asks for, such as livecell=LIVECell_dataset_2021/.",
     ),
     click.option(
-        "--rank-by", type=click.Choice(get_args(RankBy)), help="What the table is ordered by."
+        "--rank-by", type=click.Choice(get_args(RankBy)), help="What to sort the table by."
     ),
 )
 
@@ -86,7 +86,7 @@ def command() -> None:
 
 @command.command("list")
 def list_() -> None:
-    """List the experiments that come with cellflow, each with its question."""
+    """List the experiments that come with cellflow, and the question of each."""
     from cellflow.experiments.shipped import shipped_experiments
 
     for name, question in shipped_experiments().items():
@@ -106,7 +106,7 @@ def show(name: str) -> None:
 @_experiment_options
 @device_option
 @click.option("--out", type=PATH, help="Also write the table and its curves into this folder.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be done; trains nothing.")
+@click.option("--dry-run", is_flag=True, help="Only list what there is to do; train nothing.")
 def run(
     file: str,
     train_dir: Path,
@@ -151,7 +151,7 @@ def run(
 def table(
     file: str, train_dir: Path, store: Path, layout: str | None, out: Path | None, **changes: Any
 ) -> None:
-    """Print the table of FILE from the results in the store; computes nothing."""
+    """Print the table of the results of FILE in the store; computes nothing."""
     from cellflow.experiments.bench import open_bench
     from cellflow.experiments.pages import write_page
     from cellflow.experiments.plan import read_experiment

@@ -10,13 +10,18 @@ from .options import EXISTING, PATH, SEED
 @click.command()
 @click.argument("data", type=EXISTING)
 @click.option("--out", type=PATH, default="folds.json", show_default=True)
-@click.option("--n-folds", type=int, help="Each image is held out once.  [default: 5]")
+@click.option(
+    "--n-folds", type=int, help="Number of folds; each image is held out once.  [default: 5]"
+)
 @click.option("--share", type=float, help="Hold out one share only, for instance 0.2.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
-@click.option("--overwrite", is_flag=True, help="Replace an existing file --out.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing --out file.")
 @click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
 @click.option(
-    "--export", "export_format", type=click.Choice(["coco"]), help="Also write both sides as COCO."
+    "--export",
+    "export_format",
+    type=click.Choice(["coco"]),
+    help="Also write both sides of each fold in this format.",
 )
 @click.option("--export-dir", type=PATH, help="Folder for --export.  [default: folds]")
 def command(
@@ -35,9 +40,9 @@ def command(
     from cellflow.data.entrance import describe, open_dataset
 
     if share is not None and n_folds is not None:
-        raise click.UsageError("--share makes a single fold; give it or --n-folds")
+        raise click.UsageError("--share makes a single fold; give either --share or --n-folds")
     if export_dir is not None and export_format is None:
-        raise click.UsageError("--export-dir is for --export coco")
+        raise click.UsageError("--export-dir needs --export coco")
     dataset = open_dataset(data, layout)
     for line in (describe(dataset), *dataset.remarks):
         click.echo(line, err=True)

@@ -12,8 +12,10 @@ from .options import EXISTING, PATH, SEED, json_option
 @click.command()
 @click.argument("entries", type=EXISTING, nargs=-1, required=True)
 @click.option("--out", type=PATH, required=True, help="The submission.csv to write.")
-@click.option("--common-only", is_flag=True, help="Fuse the images that all have.")
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of bootstrap and folds.")
+@click.option("--common-only", is_flag=True, help="Fuse only the images that all entries have.")
+@click.option(
+    "--seed", type=SEED, default=0, show_default=True, help="For the bootstrap and the folds."
+)
 @entry_options
 @json_option
 def command(entries: tuple[Path, ...], out: Path, as_json: bool, **options: Any) -> None:

@@ -25,4 +25,4 @@ def command(parts: tuple[Path, ...], **options: Any) -> None:
     result = merge_parts(parts, outputs_from(options), say=lambda text: click.echo(text, err=True))
     tell_found(result)
     if result.failures:
-        raise DataError(f"{counted(len(result.failures), 'image')} could not be done")
+        raise DataError(f"{counted(len(result.failures), 'image')} could not be processed")

@@ -30,7 +30,7 @@ device_option = click.option(
     metavar="auto|cpu|cuda[:N]|mps",
     help="Where to compute; auto takes a GPU where there is one and says so.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 def must_end(*endings: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
@@ -48,7 +48,7 @@ def _needs_report(
     context: click.Context, parameter: click.Parameter, value: tuple[Path, ...]
 ) -> tuple[Path, ...]:
     if value and context.params.get("report_file") is None:
-        raise click.UsageError("--images are for the report; give --report FILE too")
+        raise click.UsageError("--images are only used in the report; give --report FILE too")
     return value
 
 
@@ -58,24 +58,24 @@ report_option = click.option(
     type=PATH,
     is_eager=True,
     callback=must_end(".html", ".htm"),
-    help="Also write an HTML report to look at.",
+    help="Also write an HTML report.",
 )
 images_option = click.option(
     "--images",
     type=EXISTING,
     multiple=True,
     callback=_needs_report,
-    help="Images of the report; default: the folder beside --truth of the same name, if any.",
+    help="Images for the report; default: the folder beside --truth with its name, if any.",
 )
 config_option = click.option(
-    "--config", "config_file", type=EXISTING, help="TOML file of settings."
+    "--config", "config_file", type=EXISTING, help="TOML file with settings."
 )
 set_option = click.option(
     "--set",
     "assignments",
     multiple=True,
     metavar="SECTION.KEY=VALUE",
-    help="Any setting, for instance training.learning_rate=1e-4; may be repeated.",
+    help="Change one setting, for instance training.learning_rate=1e-4; may be repeated.",
 )
 
 
@@ -98,7 +98,7 @@ def budget_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--max-minutes",
         "training__max_minutes",
         type=float,
-        help="Time budget: after the first steps as many epochs or iterations are planned as fit.",
+        help="Time budget; after the first steps the rest is planned to fit into it.",
     )
     hours = click.option("--max-hours", type=float, help="The same budget in hours.")
     return minutes(hours(function))
@@ -110,7 +110,7 @@ def budget_from(options: dict[str, Any]) -> None:
     if hours is None:
         return
     if options["training__max_minutes"] is not None:
-        raise click.UsageError("--max-minutes and --max-hours are one setting; give one of them")
+        raise click.UsageError("--max-minutes and --max-hours are the same setting; give one")
     options["training__max_minutes"] = 60 * hours
 
 
@@ -197,29 +197,29 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Choice(["tif", "seg", "roi"]),
         default="tif",
         show_default=True,
-        help="What a folder gets: label TIFFs, _seg.npy for the Cellpose GUI, or ImageJ ROIs.",
+        help="What to write to a folder: label TIFFs, _seg.npy for Cellpose, or ImageJ ROIs.",
     )
     cells = click.option(
         "--cells",
         type=PATH,
         callback=must_end(".csv"),
-        help="Also write a CSV with area, diameter, score of each cell; none for empty images.",
+        help="Also write a CSV with the area, diameter and score of each cell.",
     )
     counts = click.option(
         "--counts",
         type=PATH,
         callback=must_end(".csv"),
-        help="Also write a CSV with count, confluence, sizes of each image, empty ones too.",
+        help="Also write a CSV with the count, confluence and cell sizes of each image.",
     )
     overwrite = click.option(
         "--overwrite",
         is_flag=True,
-        help="Also replace files that no prediction wrote, or that were corrected since.",
+        help="Also replace files that were corrected, or not written by a prediction.",
     )
     image_names = click.option(
         "--image-names",
         type=EXISTING,
-        help="Image ids of results.json: the COCO .json of the truth, or a CSV id,file_name.  "
+        help="Image ids for results.json: the COCO .json of the truth, or a CSV id,file_name.  "
         "[default: the images' names]",
     )
     return out(folder_format(overwrite(cells(counts(image_names(function))))))

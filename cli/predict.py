@@ -31,13 +31,13 @@ SETTINGS = (
 )
 """Options that stand for a setting, with its section and key."""
 
-ADVICE = "is the diameter right (--diameter), and was the model made for such images?"
+ADVICE = "is the diameter right (--diameter), and was the model trained on images like these?"
 
 
 @click.command()
 @click.argument("images", type=EXISTING, nargs=-1, required=True)
 @output_options
-@click.option("--overlays", type=PATH, help="Also draw every image with its outlines there.")
+@click.option("--overlays", type=PATH, help="Folder for drawings of the outlines on every image.")
 @click.option(
     "--model",
     "models",
@@ -57,10 +57,12 @@ ADVICE = "is the diameter right (--diameter), and was the model made for such im
     "--budget",
     metavar="9h",
     callback=duration,
-    help="Leave out views, scales, models until all images fit.",
+    help="Time for all images; views, scales and models are left out to keep to it.",
 )
 @click.option(
-    "--shard", metavar="3/40", help="Do one share of the images; cellflow merge joins the parts."
+    "--shard",
+    metavar="3/40",
+    help="Process one part of the images; cellflow merge joins the parts.",
 )
 @click.option(
     "--cellprob-threshold",
@@ -84,7 +86,7 @@ ADVICE = "is the diameter right (--diameter), and was the model made for such im
     "--batch-size",
     "--batch_size",
     type=int,
-    help="Tiles at once; default: by the device.",
+    help="Tiles at once; default: depends on the device.",
 )
 @click.option("--restart", is_flag=True, help="Discard the results of an interrupted run.")
 @device_option
@@ -136,7 +138,7 @@ def command(images: tuple[Path, ...], **options: Any) -> None:
             )
     except KeyboardInterrupt:
         same = "the same command, without --restart," if options["restart"] else "the same command"
-        click.echo(f"{same} goes on from here", err=True)
+        click.echo(f"{same} continues from here", err=True)
         raise
     tell_found(result)
     if result.n_images and not result.n_cells:
@@ -144,6 +146,6 @@ def command(images: tuple[Path, ...], **options: Any) -> None:
     if result.failures:
         tried = counted(result.n_images + len(result.failures), "image")
         kept = partial_folder(outputs.paths[0])
-        again = f"; {kept} keeps the others for another try, and may be deleted"
+        again = f"; {kept} keeps the other results for another try, and may be deleted"
         rest = again if shard is None and kept.exists() else ""
-        raise DataError(f"{len(result.failures)} of {tried} could not be done{rest}")
+        raise DataError(f"{len(result.failures)} of {tried} could not be processed{rest}")

@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.argument("images", type=EXISTING)
 @click.option("--out", type=PATH, required=True, help="Folder for `train --extra-dir`.")
-@click.option("--cell-agreement", default=0.7, show_default=True, help="Minimum IoU for a cell.")
-@click.option("--image-agreement", default=0.6, show_default=True, help="Minimum for an image.")
-@click.option("--per-type", default=200, show_default=True, help="Most images per cell type.")
-@click.option("--weight", default=0.5, show_default=True, help="Weight in the loss.")
+@click.option(
+    "--cell-agreement", default=0.7, show_default=True, help="Minimum IoU of a cell between models."
+)
+@click.option(
+    "--image-agreement", default=0.6, show_default=True, help="Minimum agreement on an image."
+)
+@click.option(
+    "--per-type", default=200, show_default=True, help="Maximum number of images per cell type."
+)
+@click.option("--weight", default=0.5, show_default=True, help="Weight of an image in the loss.")
 @device_option
 @config_options
 def command(
@@ -35,7 +41,7 @@ def command(
     assignments: tuple[str, ...],
     **gates: float,
 ) -> None:
-    """Label IMAGES by MODELs where they agree; one model is compared with itself in other views.
+    """Label IMAGES where MODELs agree; a single model is compared with itself in other views.
 
     \b
     cellflow pseudo-label runs/fold0 runs/fold1 sartorius/train_semi_supervised --out pseudo

@@ -13,12 +13,14 @@ from .progress import Progress
 @click.command()
 @click.argument("predictions", type=EXISTING, nargs=-1, required=True)
 @click.option(
-    "--images", type=EXISTING, multiple=True, help="The images; needed where there is no --truth."
+    "--images", type=EXISTING, multiple=True, help="The images; required without --truth."
 )
 @click.option(
     "--truth", type=EXISTING, help="train.csv, a COCO .json, or a folder of annotated images."
 )
-@click.option("--common-only", is_flag=True, help="With --truth: only the images that all have.")
+@click.option(
+    "--common-only", is_flag=True, help="With --truth: only the images that all predictions have."
+)
 @click.option(
     "--out", type=PATH, required=True, callback=must_end(".html", ".htm"), help="The HTML file."
 )
@@ -26,14 +28,16 @@ from .progress import Progress
     "--megabytes",
     default=12.0,
     show_default=True,
-    help="Largest file; what does not fit is left out of the viewer.",
+    help="Largest size of the file; images that do not fit are left out of the viewer.",
 )
 @click.option(
     "--image-names",
     type=EXISTING,
-    help="What image ids in COCO results stand for: a COCO .json, or a CSV id,file_name.",
+    help="File names for the image ids in COCO results: a COCO .json, or a CSV id,file_name.",
 )
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of bootstrap and folds.")
+@click.option(
+    "--seed", type=SEED, default=0, show_default=True, help="For the bootstrap and the folds."
+)
 @device_option
 def command(predictions: tuple[Path, ...], out: Path, **options: Any) -> None:
     """Write a report of PREDICTIONS: with truth their scores, without it what was found.

@@ -17,12 +17,12 @@ VARIANTS = ["competition", "report", "pooled", "at-least-one", "exactly-one", "h
     type=click.Choice(VARIANTS),
     default="competition",
     show_default=True,
-    help="How hits are counted; for matching numbers from elsewhere.",
+    help="How hits are counted; to compare with scores from elsewhere.",
 )
 @click.option(
     "--covered-only", is_flag=True, help="Leave out truth images that the submission lacks."
 )
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="For the bootstrap.")
 @report_option
 @images_option
 @json_option

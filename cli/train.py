@@ -53,7 +53,7 @@ SETTING = "training__"
     "--n_epochs",
     "training__n_epochs",
     type=int,
-    help="Most epochs to train.  [default: 200]",
+    help="Maximum number of epochs.  [default: 200]",
 )
 @click.option(
     "--batch-size",
@@ -70,25 +70,25 @@ SETTING = "training__"
     help="Peak rate.  [default: 0.005 from scratch, 0.001 from trained weights]",
 )
 @channel_options("that of --init, or 0; with --resume the run's")
-@click.option("--seed", "training__seed", type=SEED, help="Seed of weights and crops.")
+@click.option("--seed", "training__seed", type=SEED, help="For weights, order and crops.")
 @budget_options
 @click.option(
     "--stop-after",
     metavar="TIME",
     callback=duration,
-    help="After this time save and exit with code 75, for instance before a job's time limit; the "
-    "same command continues the run.",
+    help="After this time, however much is left to do, save and exit with code 75, such as before "
+    "a job's time limit; the same command continues.",
 )
 @click.option("--folds", "folds_file", type=EXISTING, help="Folds file of `cellflow folds`.")
 @click.option(
-    "--fold", type=click.IntRange(min=0), help="The fold of the file to hold out.  [default: 0]"
+    "--fold", type=click.IntRange(min=0), help="Fold of the file to hold out.  [default: 0]"
 )
 @click.option(
     "--pretrain-dir",
     "pretrain_dirs",
     type=EXISTING,
     multiple=True,
-    help="Annotated images to train on before; may be repeated, in this order.",
+    help="Annotated images to train on first; may be repeated, in order of training.",
 )
 @click.option(
     "--extra-dir",
@@ -101,18 +101,22 @@ SETTING = "training__"
     "--final",
     "refit",
     type=click.Choice(["validation_then_train", "all"]),
-    help="Learn the held-out images too in the end, at a lower rate; with --folds its effect is "
-    "measured on the fold, which then stays out of everything.",
+    help="Finally also train on the held-out images, at a lower rate; with --folds the effect is "
+    "measured on the fold, which is used for nothing else.",
 )
 @click.option(
     "--estimate",
     "estimates",
     type=EXISTING,
     multiple=True,
-    help="A run with --final on a fold, whose measured score the model of all images carries.",
+    help="A run with --final on a fold; the model of all images states its score as an estimate.",
 )
 @click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
-@click.option("--resume", is_flag=True, help="Continue the run in --out, or the newest, as it is.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Continue the run in --out, or the newest, with its own settings.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
 @device_option
 @config_options
@@ -121,7 +125,7 @@ def command(
 ) -> None:
     """Train a model on a folder of annotated images.
 
-    Prints what it found, why each value was chosen, and at the end the model folder.
+    Prints what it found, why each value was chosen, and finally the model folder.
 
     \b
     cellflow train --train-dir DATA
@@ -139,7 +143,7 @@ def command(
             folder = _train(train_dir, config_file, assignments, **options)
     except StepFinished as stop:
         if not stop.is_told and is_first_process():
-            click.echo("stopped before the first step; give the same command again", err=True)
+            click.echo("stopped before the first step; run the same command again", err=True)
         raise
     if folder is not None:
         click.echo(folder)

@@ -17,12 +17,14 @@ from .progress import Progress
 @click.option(
     "--train-dir", type=EXISTING, required=True, help="The data that the models were trained on."
 )
-@click.option("--n-folds", type=int, help="Of the cross-validation that tells the honest score.")
+@click.option(
+    "--n-folds", type=int, help="Folds of the cross-validation that gives the honest score."
+)
 @click.option("--cache", type=PATH, help="Folder for the network's output; safe to delete.")
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Only tell; leave the models as they are. Without --cache nothing is kept.",
+    help="Only report; do not change the models. Without --cache nothing is kept.",
 )
 @click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
 @device_option
@@ -38,9 +40,9 @@ def command(
 ) -> None:
     """Choose the thresholds of MODELS by cell type, on images that they have not seen.
 
-    Several models are those of the folds of one data set: each is evaluated on its own held-out
-    images, and all get the same thresholds. They hold for the settings of inference used here: for
-    prediction with --views 8, tune with --set inference.views=8.
+    Several models must be those of the folds of one data set: each predicts its own held-out
+    images, and all get the same thresholds. Tune with the settings that you will predict with: for
+    predict --views 8, use --set inference.views=8.
 
     \b
     cellflow tune runs/train-001 --train-dir sartorius/

@@ -145,7 +145,7 @@ def read_baseline_folder(path: Path | str) -> BaselineFolder:
     """
     path = Path(path)
     if not is_baseline_folder(path):
-        raise ModelError(f"{path}: no trained baseline: it holds no {BASELINE}")
+        raise ModelError(f"{path}: not a trained baseline: it has no {BASELINE}")
     record = read_object(path / BASELINE, ModelError, newest=FORMAT)
     try:
         return BaselineFolder(

@@ -75,10 +75,10 @@ def require_known_classes(settings: CellChoice, model: str, classes: Sequence[st
     """
     for name in (*settings.score_thresholds, *settings.min_areas):
         if model == "unet":
-            raise ConfigError(f"cells: limits of {name!r}, but the U-Net tells no classes")
+            raise ConfigError(f"cells: limits for {name!r}, but the U-Net has no classes")
         if name not in classes:
             raise ConfigError(
-                f"cells: limits of {name!r}, but the model's classes are {', '.join(classes)}"
+                f"cells: limits for {name!r}, but the model's classes are {', '.join(classes)}"
             )
 
 

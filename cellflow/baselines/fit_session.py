@@ -103,7 +103,7 @@ class FitSession:
         with self.folder.occupied(self.say):
             self._occupy()
             if is_baseline_folder(self.folder.path):
-                self.say(f"{self.folder.path}: trained already")
+                self.say(f"{self.folder.path}: already trained")
                 return
             try:
                 with self.interrupt.finishing_steps():
@@ -116,7 +116,7 @@ class FitSession:
                 again = ", without --overwrite," if self.overwrite else ""
                 self.say(
                     f"stopped by {stop} after iteration {done}, saved; "
-                    f"the same command{again} goes on"
+                    f"the same command{again} continues"
                 )
                 raise
 
@@ -235,7 +235,7 @@ class FitSession:
         limit = self.config.detector.detections
         if not self._run.learner.is_flat and limit is not None and limit <= data.densest:
             self.say(
-                f"warning: at most {counted(limit, 'detection')} an image, but the densest "
+                f"warning: at most {counted(limit, 'detection')} per image, but the densest "
                 f"training image has {counted(data.densest, 'cell')}; raise detector.detections"
             )
 

@@ -75,16 +75,16 @@ def read_weights(init: str, backbone: str) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise ModelError(
             f"--init {init}: no such weights; put torchvision's "
-            f"{KNOWN_FILES.get(backbone, 'file')} there, or take --init {RANDOM}"
+            f"{KNOWN_FILES.get(backbone, 'file')} there, or use --init {RANDOM}"
         )
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, LookupError) as error:
-        raise ModelError(f"{path}: broken, or no file of weights ({error})") from error
+        raise ModelError(f"{path}: broken, or not a weights file ({error})") from error
     except (pickle.UnpicklingError, SafetensorError) as error:
-        raise ModelError(f"{path}: broken, or no file of weights") from error
+        raise ModelError(f"{path}: broken, or not a weights file") from error
     while isinstance(state, dict) and len(state) < 5 and isinstance(state.get("model"), dict):
         state = state["model"]
     if not isinstance(state, dict) or not all(isinstance(t, torch.Tensor) for t in state.values()):

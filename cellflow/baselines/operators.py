@@ -118,8 +118,8 @@ def _require_cuda(number: str) -> None:
     """Refuse a library without CUDA operators if there is a GPU; the first step would fail."""
     if torch.cuda.is_available() and torch.ops.torchvision._cuda_version() == _NO_CUDA:
         raise ModelError(
-            f"torchvision {number} is built for the CPU alone, torch {torch.__version__} for CUDA; "
-            "install the pair that belongs together (pip install 'cellflow[rcnn]'), or hide the "
+            f"torchvision {number} is built for the CPU only, torch {torch.__version__} for CUDA; "
+            "install matching versions (pip install 'cellflow[rcnn]'), or hide the "
             "GPU: CUDA_VISIBLE_DEVICES="
         )
 

@@ -94,7 +94,7 @@ def preset(model: str, name: str = BEST) -> BaselineConfig:
         raise ConfigError(f"unknown model {model!r}; known: {', '.join(MODELS)}")
     if model == "unet":
         if name != BEST:
-            raise ConfigError(f"--preset {name}: the U-Net has {BEST} alone")
+            raise ConfigError(f"--preset {name}: the U-Net only has {BEST}")
         return _UNET
     if name not in PRESETS:
         raise ConfigError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")

@@ -178,8 +178,8 @@ def _tell_of_doubts(entries: Sequence[Entry], say: Say) -> None:
     if doubtful:
         say(
             f"warning: the weights and doubtful cells of {counted(len(doubtful), 'image')}, such "
-            f"as {doubtful[0]}, are used by cellflow's own models only: here these images have "
-            "full weight, and doubtful cells are background"
+            f"as {doubtful[0]}, are only used by cellflow's own models: here such images have full "
+            "weight, and doubtful cells are background"
         )
 
 
@@ -189,7 +189,7 @@ def _survey_others(others: Sequence[Entry], held_out: Sequence[Entry], say: Say)
     if overlapping:
         say(left_out_text(overlapping))
     if not kept:
-        raise DataError("--pretrain-dir: every image shows what is held out; none is left")
+        raise DataError("--pretrain-dir: every image matches a held-out image, so none is left")
     return FitData.survey(kept, ())
 
 

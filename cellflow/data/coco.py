@@ -75,14 +75,14 @@ def open_coco(path: Path, faults: list[str] | None = None) -> Dataset | None:
             )
     if not entries:
         raise DataError(
-            f"{path}: of {counted(len(missing), 'image')} of the COCO files none is there"
+            f"{path}: none of {counted(len(missing), 'image')} of the COCO files was found"
         )
     if not faults:
         require_cells(path, cells, left_out)
     remarks += [*_together(root, contents), *left_out]
     if missing:
         remarks.append(
-            f"{counted(len(missing), 'image')} of the COCO files not there: {some_of(missing)}"
+            f"{counted(len(missing), 'image')} of the COCO files not found: {some_of(missing)}"
         )
     ordered = tuple(entries[name] for name in sorted(entries))
     return Dataset(root=root, layout="coco", entries=ordered, remarks=tuple(remarks))
@@ -121,9 +121,9 @@ def read_annotations(
         shapes = {}
         for image in content["images"]:
             if not isinstance(image["file_name"], str):
-                raise TypeError(f"expected a text as file_name, found {image['file_name']!r}")
+                raise TypeError(f"expected a string as file_name, found {image['file_name']!r}")
             if str(image["id"]) in shapes:
-                raise DataError(f"{source}: image id {image['id']} is there twice")
+                raise DataError(f"{source}: image id {image['id']} appears twice")
             shapes[str(image["id"])] = _shape(image, source)
         cells: dict[str, list[Runs]] = {image: [] for image in shapes}
         n_crowds = n_empty = 0
@@ -131,7 +131,8 @@ def read_annotations(
             image = str(annotation["image_id"])
             if image not in shapes:
                 raise DataError(
-                    f"{source}: annotation {annotation.get('id')} is of the unknown image {image}"
+                    f"{source}: annotation {annotation.get('id')} belongs to the unknown image "
+                    f"{image}"
                 )
             if annotation.get("iscrowd", 0):
                 n_crowds += 1
@@ -195,7 +196,7 @@ def _together(root: Path, contents: Mapping[Path, Mapping[str, Any]]) -> list[st
         f"{file.relative_to(root).as_posix()} ({counted(len(content['images']), 'image')})"
         for file, content in contents.items()
     ]
-    together = f"{len(files)} COCO files are taken together: {', '.join(files)}"
+    together = f"{len(files)} COCO files are read together: {', '.join(files)}"
     return [f"{together}; name one to open it alone"]
 
 

@@ -96,7 +96,7 @@ def write_coco(
         if masks is None:
             raise DataError(f"image {sample.name} is not annotated")
         if sample.name in images:
-            raise DataError(f"image {sample.name} is there twice")
+            raise DataError(f"image {sample.name} appears twice")
         height, width = masks.shape
         images[sample.name] = {"file_name": file_name, "height": height, "width": width}
         kinds[sample.name] = sample.cell_type or UNKNOWN_TYPE

@@ -173,7 +173,7 @@ class _Results:
         image_id = item["image_id"]
         if not isinstance(image_id, str | int) or isinstance(image_id, bool):
             raise DataError(
-                f"{where}: expected a text or a whole number as image_id, found {_brief(image_id)}"
+                f"{where}: expected a string or whole number as image_id, found {_brief(image_id)}"
             )
         name = self.finder.find(image_id, where)
         if name is None:
@@ -209,7 +209,7 @@ class _Results:
         if self.n_empty and not self.images:
             raise LabelError(
                 f"{self.path}: none of its {counted(self.n_empty, 'mask')} has a pixel; polygons "
-                "must be in pixels, not in shares of the image"
+                "must be in pixels, not in fractions of the image"
             )
         detections = self._detections()
         return CocoResults(
@@ -253,7 +253,7 @@ class _Results:
         if self.lowest < -ROUNDING:
             taken = "logits"
         elif self.highest > 1 + ROUNDING:
-            taken = "per cent" if self.highest <= 100 else "shares of the largest"
+            taken = "per cent" if self.highest <= 100 else "fractions of the largest"
         else:
             return
         yield (
@@ -276,17 +276,17 @@ class _Results:
             if without := len(listed - self.images.keys()):
                 yield (
                     f"{file}: {counted(without, 'image')} of {self.names.source.name} without a "
-                    "cell in it, taken as images on which nothing was found"
+                    "cell in it; taken as images in which nothing was found"
                 )
         if (self.names is None or not self.names.categories) and len(self.categories) > 1:
             yield (
-                f"{file}: what its categories {', '.join(sorted(self.categories))} stand for is "
-                "unknown; all are cells"
+                f"{file}: the meaning of its categories {', '.join(sorted(self.categories))} is "
+                "unknown; all count as cells"
             )
         if n_pruned := sum(image.is_pruned for image in self.images.values()):
             yield (
-                f"{file}: of the detections of {counted(n_pruned, 'image')} only the "
-                f"{MOST_DETECTIONS:,} with the highest scores are kept"
+                f"{file}: only the {MOST_DETECTIONS:,} detections with the highest scores are kept "
+                f"in {counted(n_pruned, 'image')}"
             )
         if self.n_crowds:
             yield f"{file}: {counted(self.n_crowds, 'crowd annotation')} left out"
@@ -327,7 +327,7 @@ class _Results:
         segmentation = item.get("segmentation")
         if segmentation is None:
             hint = "; this is a file of boxes" if "bbox" in item else ""
-            raise DataError(f"{where}: has no segmentation{hint}; results of masks are needed")
+            raise DataError(f"{where}: has no segmentation{hint}; masks are needed")
         try:
             runs = segmentation_to_runs(segmentation, shape)
             if len(runs[0]) == 0 and lies_outside(segmentation, shape):
@@ -343,8 +343,8 @@ class _Results:
         return (
             f"{self.path}: none of its {counted(len(ids), 'image id')} is an image of "
             f"the truth; the first is {ids[0]}, the truth has {next(iter(self.shapes))}. "
-            "--image-names tells what ids stand for: the COCO file that the model was run on, or a "
-            "CSV with id,file_name"
+            "Give --image-names to say what ids mean: the COCO file that the model was run on, or "
+            "a CSV with id,file_name"
         )
 
 

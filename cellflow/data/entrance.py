@@ -71,7 +71,7 @@ def open_dataset(
         if dataset is not None:
             return dataset
     if layout is not None:
-        raise DataError(f"{path} is not of the layout {layout}: it needs {NEEDS[layout]}")
+        raise DataError(f"{path} does not have the layout {layout}, which needs {NEEDS[layout]}")
     if path.is_dir() and not any(path.iterdir()):
         raise DataError(f"{path}: the folder is empty; expected images, with truth for training")
     needs = "; ".join(f"{name}: {need}" for name, need in NEEDS.items())

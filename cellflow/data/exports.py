@@ -61,7 +61,7 @@ def check_target(path: Path, folder_format: str, n_images: int) -> None:
         raise ConfigError(f"--as {folder_format}: expected one of {', '.join(ENDINGS)}")
     if path.suffix.lower() == ".zip" and n_images > 1:
         raise ConfigError(
-            f"--out {path}: a zip holds the regions of one image, these are {n_images}; "
+            f"--out {path}: a zip holds the regions of one image, but there are {n_images}; "
             "use --out FOLDER --as roi"
         )
 
@@ -148,7 +148,7 @@ def _write_coco_results(path: Path, found: Iterable[Found], names: ImageNames | 
         for one in found:
             name = one.prediction.name
             if names is not None and name not in ids:
-                raise DataError(f"{names.source}: has no id of {name}")
+                raise DataError(f"{names.source}: has no id for {name}")
             masks = labels_to_masks(one.prediction.labels)
             size = list(masks.shape)
             for counts, score in zip(masks_to_counts(masks), one.prediction.scores, strict=True):

@@ -132,9 +132,9 @@ def read_mask_files(folder: Path) -> CellMasks:
         mask = (picture if picture.ndim == 2 else picture[0]) > 0
         shape = shape or mask.shape
         if mask.shape != shape:
-            raise LabelError(f"{path}: the mask is {mask.shape}, the others are {shape}")
+            raise LabelError(f"{path}: the mask has shape {mask.shape}, the others have {shape}")
         if not mask.any():
-            raise LabelError(f"{path}: the mask has no pixel")
+            raise LabelError(f"{path}: the mask is empty")
         masks.append(mask)
     if not masks:
         raise LabelError(f"{folder}: no mask pictures")

@@ -26,8 +26,8 @@ from cellflow.wording import counted
 FORMAT = 1
 NO_LEAK = "no leak: training and validation share no pixels, no field, and no plate + well if known"
 FIELDS_NOT_SOUGHT = (
-    "no leak found: training and validation share no pixels, and no plate + well if known; whether "
-    f"they share a field was not looked for among more than {MOST_IMAGES} images"
+    "no leak found: training and validation share no pixels, and no plate + well if known; with "
+    f"more than {MOST_IMAGES} images, shared fields were not looked for"
 )
 
 
@@ -95,7 +95,7 @@ def make_folds(dataset: Dataset, n_folds: int, seed: int) -> Folds:
     if len(groups) < n_folds:
         raise DataError(
             f"{dataset.root}: {len(groups)} independent groups of images "
-            f"cannot make {n_folds} folds"
+            f"are too few for {n_folds} folds"
         )
     held_out: list[list[Entry]] = [[] for _ in range(n_folds)]
     # Large groups first, since they are the hardest to place.
@@ -157,7 +157,7 @@ def require_same(path: Path, folds: Folds) -> None:
         is_same = False
     if not is_same:
         raise DataError(
-            f"--out {path}: holds something else, which runs may go by; choose another name, or "
+            f"--out {path}: has other content, which runs may depend on; choose another name, or "
             "--overwrite"
         )
 
@@ -172,7 +172,7 @@ def read_folds(path: Path | str, dataset: Dataset | None = None) -> Folds:
         made for, a fold names another image, or one is on both of its sides.
     """
     path = Path(path)
-    content = read_object(path, DataError, "make the folds anew", newest=FORMAT)
+    content = read_object(path, DataError, "make the folds again", newest=FORMAT)
     try:
         folds = Folds(
             how=content["how"],
@@ -187,23 +187,27 @@ def read_folds(path: Path | str, dataset: Dataset | None = None) -> Folds:
         raise DataError(f"{path}: not a folds file: {error}") from error
     for number, fold in enumerate(folds.folds):
         if both := sorted(set(fold.train) & set(fold.validation)):
-            raise DataError(f"{path}: fold {number} has {both[0]} on both of its sides")
+            raise DataError(
+                f"{path}: fold {number} has {both[0]} both in training and in validation"
+            )
     if dataset is not None and folds.data_hash != _data_hash(hash_images(dataset.annotated)):
         raise DataError(
             f"{path} was made for other images than those in {dataset.root}; "
-            "make folds anew, or give the folder that they are for"
+            "make the folds again, or give the folder they were made for"
         )
     known = None if dataset is None else {entry.name for entry in dataset.annotated}
     for number, fold in enumerate(folds.folds):
         if known is not None and (unknown := sorted({*fold.train, *fold.validation} - known)):
-            raise DataError(f"{path}: fold {number} has {unknown[0]}, which is no annotated image")
+            raise DataError(
+                f"{path}: fold {number} has {unknown[0]}, which is not an annotated image"
+            )
     return folds
 
 
 def _names(listed: Sequence[object]) -> tuple[str, ...]:
     names = tuple(name for name in listed if isinstance(name, str))
     if len(names) < len(listed):
-        raise TypeError("expected names of images as texts")
+        raise TypeError("expected image names as strings")
     return names
 
 

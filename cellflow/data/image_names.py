@@ -149,13 +149,13 @@ def _made(
 ) -> ImageNames:
     if not images:
         raise DataError(
-            f"{path}: names no image; expected COCO's images, an object of id to file name, or "
+            f"{path}: names no image; expected COCO's images, an object from id to file name, or "
             f"columns {', '.join(COLUMNS)}"
         )
     names: dict[str, str] = {}
     for number, file_name in images:
         if number in names:
-            raise DataError(f"{path}: image id {number} is there twice")
+            raise DataError(f"{path}: image id {number} appears twice")
         names[number] = Path(file_name).stem
     return ImageNames(source=path, names=names, categories=dict(categories))
 
@@ -163,7 +163,7 @@ def _made(
 def _text(item: Mapping[str, object], key: str, path: Path) -> str:
     value = item.get(key)
     if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
-        raise DataError(f"{path}: expected {key} as a text or a whole number, found {value!r}")
+        raise DataError(f"{path}: expected {key} as a string or whole number, found {value!r}")
     return str(value)
 
 

@@ -159,7 +159,7 @@ def left_out_text(sources: Sequence[Path]) -> str:
     Returns
     -------
     str
-        Such as ``left out: 2 files of kinds that are not read (a.bmp), 1 image in folders beneath
+        Such as ``left out: 2 files of unsupported kinds (a.bmp), 1 image in folders beneath
         (b/c.png)``; empty if there is nothing. Looks one level deep.
     """
     folders = [source for source in sources if source.is_dir()]
@@ -170,11 +170,11 @@ def left_out_text(sources: Sequence[Path]) -> str:
     others = [path for path in others if path.suffix.lower() in OTHER_SUFFIXES]
     parts = []
     if others:
-        kinds = f"{counted(len(others), 'file')} of kinds that are not read ({others[0].name})"
+        kinds = f"{counted(len(others), 'file')} of unsupported kinds ({others[0].name})"
         parts.append(kinds)
     if beneath:
         where = f"{beneath[0].parent.name}/{beneath[0].name}"
-        parts.append(f"{counted(len(beneath), 'image')} in folders beneath ({where})")
+        parts.append(f"{counted(len(beneath), 'image')} in subfolders ({where})")
     return f"left out: {', '.join(parts)}" if parts else ""
 
 

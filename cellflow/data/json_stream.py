@@ -179,5 +179,5 @@ class _Reader:
 
     def _fail(self, reason: str, at: int) -> None:
         raise DataError(
-            f"{self._path}: not valid JSON at its character {self._passed + at + 1:,}: {reason}"
+            f"{self._path}: not valid JSON at character {self._passed + at + 1:,}: {reason}"
         )

@@ -115,7 +115,7 @@ def read_train_csv(path: Path | str, faults: list[str] | None = None) -> dict[st
             image.runs.append(row["annotation"].strip())
             image.lines.append(line)
     if not rows:
-        raise DataError(f"{path}: no rows below the header; expected one row a cell")
+        raise DataError(f"{path}: no rows below the header; expected one row per cell")
     return {
         name: KaggleImage(name=name, masks=image.masks(path, faults), metadata=image.metadata)
         for name, image in rows.items()
@@ -168,7 +168,7 @@ def open_kaggle(folder: Path | str, faults: list[str] | None = None) -> Dataset:
     paths: dict[str, Path] = {}
     for path in list_images(folder / "train"):
         if path.stem in paths:
-            raise DataError(f"{folder}: {paths[path.stem].name} and {path.name} are both one id")
+            raise DataError(f"{folder}: {paths[path.stem].name} and {path.name} have the same id")
         paths[path.stem] = path
     without_image = sorted(truth.keys() - paths.keys())
     without_rows = sorted(paths.keys() - truth.keys())

@@ -44,7 +44,7 @@ def read_label_image(path: Path | str) -> NDArray[np.int32]:
     path = Path(path)
     if path.suffix.lower() in JPEG_SUFFIXES:
         raise LabelError(
-            f"{path}: a JPEG is no label image, since its compression changes the numbers; save "
+            f"{path}: a JPEG cannot hold labels, since its compression changes the numbers; save "
             "labels as PNG or TIFF"
         )
     labels = read_image(path, as_stored=True)
@@ -96,9 +96,9 @@ def _refuse_mask(path: Path, labels: NDArray[Any]) -> None:
     n_pieces = ndimage.label(labels, np.ones((3, 3)))[1]
     if n_pieces > 1:
         raise LabelError(
-            f"{path}: a mask in black and white, whose {n_pieces} pieces all have the number "
-            f"{largest}; expected a number of its own for each cell (for instance by "
-            "scipy.ndimage.label), or 16 bits and the number 1 where they are one cell"
+            f"{path}: a black-and-white mask, whose {n_pieces} pieces all have the number "
+            f"{largest}; expected a different number for each cell (for instance from "
+            "scipy.ndimage.label), or 16 bits and the number 1 if they are one cell"
         )
 
 

@@ -114,14 +114,13 @@ class Outputs:
                 continue
             if others == [path]:
                 raise ConfigError(
-                    f"{path}: is a file that no prediction wrote; choose another name, or "
-                    "--overwrite"
+                    f"{path}: was not written by a prediction; choose another name, or --overwrite"
                 )
             files = counted(len(others), "file")
-            what = f"holds {files} that no prediction wrote, or that were corrected since"
+            what = f"holds {files} that were corrected, or not written by a prediction"
             what += f" ({some_of([one.name for one in others])})"
             raise ConfigError(
-                f"--out {path}: {what}; give the other images only, another --out, or --overwrite"
+                f"--out {path}: {what}; give only the other images, another --out, or --overwrite"
             )
 
     def _check_ids(self, images: Sequence[Path]) -> None:
@@ -129,8 +128,10 @@ class Outputs:
             return
         source = self.image_names.source
         if not any(path.suffix.lower() == ".json" for path in self.paths):
-            raise ConfigError(f"--image-names {source}: is for COCO results, --out FILE.json")
+            raise ConfigError(
+                f"--image-names {source}: only applies to COCO results, --out FILE.json"
+            )
         known = self.image_names.ids()
         missing = [path.stem for path in images if path.stem not in known]
         if missing:
-            raise DataError(f"{source}: has no id of {some_of(missing)}")
+            raise DataError(f"{source}: has no id for {some_of(missing)}")

@@ -137,7 +137,7 @@ def _entries(path: Path) -> dict[str, Any]:
         stored = _ArraysOnly(content).load()
         entries = stored.item()
         if not isinstance(entries, dict):
-            raise TypeError("it holds no dictionary")
+            raise TypeError("it does not hold a dictionary")
         if "masks" not in entries:
             raise KeyError("masks")
         return entries
@@ -151,7 +151,7 @@ def _entries(path: Path) -> dict[str, Any]:
         AttributeError,
         EOFError,
     ) as error:
-        raise LabelError(f"{path}: not a _seg.npy of Cellpose: {error}") from error
+        raise LabelError(f"{path}: not a Cellpose _seg.npy file: {error}") from error
 
 
 def _hash(masks: NDArray[Any]) -> str:

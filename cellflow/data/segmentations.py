@@ -38,7 +38,7 @@ def segmentation_to_runs(segmentation: Any, shape: Shape) -> Runs:
             raise LabelError("expected size and counts in its segmentation")
         size = segmentation["size"]
         if not isinstance(size, list | tuple) or list(size) != list(shape):
-            raise LabelError(f"is for {size}, its image is {list(shape)}")
+            raise LabelError(f"has size {size}, but its image has {list(shape)}")
         return counts_to_runs(segmentation["counts"], shape)
     try:
         parts = [

@@ -173,7 +173,7 @@ def _order_problems(direction: NDArray[np.int64], border: NDArray[np.int64]) -> 
         ]
     if border[1] > border[0] and border[1] >= FEWEST_SHIFTED_RUNS:
         return [
-            f"the run lengths seem to count pixels from 0: {border[1]} runs go over the end of a "
+            f"the run lengths seem to count pixels from 0: {border[1]} runs cross the end of a "
             f"row and {border[0]} stop there; the competition counts from 1"
         ]
     return []
@@ -229,8 +229,8 @@ def _decode_image(image: _Image, shape: Shape, allow_overlap: bool) -> tuple[Cel
         owner = np.zeros(shape[0] * shape[1], np.int32)
         others, pixels = _find_overlaps(masks.starts, masks.lengths, masks.offsets, owner)
         faults += [
-            f"line {lines[cell]}: image {image.name}: pixel {pixels[cell] + 1} belongs also to "
-            f"the cell of line {lines[others[cell]]}; cells must not overlap"
+            f"line {lines[cell]}: image {image.name}: pixel {pixels[cell] + 1} also belongs to "
+            f"the cell in line {lines[others[cell]]}; cells must not overlap"
             for cell in np.flatnonzero(others >= 0)
         ]
     return masks, faults

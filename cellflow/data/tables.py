@@ -58,7 +58,7 @@ def open_table(path: Path, required: tuple[str, ...]) -> Iterator[Table]:
     line = 0
     if path.is_dir():
         hint = f", such as {path / 'train.csv'}" if (path / "train.csv").exists() else ""
-        raise DataError(f"{path}: is a folder; expected a table, .csv" + hint)
+        raise DataError(f"{path}: is a folder; expected a .csv table" + hint)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             table = Table(file)
@@ -70,7 +70,7 @@ def open_table(path: Path, required: tuple[str, ...]) -> Iterator[Table]:
                 )
             twice = [name for name in required if list(columns).count(name) > 1]
             if twice:
-                raise DataError(f"{path}: column {twice[0]} is there twice")
+                raise DataError(f"{path}: column {twice[0]} appears twice")
             try:
                 yield table
             finally:
@@ -79,7 +79,7 @@ def open_table(path: Path, required: tuple[str, ...]) -> Iterator[Table]:
         raise DataError(f"{path} line {line}: {error}") from error
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path}: not UTF-8 text (behind line {line}); save the table as CSV in UTF-8"
+            f"{path}: not UTF-8 text (after line {line}); save the table as CSV in UTF-8"
         ) from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
@@ -100,4 +100,4 @@ def _describe(columns: Sequence[str]) -> str:
             if sign in columns[0]:
                 return f"one column, with {name} in its name; columns are separated by commas"
     named = ", ".join(columns) or "an empty file"
-    return named if len(named) <= MOST_NAMED else f"{named[:MOST_NAMED]} … (no table of cells?)"
+    return named if len(named) <= MOST_NAMED else f"{named[:MOST_NAMED]} … (not a table of cells?)"

@@ -32,7 +32,7 @@ def read_tiff(path: Path, *, as_stored: bool = False) -> NDArray[Any]:
     """
     with tifffile.TiffFile(path) as file:
         if not file.series:
-            raise ValueError("it holds no picture; the file may be truncated")
+            raise ValueError("it contains no image; the file may be truncated")
         series = file.series[0]
         alike = [
             one for one in file.series if (one.shape, one.dtype) == (series.shape, series.dtype)
@@ -79,7 +79,7 @@ def _channels(path: Path, pixels: NDArray[Any], axes: list[str]) -> NDArray[Any]
     if len(pixels) > MOST_CHANNELS:
         raise ImageError(
             f"{path}: expected at most {MOST_CHANNELS} channels, found {len(pixels)}; "
-            "a stack has to be saved as single files"
+            "save a stack as separate files"
         )
     return pixels
 
@@ -104,13 +104,13 @@ def _coloured(indices: NDArray[Any], colours: NDArray[np.uint16] | None) -> NDAr
 def _stack(path: Path, shape: tuple[int, ...], axes: str) -> ImageError:
     return ImageError(
         f"{path}: expected one picture, found a stack of shape {shape} (axes {axes}); save its "
-        "planes as single files or, where they are channels, as ImageJ or OME TIFF with axes CYX"
+        "planes as separate files or, if they are channels, as ImageJ or OME TIFF with axes CYX"
     )
 
 
 def in_inks(path: Path) -> ImageError:
     """Give the error for a picture in the four inks of printing."""
     return ImageError(
-        f"{path}: expected grey or red, green and blue, found the inks of printing (CMYK); "
+        f"{path}: expected grey or red, green and blue, found printing inks (CMYK); "
         "convert it to RGB"
     )

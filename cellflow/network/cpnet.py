@@ -234,9 +234,9 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
     except OSError as error:
         raise ModelError(f"cannot read the model {path}: {error.strerror or error}") from error
     except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, LookupError) as error:
-        raise ModelError(f"{path}: broken, or no Cellpose model file") from error
+        raise ModelError(f"{path}: broken, or not a Cellpose model file") from error
     if not isinstance(state, dict) or not all(isinstance(t, torch.Tensor) for t in state.values()):
-        raise ModelError(f"{path}: no Cellpose model file: expected named tensors")
+        raise ModelError(f"{path}: not a Cellpose model file: expected named tensors")
     return state
 
 

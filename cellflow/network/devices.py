@@ -121,7 +121,7 @@ def cuda_fault(index: int) -> str:
     The driver may be too old for this torch, or the device too old to be supported by it.
     """
     if not torch.cuda.is_available():
-        return f"its driver does not serve torch {torch.__version__}"
+        return f"its driver does not support torch {torch.__version__}"
     try:
         torch.ones(1, device=f"cuda:{index}").add_(1).item()
     except RuntimeError as error:
@@ -149,8 +149,8 @@ def _choose_cuda(device: torch.device) -> DeviceChoice:
     if index >= count:
         built = torch.version.cuda or "no CUDA"
         raise ConfigError(
-            f"device cuda:{index}: this machine shows {count} CUDA devices to torch "
-            f"{torch.__version__} (built for {built}); --device cpu always works"
+            f"device cuda:{index}: torch {torch.__version__} (built for {built}) sees {count} CUDA "
+            "devices on this machine; --device cpu always works"
         )
     if fault := cuda_fault(index):
         raise ConfigError(f"device cuda:{index} does not work: {fault}; --device cpu always works")

@@ -164,7 +164,7 @@ def read_model_folder(folder: Path | str) -> ModelFolder:
     """
     folder = Path(folder)
     if not (folder / CONFIG).is_file():
-        raise ModelError(f"{folder}: no model folder: {_lacks(folder)}")
+        raise ModelError(f"{folder}: not a model folder: {_lacks(folder)}")
     record = read_object(folder / CONFIG, ModelError, newest=FORMAT)
     thresholds = read_thresholds(folder)
     try:
@@ -195,16 +195,16 @@ def _diameter(record: Mapping[str, Any]) -> float:
     diameter = record["diameter"]
     is_number = isinstance(diameter, int | float) and not isinstance(diameter, bool)
     if not is_number or not 0 < diameter <= MOST_DIAMETER:
-        raise TypeError(f"diameter: expected pixels, found {diameter!r}")
+        raise TypeError(f"diameter: expected a number of pixels, found {diameter!r}")
     return float(diameter)
 
 
 def _lacks(folder: Path) -> str:
     """Say what a folder without `CONFIG` seems to be instead."""
     if (folder / BASELINE).is_file():
-        return "a baseline; `cellflow baseline predict` takes it"
+        return "a baseline; use `cellflow baseline predict`"
     if (folder / RECORD).is_file():
-        return f"its training is not finished; `cellflow train --out {folder} …` goes on"
+        return f"its training is not finished; `cellflow train --out {folder} …` continues it"
     return f"cannot read {CONFIG} (there is none)"
 
 

@@ -74,7 +74,7 @@ def check_image(image: NDArray[Any], config: DataConfig) -> None:
     first, second = config.channels
     for number in (first, second) if second else (first,):
         if number > len(planes):
-            raise ImageError(f"channel {number} is asked for, but the image has {len(planes)}")
+            raise ImageError(f"channel {number} is asked for, but the image has only {len(planes)}")
         plane = planes if number == 0 else planes[number - 1]
         # What is too large for float32 would be infinite there; no comparison holds of NaN.
         if plane.dtype.kind == "f" and not np.abs(plane).max() <= np.finfo(np.float32).max:

@@ -169,7 +169,8 @@ def _claim_folder(out: Path, wanted: Mapping[str, int]) -> None:
             if before["seed"] != wanted["seed"] or not smaller:
                 raise DataError(
                     f"{out} holds {before['images']} + {before['test_images']} synthetic images of "
-                    f"seed {before['seed']}; they can only grow: choose another folder"
+                    f"seed {before['seed']}; only more of the same can be added: choose another "
+                    "folder"
                 )
             if any(before[key] < wanted[key] for key in ("images", "test_images")):
                 for table in TABLES:

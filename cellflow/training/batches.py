@@ -311,7 +311,7 @@ def _in_processes(source: CropSource, first: int, pin: bool) -> Loaded:
         if isinstance(error, RuntimeError) and "exited unexpectedly" not in str(error):
             raise
         raise CellflowError(
-            "a loader process was ended by the system, as when memory runs out; lower "
+            "a loader process was killed by the system, perhaps for lack of memory; lower "
             "training.n_workers or training.cache_megabytes, and continue with --resume"
         ) from error
     finally:

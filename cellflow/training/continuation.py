@@ -146,8 +146,8 @@ def reopen(folder: RunFolder, train_dir: Path, asked: Asked) -> Start:
             _refuse_change(folder, "--extra-dir", ", ".join(recorded), ", ".join(extra))
         beside = " or ".join(map(str, (train_dir, *extra)))
         raise ModelError(
-            f"{folder.path}: images, truth or cell types in {beside} differ from those that the "
-            f"run began with, or its {RECORD} was changed; restore them, or start a new run"
+            f"{folder.path}: images, truth or cell types in {beside} differ from those at "
+            f"the start of the run, or its {RECORD} was changed; restore them, or start a new run"
         )
     is_asked = asked.folds_file is not None or asked.fold is not None or asked.split is not None
     if asked.same_split or is_asked:
@@ -220,8 +220,8 @@ def _refuse_other_folds(
     had = materials.split
     if (list(wanted.train), list(wanted.validation)) != (list(had.train), list(had.validation)):
         raise ConfigError(
-            f"{folder.path}: the run there holds out other images ({had.reason}) than asked for "
-            f"({wanted.reason}); {_way_out()}"
+            f"{folder.path}: the run there holds out other images ({had.reason}) than those "
+            f"asked for ({wanted.reason}); {_way_out()}"
         )
 
 
@@ -265,6 +265,6 @@ def _leave_settled(
 
 def _way_out() -> str:
     return (
-        "without it --resume continues that run; with it choose another --out (--init can take the "
-        "weights of that run), or replace the run with --overwrite"
+        "continue that run with --resume, without this change, or choose another --out (--init can "
+        "take the weights of that run), or replace the run with --overwrite"
     )

@@ -198,8 +198,8 @@ def _begin(train_dir: Path, asked: Asked, ranks: Ranks, device: torch.device, sa
         split = materials.split
         reason = (
             f"{split.reason}; the initial weights were trained on "
-            f"{counted(len(learnt), 'image')} of these names ({min(learnt)}), so that the score "
-            "is too high if they are the same"
+            f"{counted(len(learnt), 'image')} with these names ({min(learnt)}); if they are the "
+            "same, the score is too high"
         )
         materials = replace(materials, split=replace(split, reason=reason))
     # Refuses what the first validation would refuse, epochs later.
@@ -244,8 +244,8 @@ def _occupied_folder(
             if start is not None:
                 if found.is_begun and not overwrite:
                     raise DataError(
-                        f"{found.path}: another process began a run there meanwhile; the same "
-                        "command goes on with it"
+                        f"{found.path}: another process has started a run there; the same "
+                        "command continues it"
                     )
                 record = start.record()
                 found.clear()

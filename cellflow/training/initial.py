@@ -74,10 +74,10 @@ class InitialWeights:
             return []
         chosen = _of_pictures(asked)
         if chosen != self.seen:
-            others = f"the weights of {self.name} know {_told(self.seen)}"
+            others = f"the weights of {self.name} were trained with {_told(self.seen)}"
             return [f"pictures: {_told(chosen)}, though {others}"]
         if chosen != DataConfig():
-            return [f"pictures: {_told(chosen)}, as the weights of {self.name} know them"]
+            return [f"pictures: {_told(chosen)}, as for the weights of {self.name}"]
         return []
 
     def network_config(self, asked: NetworkConfig) -> NetworkConfig:
@@ -94,9 +94,9 @@ class InitialWeights:
         )
         if asked not in (real, NetworkConfig()):
             raise ConfigError(
-                f"network: {asked.channels_per_level} at {asked.diam_mean:g} px is asked for, but "
-                f"the weights of {self.name} are {real.channels_per_level} at "
-                f"{real.diam_mean:g} px; leave network.* alone, or take --init {SCRATCH}"
+                f"network: asked for {asked.channels_per_level} at {asked.diam_mean:g} px, but the "
+                f"weights of {self.name} have {real.channels_per_level} at {real.diam_mean:g} px; "
+                f"do not set network.*, or use --init {SCRATCH}"
             )
         return real
 

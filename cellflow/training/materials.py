@@ -36,9 +36,9 @@ LATER = {"flow_weight": 1.0, "style": True}
 """Training settings that older runs lack, with the values that those runs used."""
 
 _RESCALED = {
-    "image": "each image by its own",
-    "cell_type": "each by the median of its cell type",
-    "dataset": "all by that",
+    "image": "each image resized by its own",
+    "cell_type": "each image resized by the median of its cell type",
+    "dataset": "all images resized by that",
 }
 
 
@@ -143,7 +143,7 @@ class Materials:
             n_unmarked = counted(len(unmarked), "image")
             lines.append(f"left out, without masks: {n_unmarked} ({some_of(unmarked)})")
         if self.extra:
-            lines.append(f"besides {_images_with_cells(self.extra)} of other folders")
+            lines.append(f"also trained on: {_images_with_cells(self.extra)} from other folders")
         if self.overlapping:
             lines.append(left_out_text(self.overlapping))
         each = _RESCALED[config.training.rescaling]
@@ -153,8 +153,8 @@ class Materials:
         )
         if config.training.rescaling == "cell_type":
             lines.append(
-                "prediction sees the images of all types by the first; thresholds.json can give "
-                "each type its own"
+                "prediction resizes images of all types by that median; thresholds.json can set a "
+                "diameter for each type"
             )
         return lines
 
@@ -197,8 +197,8 @@ def gather_materials(
         split = split_dataset(dataset, config.training.validation_share, folds_file, fold)
     if config.training.patience is not None and not split.validation:
         raise ConfigError(
-            f"training.patience: stops by the score of held-out images, but none are held out "
-            f"({split.reason}); leave it out, or hold some out"
+            f"training.patience: needs the score of held-out images, but none are held out "
+            f"({split.reason}); do not set it, or hold some out"
         )
     if config.training.store_prepared:
         prepared_folder()  # before anything is written
@@ -301,8 +301,8 @@ def require_known_types(entries: Iterable[Entry], config: Config) -> None:
     for name in config.augment.scale_range_by_type:
         if name not in known:
             raise ConfigError(
-                f"augment.scale_range_by_type.{name}: no training image is of that cell type; "
-                f"there are {', '.join(sorted(known))}"
+                f"augment.scale_range_by_type.{name}: no training image has that cell type; "
+                f"known: {', '.join(sorted(known))}"
             )
 
 

@@ -72,9 +72,10 @@ def _training(record: Mapping[str, Any], config: Config, diameter: float) -> str
         f"(folder `{Path(data['folder']).name}`, layout {data['layout']}), "
         f"SHA-256 `{data['sha256']}`",
         f"- **Held out**: {counted(data['n_validation'], 'image')}, {data['split']}",
-        f"- **Cell diameter**: {diameter:.1f} px, the median in the training images. Unless told "
-        f"another one, prediction resizes images from it to {config.network.diam_mean:g} px, at "
-        f"which the network sees cells; training resized {RESIZED_BY[config.training.rescaling]}",
+        f"- **Cell diameter**: {diameter:.1f} px, the median in the training images. Unless given "
+        f"another one, prediction resizes images so that it becomes {config.network.diam_mean:g} "
+        f"px, the size at which the network sees cells; training resized "
+        f"{RESIZED_BY[config.training.rescaling]}",
         f"- **Channels**: {describe_channels(config.data)}",
         f"- **Initial weights**: {weights['name']}",
         f"- **Length**: {counted(run['n_epochs'], 'epoch')}, "
@@ -90,7 +91,7 @@ def _training(record: Mapping[str, Any], config: Config, diameter: float) -> str
         lines.append(f"- **Cell types**: {_cell_types(record['cell_type_head'])}")
     if data["n_extra"]:
         n_extra = counted(data["n_extra"], "image")
-        lines.append(f"- **Besides**: {n_extra} of other folders, never held out")
+        lines.append(f"- **Also trained on**: {n_extra} from other folders, never held out")
     if data["left_out"]:
         lines.append(f"- **Left out** for too few cells: {', '.join(data['left_out'])}")
     if weights["terms"]:
@@ -102,10 +103,10 @@ def _cell_types(head: Mapping[str, Any]) -> str:
     kinds = ", ".join(f"{kind} ({counted(n, 'image')})" for kind, n in head["images"].items())
     shares = head["cross_validation"]
     return (
-        f"prediction tells {kinds} from the image; in cross-validation on the middle of training "
-        f"images {shares['right']:.0%} right, {shares['wrong']:.0%} wrong, "
-        f"{shares['abstained']:.0%} left open, which get the default thresholds; prediction looks "
-        "at whole images, for which these shares were not measured"
+        f"prediction recognises {kinds} in the image; in cross-validation on the middle of "
+        f"training images {shares['right']:.0%} right, {shares['wrong']:.0%} wrong, "
+        f"{shares['abstained']:.0%} undecided (given the default thresholds); prediction "
+        "uses whole images, for which these shares were not measured"
     )
 
 

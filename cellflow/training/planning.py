@@ -96,8 +96,8 @@ class Planner:
         n_steps = run.source.steps_per_epoch * plan.n_epochs
         if is_first and n_steps < FEWEST_STEPS and not self._is_trained:
             run.say(
-                f"these are {counted(n_steps, 'step')}: from random weights hardly a cell is "
-                f"found before some {FEWEST_STEPS}; give more time, a smaller "
+                f"only {counted(n_steps, 'step')}: from random weights, hardly any cell is found "
+                f"before about {FEWEST_STEPS}; give more time, a smaller "
                 "training.crop_size or smaller network.channels_per_level"
             )
 

@@ -69,8 +69,8 @@ def prepared_folder() -> Path:
     root = os.environ.get(ROOT_VARIABLE)
     if not root:
         raise ConfigError(
-            f"training.store_prepared: set {ROOT_VARIABLE} to the folder that the images, about "
-            "9 bytes a pixel, shall be written to"
+            f"training.store_prepared: set {ROOT_VARIABLE} to the folder to write the images to, "
+            "about 9 bytes per pixel"
         )
     return Path(root) / "prepared"
 

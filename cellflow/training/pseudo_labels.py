@@ -165,7 +165,7 @@ def write_pseudo_labels(
     Raises
     ------
     ConfigError
-        The same name twice, `out` holds votes of other models or settings or anything that is not
+        The same name twice, `out` holds votes by other models or settings or anything that is not
         of an earlier call, or an image lies in it.
     DataError
         No image is agreed on.
@@ -192,8 +192,8 @@ def write_pseudo_labels(
     if not chosen:
         raise DataError(
             f"none of {counted(len(images), 'image')} has cells and an agreement of "
-            f"{gates.image_agreement:g}; the best is {best:.2f}. A lower --image-agreement goes on "
-            f"from the votes, which stay in {out / 'votes'}"
+            f"{gates.image_agreement:g}; the best is {best:.2f}. The votes are kept in "
+            f"{out / 'votes'}; try again with a lower --image-agreement"
         )
     return _write(out, chosen, gates, together)
 
@@ -210,13 +210,13 @@ def _claim(out: Path, voters: Sequence[Model], images: Sequence[Path]) -> None:
     """Check that everything in `out` may be replaced, and mark it as ours."""
     inside = [path for path in images if path.resolve().is_relative_to(out.resolve())]
     if inside:
-        raise ConfigError(f"--out {out}: {inside[0]}, which is to be labelled, lies in it")
+        raise ConfigError(f"--out {out}: contains {inside[0]}, which is to be labelled")
     names = [path.name for path in sorted(out.iterdir())] if out.is_dir() else []
     foreign = [name for name in names if not name.startswith(".")]
     mark = out / "votes" / "voters.json"
     if foreign and not mark.is_file():
         raise ConfigError(
-            f"--out {out}: holds {foreign[0]}, which is not of pseudo-label; choose a new folder"
+            f"--out {out}: holds {foreign[0]}, not written by pseudo-label; choose a new folder"
         )
     # A vote stays one whatever version reads it, and the first image settles the precision.
     states = [
@@ -227,7 +227,7 @@ def _claim(out: Path, voters: Sequence[Model], images: Sequence[Path]) -> None:
     kept = read_object(mark, DataError, "choose another --out") if mark.is_file() else now
     if (difference := first_difference(kept, now)) is not None:
         raise ConfigError(
-            f"{out}: holds votes of other models or settings ({difference}); choose another --out"
+            f"{out}: holds votes by other models or settings ({difference}); choose another --out"
         )
     write_json(mark, now)
 

@@ -180,7 +180,7 @@ def _init_group(backend: str) -> None:
     before: an address where nobody listens any more.
     """
     if dist.is_initialized():
-        raise ConfigError("a training failed in these processes; start them anew")
+        raise ConfigError("a training failed in these processes; restart them")
     store, rank, size = _common_store()
     own = dist.PrefixStore(f"group-{next(_GROUPS)}", store)  # type: ignore[attr-defined]
     dist.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=PATIENCE)
@@ -202,6 +202,6 @@ def _choose_own(device: str) -> DeviceChoice:
     if device not in ("auto", "cuda"):
         raise ConfigError(
             f"--device {device}: several processes would share it; leave it out, so that each "
-            "takes a GPU of its own, or give cpu"
+            "takes its own GPU, or use cpu"
         )
     return choose_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")

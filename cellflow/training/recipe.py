@@ -26,7 +26,7 @@ def describe_recipe(config: Config) -> str:
     schedule: str = choose_schedule(training, training.n_epochs)
     if schedule == "step":
         schedule = (
-            f"x {training.step_gamma:g} each {training.step_every} from step {training.step_start}"
+            f"x {training.step_gamma:g} every {training.step_every} from step {training.step_start}"
         )
     parts = [f"{training.optimizer} at {choose_rate(training):g}", f"{schedule} schedule"]
     if training.flow_weight != 1:

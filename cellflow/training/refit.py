@@ -154,11 +154,14 @@ def carried_estimate(runs: Sequence[Path], refit: Refit | None) -> Effect | None
         noted = read_model_folder(run).record.get("refit") or {}
         if noted.get("recipe") != refit or not noted.get("measured"):
             raise ConfigError(
-                f"--estimate {run}: measured no refit {refit!r} on a fold; train it with --folds"
+                f"--estimate {run}: did not measure the refit {refit!r} on a fold; train it with "
+                "--folds"
             )
         effect = read_effect(noted["measured"], run)
         if before.keys() & effect.before.keys():
-            raise ConfigError(f"--estimate {run}: its fold has images of another one")
+            raise ConfigError(
+                f"--estimate {run}: its fold shares images with the fold of another run"
+            )
         before |= effect.before
         after |= effect.after
         cell_types |= effect.cell_types
@@ -199,13 +202,13 @@ def _section(refit: Refit, measured: Effect | None, carried: Effect | None) -> s
         remarks = measured.remarks
     elif carried is not None:
         told = (
-            "**Estimate, not measured on this model**, which no image is left for: with the same "
+            "**Estimate, not measured on this model**, for which no image is left: with the same "
             f"recipe on other splits of the data {carried.sentence} "
             f"(runs {', '.join(carried.runs)}). This model saw more images than those."
         )
         remarks = carried.remarks
     else:
-        told, remarks = "Every image was trained on. There is no score, and none is carried.", []
+        told, remarks = "Every image was trained on. There is no score, and no estimate.", []
     told += "".join(f" {remark[0].upper()}{remark[1:]}." for remark in remarks)
     return f"\nTrained once more at a lower rate {how}. {told}\n"
 

@@ -54,7 +54,7 @@ def locked(folder: Path, say: Say = lambda text: None) -> Iterator[None]:
         try:
             is_free = _try_lock(file)
         except _UnavailableError as error:
-            say(f"{folder}: no file locks here ({error}); do not start a second run in this folder")
+            say(f"{folder}: cannot lock files here ({error}); do not start a second run in it")
             is_free = True
         if not is_free:
             raise InUse(

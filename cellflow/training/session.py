@@ -108,14 +108,14 @@ class Session:
             A signal came; the step was finished and saved.
         """
         if self.folder.is_finished:
-            self.say(f"{self.folder.path}: the run is finished already")
+            self.say(f"{self.folder.path}: the run is already finished")
             return
         try:
             self._sit()
         except StepFinished:
             raise
         except KeyboardInterrupt:
-            self.say(f"stopped at once; go on from what was saved last with:\n  {self._go_on}")
+            self.say(f"stopped at once; continue from the last checkpoint with:\n  {self._go_on}")
             raise
 
     def _sit(self) -> None:
@@ -286,7 +286,7 @@ class Session:
         again = [f"validation of epoch {epoch}"] if pictures and not is_known else []
         types = ["the classifier of cell types"] if self._typed else []
         follows = ", ".join([*again, *pictures, *types, "the model card"])
-        self.say(f"the last step is done; what follows: {follows}")
+        self.say(f"the last step is done; still to do: {follows}")
         if is_best:
             best = load_weights(self.folder.best(epoch)).state_dict()
             self._scored.load_state_dict(best)

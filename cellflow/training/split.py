@@ -70,7 +70,7 @@ def split_dataset(
     if folds_file is not None:
         return _of_file(dataset, Path(folds_file), fold or 0)
     if fold is not None:
-        raise ConfigError(f"--fold {fold}: of which file? give --folds FILE too")
+        raise ConfigError(f"--fold {fold}: needs a folds file; give --folds FILE too")
     if among is not None:
         chosen = set(among)
         dataset = replace(dataset, entries=tuple(e for e in dataset.entries if e.name in chosen))
@@ -106,13 +106,13 @@ def without_held_out(
 
 def left_out_text(names: Sequence[str]) -> str:
     """Say which images `without_held_out` left out; there is one at least."""
-    return f"left out, since they show what is held out: {len(names)} ({some_of(names)})"
+    return f"left out, since they match held-out images: {len(names)} ({some_of(names)})"
 
 
 def _of_file(dataset: Dataset, path: Path, fold: int) -> Split:
     folds = read_folds(path, dataset)
     if not 0 <= fold < len(folds.folds):
-        raise ConfigError(f"--fold {fold}: {path} has the folds 0 to {len(folds.folds) - 1}")
+        raise ConfigError(f"--fold {fold}: {path} has folds 0 to {len(folds.folds) - 1}")
     chosen = folds.folds[fold]
     return Split(
         train=chosen.train,

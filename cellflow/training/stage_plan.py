@@ -107,7 +107,7 @@ def _pretraining(
         if overlapping:
             say(f"{train_dir}: {left_out_text(overlapping)}")
             if not kept:
-                raise DataError(f"{train_dir}: all its images show what is held out")
+                raise DataError(f"{train_dir}: all its images match held-out images")
             names = [entry.name for entry in kept]
             split = split_dataset(
                 open_dataset(train_dir), config.training.validation_share, among=names
@@ -127,7 +127,7 @@ def own_stages(
         split = outer if outer.validation else inner
         return [Stage(name="", train_dir=train_dir, config=config, split=split)]
     if not inner.validation:
-        raise ConfigError(f"--final: no image is held out that could be learnt ({inner.reason})")
+        raise ConfigError(f"--final: there are no held-out images to train on ({inner.reason})")
     passes: list[tuple[str, Sequence[str]]] = [("", sorted([*inner.train, *inner.validation]))]
     if refit == "validation_then_train":
         passes = [(REFIT, inner.validation), ("", inner.train)]

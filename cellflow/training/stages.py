@@ -25,8 +25,8 @@ from cellflow.training.split import split_dataset
 from cellflow.training.stage_plan import MAIN, PRETRAIN, REFIT, Stage, plan_stages
 
 NO_ESTIMATE = (
-    "every image was trained on, so there is no score; measure what to expect on folds: the same "
-    "with --folds FILE --fold K, then --estimate of those runs"
+    "every image was trained on, so there is no score; to estimate it, run the same command with "
+    "--folds FILE --fold K, then give those runs to --estimate"
 )
 
 
@@ -92,7 +92,7 @@ def train_in_stages(
         As for `fine_tune`.
     """
     if estimates and (refit is None or folds_file is not None):
-        raise ConfigError("--estimate: goes with --final on all images, without --folds")
+        raise ConfigError("--estimate: needs --final on all images, without --folds")
     if not pretrain_dirs and refit is None:
         return fine_tune(
             train_dir,
@@ -111,11 +111,11 @@ def train_in_stages(
         )
     if resume:
         raise ConfigError(
-            "--resume continues a single training; to go on with one of several stages give the "
-            "same command again, without it"
+            "--resume continues a training with a single stage; to continue one with several, give "
+            "the same command again without --resume"
         )
     if out is None and n_processes() > 1:
-        raise ConfigError("--out: name the folder, so that all processes mean the same one")
+        raise ConfigError("--out: required here, so that all processes use the same folder")
     say = say if is_first_process() else (lambda text: None)
     started, train_dir = time.monotonic(), Path(train_dir)
     config = config or starting_config(init)

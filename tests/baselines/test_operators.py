@@ -153,7 +153,7 @@ def test_a_library_for_the_processor_alone_is_refused_beside_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.ops, "torchvision", library, raising=False)
     operators._require_cuda("0.28.0")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    with pytest.raises(ModelError, match=r"torchvision 0\.28\.0 is built for the CPU alone"):
+    with pytest.raises(ModelError, match=r"torchvision 0\.28\.0 is built for the CPU only"):
         operators._require_cuda("0.28.0")
     library._cuda_version = lambda: 13000
     operators._require_cuda("0.28.0")

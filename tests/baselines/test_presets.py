@@ -59,7 +59,7 @@ def test_assignments_lie_over_the_preset():
     [
         (lambda: preset("yolo"), "unknown model 'yolo'; known: mask-rcnn, cascade-mask-rcnn, unet"),
         (lambda: preset("mask-rcnn", "fast"), "unknown preset 'fast'; known: report, best"),
-        (lambda: preset("unet", "report"), "the U-Net has best alone"),
+        (lambda: preset("unet", "report"), "the U-Net only has best"),
     ],
 )
 def test_unknown_names_are_told_with_the_known_ones(call, words):

@@ -182,7 +182,7 @@ def test_the_same_call_reads_a_finished_run(tmp_path, disc_entries, tiny_config)
     )
     assert again == first
     assert steps == []
-    assert any("trained already" in line for line in said)
+    assert any("already trained" in line for line in said)
 
 
 @pytest.mark.parametrize("change", ["settings", "images", "model"])
@@ -250,7 +250,7 @@ def test_other_data_first_shows_nothing_of_what_is_held_out(tmp_path, tiny_confi
     before = read_baseline_folder(done / "stages" / "pretrain").record["data"]
     assert held_out
     assert not held_out & set(before["train"])
-    assert any("left out, since they show what is held out: 1 (" in line for line in said)
+    assert any("left out, since they match held-out images: 1 (" in line for line in said)
 
 
 def test_steps_and_validations_count_from_the_first_stage(tmp_path, disc_entries, tiny_config):
@@ -304,7 +304,7 @@ def test_a_run_that_replaces_another_goes_on_without_overwrite(tmp_path, disc_en
     given = {"pretrain": others, "say": said.append}
     with pytest.raises(Preempted):
         run(tmp_path, "unet", entries, config, overwrite=True, stop_after=1e-3, **given)
-    assert "the same command, without --overwrite, goes on" in said[-1]
+    assert "the same command, without --overwrite, continues" in said[-1]
     assert not (tmp_path / "run" / "baseline.json").exists()
     assert read_trained(run(tmp_path, "unet", entries, config, **given)).n_steps == 4
 
@@ -318,8 +318,8 @@ def test_what_is_held_out_is_not_learnt_before_either(tmp_path, disc_entries, ti
     )
     earlier = read_baseline_folder(done / "stages" / "pretrain").record["data"]
     assert earlier["train"] == ["disc7-0", "disc7-1"]
-    assert "left out, since they show what is held out: 1 (disc2-0)" in said
-    with pytest.raises(DataError, match="every image shows what is held out; none is left"):
+    assert "left out, since they match held-out images: 1 (disc2-0)" in said
+    with pytest.raises(DataError, match="every image matches a held-out image, so none is left"):
         run(tmp_path, "unet", entries, config, held_out=held_out, pretrain=held_out, out="none")
 
 
@@ -439,7 +439,7 @@ def test_an_image_with_as_many_cells_as_may_be_listed_is_told(tmp_path, disc_ent
     done = run(
         tmp_path, "mask-rcnn", disc_entries(1), replace(config, detector=few), say=said.append
     )
-    assert any("at most 3 detections an image, but the densest" in line for line in said)
+    assert any("at most 3 detections per image, but the densest" in line for line in said)
     told = []
     image = disc_entries(1)[0].load().image
 
@@ -495,7 +495,7 @@ def test_limits_of_a_class_that_the_model_does_not_know_are_refused(
             load(**cells)
     config = tiny_config("unet")
     config = replace(config, cells=CellChoice(score_thresholds={"cort": 0.3}))
-    with pytest.raises(ConfigError, match="the U-Net tells no classes"):
+    with pytest.raises(ConfigError, match="the U-Net has no classes"):
         run(tmp_path, "unet", disc_entries(1), config, out="unet")
 
 

@@ -100,7 +100,7 @@ def test_the_same_command_again_does_nothing(train):
     assert train().code == 0
     again = train()
     assert again.code == 0
-    assert "trained already" in again.err
+    assert "already trained" in again.err
 
 
 def test_a_fold_of_a_file_is_held_out(train, cellflow, competition, tmp_path):
@@ -120,7 +120,7 @@ def test_a_fold_of_a_file_is_held_out(train, cellflow, competition, tmp_path):
         (("--backbone", "vgg"), "mask-rcnn", "--backbone: expected one of resnet18"),
         (("--set", "training.epochs=3"), "unet", "unknown setting training.epochs; known:"),
         (("--validation-share", "1.5"), "unet", "--validation-share: expected 0 to 1"),
-        (("--fold", "1"), "unet", "--fold 1: of which file?"),
+        (("--fold", "1"), "unet", "--fold 1: needs a folds file"),
         (("--device", "cuda:9"), "unet", "cuda:9"),
     ],
 )
@@ -137,7 +137,7 @@ def test_a_folder_that_is_no_baseline_is_told(cellflow, competition, tmp_path):
         "baseline", "predict", competition / "train", "--model", tmp_path, "--out", "x.csv"
     )
     assert done.code == 1
-    assert "no trained baseline: it holds no baseline.json" in done.errors[0]
+    assert "not a trained baseline: it has no baseline.json" in done.errors[0]
 
 
 def test_without_the_extra_one_line_says_what_to_install(train, tmp_path, monkeypatch):

@@ -51,11 +51,14 @@ def test_an_unknown_layout_and_manifest_name_the_known_ones(cellflow, competitio
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("check", ".", "--truth", "s.csv"), "--truth is for a submission .csv"),
-        (("check", "s.csv", "--format", "coco"), "--format is for a data folder"),
-        (("check", ".", "--manifest", "sartorius", "--format", "coco"), "--format is for a data"),
-        (("folds", ".", "--share", "0.2", "--n-folds", "4"), "give it or --n-folds"),
-        (("folds", ".", "--export-dir", "coco"), "--export-dir is for --export coco"),
+        (("check", ".", "--truth", "s.csv"), "--truth only applies to a submission .csv"),
+        (("check", "s.csv", "--format", "coco"), "--format only applies to a data folder"),
+        (
+            ("check", ".", "--manifest", "sartorius", "--format", "coco"),
+            "--format only applies to a data",
+        ),
+        (("folds", ".", "--share", "0.2", "--n-folds", "4"), "give either --share or --n-folds"),
+        (("folds", ".", "--export-dir", "coco"), "--export-dir needs --export coco"),
     ],
 )
 def test_an_option_that_would_do_nothing_is_wrong_usage(

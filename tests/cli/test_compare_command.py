@@ -120,7 +120,7 @@ def test_a_coco_file_is_truth_too_and_tells_its_ids(cellflow, images, perfect, r
         ),
         (
             lambda items: [items[0] | {"segmentation": {"size": [120, 40], "counts": "0"}}],
-            "result 1 (image a): is for [120, 40], its image is [40, 120]",
+            "result 1 (image a): has size [120, 40], but its image has [40, 120]",
         ),
         (
             lambda items: [items[0] | {"segmentation": [[300, 5, 310, 5, 310, 9]]}],
@@ -143,7 +143,7 @@ def test_malformed_json_is_one_line_with_its_place(cellflow, truth, perfect, res
     path.write_text(path.read_text()[:-20])
     done = cellflow("compare", perfect, path, "--truth", truth)
     assert done.code == 1
-    assert "results.json: not valid JSON at its character" in done.errors[0]
+    assert "results.json: not valid JSON at character" in done.errors[0]
 
 
 def test_ids_and_categories_are_looked_up_in_a_names_file(

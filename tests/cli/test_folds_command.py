@@ -32,7 +32,7 @@ def test_each_fold_is_exported_as_coco_with_the_competitions_categories(
 def test_more_folds_than_images_are_refused(cellflow, competition, tmp_path):
     done = cellflow("folds", competition, "--out", tmp_path / "f.json")
     assert done.code == 1
-    assert done.errors[0].endswith("4 independent groups of images cannot make 5 folds")
+    assert done.errors[0].endswith("4 independent groups of images are too few for 5 folds")
     assert not (tmp_path / "f.json").exists()
 
 
@@ -46,7 +46,7 @@ def test_a_file_of_other_folds_is_kept_unless_overwriting_is_asked_for(
     assert cellflow(*given).code == 0  # the same folds again
     done = cellflow(*given, "--seed", 3)
     assert done.code == 1
-    assert "folds.json: holds something else, which runs may go by" in done.errors[-1]
+    assert "folds.json: has other content, which runs may depend on" in done.errors[-1]
     assert out.read_bytes() == before
     assert cellflow(*given, "--seed", 3, "--overwrite").code == 0
     assert json.loads(out.read_text(encoding="utf-8"))["seed"] == 3

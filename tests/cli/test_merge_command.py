@@ -60,7 +60,7 @@ def test_a_failed_image_of_a_part_is_an_error_of_the_merge(cellflow, competition
     merged = cellflow("merge", *tmp_path.glob("s.csv.part-*"), "--out", tmp_path / "s.csv")
     assert merged.code == 1
     assert "a.png" in merged.errors[0]
-    assert merged.errors[-1] == "error: 1 image could not be done"
+    assert merged.errors[-1] == "error: 1 image could not be processed"
     assert (tmp_path / "s.csv").exists()
 
 

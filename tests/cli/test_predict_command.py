@@ -66,7 +66,7 @@ def test_coco_results_have_the_ids_of_the_truth_where_it_is_given(
     assert found
     assert found <= {17, 18, 19, 20}
     names.write_text("id,file_name\n17,a.png\n")
-    assert cellflow(*command, names).errors == [f"error: {names}: has no id of c, d, ä b"]
+    assert cellflow(*command, names).errors == [f"error: {names}: has no id for c, d, ä b"]
 
 
 def test_a_submission_has_a_row_for_every_image_and_passes_the_check(
@@ -92,7 +92,7 @@ def test_a_schedulers_signal_asks_to_be_run_again(cellflow, model, images, tmp_p
     monkeypatch.setattr(folder, "predict_folder", told_to_end)
     done = cellflow("predict", images, "--model", model, "--out", tmp_path / "o.csv")
     assert done.code == REQUEUE_EXIT_CODE
-    assert "the same command goes on from here" in done.err
+    assert "the same command continues from here" in done.err
     assert "stopped by SIGTERM" in done.err
 
 
@@ -194,8 +194,8 @@ def test_one_unreadable_image_is_named_and_the_rest_is_written(cellflow, model, 
     done = cellflow("predict", images, "--model", model, "--out", tmp_path / "s.csv")
     assert done.code == 1
     assert any("c.png" in line for line in done.errors)
-    assert "error: 1 of 4 images could not be done; " in done.errors[-1]
-    assert "partial keeps the others for another try, and may be deleted" in done.errors[-1]
+    assert "error: 1 of 4 images could not be processed; " in done.errors[-1]
+    assert "partial keeps the other results for another try, and may be deleted" in done.errors[-1]
     assert list(read_submission(tmp_path / "s.csv", (40, 120))) == ["a", "d", "ä b"]
 
 
@@ -213,7 +213,7 @@ def test_an_interrupted_run_says_how_to_go_on(cellflow, model, images, tmp_path,
     monkeypatch.setattr(Model, "start", stop)
     done = cellflow("predict", images, "--model", model, "--out", tmp_path / "s.csv")
     assert done.code == 130
-    assert "the same command goes on from here" in done.err
+    assert "the same command continues from here" in done.err
     assert not (tmp_path / "s.csv").exists()
     calls.clear()
     monkeypatch.setattr(Model, "start", start)
@@ -246,7 +246,7 @@ def test_ten_thousand_images_are_listed_and_the_first_is_found(cellflow, model, 
     for number in range(1, 10_000):
         (folder / f"i{number}.png").touch()
     done = cellflow("predict", folder, "--model", model, "--out", tmp_path / "s.csv")
-    assert done.errors[-1].startswith("error: 9999 of 10000 images could not be done; ")
+    assert done.errors[-1].startswith("error: 9999 of 10000 images could not be processed; ")
     assert list(read_submission(tmp_path / "s.csv", (20, 20))) == ["i0"]
 
 
@@ -272,7 +272,7 @@ def test_channels_are_chosen_as_in_cellpose_and_their_mean_is_told(cellflow, mod
 
 def test_a_folder_that_is_no_model_is_told_what_it_is(cellflow, images, tmp_path):
     for name, what in (
-        ("baseline.json", "a baseline; `cellflow baseline predict` takes it"),
+        ("baseline.json", "a baseline; use `cellflow baseline predict`"),
         ("run.json", "its training is not finished"),
         ("notes.txt", "cannot read config.json"),
     ):
@@ -281,4 +281,4 @@ def test_a_folder_that_is_no_model_is_told_what_it_is(cellflow, images, tmp_path
         (folder / name).write_text("{}")
         done = cellflow("predict", images, "--model", folder, "--out", tmp_path / "o.csv")
         assert done.code == 1
-        assert f"no model folder: {what}" in done.err
+        assert f"not a model folder: {what}" in done.err

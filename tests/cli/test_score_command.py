@@ -176,4 +176,4 @@ def test_a_long_line_is_not_printed_whole_and_a_folder_is_named(cellflow, truth,
     assert done.code == 1
     assert len(done.err) < 1000
     done = cellflow("score", truth, "--truth", tmp_path)
-    assert "is a folder; expected a table, .csv" in done.err
+    assert "is a folder; expected a .csv table" in done.err

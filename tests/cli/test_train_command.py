@@ -84,7 +84,7 @@ def test_hours_and_minutes_are_one_budget_and_the_wall_limit_another(calls, tmp_
     assert options["stop_after"] == 7200
     both = run("--train-dir", tmp_path, "--max-hours", 1, "--max-minutes", 1)
     assert both.exit_code == 2
-    assert "one setting" in both.output
+    assert "the same setting" in both.output
 
 
 @pytest.mark.parametrize("text", ["2", "h", "-1h", "nanh", "2 days"])
@@ -211,4 +211,4 @@ def test_of_several_processes_only_the_first_tells_that_it_was_stopped(tmp_path,
 def test_ctrl_c_while_torch_is_loaded_tells_that_the_same_command_begins_again(tmp_path):
     done = train_with_a_signal_while_torch_loads(tmp_path, "SIGINT")
     assert done.returncode == 130, done.stderr
-    assert "stopped before the first step; give the same command again" in done.stderr
+    assert "stopped before the first step; run the same command again" in done.stderr

@@ -69,13 +69,13 @@ def test_counts_survive_packing(rng):
 @pytest.mark.parametrize(
     ("segmentation", "error", "message"),
     [
-        ({"size": [6, 5], "counts": [30]}, LabelError, r"annotation 0: is for \[6, 5\]"),
+        ({"size": [6, 5], "counts": [30]}, LabelError, r"annotation 0: has size \[6, 5\]"),
         ({"size": [5, 6], "counts": [31]}, RleError, "annotation 0"),
         ({"size": [5, 6], "counts": [5, -1, 26]}, RleError, "annotation 0"),
         ({"size": [5, 6], "counts": "\x10"}, RleError, "annotation 0"),
         # Their sum in 64 bits is 30: where runs begin and end would be anywhere in memory.
         ({"size": [5, 6], "counts": [*3 * [2**62], 2**62 + 30]}, RleError, "annotation 0: a count"),
-        ({"size": None, "counts": [30]}, LabelError, "annotation 0: is for None"),
+        ({"size": None, "counts": [30]}, LabelError, "annotation 0: has size None"),
         ({"size": [5, 6], "counts": [1, [2]]}, RleError, "annotation 0: counts must be"),
         ([[1, 1, 4]], LabelError, "expected polygons as lists of x, y pairs"),
         ([[1, 1, 10**400, 1, 4, 4]], LabelError, "expected polygons as lists of x, y pairs"),
@@ -114,16 +114,16 @@ def test_crowds_and_empty_annotations_are_left_out_and_told(tmp_path):
 def test_missing_pictures_are_told_and_none_at_all_is_an_error(tmp_path):
     path = coco(tmp_path, [SQUARE], images=("a.png", "b.png"))
     (tmp_path / "images/b.png").unlink()
-    assert open_coco(path).remarks == ("1 image of the COCO files not there: b",)
+    assert open_coco(path).remarks == ("1 image of the COCO files not found: b",)
     (tmp_path / "images/a.png").unlink()
-    with pytest.raises(DataError, match="of 2 images of the COCO files none is there"):
+    with pytest.raises(DataError, match="none of 2 images of the COCO files was found"):
         open_coco(path)
 
 
 def test_a_picture_whose_name_no_file_can_have_is_not_there(tmp_path):
     path = coco(tmp_path, [SQUARE], images=("a.png", "b.png"))
     path.write_text(path.read_text().replace("b.png", 300 * "b" + ".png"))
-    assert open_coco(path).remarks == (f"1 image of the COCO files not there: {300 * 'b'}",)
+    assert open_coco(path).remarks == (f"1 image of the COCO files not found: {300 * 'b'}",)
 
 
 def test_an_image_in_two_files_is_refused(tmp_path):
@@ -137,7 +137,7 @@ def test_files_that_are_taken_together_are_named_since_one_may_be_for_testing(tm
     coco(tmp_path, [SQUARE], name="train.json")
     coco(tmp_path, [SQUARE], images=("b.png", "c.png"), name="test.json")
     assert open_coco(tmp_path).remarks == (
-        "2 COCO files are taken together: test.json (2 images), train.json (1 image); "
+        "2 COCO files are read together: test.json (2 images), train.json (1 image); "
         "name one to open it alone",
     )
     assert open_coco(tmp_path / "test.json").remarks == ()
@@ -146,7 +146,7 @@ def test_files_that_are_taken_together_are_named_since_one_may_be_for_testing(tm
 def test_two_images_of_one_id_are_refused(tmp_path):
     path = coco(tmp_path, [SQUARE], images=("a.png", "b.png"))
     path.write_text(path.read_text().replace('"id": 1, "file_name"', '"id": 0, "file_name"'))
-    with pytest.raises(DataError, match=r"c\.json: image id 0 is there twice"):
+    with pytest.raises(DataError, match=r"c\.json: image id 0 appears twice"):
         open_coco(path)
 
 
@@ -159,7 +159,10 @@ def test_two_images_of_one_id_are_refused(tmp_path):
         ('{"images": [{"file_name": 3, "id": 1}], "annotations": []}', "not a COCO file"),
         ('{"images": [{"file_name": "a", "id": 1, "height": "x"}], "annotations": []}', "'x'"),
         ('{"images": 3, "annotations": []}', "not a COCO file"),
-        ('{"images": [], "annotations": [{"image_id": 3, "id": 7}]}', "annotation 7 is of the unk"),
+        (
+            '{"images": [], "annotations": [{"image_id": 3, "id": 7}]}',
+            "annotation 7 belongs to the unk",
+        ),
         ('{"images": [], "annotations": [], "categories": ["cell"]}', "its categories"),
         ('{"images": [], "annotations": [], "categories": [{"id": [1]}]}', "its categories"),
     ],
@@ -262,7 +265,7 @@ def test_ids_are_whole_numbers_and_never_those_of_other_names(tmp_path, names, i
 
 
 def test_an_image_cannot_be_written_twice(tmp_path):
-    with pytest.raises(DataError, match="image a is there twice"):
+    with pytest.raises(DataError, match="image a appears twice"):
         write_coco(tmp_path / "c.json", map(sample, "aa"))
 
 

@@ -104,7 +104,11 @@ def test_a_text_is_a_name_before_it_is_an_id_and_a_number_an_id_before_it_is_a_n
         ([-1e-7, 1.0000001], [0, 1], None),
         ([97, 2.5], [0.97, 0.025], "from 2.5 to 97 instead of 0 to 1 are taken as per cent"),
         ([-0.7, 0.5], [0.33181, 0.62246], "from -0.7 to 0.5 instead of 0 to 1 are taken as logit"),
-        ([3, 300], [0.01, 1], "from 3 to 300 instead of 0 to 1 are taken as shares of the largest"),
+        (
+            [3, 300],
+            [0.01, 1],
+            "from 3 to 300 instead of 0 to 1 are taken as fractions of the largest",
+        ),
     ],
 )
 def test_scores_beyond_0_to_1_keep_their_order_and_are_told(tmp_path, scores, confidences, kind):
@@ -149,7 +153,7 @@ def test_of_far_too_many_detections_the_best_are_kept(tmp_path, monkeypatch, rng
         assert kept.scores.tolist() == pytest.approx(scores[best].tolist())
         assert kept.masks.starts.tolist() == [k % 6 for k in best]
     assert found.remarks == (
-        "results.json: of the detections of 2 images only the 3 with the highest scores are kept",
+        "results.json: only the 3 detections with the highest scores are kept in 2 images",
     )
 
 
@@ -168,7 +172,7 @@ def test_a_names_file_tells_images_cell_types_and_where_nothing_was_found(tmp_pa
     assert found.detections["a"].cell_types == ("astro", "cort")
     assert len(found.detections["b"].masks) == 0
     assert found.remarks == (
-        "results.json: 1 image of instances.json without a cell in it, taken as images on which "
+        "results.json: 1 image of instances.json without a cell in it; taken as images in which "
         "nothing was found",
     )
 
@@ -199,7 +203,7 @@ def test_an_id_that_the_names_do_not_have_may_be_a_name_itself(tmp_path):
 def test_categories_without_names_are_all_cells(tmp_path):
     found = read_coco_results(write(tmp_path, [result(), result(category=7)]), SHAPES)
     assert len(found.detections["a"].masks) == 2
-    assert "what its categories 1, 7 stand for is unknown; all are cells" in found.remarks[0]
+    assert "the meaning of its categories 1, 7 is unknown; all count as cells" in found.remarks[0]
 
 
 def test_a_coco_file_with_annotations_tells_its_ids_itself(tmp_path):
@@ -233,7 +237,7 @@ def test_images_outside_the_truth_are_counted_and_their_masks_never_looked_at(tm
 
 
 def test_ids_that_stand_for_nothing_are_refused_with_what_to_do(tmp_path):
-    with pytest.raises(DataError, match=r"the first is 5, the truth has a\. --image-names tells"):
+    with pytest.raises(DataError, match=r"the first is 5, the truth has a\. Give --image-names"):
         read_coco_results(write(tmp_path, [result(5), result(6)]), SHAPES)
     with pytest.raises(DataError, match="no results"):
         read_coco_results(write(tmp_path, []), SHAPES)
@@ -251,14 +255,22 @@ def test_a_score_that_is_no_finite_number_is_an_error(tmp_path, score):
     [
         ([1], DataError, r"expected an object with an image_id, found \[1\]"),
         ({"bbox": [1, 2, 3, 4]}, DataError, "expected an object with an image_id"),
-        (result(image=1.5), DataError, "expected a text or a whole number as image_id, found 1.5"),
+        (result(image=1.5), DataError, "expected a string or whole number as image_id, found 1.5"),
         (
             {"image_id": "a", "score": 1, "bbox": [0, 0, 1, 1]},
             DataError,
             "has no segmentation; this is a file of boxes",
         ),
-        (result(segmentation={"size": [6, 4], "counts": "0"}), LabelError, r"is for \[6, 4\], its"),
-        (result(segmentation={"size": None, "counts": "0"}), LabelError, "is for None, its image"),
+        (
+            result(segmentation={"size": [6, 4], "counts": "0"}),
+            LabelError,
+            r"has size \[6, 4\], but",
+        ),
+        (
+            result(segmentation={"size": None, "counts": "0"}),
+            LabelError,
+            "has size None, but its image",
+        ),
         (result(segmentation={"size": [4, 6]}), LabelError, "expected size and counts"),
         (result(segmentation={"size": [4, 6], "counts": [1, [2]]}), RleError, "counts must be a"),
         (result(segmentation={"size": [4, 6], "counts": [5]}), RleError, "counts cover 5 pixels"),
@@ -302,14 +314,14 @@ def test_masks_without_a_pixel_are_counted_and_a_file_of_nothing_else_is_refused
     found = read_coco_results(write(tmp_path, results), SHAPES)
     assert len(found.detections["a"].masks) == 1
     assert found.remarks == ("results.json: 4 masks without a pixel left out",)
-    with pytest.raises(LabelError, match="not in shares of the image"):
+    with pytest.raises(LabelError, match="not in fractions of the image"):
         read_coco_results(write(tmp_path, [nothing]), SHAPES)
 
 
 def test_malformed_json_is_an_error_with_its_place(tmp_path):
     path = tmp_path / "r.json"
     path.write_text(json.dumps([result(), result()])[:-9])
-    with pytest.raises(DataError, match=r"r\.json: not valid JSON at its character \d+"):
+    with pytest.raises(DataError, match=r"r\.json: not valid JSON at character \d+"):
         read_coco_results(path, SHAPES)
 
 

@@ -81,12 +81,12 @@ def test_coco_results_take_ids_and_categories_from_the_file_of_the_truth(tmp_pat
 def test_ids_that_cannot_be_written_are_refused_first(tmp_path, found):
     images = [one.image_path for one in found]
     names = ImageNames(source=tmp_path / "t.json", names={"17": "a b"})
-    with pytest.raises(DataError, match=r"t\.json: has no id of none"):
+    with pytest.raises(DataError, match=r"t\.json: has no id for none"):
         Outputs([tmp_path / "r.json"], image_names=names).check(images)
-    with pytest.raises(DataError, match=r"t\.json: has no id of none"):
+    with pytest.raises(DataError, match=r"t\.json: has no id for none"):
         export(tmp_path / "r.json", found, image_names=names)
     assert not (tmp_path / "r.json").exists()
-    with pytest.raises(ConfigError, match=r"is for COCO results, --out FILE\.json"):
+    with pytest.raises(ConfigError, match=r"only applies to COCO results, --out FILE\.json"):
         Outputs([tmp_path / "r.csv"], image_names=names).check(images[:1])
     twice = replace(names, names={"17": "a b", "18": "a b"})
     with pytest.raises(DataError, match=r"t\.json: image a b has the ids 17 and 18"):

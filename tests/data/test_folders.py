@@ -64,7 +64,7 @@ def test_a_layout_is_recognised_and_its_cells_are_read(tmp_path, layout, files):
         assert masks_to_dense(sample.masks).tolist() == BOTH
     others = set(NEEDS) - {layout, "images"}
     for other in others:
-        with pytest.raises(DataError, match=f"is not of the layout {other}: it needs"):
+        with pytest.raises(DataError, match=f"does not have the layout {other}, which needs"):
             open_dataset(tmp_path, other)
 
 
@@ -142,11 +142,11 @@ def test_mask_pictures_that_do_not_fit_are_named(tmp_path):
     with pytest.raises(LabelError, match="masks: no mask pictures"):
         entry.load()
     write_png(tmp_path / "a/masks/1.png", np.zeros((5, 6), np.uint8))
-    with pytest.raises(LabelError, match=r"1\.png: the mask has no pixel"):
+    with pytest.raises(LabelError, match=r"1\.png: the mask is empty"):
         entry.load()
     write_png(tmp_path / "a/masks/1.png", np.ones((5, 6), np.uint8))
     write_png(tmp_path / "a/masks/2.png", np.ones((4, 6), np.uint8))
-    with pytest.raises(LabelError, match=r"2\.png: the mask is \(4, 6\)"):
+    with pytest.raises(LabelError, match=r"2\.png: the mask has shape \(4, 6\)"):
         entry.load()
     coloured = np.zeros((5, 6, 3), np.uint8)
     coloured[1, 2, 1] = coloured[3, 3, 0] = 255

@@ -159,7 +159,7 @@ def test_a_share_is_between_0_and_1(tmp_path, share):
 
 def test_too_many_folds_are_refused(tmp_path):
     data = dataset(tmp_path, ["cort"] * 4, [1, 1, 2, 2])
-    with pytest.raises(DataError, match="2 independent groups of images cannot make 3 folds"):
+    with pytest.raises(DataError, match="2 independent groups of images are too few for 3 folds"):
         make_folds(data, 3, 0)
     with pytest.raises(ConfigError, match="two folds or more, found 1"):
         make_folds(data, 1, 0)
@@ -196,7 +196,9 @@ def test_an_image_on_both_sides_of_a_fold_is_refused(tmp_path):
     folds = make_folds(data, 2, 0)
     both = Fold(train=folds.folds[0].train, validation=folds.folds[0].train[:1])
     write_folds(tmp_path / "f.json", replace(folds, folds=(folds.folds[1], both)))
-    with pytest.raises(DataError, match=f"fold 1 has {both.validation[0]} on both of its sides"):
+    with pytest.raises(
+        DataError, match=f"fold 1 has {both.validation[0]} both in training and in validation"
+    ):
         read_folds(tmp_path / "f.json", data)
 
 
@@ -205,13 +207,13 @@ def test_a_fold_of_an_image_that_is_not_there_is_refused(tmp_path):
     folds = make_folds(data, 2, 0)
     more = replace(folds.folds[1], validation=(*folds.folds[1].validation, "other"))
     write_folds(tmp_path / "f.json", replace(folds, folds=(folds.folds[0], more)))
-    with pytest.raises(DataError, match="fold 1 has other, which is no annotated image"):
+    with pytest.raises(DataError, match="fold 1 has other, which is not an annotated image"):
         read_folds(tmp_path / "f.json", data)
 
 
 def test_folds_of_a_newer_version_are_refused(tmp_path):
     (tmp_path / "f.json").write_text('{"format": 2, "parts": []}')
-    with pytest.raises(DataError, match=r"written by a newer cellflow.*; make the folds anew"):
+    with pytest.raises(DataError, match=r"written by a newer cellflow.*; make the folds again"):
         read_folds(tmp_path / "f.json")
 
 
@@ -277,4 +279,4 @@ def test_that_fields_were_not_looked_for_is_said(tmp_path, monkeypatch):
     data = Dataset(root=tmp_path, layout="folder", entries=entries)
     assert no_leak(data).startswith("no leak: training and validation share no pixels, no field")
     monkeypatch.setattr(independence, "MOST_IMAGES", 3)
-    assert "whether they share a field was not looked for" in no_leak(data)
+    assert "shared fields were not looked for" in no_leak(data)

@@ -38,11 +38,11 @@ def test_an_object_or_a_table_of_file_names_is_enough(tmp_path):
     [
         ([], "expected a COCO file with images, found a list"),
         ({"images": []}, "names no image"),
-        ({"images": [{"id": 1}]}, "expected file_name as a text or a whole number, found None"),
+        ({"images": [{"id": 1}]}, "expected file_name as a string or whole number, found None"),
         ({"images": [{"id": 1.5, "file_name": "a"}]}, r"expected id .* found 1\.5"),
         (
             {"images": [{"id": 1, "file_name": "a"}, {"id": "1", "file_name": "b"}]},
-            "image id 1 is there twice",
+            "image id 1 appears twice",
         ),
     ],
 )

@@ -42,7 +42,9 @@ def test_the_inks_of_printing_are_no_colours(tmp_path, rng):
     Image.fromarray(pixels, mode="CMYK").save(tmp_path / "a.jpg")
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="separated")
     for name in ("a.jpg", "a.tif"):
-        with pytest.raises(ImageError, match=rf"{name}: expected grey .* found the inks .*CMYK"):
+        with pytest.raises(
+            ImageError, match=rf"{name}: expected grey .* found printing inks .*CMYK"
+        ):
             read_image(tmp_path / name)
 
 
@@ -151,7 +153,9 @@ def test_a_mask_in_black_and_white_is_one_cell_or_refused(tmp_path, dtype, numbe
     mask[2, 7] = number
     for path in paths:
         Image.fromarray(mask).save(path)
-        with pytest.raises(LabelError, match=r"black and white, whose 2 pieces all have the num"):
+        with pytest.raises(
+            LabelError, match=r"black-and-white mask, whose 2 pieces all have the num"
+        ):
             read_label_image(path)
     write_label_tiff(paths[1], (mask > 0).astype(np.int32))
     assert (read_label_image(paths[1]) == (mask > 0)).all()
@@ -161,7 +165,7 @@ def test_a_mask_in_black_and_white_is_one_cell_or_refused(tmp_path, dtype, numbe
 
 def test_a_jpeg_is_no_label_image(tmp_path):
     Image.fromarray(np.eye(9, dtype=np.uint8)).save(tmp_path / "l.JPG", "JPEG")
-    with pytest.raises(LabelError, match="a JPEG is no label image"):
+    with pytest.raises(LabelError, match="a JPEG cannot hold labels"):
         read_label_image(tmp_path / "l.JPG")
 
 
@@ -223,6 +227,5 @@ def test_what_looks_like_pictures_and_is_left_out_is_said(tmp_path):
         (tmp_path / name).write_bytes(b"")
     write_png(tmp_path / "well 1" / "d.png", np.zeros((4, 4), np.uint8))
     assert left_out_text([tmp_path, tmp_path / "a.png"]) == (
-        "left out: 2 files of kinds that are not read (b.bmp), 1 image in folders beneath "
-        "(well 1/d.png)"
+        "left out: 2 files of unsupported kinds (b.bmp), 1 image in subfolders (well 1/d.png)"
     )

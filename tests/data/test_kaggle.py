@@ -146,7 +146,7 @@ def test_two_images_of_one_id_are_refused(tmp_path):
     folder(tmp_path, ["a"])
     (tmp_path / "train" / "a.jpg").write_bytes(b"")
     table(tmp_path, f"{HEADER}\n{ROW.replace('12e4', 'a')}\n")
-    with pytest.raises(DataError, match=r"a\.jpg and a\.png are both one id"):
+    with pytest.raises(DataError, match=r"a\.jpg and a\.png have the same id"):
         open_kaggle(tmp_path)
 
 

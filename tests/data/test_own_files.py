@@ -82,7 +82,7 @@ def test_a_corrected_file_is_kept_unless_overwriting_is_asked_for(written):
     images = [path.parent / "a.png", path.parent / "b.png"]
     Outputs([path.parent], kind).check(images)
     change(path)
-    with pytest.raises(ConfigError, match=rf"holds 1 file that no .* \({path.name}\); give the"):
+    with pytest.raises(ConfigError, match=rf"holds 1 file that .* \({path.name}\); give only the"):
         Outputs([path.parent], kind).check(images)
     Outputs([path.parent], kind, overwrite=True).check(images)
     Outputs([path.parent], kind).check(images[1:])
@@ -108,7 +108,7 @@ def test_of_tables_and_lists_only_predictions_are_replaced(tmp_path, name, text,
     if may_go:
         Outputs([path]).check([Path("a.png")])
         return
-    with pytest.raises(ConfigError, match="is a file that no prediction wrote"):
+    with pytest.raises(ConfigError, match="was not written by a prediction"):
         Outputs([path]).check([Path("a.png")])
     Outputs([path], overwrite=True).check([Path("a.png")])
     assert path.read_text(encoding="utf-8") == text
@@ -118,7 +118,7 @@ def test_of_tables_and_lists_only_predictions_are_replaced(tmp_path, name, text,
 def test_tables_take_the_place_of_such_tables_alone(tmp_path, table):
     path = tmp_path / "t.csv"
     path.write_text("id,annotation\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"t\.csv: is a file that no prediction wrote; choose"):
+    with pytest.raises(ConfigError, match=r"t\.csv: was not written by a prediction; choose"):
         Outputs([tmp_path / "s.csv"], **{table: path}).check([Path("a.png")])
     path.write_text(",".join(COUNT_COLUMNS) + "\n", encoding="utf-8")
     Outputs([tmp_path / "s.csv"], **{table: path}).check([Path("a.png")])

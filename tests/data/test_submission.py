@@ -51,7 +51,7 @@ def test_spaces_around_columns_and_ids_are_dropped(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("a,1 2\na,2 2", r"line 3: image a: pixel 2 belongs also to the cell of line 2"),
+        ("a,1 2\na,2 2", r"line 3: image a: pixel 2 also belongs to the cell in line 2"),
         ("a,0 2", "line 2: image a: run 0.2 must start at 1"),
         ("a,1 2 3", "line 2: image a: an odd count"),
         ("a,5 1 1 1", "line 2: image a: run 1.1 starts before"),

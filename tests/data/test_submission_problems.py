@@ -32,8 +32,8 @@ def count_from_zero(text):
 def test_each_cell_that_overlaps_is_listed_once_with_its_line(tmp_path):
     report = check_submission(submission(tmp_path, "a,1 4", "a,3 4", "a,9 1", "a,4 2"), SHAPE)
     assert report.problems == (
-        "line 3: image a: pixel 3 belongs also to the cell of line 2; cells must not overlap",
-        "line 5: image a: pixel 4 belongs also to the cell of line 2; cells must not overlap",
+        "line 3: image a: pixel 3 also belongs to the cell in line 2; cells must not overlap",
+        "line 5: image a: pixel 4 also belongs to the cell in line 2; cells must not overlap",
     )
     assert report.summary == "1 image, 4 cells: 2 problems"
 
@@ -85,7 +85,7 @@ def test_a_row_without_the_second_field_is_refused(tmp_path):
 
 def test_a_column_that_is_there_twice_is_refused(tmp_path):
     (tmp_path / "s.csv").write_text("id,predicted,predicted\na,1 2,\n")
-    with pytest.raises(DataError, match=r"s\.csv: column predicted is there twice"):
+    with pytest.raises(DataError, match=r"s\.csv: column predicted appears twice"):
         check_submission(tmp_path / "s.csv", SHAPE)
 
 

@@ -77,10 +77,10 @@ def test_missing_broken_and_foreign_files_are_named(tmp_path):
     with pytest.raises(ModelError, match="cannot read the model"):
         load_weights(tmp_path / "none")
     (tmp_path / "broken").write_bytes(b"PK\x03\x04 no")
-    with pytest.raises(ModelError, match="broken, or no Cellpose model"):
+    with pytest.raises(ModelError, match="broken, or not a Cellpose model"):
         load_weights(tmp_path / "broken")
     (tmp_path / "random").write_bytes(b"\x80\x02u.")
-    with pytest.raises(ModelError, match="broken, or no Cellpose model"):
+    with pytest.raises(ModelError, match="broken, or not a Cellpose model"):
         load_weights(tmp_path / "random")
     torch.save({"W2": torch.zeros(2)}, tmp_path / "cp4")
     with pytest.raises(ModelError, match="Cellpose 4"):

@@ -43,7 +43,7 @@ def test_what_a_gpu_lacks_is_the_first_line_of_its_error(monkeypatch):
         raise RuntimeError("CUDA error: no kernel image is available\nCompile with …")
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert "its driver does not serve torch" in cuda_fault(0)
+    assert "its driver does not support torch" in cuda_fault(0)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch, "ones", no_kernel)
     assert cuda_fault(0) == "CUDA error: no kernel image is available"

@@ -80,7 +80,7 @@ def test_thresholds_come_from_their_own_file_and_change_the_fingerprint(folder):
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path):
-    with pytest.raises(ModelError, match=r"no model folder: cannot read config\.json"):
+    with pytest.raises(ModelError, match=r"not a model folder: cannot read config\.json"):
         read_model_folder(tmp_path)
 
 

@@ -40,7 +40,7 @@ def test_channels_are_chosen_in_cellposes_meaning(rng):
 
 
 def test_an_absent_channel_and_infinity_are_refused():
-    with pytest.raises(ImageError, match="channel 2 is asked for, but the image has 1"):
+    with pytest.raises(ImageError, match="channel 2 is asked for, but the image has only 1"):
         prepare_image(np.zeros((5, 5)), DataConfig(channels=(2, 0)))
     with pytest.raises(ImageError, match="NaN or infinity"):
         prepare_image(np.array([[0.0, np.inf]]), DataConfig())

@@ -59,7 +59,7 @@ def test_a_trained_model_tells_the_type_of_new_images(tmp_path, small_config):
     folder = read_model_folder(out)
     assert folder.cell_type_head.record["images"] == {"astro": 6, "cort": 6}
     assert folder.record["cell_type_head"]["images"] == {"astro": 6, "cort": 6}
-    assert "prediction tells astro (6 images)" in (out / "README.md").read_text()
+    assert "prediction recognises astro (6 images)" in (out / "README.md").read_text()
     model = load_model(out, device="cpu")
     rng = np.random.default_rng(8)
     image, _ = draw_discs(rng, n_cells=6)

@@ -123,7 +123,7 @@ def test_the_model_folder_is_complete_and_predicts(disc_folder, tune):
     text = "\n".join(said)
     for fact in ("kaggle layout", "held out: 1 image, ", "cell diameter 10.", "scratch", "cpu",
                  "2 epochs of 2 steps", "writing to",
-                 "what follows: pictures of held-out images, the model card\ndone in"):  # fmt: skip
+                 "still to do: pictures of held-out images, the model card\ndone in"):  # fmt: skip
         assert fact in text, fact
 
 
@@ -188,7 +188,7 @@ def test_full_augmentation_continues_bit_by_bit_and_its_levers_are_recorded(
 
 def test_a_zoom_for_a_cell_type_that_does_not_occur_is_refused(disc_folder, tune, small_config):
     config = replace(small_config(), augment=AugmentConfig(scale_range_by_type={"astro": 1.0}))
-    with pytest.raises(ConfigError, match=r"by_type\.astro: no training image .* there are cort"):
+    with pytest.raises(ConfigError, match=r"by_type\.astro: no training image .* known: cort"):
         tune(disc_folder(2), config=config)
 
 
@@ -269,7 +269,7 @@ def die_at_once(*args, **options):
 
 
 def test_early_stopping_without_held_out_images_is_refused(disc_folder, tune, tmp_path):
-    with pytest.raises(ConfigError, match=r"training\.patience: stops by the score of held-out"):
+    with pytest.raises(ConfigError, match=r"training\.patience: needs the score of held-out"):
         tune(disc_folder(1), training={"patience": 3})
     assert not (tmp_path / "run").exists()
 
@@ -297,7 +297,9 @@ def test_a_second_ctrl_c_tells_that_the_run_goes_on_from_its_last_checkpoint(
     data, said = disc_folder(4), []
     with pytest.raises(KeyboardInterrupt):
         tune(data, report=press_twice, said=said)
-    assert said[-1].startswith("stopped at once; go on from what was saved last with:\n  cellflow")
+    assert said[-1].startswith(
+        "stopped at once; continue from the last checkpoint with:\n  cellflow"
+    )
     tune(data, said=said)
     assert "continuing in epoch 1, after 0.0 min" in said
 
@@ -324,7 +326,7 @@ def test_a_finished_run_is_not_trained_again(disc_folder, tune):
     before = (out / "weights.safetensors").stat().st_mtime_ns
     tune(data, resume=True, said=said)
     assert (out / "weights.safetensors").stat().st_mtime_ns == before
-    assert "finished already" in said[-1]
+    assert "already finished" in said[-1]
 
 
 def test_the_same_call_continues_a_run_and_another_is_refused(
@@ -347,7 +349,7 @@ def test_the_same_call_continues_a_run_and_another_is_refused(
     assert any("continuing in epoch 1" in line for line in said)
     assert same_weights(whole, out)
     tune(data, said=said)
-    assert "finished already" in said[-1]
+    assert "already finished" in said[-1]
     tune(data, training={"seed": 7}, overwrite=True)
     assert not same_weights(whole, out)
 
@@ -394,7 +396,7 @@ def test_changed_data_or_settings_are_refused_with_a_sentence(
         tune(data, training={"learning_rate": 0.5}, resume=True)
     with pytest.raises(ModelError, match="2 images of the folds are not there"):
         tune(disc_folder(3, name="fewer"), resume=True)
-    with pytest.raises(ModelError, match="differ from those that the run began with"):
+    with pytest.raises(ModelError, match="differ from those at the start of the run"):
         tune(disc_folder(5, name="others", seed=2), resume=True)
     asked = recorded_config(tmp_path / "run")
     asked = replace(asked, training=replace(asked.training, cache_megabytes=1))
@@ -433,7 +435,7 @@ def test_what_was_left_open_may_be_named_as_it_was_settled(disc_folder, tune):
     rate = recorded_config(out).training.learning_rate
     tune(data, training={"learning_rate": rate}, said=said)
     tune(data, training={"learning_rate": None}, said=said)
-    assert [line for line in said if "finished already" in line] == said[-1:] * 2
+    assert [line for line in said if "already finished" in line] == said[-1:] * 2
 
 
 def test_settings_that_only_round_may_change_when_a_run_goes_on(
@@ -572,7 +574,7 @@ def test_initial_weights_that_learnt_what_is_now_held_out_are_told_of_for_good(
     with pytest.raises(KeyboardInterrupt):
         tune(data, report=AskedToStop(monkeypatch, 1), **given)
     tune(data, **given)
-    told = "the initial weights were trained on 2 images of these names (disc"
+    told = "the initial weights were trained on 2 images with these names (disc"
     assert sum(told in line for line in said) == 2
     assert told in json.loads((tmp_path / "run" / "config.json").read_text())["data"]["split"]
     assert told in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
@@ -591,7 +593,7 @@ def test_a_run_that_another_process_began_meanwhile_is_not_cleared(
         return slow(*arguments)
 
     monkeypatch.setattr(fine_tune_module, "_begin", begin_late)
-    with pytest.raises(DataError, match="another process began a run there meanwhile"):
+    with pytest.raises(DataError, match="another process has started a run there"):
         tune(data)
     assert (tmp_path / "run" / "weights.safetensors").exists()
     tune(data, overwrite=True)
@@ -687,7 +689,7 @@ def test_the_fold_of_a_file_is_held_out(disc_folder, tune, tmp_path):
     out = tune(data, folds_file=tmp_path / "folds.json", fold=1)
     record = json.loads((out / "config.json").read_text(encoding="utf-8"))
     assert record["data"]["validation"] == list(folds.folds[1].validation)
-    with pytest.raises(ConfigError, match="has the folds 0 to 1"):
+    with pytest.raises(ConfigError, match="has folds 0 to 1"):
         tune(data, "other", folds_file=tmp_path / "folds.json", fold=2)
     assert not (tmp_path / "other").exists()
 
@@ -712,7 +714,7 @@ def test_a_trained_model_is_taken_up_again(disc_folder, tune, small_config):
         record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         assert record["config"]["network"]["channels_per_level"] == [4, 8]
         assert record["initial_weights"]["name"].startswith(str(first))
-    with pytest.raises(ConfigError, match="leave network"):
+    with pytest.raises(ConfigError, match="do not set network"):
         tune(data, "other", init=first, config=replace(
             Config(), network=NetworkConfig(channels_per_level=(8, 8))))  # fmt: skip
 
@@ -730,12 +732,14 @@ def test_pictures_are_those_that_the_initial_weights_know_and_others_are_told(
     said.clear()
     assert starting_config(first) == Config(data=DataConfig(channels=(2, 1)))
     assert starting_config("scratch") == starting_config(first / "weights.safetensors") == Config()
-    known = f"the weights of {first} know"
+    known = f"the weights of {first}"
     tune(data, "same", init=first, config=config, said=said)
-    assert said[0] == f"pictures: channels 2 and 1, percentiles 1 to 99, as {known} them"
+    assert said[0] == f"pictures: channels 2 and 1, percentiles 1 to 99, as for {known}"
     said.clear()
     tune(data, "grey", init=first, said=said, training={"n_epochs": 1})
-    assert said[0].startswith(f"pictures: channels 0 and 0, percentiles 1 to 99, though {known}")
+    assert said[0].startswith(
+        f"pictures: channels 0 and 0, percentiles 1 to 99, though {known} were "
+    )
 
 
 def test_missing_initial_weights_leave_nothing_behind(disc_folder, tune, tmp_path, monkeypatch):
@@ -775,7 +779,7 @@ def test_a_broken_picture_is_told_before_anything_is_written(disc_folder, tune, 
     ("picture", "channels", "message"),
     [
         (np.full((64, 80), np.nan, np.float32), (0, 0), "the image holds NaN or infinity"),
-        (np.zeros((64, 80), np.uint8), (2, 1), "channel 2 is asked for, but the image has 1"),
+        (np.zeros((64, 80), np.uint8), (2, 1), "channel 2 is asked for, but the image has only 1"),
     ],
 )
 def test_a_held_out_picture_that_prediction_refuses_is_told_before_anything_is_written(
@@ -841,7 +845,7 @@ def test_a_time_budget_plans_fewer_epochs_and_ends_in_time(disc_folder, tune, mo
     )
     record = json.loads((out / "config.json").read_text(encoding="utf-8"))
     assert any(line.startswith("plan: ") for line in said)
-    assert any("from random weights hardly a cell is found before" in line for line in said)
+    assert any("from random weights, hardly any cell is found before" in line for line in said)
     assert 1 <= record["run"]["n_epochs"] < 100_000
     assert record["run"]["seconds"] < 9
 

@@ -34,7 +34,7 @@ def test_pretrained_weights_bring_their_terms_and_sizes(tmp_path, monkeypatch):
     real = replace(SMALL, diam_mean=30.0)
     assert found.network_config(NetworkConfig()) == real
     assert found.network_config(real) == real
-    with pytest.raises(ConfigError, match="the weights of cyto3 are"):
+    with pytest.raises(ConfigError, match="weights of cyto3 have"):
         found.network_config(NetworkConfig(channels_per_level=(8, 8)))
 
 

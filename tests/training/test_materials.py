@@ -71,7 +71,10 @@ def test_a_cell_type_is_rescaled_by_all_its_cells(gathered, disc_entries):
     facts = [replace(f, entry=e) for f, e in zip(found.train, kinds, strict=True)]
     scales = materials._rescales(facts, config, 99.0)
     assert len(set(scales)) == 1
-    assert any("each by the median of its cell type" in line for line in found.describe(config))
+    assert any(
+        "each image resized by the median of its cell type" in line
+        for line in found.describe(config)
+    )
 
 
 def test_a_name_in_two_folders_may_have_its_cell_type_in_one_of_them(gathered):

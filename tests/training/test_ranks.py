@@ -142,7 +142,7 @@ def test_processes_of_which_one_failed_train_no_more(monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
     with (
-        pytest.raises(ConfigError, match="a training failed in these processes; start them anew"),
+        pytest.raises(ConfigError, match="a training failed in these processes; restart them"),
         joined_ranks("cpu"),
     ):
         pass

@@ -100,7 +100,7 @@ def test_where_there_are_no_locks_it_is_said(here, monkeypatch):
     monkeypatch.setattr("fcntl.flock", refuse)
     said = []
     with new_run_folder(here / "run", here / "data").occupied(said.append):
-        assert "no file locks here (Function not implemented)" in said[0]
+        assert "cannot lock files here (Function not implemented)" in said[0]
 
 
 def test_a_folder_with_other_things_is_refused(here):

@@ -48,7 +48,7 @@ def test_other_folders_come_first_and_pass_their_weights_on(tmp_path, train):
     ]  # fmt: skip
     before = [(first / "weights.safetensors").stat().st_mtime_ns for first in firsts]
     train(data, pretrain_dirs=folders, said=said)
-    assert said[-1].endswith("the run is finished already")
+    assert said[-1].endswith("the run is already finished")
     assert before == [(first / "weights.safetensors").stat().st_mtime_ns for first in firsts]
 
 
@@ -81,7 +81,7 @@ def test_a_run_goes_on_without_being_asked_for_its_rate_again(tmp_path, train):
     assert record_of(second)["config"]["training"]["learning_rate"] == 0.001
     said = []
     train(data, "second", init=first, training=again, said=said)
-    assert said[-1].endswith("the run is finished already")
+    assert said[-1].endswith("the run is already finished")
     with pytest.raises(ConfigError, match=r"learning_rate = 0\.001, asked for 0\.005"):
         train(data, "second", init=first, training={**again, "learning_rate": 0.005})
 
@@ -94,7 +94,7 @@ def test_other_folders_before_show_nothing_of_what_is_held_out(tmp_path, train):
     before = record_of(out / "stages" / "pretrain-1")["data"]
     assert held_out
     assert not held_out & {*before["train"], *before["validation"]}
-    assert any("left out, since they show what is held out: 1 (" in line for line in said)
+    assert any("left out, since they match held-out images: 1 (" in line for line in said)
 
 
 def test_overwrite_leaves_no_stage_of_the_run_that_it_replaces(tmp_path, train):
@@ -291,7 +291,7 @@ def test_a_zoom_for_a_type_that_is_not_there_is_told_before_any_stage(
     config = small_config(n_epochs=1)
     wrong = replace(config, augment=AugmentConfig(scale_range_by_type={"astro": 0.5}))
     monkeypatch.setattr(stages, "fine_tune", None)
-    with pytest.raises(ConfigError, match="no training image is of that cell type; there are cort"):
+    with pytest.raises(ConfigError, match="no training image has that cell type; known: cort"):
         train_in_stages(data, tmp_path / "run", wrong, init="scratch", pretrain_dirs=[other])
     assert not (tmp_path / "run").exists()
 
@@ -315,8 +315,8 @@ def test_choices_that_do_not_fit_are_refused(tmp_path, train):
     data = write_disc_folder(tmp_path / "data", 3)
     with pytest.raises(ConfigError, match="give the same command again"):
         train(data, refit="all", resume=True)
-    with pytest.raises(ConfigError, match="goes with --final on all images"):
+    with pytest.raises(ConfigError, match="needs --final on all images"):
         train(data, estimates=[tmp_path])
-    with pytest.raises(ConfigError, match="no image is held out that could be learnt"):
+    with pytest.raises(ConfigError, match="there are no held-out images to train on"):
         train(data, refit="all", training={"validation_share": 0.0})
     assert not (tmp_path / "run").exists()
