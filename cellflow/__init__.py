@@ -8,12 +8,12 @@ from cellflow.kernel_cache import ensure_cache_folder
 
 if TYPE_CHECKING:
     from cellflow.comparison.compare import compare
+    from cellflow.comparison.score import score_submission
     from cellflow.data.images import read_image
     from cellflow.data.rle import labels_to_rle, rle_to_masks
     from cellflow.dynamics.segment import flows_to_labels, follow_flows
     from cellflow.inference.predict import load_model
     from cellflow.metrics.average_precision import average_precision
-    from cellflow.metrics.score import score_submission
     from cellflow.targets.flows import labels_to_flows
     from cellflow.training.fine_tune import fine_tune
 
@@ -43,7 +43,7 @@ _HOME = {
     "load_model": "cellflow.inference.predict",
     "read_image": "cellflow.data.images",
     "rle_to_masks": "cellflow.data.rle",
-    "score_submission": "cellflow.metrics.score",
+    "score_submission": "cellflow.comparison.score",
 }
 
 

@@ -198,7 +198,8 @@ def _require_same_defaults(path: Path, recorded: Tree, config: Tree, again: str)
             if asked[section][name] != value:
                 raise DataError(
                     f"{path}: computed with the former default of {section}.{name}, {value!r}; "
-                    f"it is now {asked[section][name]!r}; set it in the experiment's file, or {again}"
+                    f"it is now {asked[section][name]!r}; set it in the experiment's file, or "
+                    f"{again}"
                 )
 
 
