@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cellflow.comparison.count_limits import count_limit_remarks
 from cellflow.comparison.coverage import compared_images
 from cellflow.comparison.importers import MethodOutput, Sources, names_from_truth, read_outputs
 from cellflow.comparison.model_predictions import is_model
@@ -14,6 +15,7 @@ from cellflow.comparison.tables import preparation_sentences
 from cellflow.comparison.truth import Truth, masks_of, read_truth, score_against, shapes_of
 from cellflow.config import ComparisonConfig
 from cellflow.errors import SubmissionError
+from cellflow.inference.overlap_rules import has_overlap
 from cellflow.metrics.average_precision import Variant
 from cellflow.metrics.bootstrap import N_DRAWS
 from cellflow.metrics.score import Score
@@ -125,25 +127,42 @@ def score_output(
         without_empty=() if output.lists_empty else [output.name],
     )
     scored = {name: truth[name] for name in names}
-    folds = image_folds(scored, settings.n_folds, np.random.default_rng(seed))
-    prepared = prepare(output, scored, folds, settings)
-    cells = prepared.cells
+    cells, of_cells, is_cut = _cells_to_score(output, scored, settings, seed)
     score = score_against(scored, cells, variant=variant, n_draws=n_draws, seed=seed)
     lacking = [name for name in names if name not in cells]
     # With cutoffs the number would differ: the folds would hold other images.
-    can_tell = prepared.cutoffs is None and variant != "pooled"
+    can_tell = not is_cut and variant != "pooled"
     values = {field.name: getattr(score, field.name) for field in fields(score)}
     values["remarks"] = (
         *remarks,
         *of_images,
         *_alternative(score, lacking, can_tell),
         *output.remarks,
-        *prepared.remarks,
-        *preparation_sentences(output.name, prepared.method),
-        *prepared.count_limits(scored),
+        *of_cells,
         *score.remarks,
     )
     return MethodScore(**values, method=output.name, truths=masks_of(scored), predicted=cells)
+
+
+def _cells_to_score(
+    output: MethodOutput, truth: Truth, settings: ComparisonConfig, seed: int
+) -> tuple[dict[str, CellMasks], list[str], bool]:
+    """Give the prepared cells, remarks on them, and whether cutoffs were applied."""
+    found = {name: one for name, one in output.detections.items() if name in truth}
+    if not output.has_scores and not any(has_overlap(one.masks) for one in found.values()):
+        # There is nothing to prepare, and reading alone takes a fraction of the time.
+        kinds = {name: image.cell_type for name, image in truth.items()}
+        counts = {name: len(one.masks) for name, one in found.items()}
+        limits = count_limit_remarks(output.name, counts, kinds)
+        return {name: one.masks for name, one in found.items()}, limits, False
+    folds = image_folds(truth, settings.n_folds, np.random.default_rng(seed))
+    prepared = prepare(output, truth, folds, settings)
+    remarks = [
+        *prepared.remarks,
+        *preparation_sentences(output.name, prepared.method),
+        *prepared.count_limits(truth),
+    ]
+    return prepared.cells, remarks, prepared.cutoffs is not None
 
 
 def _alternative(score: Score, lacking: Sequence[str], can_tell: bool) -> list[str]:
