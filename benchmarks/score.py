@@ -18,12 +18,12 @@ import numpy as np
 from measure import in_turns, markdown
 from read_kaggle import draw_truth
 
+from cellflow.comparison.score import score_submission
 from cellflow.data.flatten import flatten
 from cellflow.data.kaggle import write_train_csv
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.submission import write_submission
 from cellflow.metrics.average_precision import average_precision
-from cellflow.metrics.score import score_submission
 
 THRESHOLDS = np.arange(0.5, 1.0, 0.05)
 

@@ -8,6 +8,7 @@ from cellflow.kernel_cache import ensure_cache_folder
 
 if TYPE_CHECKING:
     from cellflow.comparison.compare import compare
+    from cellflow.comparison.score import score_submission
     from cellflow.data.images import read_image
     from cellflow.data.label_images import write_label_tiff
     from cellflow.data.rle import labels_to_rle, masks_to_dense, rle_to_masks
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from cellflow.dynamics.segment import flows_to_labels, follow_flows
     from cellflow.inference.predict import load_model
     from cellflow.metrics.average_precision import average_precision
-    from cellflow.metrics.score import score_submission
     from cellflow.targets.flows import labels_to_flows
     from cellflow.training.fine_tune import fine_tune
 
@@ -49,7 +49,7 @@ _HOME = {
     "masks_to_dense": "cellflow.data.rle",
     "read_image": "cellflow.data.images",
     "rle_to_masks": "cellflow.data.rle",
-    "score_submission": "cellflow.metrics.score",
+    "score_submission": "cellflow.comparison.score",
     "write_label_tiff": "cellflow.data.label_images",
     "write_seg": "cellflow.data.seg_files",
 }

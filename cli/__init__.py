@@ -23,7 +23,7 @@ COMMANDS = {
     "predict": ("cellflow_cli.predict", "Find the cells in images."),
     "pseudo-label": ("cellflow_cli.pseudo_label", "Label images with models, to train on them."),
     "merge": ("cellflow_cli.merge", "Join the parts of a prediction that several jobs made."),
-    "score": ("cellflow_cli.score", "Score a submission with the competition's mAP."),
+    "score": ("cellflow_cli.score", "Score what was found in images with the competition's mAP."),
     "compare": ("cellflow_cli.compare", "Compare submissions image by image, with error bars."),
     "experiment": ("cellflow_cli.experiment", "Compare ways of training on the same folds."),
     "baseline": ("cellflow_cli.baseline", "Train and run Mask R-CNN, Cascade Mask R-CNN, U-Net."),

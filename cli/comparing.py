@@ -1,4 +1,4 @@
-"""Options that `compare` and `fuse` share: what entries need, and how they are made comparable."""
+"""Options of `compare`, `fuse`, `score`: what entries need, and how they are made comparable."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from .progress import Progress
 if TYPE_CHECKING:
     from cellflow.comparison.importers import Sources
 
-_OPTIONS = (
+_PREPARATION = (
     click.option(
         "--truth",
         type=EXISTING,
@@ -39,6 +39,8 @@ _OPTIONS = (
         type=EXISTING,
         help="File names for the image ids in COCO results: a COCO .json, or a CSV id,file_name.",
     ),
+)
+_MODELS = (
     click.option(
         "--images", type=EXISTING, multiple=True, help="Images for entries that are model folders."
     ),
@@ -47,8 +49,15 @@ _OPTIONS = (
 
 
 def entry_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options to a command."""
-    for option in reversed(_OPTIONS):
+    """Add the options to a command that takes model folders too."""
+    for option in reversed((*_PREPARATION, *_MODELS)):
+        function = option(function)
+    return function
+
+
+def file_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options to a command that takes all kinds of entries but model folders."""
+    for option in reversed(_PREPARATION):
         function = option(function)
     return function
 
@@ -71,8 +80,8 @@ def comparison_sources(options: dict[str, Any]) -> Iterator["Sources"]:
     names = options.pop("image_names")
     sources = Sources(
         image_names=None if names is None else read_image_names(names),
-        images=options.pop("images"),
-        device=options.pop("device"),
+        images=options.pop("images", ()),
+        device=options.pop("device", "auto"),
     )
     if not sources.images:
         yield sources

@@ -75,14 +75,18 @@ def compared_images(
             )
     common = set.intersection(*covered_truth.values())
     if not common:
-        raise SubmissionError("no image of the truth is covered by all: " + _examples(covered))
+        by = "all" if len(covered) > 1 else "it"
+        raise SubmissionError(f"no image of the truth is covered by {by}: " + _examples(covered))
     uncovered = [image for image in truth if image not in by_any]
     if uncovered:
         fate = "counted as without prediction" if all_truth else "left out"
         may_be_empty = set(covered) <= set(without_empty) and not all_truth
+        n_images = f"{counted(len(uncovered), 'image')} of the truth"
+        told = f"{n_images} in no entry"
+        if len(covered) == 1:
+            told = f"{next(iter(covered))} lacks {n_images}"
         remarks.append(
-            f"{counted(len(uncovered), 'image')} of the truth in no entry, {fate}: "
-            f"{some_of(uncovered)}" + (_EMPTY_HINT if may_be_empty else "")
+            f"{told}, {fate}: {some_of(uncovered)}" + (_EMPTY_HINT if may_be_empty else "")
         )
     return [image for image in truth if all_truth or image in common], remarks
 

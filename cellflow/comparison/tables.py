@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         CocoPrecision,
         Comparison,
         FoundBy,
+        Method,
         OverlapCost,
         PairedDifference,
         Slice,
@@ -104,10 +105,7 @@ def _preparations(comparison: "Comparison") -> list[str]:
     """Say how each method was prepared for scoring, and what that cost."""
     sentences = []
     for letter, method in zip(_letters(comparison), comparison.methods, strict=True):
-        if method.cutoffs is not None:
-            sentences.append(f"{letter} is cut {_cutoffs(method.cutoffs)}.")
-        if method.overlap is not None:
-            sentences.append(f"{letter} overlaps: {_overlap(method.overlap)}.")
+        sentences += [f"{one}." for one in preparation_sentences(letter, method)]
     coco = [method.coco for method in comparison.methods if method.coco is not None]
     if coco:
         most = max(one.max_detections for one in coco)
@@ -117,6 +115,16 @@ def _preparations(comparison: "Comparison") -> list[str]:
             "COCO AP: all detections, overlaps and scores as given, at most "
             f"{most:,} an image{star}."
         )
+    return sentences
+
+
+def preparation_sentences(name: str, method: "Method") -> list[str]:
+    """Say how a method was cut and freed of overlap; nothing if it was scored as it is."""
+    sentences = []
+    if method.cutoffs is not None:
+        sentences.append(f"{name} is cut {_cutoffs(method.cutoffs)}")
+    if method.overlap is not None:
+        sentences.append(f"{name} overlaps: {_overlap(method.overlap)}")
     return sentences
 
 

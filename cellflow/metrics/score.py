@@ -1,16 +1,13 @@
-"""The score of a whole submission: per image, cell type and threshold, with intervals."""
+"""The score of many images: per image, cell type and threshold, with intervals."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cellflow.data.kaggle import read_train_csv
-from cellflow.data.submission import read_submission
-from cellflow.errors import DataError, SubmissionError
+from cellflow.errors import DataError
 from cellflow.interval import Interval
 from cellflow.metrics.average_precision import Variant, average_precision
 from cellflow.metrics.bootstrap import N_DRAWS, degrees_of_freedom, interval_of, resampled_sums
@@ -19,7 +16,6 @@ from cellflow.metrics.matching import THRESHOLDS
 from cellflow.metrics.overlap import Cells
 from cellflow.metrics.tables import score_table
 from cellflow.records import CellMasks, ImagePrecision
-from cellflow.wording import counted
 
 EMPTY_CASES = "An image with neither truth nor prediction counts 1, with only one of them 0."
 
@@ -104,80 +100,6 @@ class Score:
         }
 
 
-def score_submission(
-    truth_csv: Path | str,
-    submission_csv: Path | str,
-    *,
-    variant: Variant = "competition",
-    covered_only: bool = False,
-    n_draws: int = N_DRAWS,
-    seed: int = 0,
-) -> Score:
-    """Score a submission against the competition's ``train.csv``.
-
-    Parameters
-    ----------
-    truth_csv, submission_csv : path
-    variant : str
-        As for `average_precision`.
-    covered_only : bool
-        Leave out truth images that are not in the submission, instead of counting them as images
-        without prediction. Either way the remarks name them.
-    n_draws, seed : int
-        Resamples and seed of the bootstrap.
-
-    Raises
-    ------
-    DataError, RleError
-        `truth_csv` cannot be read.
-    SubmissionError
-        The submission breaks a rule of the competition, or covers no truth image.
-    """
-    truth = read_train_csv(truth_csv)
-    shapes = {name: image.masks.shape for name, image in truth.items()}
-    predictions = read_submission(submission_csv, shapes)
-    if not truth.keys() & predictions.keys():
-        raise SubmissionError(
-            f"{submission_csv}: none of its images is in {truth_csv}, such as "
-            f"{next(iter(predictions))}"
-        )
-    remarks = []
-    unknown = [name for name in predictions if name not in truth]
-    if unknown:
-        remarks.append(
-            f"{counted(len(unknown), 'image')} not in the truth, left out: {', '.join(unknown)}"
-        )
-    names = [name for name in truth if name in predictions or not covered_only]
-    score = score_images(
-        {name: truth[name].masks for name in names},
-        predictions,
-        cell_types={name: truth[name].cell_type for name in names},
-        groups={name: truth[name].group for name in names},
-        variant=variant,
-        n_draws=n_draws,
-        rng=np.random.default_rng(seed),
-    )
-    uncovered = [name for name in truth if name not in predictions]
-    if uncovered:
-        remarks.insert(0, _uncovered_remark(uncovered, score, covered_only))
-    return replace(score, remarks=(*remarks, *score.remarks))
-
-
-def _uncovered_remark(uncovered: Sequence[str], score: Score, covered_only: bool) -> str:
-    """Say how images that a submission lacks are counted, and what the alternative would give."""
-    lacking = f"{counted(len(uncovered), 'truth image')} without a row"
-    names = ", ".join(uncovered)
-    if covered_only:
-        return f"{lacking}, left out: {names}"
-    other = "--covered-only leaves them out, as compare does"
-    if score.variant != "pooled":
-        without = set(uncovered)
-        images = zip(score.names, score.images, strict=True)
-        rest = [image.mean for name, image in images if name not in without]
-        other += f": {np.mean(rest):.3f}"
-    return f"{lacking}, counted as without prediction ({other}): {names}"
-
-
 def score_images(
     truths: Mapping[str, Cells],
     predictions: Mapping[str, Cells],
@@ -201,8 +123,10 @@ def score_images(
         Of the bootstrap.
     cell_types, groups : mapping of image name to str or None, optional
         Strata and clusters of the bootstrap.
-    variant, n_draws
-        As for `score_submission`.
+    variant : str
+        As for `average_precision`.
+    n_draws : int
+        Resamples of the bootstrap.
     remarks : sequence of str
         Remarks to put first into the result.
 

@@ -11,8 +11,7 @@ from cellflow.comparison.coco_precision import INSTALL
 from cellflow.comparison.count_limits import count_limit_remarks
 from cellflow.comparison.importers import MethodOutput
 from cellflow.comparison.result import Comparison
-from cellflow.data.kaggle import read_train_csv
-from cellflow.data.submission import read_submission
+from cellflow.comparison.score import MethodScore
 from cellflow.errors import DataError, ImageError
 from cellflow.metrics.score import Score
 from cellflow.records import CellMasks, Shape
@@ -94,45 +93,18 @@ class Subject:
         )
 
 
-def subject_of_score(
-    score: Score,
-    name: str,
-    truths: Mapping[str, CellMasks],
-    predicted: Mapping[str, CellMasks],
-) -> Subject:
-    """Give the subject of one method's score.
-
-    Parameters
-    ----------
-    score : Score
-    name : str
-        Of the method.
-    truths, predicted : mapping of image name to CellMasks
-        The cells that were scored.
-    """
+def subject_of_score(score: MethodScore) -> Subject:
+    """Give the subject of one method's score."""
     return Subject(
-        models=(name,),
+        models=(score.method,),
         images=score.names,
         cell_types=score.cell_types,
-        truths={image: truths[image] for image in score.names},
-        predicted=(predicted,),
-        shapes={image: truths[image].shape for image in score.names},
+        truths=score.truths,
+        predicted=(score.predicted,),
+        shapes={image: masks.shape for image, masks in score.truths.items()},
         scores=(score,),
         remarks=score.remarks,
     )
-
-
-def subject_of_submission(score: Score, submission: Path, truth: Path) -> Subject:
-    """Give the subject of a submission's score; reads the cells from both files again.
-
-    Raises
-    ------
-    DataError, RleError, SubmissionError
-        A file cannot be read.
-    """
-    truths = {name: image.masks for name, image in read_train_csv(truth).items()}
-    shapes = {name: masks.shape for name, masks in truths.items()}
-    return subject_of_score(score, submission.stem, truths, read_submission(submission, shapes))
 
 
 def subject_of_comparison(comparison: Comparison) -> Subject:

@@ -3,19 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from cellflow.atomic import check_outputs
 from cellflow.comparison.compare import compare_outputs
-from cellflow.comparison.coverage import compared_images
-from cellflow.comparison.importers import MethodOutput, Sources, names_from_truth, read_outputs
-from cellflow.comparison.preparation import image_folds, prepare
+from cellflow.comparison.importers import Sources, names_from_truth, read_outputs
 from cellflow.comparison.result import Comparison
-from cellflow.comparison.truth import Truth, masks_of, read_truth, score_against, shapes_of
+from cellflow.comparison.score import MethodScore, score_output
+from cellflow.comparison.truth import read_truth, shapes_of
 from cellflow.config import ComparisonConfig
 from cellflow.data.images import read_image
 from cellflow.errors import ConfigError, ImageError
-from cellflow.metrics.score import Score
 from cellflow.records import Shape
 from cellflow.report.compose import MEGABYTES, ReportResult, write_report
 from cellflow.report.picture_files import beside_truth, find_pictures
@@ -23,7 +19,6 @@ from cellflow.report.subject import (
     Subject,
     subject_of_comparison,
     subject_of_score,
-    subject_of_submission,
     subject_without_truth,
 )
 from cellflow.telling import Report
@@ -31,23 +26,22 @@ from cellflow.telling import Report
 
 def report_score(
     path: Path | str,
-    score: Score,
-    submission: Path,
+    score: MethodScore,
     truth: Path,
     *,
     images: Sequence[Path] = (),
     report: Report = lambda step, numbers: None,
 ) -> ReportResult:
-    """Write the report of one submission's score.
+    """Write the report of one method's score.
 
     Parameters
     ----------
     path : path
         The HTML file; replaced only once the new one is complete.
-    score : Score
-        From `score_submission` with the same two files.
-    submission, truth : Path
-        Read again for the cells themselves.
+    score : MethodScore
+        From `score_submission`.
+    truth : Path
+        That it was scored against; only the images that belong to it are read.
     images : sequence of Path
         Image files or folders, see `find_pictures`; if empty, those that `beside_truth` finds.
     report : callable
@@ -55,10 +49,10 @@ def report_score(
 
     Raises
     ------
-    DataError, ImageError, RleError, SubmissionError
-        A file cannot be read, or does not fit the others.
+    DataError, ImageError
+        A file cannot be read, or the images are others than those scored.
     """
-    subject = subject_of_submission(score, submission, truth)
+    subject = subject_of_score(score)
     subject = subject.with_pictures(find_pictures(images or beside_truth(truth)))
     return write_report(path, subject, report=report)
 
@@ -142,7 +136,10 @@ def report_predictions(
         outputs = read_outputs(predictions, shapes_of(known), names_from_truth(sources, truth))
         settings = settings or ComparisonConfig()
         if len(outputs) == 1:
-            subject = _of_one(outputs[0], known, settings, seed, remarks)
+            score = score_output(
+                outputs[0], known, covered_only=True, settings=settings, seed=seed, remarks=remarks
+            )
+            subject = subject_of_score(score)
         else:
             comparison = compare_outputs(
                 outputs,
@@ -171,29 +168,3 @@ def _without_truth(
     if not shapes and unread:
         raise next(iter(unread.values()))
     return subject_without_truth(read_outputs(predictions, shapes, sources), shapes, unread)
-
-
-def _of_one(
-    output: MethodOutput,
-    truth: Truth,
-    settings: ComparisonConfig,
-    seed: int,
-    of_truth: Sequence[str],
-) -> Subject:
-    """Score a single method in the same way as a comparison does."""
-    names, remarks = compared_images(
-        list(truth),
-        {output.name: output.detections.keys()},
-        without_empty=() if output.lists_empty else [output.name],
-    )
-    covered = {name: truth[name] for name in names}
-    folds = image_folds(covered, settings.n_folds, np.random.default_rng(seed))
-    prepared = prepare(output, covered, folds, settings)
-    limits = prepared.count_limits(covered)
-    score = score_against(
-        covered,
-        prepared.cells,
-        seed=seed,
-        remarks=[*of_truth, *remarks, *output.remarks, *prepared.remarks, *limits],
-    )
-    return subject_of_score(score, output.name, masks_of(covered), prepared.cells)

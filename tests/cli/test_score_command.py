@@ -1,13 +1,19 @@
 """`cellflow score` and `compare`: numbers on stdout, faults on stderr."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+from cellflow.data.exports import Found, export
+from cellflow.data.images import write_png
 from cellflow.data.kaggle import read_train_csv
-from cellflow.data.rle import rle_to_masks
+from cellflow.data.label_images import write_label_tiff
+from cellflow.data.rle import masks_to_dense, rle_to_masks
 from cellflow.data.submission import write_submission
+from cellflow.network.model_folder import CONFIG
+from cellflow.records import Prediction
 
 
 @pytest.fixture
@@ -59,7 +65,8 @@ def test_missing_images_count_zero_and_are_named_or_left_out_on_request(
     some.write_text("\n".join(row for row in rows if not row.startswith("d,")) + "\n")
     done = cellflow("score", some, "--truth", truth)
     assert "0.750" in done.out
-    assert "d" in done.out.split("without a row")[-1] or "d" in done.err
+    assert "some lacks 1 image of the truth, counted as without prediction: d." in done.out
+    assert "--covered-only leaves it out, as compare does: mAP 1.000." in done.out
     done = cellflow("score", some, "--truth", truth, "--covered-only")
     assert "1.000" in done.out
     assert "0.750" not in done.out
@@ -124,8 +131,8 @@ def test_two_submissions_are_compared_with_an_interval(cellflow, truth, perfect,
 
 def test_one_submission_alone_is_not_a_comparison(cellflow, truth, perfect):
     done = cellflow("compare", perfect, "--truth", truth)
-    assert done.code in (1, 2)
-    assert "two" in done.err
+    assert done.code == 1
+    assert "two submissions or more; `cellflow score` scores one" in done.errors[0]
 
 
 @pytest.mark.real_data
@@ -169,11 +176,125 @@ def test_a_fusion_does_not_replace_an_entry(cellflow, truth, half, perfect):
     assert half.read_bytes() == before
 
 
-def test_a_long_line_is_not_printed_whole_and_a_folder_is_named(cellflow, truth, tmp_path):
+def test_a_long_line_is_not_printed_whole(cellflow, truth, tmp_path):
     long = tmp_path / "coco.json"
     long.write_text('{"info": [' + "1," * 100000 + "]}")
     done = cellflow("score", truth, "--truth", long)
     assert done.code == 1
     assert len(done.err) < 1000
-    done = cellflow("score", truth, "--truth", tmp_path)
-    assert "is a folder; expected a .csv table" in done.err
+
+
+def labels_of(masks):
+    """A label image of cells that do not overlap."""
+    dense = masks_to_dense(masks)
+    return (dense * np.arange(1, len(dense) + 1)[:, None, None]).sum(axis=0).astype(np.int32)
+
+
+@pytest.fixture
+def annotated(competition, truth):
+    """A folder of images and label images, with the content of the competition's."""
+    folder = competition.parent / "annotated"
+    shutil.copytree(competition / "train", folder / "images")
+    for name, image in read_train_csv(truth).items():
+        write_png(folder / "masks" / f"{name}.png", labels_of(image.masks).astype(np.uint16))
+    return folder
+
+
+@pytest.fixture
+def kinds(truth, tmp_path):
+    """What `predict` could write of the true cells, in every format."""
+    found = [
+        Found(
+            prediction=Prediction(
+                name=name, labels=labels_of(one.masks), scores=np.ones(len(one.masks), np.float32)
+            ),
+            image_path=truth.parent / "train" / f"{name}.png",
+        )
+        for name, one in read_train_csv(truth).items()
+    ]
+    targets = {"csv": "f.csv", "coco": "f.json", "tif": "labels", "seg": "segs"}
+    for kind, target in targets.items():
+        export(tmp_path / target, found, "seg" if kind == "seg" else "tif")
+    return {kind: tmp_path / target for kind, target in targets.items()}
+
+
+@pytest.mark.parametrize("kind", ["csv", "coco", "tif", "seg"])
+def test_every_kind_is_scored_against_a_table_and_a_folder(
+    cellflow, truth, annotated, competition, kinds, kind
+):
+    for against in (truth, annotated, competition):
+        done = cellflow("score", kinds[kind], "--truth", against, "--json")
+        assert (done.code, done.errors) == (0, [])
+        overall = json.loads(done.out)["overall"]
+        assert (overall["images"], overall["predicted"], overall["mean"]) == (4, 12, 1)
+
+
+def test_a_single_seg_file_is_scored(cellflow, annotated, kinds):
+    done = cellflow("score", kinds["seg"] / "a_seg.npy", "--truth", annotated)
+    assert done.code == 0
+    assert "a lacks 3 images of the truth, counted as without prediction: c, d, ä b" in done.out
+    assert "0.250" in done.out
+
+
+def test_coco_results_are_scored_against_coco_truth_without_more_names(cellflow, tmp_path):
+    square, other = [5, 5, 15, 5, 15, 15, 5, 15], [20, 20, 30, 20, 30, 30, 20, 30]
+    one = {"category_id": 1, "segmentation": [square]}
+    truth = {
+        "images": [
+            {"id": n, "file_name": f"{name}.png", "width": 60, "height": 40}
+            for n, name in ((7, "a"), (9, "b"))
+        ],
+        "categories": [{"id": 1, "name": "cell"}],
+        "annotations": [
+            one | {"id": n, "image_id": n, "bbox": [5, 5, 10, 10], "area": 100, "iscrowd": 0}
+            for n in (7, 9)
+        ],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    results = [one | {"image_id": 7, "score": 0.9}]
+    results += [one | {"image_id": 9, "segmentation": [other], "score": 0.8}]
+    (tmp_path / "found.json").write_text(json.dumps(results))
+    done = cellflow(
+        "score", tmp_path / "found.json", "--truth", tmp_path / "truth.json", "--no-tuning",
+        "--json",
+    )  # fmt: skip
+    images = json.loads(done.out)["images"]
+    assert {name: image["score"] for name, image in images.items()} == {"a": 1, "b": 0}
+
+
+def test_variants_seed_and_report_work_with_folders(cellflow, annotated, kinds, tmp_path):
+    (kinds["tif"] / "d_masks.tif").unlink()
+    out = tmp_path / "r.html"
+    options = ("--truth", annotated, "--variant", "pooled", "--seed", 5, "--covered-only")
+    done = cellflow("score", kinds["tif"], *options, "--report", out)
+    assert done.code == 0
+    assert "Variant pooled" in done.out
+    assert "labels lacks 1 image of the truth, left out: d." in done.out
+    assert "3 images, all in the viewer" in done.err
+    assert "<bdi>labels</bdi> scores 1.000 on 3 images" in out.read_text("utf-8")
+
+
+def test_score_and_report_give_the_same_number(cellflow, annotated, kinds, tmp_path):
+    write_label_tiff(kinds["tif"] / "d_masks.tif", np.zeros((40, 120), np.int32))
+    done = cellflow("score", kinds["tif"], "--truth", annotated)
+    assert "0.750" in done.out
+    out = tmp_path / "r.html"
+    assert cellflow("report", kinds["tif"], "--truth", annotated, "--out", out).code == 0
+    assert "<bdi>labels</bdi> scores 0.750 on 4 images" in out.read_text("utf-8")
+
+
+def test_what_cannot_be_scored_is_one_line(cellflow, truth, tmp_path, kinds):
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / CONFIG).write_text("{}")
+    (tmp_path / "empty").mkdir()
+    for found, against, message in (
+        (model, truth, "model is a model folder"),
+        (tmp_path / "empty", truth, "empty: neither label images, _seg.npy files nor a model"),
+        (kinds["tif"], tmp_path / "empty", "empty"),
+        (truth.parent / "train" / "a.png", truth, "a.png: expected a submission .csv"),
+    ):
+        done = cellflow("score", found, "--truth", against)
+        assert (done.code, done.out) == (1, "")
+        (line,) = done.errors
+        assert message in line

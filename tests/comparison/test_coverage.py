@@ -47,7 +47,7 @@ def test_a_file_that_cannot_list_empty_images_is_given_a_hint():
 
 def test_images_that_no_list_of_results_has_may_be_empty_ones():
     _, remarks = compared_images(TRUTH, {"x": ["a", "b"]}, without_empty=["x"])
-    assert remarks[0].startswith("2 images of the truth in no entry, left out: c, d; if nothing")
+    assert remarks[0].startswith("x lacks 2 images of the truth, left out: c, d; if nothing")
     _, remarks = compared_images(TRUTH, {"x": ["a", "b"]}, all_truth=True, without_empty=["x"])
     assert remarks[0].endswith("counted as without prediction: c, d")
     _, remarks = compared_images(TRUTH, {"x": ["a"], "y": ["a"]}, without_empty=["x"])

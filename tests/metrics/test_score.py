@@ -1,16 +1,14 @@
-"""The score of a whole submission: averages, intervals, and what is left out."""
+"""The score of many images: averages and intervals."""
 
 import json
 
 import numpy as np
 import pytest
 
-from cellflow.data.kaggle import KaggleImage, write_train_csv
 from cellflow.data.rle import rle_to_masks
-from cellflow.data.submission import write_submission
-from cellflow.errors import DataError, SubmissionError
+from cellflow.errors import DataError
 from cellflow.metrics.average_precision import VARIANTS
-from cellflow.metrics.score import score_images, score_submission
+from cellflow.metrics.score import score_images
 from cellflow.records import CellMasks
 
 SHAPE = (2, 20)
@@ -18,18 +16,6 @@ SHAPE = (2, 20)
 
 def cells(*runs):
     return rle_to_masks(list(runs), SHAPE)
-
-
-def files(tmp_path, truth, found):
-    write_train_csv(
-        tmp_path / "train.csv",
-        [
-            KaggleImage(name=name, masks=masks, metadata={"cell_type": kind})
-            for name, (kind, masks) in truth.items()
-        ],
-    )
-    write_submission(tmp_path / "s.csv", found.items())
-    return tmp_path / "train.csv", tmp_path / "s.csv"
 
 
 NINE = [f"{1 + 4 * k} 2" for k in range(9)]
@@ -42,38 +28,6 @@ def test_averaged_and_pooled_differ_as_nine_hits_and_one_miss_do(rng):
     pooled = score_images(truths, found, rng=rng, variant="pooled")
     assert averaged.mean.estimate == pytest.approx(0.5)
     assert pooled.mean.estimate == pytest.approx(9 / 11)
-
-
-def test_a_missing_image_counts_as_without_prediction_and_is_named(tmp_path):
-    truth = {"a": ("cort", cells("1 5")), "b": ("astro", cells("1 5"))}
-    score = score_submission(*files(tmp_path, truth, {"a": cells("1 5")}))
-    assert score.mean.estimate == 0.5
-    assert score.remarks[0] == (
-        "1 truth image without a row, counted as without prediction (--covered-only leaves them "
-        "out, as compare does: 1.000): b"
-    )
-    covered = score_submission(*files(tmp_path, truth, {"a": cells("1 5")}), covered_only=True)
-    assert covered.mean.estimate == 1
-    assert covered.remarks == ("1 truth image without a row, left out: b",)
-
-
-def test_unknown_images_are_left_out_and_named(tmp_path):
-    truth = {"a": ("cort", cells("1 5"))}
-    score = score_submission(*files(tmp_path, truth, {"a": cells("1 5"), "z": cells("1 5")}))
-    assert score.remarks == ("1 image not in the truth, left out: z",)
-
-
-def test_an_unknown_image_larger_than_the_competitions_is_left_out_too(tmp_path):
-    truth = {"a": ("cort", cells("1 5"))}
-    large = rle_to_masks(["900000 5"], (1000, 1000))
-    score = score_submission(*files(tmp_path, truth, {"a": cells("1 5"), "z": large}))
-    assert score.remarks == ("1 image not in the truth, left out: z",)
-
-
-def test_a_submission_of_other_images_is_an_error(tmp_path):
-    truth = {"a": ("cort", cells("1 5"))}
-    with pytest.raises(SubmissionError, match="none of its images is in"):
-        score_submission(*files(tmp_path, truth, {"z": cells("1 5")}))
 
 
 def test_cell_types_have_their_own_scores(rng):
@@ -126,15 +80,3 @@ def test_the_table_says_why_there_is_no_interval(rng):
 def test_nothing_to_score_is_an_error(rng):
     with pytest.raises(DataError, match="no image to score"):
         score_images({}, {}, rng=rng)
-
-
-@pytest.mark.real_data
-def test_real_predictions_score_by_cell_type_as_published(real_data):
-    root = real_data / "sartorius"
-    score = score_submission(
-        root / "train.csv", root / "predictions/mask_rcnn.csv", covered_only=True
-    )
-    assert score.overall.n_images == 30
-    found = {kind: one.mean.estimate for kind, one in score.per_cell_type.items()}
-    assert found == pytest.approx({"cort": 0.518, "astro": 0.233, "shsy5y": 0.172}, abs=6e-4)
-    assert score.mean.low < 0.38647 < score.mean.high

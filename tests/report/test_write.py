@@ -15,13 +15,13 @@ from unpacking import unpack_numbers
 
 from cellflow.comparison.compare import compare
 from cellflow.comparison.importers import Sources
+from cellflow.comparison.score import score_submission
 from cellflow.data.flatten import flatten
 from cellflow.data.images import write_png
 from cellflow.data.kaggle import KaggleImage, read_train_csv, write_train_csv
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.submission import write_submission
 from cellflow.errors import ConfigError, DataError, ImageError, SubmissionError
-from cellflow.metrics.score import score_submission
 from cellflow.pictures.colours import HIT, MISSED, SPURIOUS
 from cellflow.report import score_section
 from cellflow.report.page import SCRIPTS, _read
@@ -174,7 +174,7 @@ def test_the_worst_image_comes_first_in_the_list(page):
 def test_one_score_gives_its_own_headline_and_no_difference(folder, submissions, tmp_path):
     truth = folder / "train.csv"
     score = score_submission(truth, submissions[1])
-    report_score(tmp_path / "r.html", score, submissions[1], truth)
+    report_score(tmp_path / "r.html", score, truth)
     one = Page(tmp_path / "r.html")
     assert f"good</bdi> scores {score.mean.estimate:.3f} on 4 images" in one.html
     assert "errors" in one.ids
@@ -227,7 +227,7 @@ def test_a_single_method_of_any_kind_is_scored_with_truth(folder, tmp_path):
     report_predictions(tmp_path / "r.html", [tmp_path / "labels"], truth=folder / "train.csv")
     one = Page(tmp_path / "r.html")
     assert "labels</bdi> scores 1.000 on 2 images" in one.html
-    assert "2 images of the truth in no entry, left out" in one.shown
+    assert "labels lacks 2 images of the truth, left out" in one.shown
     assert "if nothing was found there" not in one.shown
 
 
@@ -270,7 +270,7 @@ def test_equal_input_gives_equal_bytes(folder, submissions, tmp_path):
 def test_the_report_says_how_its_variant_counts(folder, submissions, tmp_path, variant, how):
     truth = folder / "train.csv"
     score = score_submission(truth, submissions[0], variant=variant)
-    report_score(tmp_path / "r.html", score, submissions[0], truth)
+    report_score(tmp_path / "r.html", score, truth)
     shown = Page(tmp_path / "r.html").shown
     assert f"(variant {variant})" in shown
     assert how in shown
