@@ -201,7 +201,7 @@ def _found(comparison: "Comparison") -> list[str]:
                 lines += [_counts(kind, one) for one in counts]
         lines.append(
             f"oracle of {a} and {b}: {pair.oracle.per_image:.3f} with the better one on each "
-            f"image, {pair.oracle.per_cell:.3f} with every cell that either finds and no other"
+            f"image, {pair.oracle.per_cell:.3f} with all that either finds right"
         )
     return lines
 

@@ -117,7 +117,7 @@ class Outputs:
                     f"{path}: was not written by a prediction; choose another name, or --overwrite"
                 )
             files = counted(len(others), "file")
-            what = f"holds {files} that were corrected, or not written by a prediction"
+            what = f"holds {files} not written by a prediction, or corrected since"
             what += f" ({some_of([one.name for one in others])})"
             raise ConfigError(
                 f"--out {path}: {what}; give only the other images, another --out, or --overwrite"

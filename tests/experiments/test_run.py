@@ -211,7 +211,7 @@ def test_a_variant_that_finds_nothing_is_told(family, experiment, bench):
 def test_a_variant_of_which_no_cell_is_right_is_told():
     results = summarize([*halves("a", spread(0.3)), *halves("b", spread(0, step=0))], "ab", "last")
     table = experiment_table(results, "last")
-    assert "'b' scores 0.000 on every held-out image, as none of the 120 cells that it" in table
+    assert "'b' scores 0.000 on every held-out image, as none of the 120 predicted cells" in table
     assert "'a' scores" not in table
 
 
@@ -235,7 +235,7 @@ def test_a_result_from_before_a_default_changed_is_refused(family, experiment, b
     run_experiment(plan, bench(plan))
     path = next((tmp_path / "store" / "rows").iterdir())
     path.write_text(path.read_text().replace('"min_size": 15', '"min_size": 20'))
-    with pytest.raises(DataError, match=r"the default of dynamics.min_size was 20, now 15"):
+    with pytest.raises(DataError, match="former default of dynamics.min_size, 20; it is now 15"):
         finished_rows(plan, bench(plan))
 
 

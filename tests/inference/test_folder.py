@@ -350,7 +350,9 @@ def test_truth_and_corrected_masks_are_kept_before_any_work(tmp_path, model, ima
     truth.parent.mkdir()
     tifffile.imwrite(truth, np.eye(8, dtype=np.uint16))
     before = truth.read_bytes()
-    with pytest.raises(ConfigError, match=rf"corrected since \({truth.name}\); give the other"):
+    with pytest.raises(
+        ConfigError, match=rf"corrected since \({truth.name}\); give only the other"
+    ):
         predict_folder(model, images, Outputs([tmp_path / "o"]))
     assert [path.read_bytes() for path in truth.parent.iterdir()] == [before]
     predict_folder(model, images, Outputs([tmp_path / "o"], overwrite=True))

@@ -55,5 +55,5 @@ def test_fewer_groups_than_folds_make_fewer_folds(rng):
 def test_one_fold_is_refused(rng):
     with pytest.raises(ConfigError, match="two folds or more, found 1"):
         assign_folds([None], [None], 1, rng)
-    with pytest.raises(ConfigError, match="none left to score it on"):
+    with pytest.raises(ConfigError, match="none is left for scoring"):
         choose_on_folds(np.ones((3, 2)), [None] * 3, np.zeros(3, np.int64))
