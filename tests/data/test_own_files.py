@@ -82,7 +82,9 @@ def test_a_corrected_file_is_kept_unless_overwriting_is_asked_for(written):
     images = [path.parent / "a.png", path.parent / "b.png"]
     Outputs([path.parent], kind).check(images)
     change(path)
-    with pytest.raises(ConfigError, match=rf"holds 1 file that .* \({path.name}\); give only the"):
+    with pytest.raises(
+        ConfigError, match=rf"holds 1 file not written by .* \({path.name}\); give only the"
+    ):
         Outputs([path.parent], kind).check(images)
     Outputs([path.parent], kind, overwrite=True).check(images)
     Outputs([path.parent], kind).check(images[1:])

@@ -101,7 +101,9 @@ def test_a_preset_that_changed_makes_results_old(discs, tmp_path, monkeypatch):
         return replace(earlier, training=replace(earlier.training, gradient_clip=3.0))
 
     monkeypatch.setattr(presets, "preset", later)
-    with pytest.raises(DataError, match="former default of settings.training.gradient_clip, 10.0"):
+    with pytest.raises(
+        DataError, match=r"former default of settings\.training\.gradient_clip, 10\.0"
+    ):
         finished_rows(experiment, bench)
 
 

@@ -235,7 +235,7 @@ def test_a_result_from_before_a_default_changed_is_refused(family, experiment, b
     run_experiment(plan, bench(plan))
     path = next((tmp_path / "store" / "rows").iterdir())
     path.write_text(path.read_text().replace('"min_size": 15', '"min_size": 20'))
-    with pytest.raises(DataError, match="former default of dynamics.min_size, 20; it is now 15"):
+    with pytest.raises(DataError, match=r"former default of dynamics\.min_size, 20; it is now 15"):
         finished_rows(plan, bench(plan))
 
 
