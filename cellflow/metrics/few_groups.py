@@ -55,6 +55,6 @@ def coverage_remark(groups: Sequence[str | None]) -> list[str]:
         return []
     least, most = SIMULATED_COVERAGE[max(simulated)]
     return [
-        f"of {count} independent groups of images, 95 % intervals held the truth in "
+        f"with {count} independent groups of images, 95 % intervals held the truth in "
         f"{100 * least:.0f} to {100 * most:.0f} % of simulations"
     ]

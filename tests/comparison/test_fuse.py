@@ -70,7 +70,7 @@ def test_of_a_few_wells_a_fusion_is_not_called_better(tmp_path):
     assert fusion.gain.low == pytest.approx(0.5)
     assert fusion.p_value == pytest.approx(2 / 2**3)
     assert "not to be told apart from first alone, by +0.500" in " ".join(fusion.table().split())
-    assert "Note: of 3 independent groups of images" in fusion.table()
+    assert "Note: with 3 independent groups of images" in fusion.table()
 
 
 def test_each_cell_type_gets_its_own_rule(tmp_path):

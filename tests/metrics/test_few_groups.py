@@ -21,7 +21,7 @@ def test_few_groups_are_told_with_what_was_simulated_of_as_many_or_fewer(n_image
     least, most = (f"{100 * share:.0f}" for share in SIMULATED_COVERAGE[simulated])
     (remark,) = coverage_remark([None] * n_images)
     assert remark == (
-        f"of {n_images} independent groups of images, 95 % intervals held the truth in {least} to "
+        f"with {n_images} independent groups of images, 95 % intervals held the truth in {least} to "
         f"{most} % of simulations"
     )
 
@@ -33,7 +33,7 @@ def test_one_group_and_many_need_no_remark(n_images):
 
 def test_wells_count_not_images():
     (remark,) = coverage_remark([f"w{k % 5}" for k in range(606)])
-    assert remark.startswith("of 5 independent groups")
+    assert remark.startswith("with 5 independent groups")
 
 
 def test_images_of_unknown_wells_are_said_to_be_taken_as_independent():

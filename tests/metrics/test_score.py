@@ -45,7 +45,7 @@ def test_a_score_of_few_groups_says_how_far_its_interval_can_be_trusted(rng):
     truths = {f"i{k}": cells("1 5") for k in range(6)}
     wells = {name: f"w{k // 2}" for k, name in enumerate(truths)}
     score = score_images(truths, truths, rng=rng, groups=wells)
-    assert score.remarks[-1].startswith("of 3 independent groups of images, 95 % intervals held")
+    assert score.remarks[-1].startswith("with 3 independent groups of images, 95 % intervals held")
     assert score.remarks[-1] in score.table()
 
 

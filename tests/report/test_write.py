@@ -142,7 +142,7 @@ def test_the_first_screen_answers_which_is_better_by_how_much_and_what_to_know(p
     top = page.html.split("<nav")[0]
     assert "<bdi>a &lt;i&gt;&amp;</bdi> and <bdi>good</bdi> cannot be told apart." in top
     assert re.search(r"<strong>\+0\.\d{3}</strong> mAP, 95 % interval −0\.\d{3} to \+1\.000", top)
-    assert "of 4 independent groups of images, 95 % intervals held the truth in" in top.lower()
+    assert "with 4 independent groups of images, 95 % intervals held the truth in" in top.lower()
     assert "paired over 4 images" in top
 
 

@@ -31,7 +31,7 @@ def test_images_of_a_well_are_not_taken_as_independent():
     expected = mean_interval(after - before, rng=np.random.default_rng(0), clusters=wells)
     assert effect.difference == expected
     assert effect.difference.low < 0 < effect_of({}, {}).difference.low
-    assert effect.remarks[0].startswith("of 5 independent groups of images")
+    assert effect.remarks[0].startswith("with 5 independent groups of images")
     assert effect_of({}, {}).remarks[0].startswith("plate and well of the images are unknown")
 
 
@@ -39,7 +39,7 @@ def test_wells_that_only_some_records_know_are_told():
     known = dict(list(WELLS.items())[:12])
     first, second = effect_of({}, known).remarks
     assert first.startswith("plate and well of 18 of 30 images are unknown")
-    assert second.startswith("of 20 independent groups")
+    assert second.startswith("with 20 independent groups")
 
 
 def test_cell_types_are_strata():
