@@ -21,8 +21,8 @@ def test_few_groups_are_told_with_what_was_simulated_of_as_many_or_fewer(n_image
     least, most = (f"{100 * share:.0f}" for share in SIMULATED_COVERAGE[simulated])
     (remark,) = coverage_remark([None] * n_images)
     assert remark == (
-        f"with {n_images} independent groups of images, 95 % intervals held the truth in {least} to "
-        f"{most} % of simulations"
+        f"with {n_images} independent groups of images, 95 % intervals held the truth in {least} "
+        f"to {most} % of simulations"
     )
 
 
