@@ -87,13 +87,13 @@ class Fields:
     def text(self, key: str, default: str | None = None) -> str:
         """Give a string; it may be missing if there is a `default`."""
         value = self.values.get(key, default)
-        return value if isinstance(value, str) else self._refuse(key, "a text")
+        return value if isinstance(value, str) else self._refuse(key, "a string")
 
     def texts(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
         """Give a list of strings; it may be missing if there is a `default`."""
         value = self.values.get(key, default)
         if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
-            self._refuse(key, "a list of texts")
+            self._refuse(key, "a list of strings")
         return tuple(value)
 
     def inner(self, key: str) -> "Fields":

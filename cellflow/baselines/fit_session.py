@@ -19,6 +19,7 @@ from cellflow.baselines.build import build_learner, start_from
 from cellflow.baselines.examples import ExampleSource
 from cellflow.baselines.fit import Fit, FitPosition, fit
 from cellflow.baselines.fit_data import FitData
+from cellflow.baselines.fit_planning import FitPlanner
 from cellflow.baselines.initial_weights import WEIGHTS
 from cellflow.baselines.settings import RANDOM, BaselineConfig
 from cellflow.configfile import config_to_dict
@@ -29,7 +30,7 @@ from cellflow.network.devices import choose_device, image_layout
 from cellflow.network.model_folder import versions
 from cellflow.network.precision import choose_precision
 from cellflow.telling import Report, Say
-from cellflow.training.budget import NEWS, Pace, Plan
+from cellflow.training.budget import Pace, Plan
 from cellflow.training.checkpoint import load_checkpoint, save_checkpoint
 from cellflow.training.checkpointing import SECONDS_BETWEEN_CHECKPOINTS
 from cellflow.training.history import EpochRow, History
@@ -38,10 +39,6 @@ from cellflow.training.levels import describe_levers
 from cellflow.training.optimizer import make_optimizer
 from cellflow.training.run_folder import RunFolder
 from cellflow.wording import counted
-
-N_PLANS = 20
-"""Under a time budget the length is planned again about this many times, and after each
-validation."""
 
 RUN_KEY = "run_key"
 """Key in the record of a run; its value is null before the run begins."""
@@ -84,11 +81,11 @@ class FitSession:
     say: Say
     _run: Fit = field(init=False)
     _history: History = field(init=False)
+    _planner: FitPlanner = field(init=False)
     _key: str = field(init=False)
     _zero: float = field(init=False)
     _saved_at: float = field(init=False)
     _last_score: tuple[int, Score] | None = field(default=None, init=False)
-    _told_length: int = field(default=0, init=False)
 
     def run(self) -> None:
         """Train until the end or an interruption; a finished run is left as it is.
@@ -158,7 +155,9 @@ class FitSession:
         if device.device.type == "mps":  # Detectors keep PyTorch's own layout everywhere.
             learner.network.to(memory_format=image_layout(device.device))
         training = self.config.training
-        minutes, wanted = training.max_minutes, self._wanted
+        minutes = training.max_minutes
+        # To `Pace` an iteration is an epoch of one step.
+        wanted = Plan(n_epochs=training.iterations, validate_every=training.validate_every)
         self._run = Fit(
             learner=learner,
             optimizer=make_optimizer(learner.network, self.config.training.as_training_config()),
@@ -193,23 +192,13 @@ class FitSession:
             self._run.continue_from(found)
             self.say(f"continuing after iteration {found.iteration}")
         self._history = History(self.folder.metrics, self._intervals(self._run.position.closed))
-
-    @property
-    def _wanted(self) -> Plan:
-        """The plan of the settings; an iteration counts as an epoch of one step."""
-        training = self.config.training
-        return Plan(n_epochs=training.iterations, validate_every=training.validate_every)
-
-    @property
-    def _may_plan(self) -> bool:
-        """Whether there is a time budget, and the first iterations have been timed."""
-        pace = self._run.pace
-        return pace.is_limited and (pace.is_planned or pace.is_time_to_plan)
-
-    @property
-    def _current_plan(self) -> Plan:
-        position = self._run.position
-        return Plan(n_epochs=position.n_iterations, validate_every=position.validate_every)
+        self._planner = FitPlanner(
+            self._run,
+            self._history,
+            n_held_out=len(self.data.held_out),
+            predict_one=lambda: self._baseline().predict(self.data.held_out[0].load().image),
+            say=self.say,
+        )
 
     def _intervals(self, iterations: int) -> int:
         """Give the number of lines in metrics.csv for a number of iterations, rounded up."""
@@ -240,17 +229,14 @@ class FitSession:
             )
 
     def _after(self) -> None:
-        run = self._run
-        is_time = run.position.iteration % max(1, run.position.n_iterations // N_PLANS) == 0
-        if run.pace.is_time_to_plan or (self._may_plan and is_time):
-            self._plan()
+        self._planner.after_iteration()
         if time.monotonic() - self._saved_at >= SECONDS_BETWEEN_CHECKPOINTS:
             self._save()
 
     def _end_interval(self) -> None:
         """Validate, write a line of metrics.csv, keep the best weights, save."""
         position = self._run.position
-        score = self._validate() if self.data.held_out and self._is_validation_due() else None
+        score = self._validate() if self._planner.is_validation_due() else None
         self._history.add(
             EpochRow(
                 epoch=self._intervals(position.iteration),
@@ -268,52 +254,12 @@ class FitSession:
         self._run.losses.zero_()
         self._save()
         self.folder.keep_best(position.best_iteration)
-        if self._may_plan and position.iteration < position.n_iterations:
-            self._plan()
-
-    def _is_validation_due(self) -> bool:
-        """Tell whether to validate now; the first time, measure how long a validation takes."""
-        pace, position = self._run.pace, self._run.position
-        if not pace.is_limited:
-            return True
-        rows, done = self._history.rows, position.iteration
-        last = max((row.step for row in rows if row.validation is not None), default=0)
-        if not pace.is_validation_due(done, last, self._current_plan):
-            return False
-        if not self._last_score and done < position.n_iterations:
-            self._time_validation()
-            self._plan()
-        return pace.is_validation_due(done, last, self._current_plan)
-
-    def _time_validation(self) -> None:
-        """Time the prediction of an image; the first of two includes what is loaded only once."""
-        if not self.data.held_out:
-            return
-        image, before = self.data.held_out[0].load().image, 0.0
-        for _ in range(2):
-            before = time.monotonic()
-            self._baseline().predict(image)
-        self._run.pace.validation_seconds = (time.monotonic() - before) * len(self.data.held_out)
-
-    def _plan(self) -> None:
-        """Fit the number of iterations and validations into the time budget."""
-        run, position = self._run, self._run.position
-        if not self._told_length:
-            self._time_validation()
-        plan = run.pace.plan(run.clock(), position.iteration, self._current_plan)
-        position.n_iterations, position.validate_every = plan.n_epochs, plan.validate_every
-        if abs(plan.n_epochs - self._told_length) > NEWS * self._told_length:
-            self._told_length = plan.n_epochs
-            self.say(
-                f"plan: {counted(plan.n_epochs, 'iteration')} in "
-                f"{self.config.training.max_minutes:g} min "
-                f"({run.pace.step_seconds:.2g} s an iteration)"
-            )
+        self._planner.after_interval()
 
     def _validate(self) -> Score:
         position, before = self._run.position, time.monotonic()
         score = self._score()
-        self._run.pace.validation_seconds = time.monotonic() - before
+        self._planner.note_validation(time.monotonic() - before)
         self._last_score = position.iteration, score
         if score.mean.estimate > position.best_score:
             position.best_score, position.best_iteration = score.mean.estimate, position.iteration

@@ -28,7 +28,7 @@ from cellflow.metrics.found_cells import find_cells
 from cellflow.records import CellMasks
 
 DEFAULTS = ComparisonConfig()
-_TWO = "a comparison needs two submissions or more; `cellflow score` scores one"
+_TOO_FEW = "a comparison needs two submissions or more; `cellflow score` scores one"
 
 
 def compare(
@@ -76,7 +76,7 @@ def compare(
         images.
     """
     if len(submissions) < 2:
-        raise SubmissionError(_TWO)
+        raise SubmissionError(_TOO_FEW)
     remarks: list[str] = []
     true_images = read_truth(truth, remarks)
     return compare_outputs(
@@ -109,7 +109,7 @@ def compare_outputs(
     Remarks on the truth are added to those of the comparison.
     """
     if len(outputs) < 2:
-        raise SubmissionError(_TWO)
+        raise SubmissionError(_TOO_FEW)
     if variant == "pooled":
         raise ConfigError("variant pooled has no scores of single images to pair; take another")
     images, of_images = compared_images(

@@ -3,7 +3,7 @@
 Every opener gives None when the folder is not of its layout.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -43,17 +43,17 @@ def open_cellpose_pairs(folder: Path) -> Dataset | None:
             path for sub in sorted(folder.iterdir()) if sub.is_dir() for path in image_files(sub)
         ]
     truths = group_by_image(filter(is_label_image, files), _image_key)
-    entries, predicted = [], []
+    entries, sources = [], dict[str, list[Path]]()
     for path in (path for path in files if not is_label_image(path)):
         found = truths.pop((path.parent, picture_name(path)), [])
         seg = path.with_name(path.stem + SEG_ENDING)
         found += [seg] if seg.exists() else []
         read = label_reader(found) if found else None
         entries.append(Entry(name=_name(path, folder), image_path=path, read_masks=read))
-        predicted += [_name(path, folder)] if found and all(map(is_own, found)) else []
+        sources[entries[-1].name] = found
     if not any(entry.read_masks for entry in entries):
         return None
-    remarks = [*_without_picture(truths.values()), *_predicted(predicted)]
+    remarks = [*_without_picture(truths.values()), *_unchanged_predictions(sources)]
     return _dataset(folder, "cellpose", entries, remarks)
 
 
@@ -68,17 +68,17 @@ def open_image_mask_folders(folder: Path) -> Dataset | None:
     if images is None or masks is None:
         return None
     truths = group_by_image(image_files(masks), lambda path: image_name(path.name))
-    entries, predicted = [], []
+    entries, sources = [], dict[str, list[Path]]()
     for path in image_files(images):
-        found = truths.get(picture_name(path))
+        found = truths.get(picture_name(path), [])
         read = label_reader(found) if found else None
         entries.append(Entry(name=path.stem, image_path=path, read_masks=read))
-        predicted += [path.stem] if found and all(map(is_own, found)) else []
+        sources[path.stem] = found
     if not any(entry.read_masks for entry in entries):
         return None
     used = {picture_name(entry.image_path) for entry in entries}
     unused = [paths for name, paths in truths.items() if name not in used]
-    remarks = [*_without_picture(unused), *_predicted(predicted)]
+    remarks = [*_without_picture(unused), *_unchanged_predictions(sources)]
     return _dataset(folder, "folders", entries, remarks)
 
 
@@ -157,7 +157,9 @@ def _without_picture(groups: Iterable[Sequence[Path]]) -> list[str]:
     return [f"{len(names)} label files have no picture: {some_of(names)}"]
 
 
-def _predicted(names: Sequence[str]) -> list[str]:
+def _unchanged_predictions(sources: Mapping[str, Sequence[Path]]) -> list[str]:
+    """Name the images whose label files `predict` wrote and nobody changed since."""
+    names = [name for name, paths in sources.items() if paths and all(map(is_own, paths))]
     if not names:
         return []
     return [

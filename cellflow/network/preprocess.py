@@ -14,6 +14,8 @@ from cellflow.errors import ImageError
 FLAT = 1e-3
 """A channel whose two percentiles differ by less becomes 0 (Cellpose, normalize99)."""
 
+COLOURS = ("red", "green", "blue")
+"""Of the channels 1 to 3, as Cellpose names them."""
 COUNTED = (np.dtype(np.uint8), np.dtype(np.uint16))
 """Types with so few grey levels that counting them is faster than sorting the pixels."""
 
@@ -79,6 +81,21 @@ def check_image(image: NDArray[Any], config: DataConfig) -> None:
         # What is too large for float32 would be infinite there; no comparison holds of NaN.
         if plane.dtype.kind == "f" and not np.abs(plane).max() <= np.finfo(np.float32).max:
             raise ImageError("the image holds NaN or infinity; expected finite grey levels")
+
+
+def describe_channels(config: DataConfig) -> str:
+    """Say which channels of a picture the network sees.
+
+    Examples
+    --------
+    >>> describe_channels(DataConfig()), describe_channels(DataConfig(channels=(2, 3)))
+    ('the mean of all channels', 'channel 2 (green) for cells, 3 (blue) for nuclei')
+    """
+    first, second = config.channels
+    if first == 0:
+        return "the mean of all channels"
+    cells = f"channel {first} ({COLOURS[first - 1]}) for cells"
+    return f"{cells}, {second} ({COLOURS[second - 1]}) for nuclei" if second else cells
 
 
 def resize_image(image: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:

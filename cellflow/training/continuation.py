@@ -13,7 +13,7 @@ from cellflow.network.model_folder import RECORD
 from cellflow.training.initial import SCRATCH, InitialWeights, initial_weights
 from cellflow.training.levels import settle_levels
 from cellflow.training.materials import MAY_DIFFER, Materials, gather_materials
-from cellflow.training.run_folder import MEND, RunFolder
+from cellflow.training.run_folder import ADVICE, RunFolder
 from cellflow.training.schedule import choose_rate, choose_schedule
 from cellflow.training.split import Split, split_dataset
 
@@ -191,7 +191,7 @@ def _config_of(folder: RunFolder, record: Mapping[str, Any], key: str = "config"
         return config_of_record(record[key])
     except (KeyError, TypeError, ConfigError) as error:
         what = "it is missing" if isinstance(error, KeyError) else error
-        raise ModelError(f"{folder.path / RECORD}: {key}: {what}; {MEND}") from error
+        raise ModelError(f"{folder.path / RECORD}: {key}: {what}; {ADVICE}") from error
 
 
 def _refuse_change(folder: RunFolder, option: str, had: str, wanted: str | None) -> None:

@@ -18,6 +18,7 @@ from cellflow.network.cpnet import (
     weights_terms,
 )
 from cellflow.network.model_folder import learnt_images, read_model_folder
+from cellflow.network.preprocess import describe_channels
 
 SCRATCH, DEFAULT_INIT = "scratch", "cyto3"
 
@@ -164,9 +165,8 @@ def _of_pictures(data: DataConfig) -> DataConfig:
 
 
 def _told(data: DataConfig) -> str:
-    first, second = data.channels
     low, high = data.low_percentile, data.high_percentile
-    return f"channels {first} and {second}, percentiles {low:g} to {high:g}"
+    return f"{describe_channels(data)}; percentiles {low:g} to {high:g}"
 
 
 def _hash_weights(network: CPnet) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from cellflow.config import Config, DynamicsConfig, Rescaling
 from cellflow.metrics.score import EMPTY_CASES, Score
-from cellflow.training.recipe import describe_channels
+from cellflow.network.preprocess import describe_channels
 from cellflow.wording import counted
 
 SELECTED = (
@@ -76,7 +76,7 @@ def _training(record: Mapping[str, Any], config: Config, diameter: float) -> str
         f"another one, prediction resizes images so that it becomes {config.network.diam_mean:g} "
         f"px, the size at which the network sees cells; training resized "
         f"{RESIZED_BY[config.training.rescaling]}",
-        f"- **Channels**: {describe_channels(config.data)}",
+        f"- **Input**: {describe_channels(config.data)}",
         f"- **Initial weights**: {weights['name']}",
         f"- **Length**: {counted(run['n_epochs'], 'epoch')}, "
         f"{counted(run['n_steps'], 'step')} of {counted(run['batch_size'], 'crop')}, "

@@ -1,15 +1,13 @@
 """A run's settings in words, for the start of the run and for the model card."""
 
-from cellflow.config import Config, DataConfig, TrainingConfig
+from cellflow.config import Config, TrainingConfig
 from cellflow.network.devices import DeviceChoice
 from cellflow.network.precision import PrecisionChoice
+from cellflow.network.preprocess import describe_channels
 from cellflow.training.initial import InitialWeights
 from cellflow.training.levels import describe_levers
 from cellflow.training.schedule import choose_rate, choose_schedule
 from cellflow.wording import counted
-
-COLOURS = ("red", "green", "blue")
-"""Of the channels 1 to 3, as Cellpose names them."""
 
 
 def describe_recipe(config: Config) -> str:
@@ -68,6 +66,9 @@ def describe_start(
     """
     training = config.training
     named = f"initial weights {weights.name}: {weights.terms}"
+    # For weights of a model folder `InitialWeights.describe_pictures` has said more.
+    is_told = weights.seen is not None or not any(config.data.channels)
+    channels = [] if is_told else [f"pictures: {describe_channels(config.data)}"]
     several = f"{n_processes} processes, the first on " if n_processes > 1 else ""
     length = f"{counted(training.n_epochs, 'epoch')} of {counted(n_steps, 'step')}"
     if training.max_minutes is not None:
@@ -77,23 +78,8 @@ def describe_start(
         f"device: {several}{device}; precision: {precision}",
         f"{length}, {counted(training.batch_size, 'crop')} of {training.crop_size} px a step, "
         f"{describe_recipe(config)}",
-        *([f"channels: {describe_channels(config.data)}"] if any(config.data.channels) else []),
+        *channels,
     ]
-
-
-def describe_channels(config: DataConfig) -> str:
-    """Say which channels of a picture the network sees.
-
-    Examples
-    --------
-    >>> describe_channels(DataConfig()), describe_channels(DataConfig(channels=(2, 3)))
-    ('the mean of all', '2 (green) for cells, 3 (blue) for nuclei')
-    """
-    first, second = config.channels
-    if first == 0:
-        return "the mean of all"
-    cells = f"{first} ({COLOURS[first - 1]}) for cells"
-    return f"{cells}, {second} ({COLOURS[second - 1]}) for nuclei" if second else cells
 
 
 def role_of_held_out(config: TrainingConfig) -> str:

@@ -40,7 +40,7 @@ from cellflow.network.thresholds import THRESHOLDS
 from cellflow.telling import Say
 from cellflow.training.run_lock import locked
 
-MEND = "restore the file, or start a new run"
+ADVICE = "restore the file, or start a new run"
 """What to do about a record that is broken."""
 
 RUNS, STAGES = Path("runs"), "stages"
@@ -198,12 +198,12 @@ class RunFolder:
         ModelError
             It is missing or broken.
         """
-        return read_object(self.path / RECORD, ModelError, MEND)
+        return read_object(self.path / RECORD, ModelError, ADVICE)
 
     def read_fields(self) -> Fields:
         """Read ``run.json`` to take its values out; raises as `read_record`."""
         path = self.path / RECORD
-        return Fields(path=path, values=self.read_record(), refusal=ModelError, advice=MEND)
+        return Fields(path=path, values=self.read_record(), refusal=ModelError, advice=ADVICE)
 
 
 def new_run_folder(out: Path | None, train_dir: Path) -> RunFolder:

@@ -83,8 +83,8 @@ def test_a_record_that_was_broken_by_hand_is_never_a_traceback(stopped):
 @pytest.mark.parametrize(
     ("keys", "value", "message"),
     [
-        (("run_key",), 3, r"run_key: expected a text, found 3; restore the file"),
-        (("split", "train"), "a", r"split\.train: expected a list of texts, found 'a'"),
+        (("run_key",), 3, r"run_key: expected a string, found 3; restore the file"),
+        (("split", "train"), "a", r"split\.train: expected a list of strings, found 'a'"),
         (("split",), [], r"split: expected an object, found \[\]"),
         (("config", "training", "n_epochs"), "9", r"config: training\.n_epochs: expected int"),
         (("config",), 5, r"config: expected sections, found 5"),

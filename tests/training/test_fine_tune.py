@@ -725,20 +725,22 @@ def test_pictures_are_those_that_the_initial_weights_know_and_others_are_told(
     data, said = write_two_channel_discs(tmp_path / "data", 4), []
     config = replace(small_config(n_epochs=1), data=DataConfig(channels=(2, 1)))
     first = tune(data, config=config, said=said)
-    assert "channels: 2 (green) for cells, 1 (red) for nuclei" in said
+    chosen = "channel 2 (green) for cells, 1 (red) for nuclei"
+    assert f"pictures: {chosen}" in said
     card = (first / "README.md").read_text(encoding="utf-8")
-    assert "- **Channels**: 2 (green) for cells, 1 (red) for nuclei" in card
+    assert f"- **Input**: {chosen}" in card
     assert "`eval(image, channels=[2, 1])`" in card
     said.clear()
     assert starting_config(first) == Config(data=DataConfig(channels=(2, 1)))
     assert starting_config("scratch") == starting_config(first / "weights.safetensors") == Config()
     known = f"the weights of {first}"
     tune(data, "same", init=first, config=config, said=said)
-    assert said[0] == f"pictures: channels 2 and 1, percentiles 1 to 99, as for {known}"
+    assert [line.startswith("pictures") for line in said].count(True) == 1
+    assert said[0] == f"pictures: {chosen}; percentiles 1 to 99, as for {known}"
     said.clear()
     tune(data, "grey", init=first, said=said, training={"n_epochs": 1})
     assert said[0].startswith(
-        f"pictures: channels 0 and 0, percentiles 1 to 99, though {known} were "
+        f"pictures: the mean of all channels; percentiles 1 to 99, though {known} were "
     )
 
 
