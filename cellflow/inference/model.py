@@ -165,8 +165,8 @@ class Model:
         Raises
         ------
         ImageError
-            The image lacks a requested channel or contains NaN, or there is not enough memory for
-            even one tile beside it.
+            The image lacks a requested channel or contains NaN or infinity, or there is not enough
+            memory for even one tile beside it.
         ConfigError
             The diameter is outside the limits of ``inference.diameter``.
         """
