@@ -12,10 +12,11 @@ from cellflow.data.exports import (
     Found,
     check_target,
     export,
-    files_made_by_others,
     files_of_other_images,
+    files_there,
 )
 from cellflow.data.image_names import ImageNames
+from cellflow.data.own_files import is_own
 from cellflow.errors import ConfigError, DataError
 from cellflow.telling import Say
 from cellflow.wording import counted, some_of
@@ -92,11 +93,18 @@ class Outputs:
         """
         if self.overwrite:
             return []
-        names = [image.stem for image in images]
-        paths = (*self.paths, *self.tables)
-        return [
-            file for path in paths for file in files_made_by_others(path, self.folder_format, names)
-        ]
+        there = self._files_there(images).values()
+        return [file for files in there for file in files if not is_own(file)]
+
+    def describe_replaced(self, images: Sequence[Path]) -> str:
+        """Say which outputs are there already; empty if none of them is."""
+        there = [str(path) for path, files in self._files_there(images).items() if files]
+        return (
+            f"already there, replaced when this prediction is done: {', '.join(there)} "
+            "(Ctrl-C keeps them)"
+            if there
+            else ""
+        )
 
     def leave_out_kept(self, images: Sequence[Path], say: Say) -> Sequence[Path]:
         """Give the images to predict, and say what stays in the folders.
@@ -130,6 +138,11 @@ class Outputs:
         if self.counts is not None:
             write_counts(self.counts, (one.prediction for one in load()))
         return sum(len(one.prediction.scores) for one in load())
+
+    def _files_there(self, images: Sequence[Path]) -> dict[Path, list[Path]]:
+        names = [image.stem for image in images]
+        paths = (*self.paths, *self.tables)
+        return {path: files_there(path, self.folder_format, names) for path in paths}
 
     def _refuse_to_replace(self, images: Sequence[Path]) -> None:
         others = self.files_of_others(images)

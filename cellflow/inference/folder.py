@@ -81,6 +81,8 @@ def predict_folder(
     outputs.check(images, overlays)
     if shard is None:
         own = outputs.leave_out_kept(images, say)
+        if replaced := outputs.describe_replaced(own):
+            say(replaced)
     else:
         _check_shard(outputs, budget)
         own = shard.of(images)

@@ -365,6 +365,31 @@ def test_truth_and_corrected_masks_are_kept_and_the_other_images_done(tmp_path, 
     assert predict_folder(model, images, Outputs([tmp_path / "o"])).n_images == 4
 
 
+def test_an_earlier_prediction_that_will_be_replaced_is_told_before_the_work(
+    tmp_path, model, images
+):
+    said = []
+    out = Outputs([tmp_path / "o"], counts=tmp_path / "n.csv", cells=tmp_path / "c.csv")
+    predict_folder(model, images, out, say=said.append)
+    assert said == []
+    (tmp_path / "c.csv").unlink()
+    said_before_any_work = []
+    predict_folder(
+        model,
+        images,
+        out,
+        say=said.append,
+        report=lambda step, numbers: said_before_any_work.extend(said) if step == 1 else None,
+    )
+    assert said_before_any_work == [
+        f"already there, replaced when this prediction is done: {tmp_path / 'o'}, "
+        f"{tmp_path / 'n.csv'} (Ctrl-C keeps them)"
+    ]
+    said.clear()
+    predict_folder(model, images, Outputs([tmp_path / "o"], "roi"), say=said.append)
+    assert said == []
+
+
 def test_what_is_corrected_while_the_prediction_runs_is_kept_too(tmp_path, model, images):
     corrected, out = tmp_path / "o" / "i0_masks.tif", Outputs([tmp_path / "o"])
     predict_folder(model, images, out)
