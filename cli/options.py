@@ -203,7 +203,7 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--cells",
         type=PATH,
         callback=must_end(".csv"),
-        help="Also write a CSV with the area, diameter and score of each cell.",
+        help="Also write a CSV with the place, area, diameter and score of each cell.",
     )
     counts = click.option(
         "--counts",

@@ -47,8 +47,9 @@ def predict_images(
     """
     check_names(images)
     outputs.check(images, overlays)
-    for text in outputs.describe_foreign(images):
-        say(text)
+    images = outputs.leave_out_kept(images, say)
+    if replaced := outputs.describe_replaced(images):
+        say(replaced)
     store = Store(partial_folder(outputs.paths[0]))
     if restart:
         store.remove()

@@ -9,8 +9,9 @@ from cellflow.config.precision import Precision
 DiameterPolicy = Literal["auto", "fixed", "training", "per_type", "estimated", "refined"]
 Compilation = Literal["auto", "none", "graphs", "inductor"]
 
-MOST_DIAMETER = 1e5
-"""Largest diameter of cells, pixels; no image has larger cells, and flows do not lead so far."""
+LEAST_DIAMETER, MOST_DIAMETER = 1.0, 1e5
+"""Limits of the diameter of cells, pixels: no cell is smaller than one; no image has cells larger
+than the other, and flows do not lead so far."""
 
 LEAST_OVERLAP = 0.05
 """Smallest overlap of tiles, as in Cellpose."""
@@ -52,8 +53,9 @@ class InferenceConfig:
     def __post_init__(self) -> None:
         require_finite("inference", self)
         require(
-            self.diameter is None or 1 <= self.diameter <= MOST_DIAMETER,
-            f"inference.diameter: expected 1 to {MOST_DIAMETER:g} px, found {self.diameter}",
+            self.diameter is None or LEAST_DIAMETER <= self.diameter <= MOST_DIAMETER,
+            f"inference.diameter: expected {LEAST_DIAMETER:g} to {MOST_DIAMETER:g} px, "
+            f"found {self.diameter}",
         )
         require(
             self.tile_size >= 32 and self.tile_size % 16 == 0,

@@ -16,6 +16,10 @@ CELL_COLUMNS = (
     "equivalent_diameter_px",
     "center_y_px",
     "center_x_px",
+    "y_min_px",
+    "x_min_px",
+    "y_max_px",
+    "x_max_px",
     "score",
     "image_confluence",
 )
@@ -39,6 +43,10 @@ def write_cells(path: Path, predictions: Iterable[Prediction]) -> None:
     The equivalent diameter is that of a disc of the same area, ``2 sqrt(area / pi)``. Confluence is
     the share of the image that cells cover, repeated in all rows of an image. An image without
     cells has no row.
+
+    The bounding box is half-open and counts from 0, as in scikit-image: a cell has pixels in the
+    rows ``y_min`` to ``y_max - 1``, so that it touches the image's lower border if ``y_max`` is the
+    image's height.
     """
     write_table(path, CELL_COLUMNS, (row for one in predictions for row in _cell_rows(one)))
 
@@ -55,13 +63,15 @@ def write_counts(path: Path, predictions: Iterable[Prediction]) -> None:
 
 
 def _cell_rows(prediction: Prediction) -> Iterator[tuple[object, ...]]:
+    from scipy.ndimage import find_objects
+
     flat = prediction.labels.ravel()
     areas = np.bincount(flat, minlength=1)
     rows, columns = np.indices(prediction.labels.shape)
     centers_y = np.bincount(flat, rows.ravel()) / np.maximum(areas, 1)
     centers_x = np.bincount(flat, columns.ravel()) / np.maximum(areas, 1)
     confluence = _confluence(prediction)
-    for label in range(1, len(areas)):
+    for label, (y, x) in enumerate(find_objects(prediction.labels), 1):
         yield (
             prediction.name,
             label,
@@ -69,6 +79,10 @@ def _cell_rows(prediction: Prediction) -> Iterator[tuple[object, ...]]:
             round(_equivalent_diameter(areas[label]), 3),
             round(float(centers_y[label]), 2),
             round(float(centers_x[label]), 2),
+            y.start,
+            x.start,
+            y.stop,
+            x.stop,
             round(float(prediction.scores[label - 1]), 4),
             confluence,
         )

@@ -21,7 +21,6 @@ from cellflow.data.coco_rle import masks_to_counts
 from cellflow.data.image_names import ImageNames
 from cellflow.data.imagej_rois import write_rois
 from cellflow.data.label_images import write_label_tiff
-from cellflow.data.own_files import is_own
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.seg_files import write_seg
 from cellflow.data.submission import write_submission
@@ -106,15 +105,13 @@ def export(
             _write_into(path, one, folder_format)
 
 
-def files_made_by_others(
-    path: Path, folder_format: FolderFormat, names: Iterable[str]
-) -> list[Path]:
-    """Give the files that predictions of the images `names` would replace, but did not write."""
+def files_there(path: Path, folder_format: FolderFormat, names: Iterable[str]) -> list[Path]:
+    """Give the files that predictions of the images `names` would replace."""
     if path.suffix.lower() in SUFFIXES:
         targets = [path]
     else:
         targets = [path / (name + ENDINGS[folder_format]) for name in names]
-    return [target for target in targets if target.is_file() and not is_own(target)]
+    return [target for target in targets if target.is_file()]
 
 
 def files_of_other_images(

@@ -7,15 +7,18 @@ from pathlib import Path
 from cellflow.atomic import check_outputs
 from cellflow.data.cell_tables import write_cells, write_counts
 from cellflow.data.exports import (
+    SUFFIXES,
     FolderFormat,
     Found,
     check_target,
     export,
-    files_made_by_others,
     files_of_other_images,
+    files_there,
 )
 from cellflow.data.image_names import ImageNames
+from cellflow.data.own_files import is_own
 from cellflow.errors import ConfigError, DataError
+from cellflow.telling import Say
 from cellflow.wording import counted, some_of
 
 
@@ -49,6 +52,12 @@ class Outputs:
         """The tables to write."""
         return [path for path in (self.cells, self.counts) if path is not None]
 
+    @property
+    def is_one_folder(self) -> bool:
+        """Whether a folder is all there is, so that each image has a file of its own."""
+        one_path = len(self.paths) == 1 and not self.tables
+        return one_path and self.paths[0].suffix.lower() not in SUFFIXES
+
     def check(self, images: Sequence[Path], overlays: Path | None = None) -> None:
         """Check before the work that everything can be written and nothing replaces an image.
 
@@ -63,8 +72,8 @@ class Outputs:
         ------
         ConfigError
             An unknown suffix or format, a folder where a file must go, an output that is an image
-            or another output, ids that no output can hold, or, without `overwrite`, an output that
-            would replace a file that no prediction wrote.
+            or another output, ids that no output can hold, or `files_of_others`, except in a single
+            folder, where `leave_out_kept` keeps them.
         DataError
             A file cannot be made, or an image has no id, or two.
         """
@@ -72,24 +81,47 @@ class Outputs:
         for path in self.paths:
             check_target(path, self.folder_format, len(images))
         check_outputs(images, [*self.paths, *self.tables], files=self.tables)
-        if not self.overwrite:
-            self._keep_work_of_others([path.stem for path in images])
+        if not self.is_one_folder:
+            self._refuse_to_replace(images)
         if overlays is not None:
             check_outputs(images, [overlays / f"{path.stem}.png" for path in images])
 
-    def describe_foreign(self, images: Sequence[Path]) -> list[str]:
-        """Say for each folder how many masks of other images it holds, since they stay there."""
-        told = []
+    def files_of_others(self, images: Sequence[Path]) -> list[Path]:
+        """Give the files that predictions of `images` would replace, but must not.
+
+        No prediction wrote them, or they were changed since. With `overwrite` there are none.
+        """
+        if self.overwrite:
+            return []
+        there = self._files_there(images).values()
+        return [file for files in there for file in files if not is_own(file)]
+
+    def describe_replaced(self, images: Sequence[Path]) -> str:
+        """Say which outputs are there already; empty if none of them is."""
+        there = [str(path) for path, files in self._files_there(images).items() if files]
+        return (
+            f"already there, replaced when this prediction is done: {', '.join(there)} "
+            "(Ctrl-C keeps them)"
+            if there
+            else ""
+        )
+
+    def leave_out_kept(self, images: Sequence[Path], say: Say) -> Sequence[Path]:
+        """Give the images to predict, and say what stays in the folders.
+
+        Those are all of them, except that a single folder keeps `files_of_others`. Files of images
+        that are not among `images` stay, too.
+        """
+        names = [image.stem for image in images]
         for path in self.paths:
-            foreign = files_of_other_images(
-                path, self.folder_format, [image.stem for image in images]
-            )
+            foreign = files_of_other_images(path, self.folder_format, names)
             if foreign:
                 others = counted(len(foreign), "file")
-                told.append(
-                    f"{path}: holds {others} of other images, such as {foreign[0].name}; kept"
-                )
-        return told
+                say(f"{path}: holds {others} of other images, such as {foreign[0].name}; kept")
+        kept = {image: self.files_of_others([image]) for image in images if self.is_one_folder}
+        if files := [file for found in kept.values() for file in found]:
+            say(f"{self.paths[0]}: {_describe(files)}; kept, unless --overwrite is given")
+        return [image for image in images if not kept.get(image)]
 
     def write(self, load: Callable[[], Iterator[Found]]) -> int:
         """Write everything; give the number of cells.
@@ -107,20 +139,23 @@ class Outputs:
             write_counts(self.counts, (one.prediction for one in load()))
         return sum(len(one.prediction.scores) for one in load())
 
-    def _keep_work_of_others(self, names: Sequence[str]) -> None:
+    def _files_there(self, images: Sequence[Path]) -> dict[Path, list[Path]]:
+        names = [image.stem for image in images]
+        paths = (*self.paths, *self.tables)
+        return {path: files_there(path, self.folder_format, names) for path in paths}
+
+    def _refuse_to_replace(self, images: Sequence[Path]) -> None:
+        others = self.files_of_others(images)
         for path in (*self.paths, *self.tables):
-            others = files_made_by_others(path, self.folder_format, names)
-            if not others:
-                continue
-            if others == [path]:
+            if path in others:
                 raise ConfigError(
                     f"{path}: was not written by a prediction; choose another name, or --overwrite"
                 )
-            files = counted(len(others), "file")
-            what = f"holds {files} not written by a prediction, or corrected since"
-            what += f" ({some_of([one.name for one in others])})"
+        if others:
             raise ConfigError(
-                f"--out {path}: {what}; give only the other images, another --out, or --overwrite"
+                f"--out {others[0].parent}: {_describe(others)}, whose cells the other outputs "
+                "would not have; give this --out alone, which keeps them and does the other "
+                "images, or --overwrite"
             )
 
     def _check_ids(self, images: Sequence[Path]) -> None:
@@ -135,3 +170,9 @@ class Outputs:
         missing = [path.stem for path in images if path.stem not in known]
         if missing:
             raise DataError(f"{source}: has no id for {some_of(missing)}")
+
+
+def _describe(files: Sequence[Path]) -> str:
+    names = some_of([file.name for file in files])
+    number = counted(len(files), "file")
+    return f"holds {number} not written by a prediction, or corrected since ({names})"

@@ -13,6 +13,8 @@ MOST_CHANNELS = 4
 """In a picture; an array with more is a stack, or has its channels last."""
 _UNNAMED = "Q"
 """What tifffile calls an axis that the file does not name; for a stack of pages it is I."""
+_SPLIT = "in Fiji: File > Save As > Image Sequence"
+"""How to save the planes of a stack as separate files."""
 _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 
 
@@ -68,6 +70,7 @@ def _channels(path: Path, pixels: NDArray[Any], axes: list[str]) -> NDArray[Any]
             del axes[axis]
     if pixels.ndim == 2:
         return pixels
+    found = f"shape {pixels.shape}, axes {''.join(axes)}"
     if pixels.ndim == 3 and axes[0] in _UNNAMED and pixels.shape[-1] <= MOST_CHANNELS:
         axes = ["Y", "X", "C"]
     elif pixels.ndim == 3 and axes[0] in _UNNAMED:
@@ -78,8 +81,9 @@ def _channels(path: Path, pixels: NDArray[Any], axes: list[str]) -> NDArray[Any]
     pixels = np.moveaxis(pixels, axes.index(kind.pop()), 0)
     if len(pixels) > MOST_CHANNELS:
         raise ImageError(
-            f"{path}: expected at most {MOST_CHANNELS} channels, found {len(pixels)}; "
-            "save a stack as separate files"
+            f"{path}: expected at most {MOST_CHANNELS} channels, found {len(pixels)} ({found}); "
+            "save the channel of the cells (in Fiji: Image > Duplicate) or, if it is a stack, each "
+            f"plane ({_SPLIT}) as a file of its own"
         )
     return pixels
 
@@ -104,7 +108,8 @@ def _coloured(indices: NDArray[Any], colours: NDArray[np.uint16] | None) -> NDAr
 def _stack(path: Path, shape: tuple[int, ...], axes: str) -> ImageError:
     return ImageError(
         f"{path}: expected one picture, found a stack of shape {shape} (axes {axes}); save its "
-        "planes as separate files or, if they are channels, as ImageJ or OME TIFF with axes CYX"
+        f"planes as separate files ({_SPLIT}) or, if they are channels, as ImageJ or OME TIFF with "
+        "axes CYX"
     )
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cellflow.dynamics.kernels import count_cell_pixels, follow_points, gather_cell_pixels
 from cellflow.dynamics.traps import N_NUMBERS, list_traps
-from cellflow.errors import LabelError
+from cellflow.errors import ConfigError, LabelError
 from cellflow.targets.threads import run_shares, split_evenly
 
 POINTS_PER_SHARE = 1 << 12
@@ -57,11 +57,14 @@ def follow_flows(
     ------
     LabelError
         The shapes do not fit, or a cell pixel's flow is not finite.
+    ConfigError
+        `n_steps` is not a whole number above 0.
 
     Notes
     -----
     A pixel whose `cellprob` is NaN belongs to no cell.
     """
+    check_steps(n_steps)
     flows, cellprob = checked_field(flows, cellprob)
     field, pixels = masked_field(flows, cellprob, cellprob_threshold)
     trap_at, traps = find_traps(flows, field, pixels) if tolerance > 0 else NO_TRAPS
@@ -154,6 +157,12 @@ def _whole_rows(pixels: NDArray[np.int32]) -> list[slice]:
     starts = [part.start for part in split_evenly(n_pixels, PIXELS_PER_SHARE)]
     starts = [int(np.searchsorted(pixels[0], pixels[0, start])) for start in starts]
     return [slice(a, b) for a, b in pairwise([*starts, n_pixels]) if b > a]
+
+
+def check_steps(n_steps: float) -> None:
+    """Refuse a number of steps along the flows that is not a whole number above 0."""
+    if not (n_steps >= 1 and n_steps % 1 == 0):  # also false for NaN
+        raise ConfigError(f"n_steps: expected a whole number above 0, found {n_steps}")
 
 
 def checked_field(

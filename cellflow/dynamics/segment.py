@@ -6,7 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellflow.dynamics.cleanup import drop_bad_cells
-from cellflow.dynamics.follow import checked_field, find_traps, follow_flows, masked_field, walk
+from cellflow.dynamics.follow import (
+    check_steps,
+    checked_field,
+    find_traps,
+    follow_flows,
+    masked_field,
+    walk,
+)
 from cellflow.dynamics.sinks import gather_in_sinks
 from cellflow.targets.centers import CellBoxes
 
@@ -57,6 +64,8 @@ def flows_to_labels(
     ------
     LabelError
         The shapes do not fit, or a cell pixel's flow is not finite.
+    ConfigError
+        `n_steps` is not a whole number above 0.
 
     Notes
     -----
@@ -73,6 +82,7 @@ def flows_to_labels(
     >>> bool((found == labels).all())
     True
     """
+    check_steps(n_steps)
     flows, cellprob = checked_field(flows, cellprob)
     cells = gather_cells(flows, cellprob, cellprob_threshold, n_steps=n_steps, tolerance=tolerance)
     return drop_bad_cells(cells, flows, flow_threshold=flow_threshold, min_size=min_size)

@@ -57,12 +57,14 @@ def predict_folder(
     report : callable
         ``report(n_done, numbers)``, after every image.
     say : callable
-        ``say(text)``, when the user should know something: the expected time, estimated diameters.
+        ``say(text)``, when the user should know something: the expected time, estimated diameters,
+        images that are left out since `outputs` keeps their files.
 
     Raises
     ------
     DataError
-        There is no image, two have the same name, or none could be predicted.
+        There is no image, two have the same name, none could be predicted, or a file of an output
+        was changed meanwhile.
     ModelError
         The interrupted run had another model or other settings, or its state is broken.
     ConfigError
@@ -77,16 +79,17 @@ def predict_folder(
     """
     check_names(images)
     outputs.check(images, overlays)
-    if shard is not None:
-        _check_shard(outputs, budget)
+    if shard is None:
+        own = outputs.leave_out_kept(images, say)
+        if replaced := outputs.describe_replaced(own):
+            say(replaced)
     else:
-        for text in outputs.describe_foreign(images):
-            say(text)
+        _check_shard(outputs, budget)
+        own = shard.of(images)
     first = outputs.paths[0]
     store = Store(partial_folder(first) if shard is None else shard.folder(first))
     if restart:
         store.remove()
-    own = images if shard is None else shard.of(images)
     left = [path for path in own if not store.has(path)]
     settle_precision(model, images, say)
     model = plan_prediction(model, left, store.state(), budget=budget, say=say)

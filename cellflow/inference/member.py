@@ -54,7 +54,7 @@ class Member:
         Raises
         ------
         ImageError
-            The image lacks a requested channel or contains NaN.
+            The image lacks a requested channel or contains NaN or infinity.
         """
         return send(prepare_image(image, self.data), self.runner.device)
 

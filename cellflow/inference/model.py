@@ -1,7 +1,6 @@
 """A model: one or several networks that turn an image into a flow field, and into cells."""
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from cellflow.config import Config, DiameterPolicy
+from cellflow.config.inference import LEAST_DIAMETER, MOST_DIAMETER
 from cellflow.errors import ConfigError
 from cellflow.inference.cells import CellFinder
 from cellflow.inference.diameter import choose_policy, measured_diameter
@@ -165,13 +165,15 @@ class Model:
         Raises
         ------
         ImageError
-            The image lacks a requested channel or contains NaN, or there is not enough memory for
-            even one tile beside it.
+            The image lacks a requested channel or contains NaN or infinity, or there is not enough
+            memory for even one tile beside it.
         ConfigError
-            The diameter is not a finite number above 0.
+            The diameter is outside the limits of ``inference.diameter``.
         """
-        if diameter is not None and not (math.isfinite(diameter) and diameter > 0):
-            raise ConfigError(f"diameter: expected a number of pixels above 0, found {diameter}")
+        if diameter is not None and not LEAST_DIAMETER <= diameter <= MOST_DIAMETER:
+            raise ConfigError(
+                f"diameter: expected {LEAST_DIAMETER:g} to {MOST_DIAMETER:g} px, found {diameter}"
+            )
         settings = self.config.inference
         mean, styles, shows = FieldMean(), [], torch.tensor(False)
         for member in self.members:

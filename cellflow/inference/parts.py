@@ -117,7 +117,7 @@ def merge_parts(
         All parts, in any order.
     outputs : Outputs
     say : callable
-        ``say(text)``, about foreign files in the folders of the outputs.
+        ``say(text)``, about files that stay in the folders of the outputs.
 
     Raises
     ------
@@ -127,7 +127,8 @@ def merge_parts(
 
     Notes
     -----
-    The outputs are those that one job over all images would have written.
+    The outputs are those that one job over all images would have written, without the files that
+    `Outputs.leave_out_kept` names.
     """
     parts = [_Part.read(folder) for folder in folders]
     _check_parts(parts)
@@ -139,15 +140,15 @@ def merge_parts(
     if not kept:
         raise DataError("the parts hold no image")
 
-    def load() -> Iterator[Found]:
-        return (load_prediction(file, image) for _, file, image in kept)
-
     images = [image for _, _, image in kept]
     outputs.check(images)
-    for text in outputs.describe_foreign(images):
-        say(text)
+    left = set(outputs.leave_out_kept(images, say))
+
+    def load() -> Iterator[Found]:
+        return (load_prediction(file, image) for _, file, image in kept if image in left)
+
     return FolderResult(
-        n_images=len(kept),
+        n_images=len(left),
         n_cells=outputs.write(load),
         n_resumed=0,
         outputs=tuple(outputs.paths),

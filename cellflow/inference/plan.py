@@ -8,6 +8,7 @@ from typing import Any
 from cellflow.data.images import read_image
 from cellflow.errors import ImageError
 from cellflow.inference.cost import Cost, fit_to_budget, measure_cost
+from cellflow.inference.diameter import SMALLEST_DIAMETER
 from cellflow.inference.model import Model
 from cellflow.network.devices import is_out_of_memory
 from cellflow.records import Shape
@@ -41,7 +42,8 @@ def plan_prediction(
     budget : float, optional
         Seconds that all images may take.
     say : callable
-        ``say(text)``: how the networks were prepared, what was left out, the expected time.
+        ``say(text)``: how the networks were prepared, what was left out, the expected time, and
+        that a diameter is small.
 
     Returns
     -------
@@ -58,6 +60,7 @@ def plan_prediction(
     shapes = _sample(images)
     if not shapes:
         return model
+    _tell_of_enlarging(model, say)
     for sentence in model.compile_networks():
         say(sentence)
     cost = measure_cost(model, list(shapes.values()))
@@ -134,6 +137,18 @@ def _with_cells(cost: Cost, model: Model, images: Iterable[Path]) -> Cost:
             if not is_out_of_memory(error):
                 raise
     return cost
+
+
+def _tell_of_enlarging(model: Model, say: Say) -> None:
+    """Say what it costs if the user's diameter is smaller than any that would be measured."""
+    diameter = model.config.inference.diameter
+    if diameter is None or diameter >= SMALLEST_DIAMETER:
+        return
+    scale = max(member.diam_mean for member in model.members) / diameter
+    say(
+        f"diameter {diameter:g} px enlarges the images {scale:.0f}-fold in height and width, to "
+        f"{scale**2:.0f} times the pixels, time and memory; is it in pixels of the images?"
+    )
 
 
 def _tell(model: Model, n_images: int, seconds: float, say: Say) -> None:

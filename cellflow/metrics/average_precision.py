@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellflow.data.flatten import flatten
-from cellflow.errors import ConfigError
+from cellflow.errors import ConfigError, LabelError
 from cellflow.metrics.matching import PERCENT, THRESHOLDS, count_matches, passing_pairs
 from cellflow.metrics.overlap import Cells, Overlap, as_masks, find_overlap
-from cellflow.records import ImagePrecision, MatchCounts
+from cellflow.records import CellMasks, ImagePrecision, MatchCounts
 
 Variant = Literal["competition", "report", "pooled", "at-least-one", "exactly-one", "hungarian-ge"]
 VARIANTS: tuple[str, ...] = get_args(Variant)
@@ -67,7 +67,8 @@ def average_precision(
     ConfigError
         An unknown variant.
     LabelError
-        The two sides are for images of different size, or are not valid labels.
+        A side is neither `CellMasks` nor an array, or not valid labels, or the two are for images
+        of different size.
 
     Notes
     -----
@@ -83,6 +84,12 @@ def average_precision(
     """
     if variant not in VARIANTS:
         raise ConfigError(f"unknown variant {variant!r}; known: {', '.join(VARIANTS)}")
+    for side, cells in (("truth", truth), ("predicted", predicted)):
+        if not isinstance(cells, CellMasks | np.ndarray):
+            raise LabelError(
+                f"{side}: expected CellMasks or the label image of one image as an (H, W) array, "
+                f"found {type(cells).__name__}"
+            )
     if variant == "hungarian-ge":
         truth, predicted = flatten(as_masks(truth)), flatten(as_masks(predicted))
     overlap = find_overlap(truth, predicted)

@@ -32,7 +32,7 @@ def stretch_contrast(image: NDArray[Any]) -> NDArray[np.uint8]:
     Notes
     -----
     Each channel is stretched separately. A constant channel becomes black, like the missing ones of
-    two-channel images. Pixels that are not finite do not affect the others; NaN becomes black.
+    two-channel images. Pixels of NaN or infinity are black and do not affect the others.
 
     Examples
     --------
@@ -52,12 +52,13 @@ def stretch_contrast(image: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _stretch(channel: NDArray[Any]) -> NDArray[np.uint8]:
     levels = channel.astype(np.float64)
-    known = levels[np.isfinite(levels)]
+    is_known = np.isfinite(levels)
+    known = levels[is_known]
     if known.size == 0 or known.min() == known.max():
         return np.zeros(channel.shape, np.uint8)
     low, high = np.percentile(known, (DARKEST, BRIGHTEST))
     if low == high:
         low, high = known.min(), known.max()
     scaled = np.clip((levels - low) / (high - low), 0, 1)
-    grey: NDArray[np.uint8] = (255 * np.nan_to_num(scaled, nan=0.0)).astype(np.uint8)
+    grey: NDArray[np.uint8] = (255 * np.where(is_known, scaled, 0)).astype(np.uint8)
     return grey

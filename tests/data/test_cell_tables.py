@@ -40,6 +40,8 @@ def test_every_cell_has_its_row(tmp_path, found):
     assert [row["image"] for row in rows] == ["a, b", "a, b"]
     assert [row["area_px"] for row in rows] == ["7", "5"]
     assert float(rows[1]["center_x_px"]) == pytest.approx(4.6)
+    box = ("y_min_px", "x_min_px", "y_max_px", "x_max_px")
+    assert [[row[name] for name in box] for row in rows] == [list("0033"), list("1446")]
     assert float(rows[0]["image_confluence"]) == pytest.approx(0.5)
 
 

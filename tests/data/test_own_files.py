@@ -80,14 +80,30 @@ def test_masks_that_a_script_changed_in_place_are_not_ours(tmp_path):
 def test_a_corrected_file_is_kept_unless_overwriting_is_asked_for(written):
     path, kind = written
     images = [path.parent / "a.png", path.parent / "b.png"]
-    Outputs([path.parent], kind).check(images)
+    said = []
+    assert Outputs([path.parent], kind).leave_out_kept(images, said.append) == images
     change(path)
-    with pytest.raises(
-        ConfigError, match=rf"holds 1 file not written by .* \({path.name}\); give only the"
-    ):
-        Outputs([path.parent], kind).check(images)
-    Outputs([path.parent], kind, overwrite=True).check(images)
-    Outputs([path.parent], kind).check(images[1:])
+    Outputs([path.parent], kind).check(images)
+    assert Outputs([path.parent], kind).leave_out_kept(images, said.append) == images[1:]
+    assert said == [
+        f"{path.parent}: holds 1 file not written by a prediction, or corrected since "
+        f"({path.name}); kept, unless --overwrite is given"
+    ]
+    assert Outputs([path.parent], kind, overwrite=True).leave_out_kept(images, print) == images
+
+
+def test_a_corrected_file_is_not_kept_behind_the_back_of_other_outputs(written, tmp_path):
+    path, kind = written
+    images = [path.parent / "a.png", path.parent / "b.png"]
+    change(path)
+    for others in ({"cells": tmp_path / "c.csv"}, {"counts": tmp_path / "c.csv"}):
+        outputs = Outputs([path.parent], kind, **others)
+        with pytest.raises(ConfigError, match=rf"--out .*\({path.name}\).* give this --out alone"):
+            outputs.check(images)
+        outputs.check(images[1:])
+    with pytest.raises(ConfigError, match="whose cells the other outputs would not have"):
+        Outputs([tmp_path / "s.csv", path.parent], kind).check(images)
+    Outputs([tmp_path / "s.csv", path.parent], kind, overwrite=True).check(images)
 
 
 @pytest.mark.parametrize(

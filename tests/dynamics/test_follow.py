@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from cellflow.dynamics.follow import follow_flows
-from cellflow.errors import LabelError
+from cellflow.dynamics.segment import flows_to_labels
+from cellflow.errors import ConfigError, LabelError
 
 
 def test_pixels_walk_to_where_the_flow_stops():
@@ -63,6 +64,13 @@ def test_the_tolerance_bounds_what_is_cut_off_outside_traps():
 def test_sizes_that_do_not_fit_are_refused(flows, cellprob):
     with pytest.raises(LabelError, match=r"expected flows \(2, H, W\) and cellprob \(H, W\)"):
         follow_flows(flows, cellprob)
+
+
+@pytest.mark.parametrize("walk", [follow_flows, flows_to_labels])
+@pytest.mark.parametrize("n_steps", [-1, 0, 2.5, np.nan])
+def test_steps_are_counted(walk, n_steps):
+    with pytest.raises(ConfigError, match=f"n_steps: expected a whole .* above 0, found {n_steps}"):
+        walk(np.zeros((2, 4, 5)), np.ones((4, 5)), n_steps=n_steps)
 
 
 def test_flows_that_are_not_finite_are_refused_inside_cells_only():

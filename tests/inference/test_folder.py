@@ -345,19 +345,64 @@ def test_masks_of_other_images_in_the_folder_are_told_and_kept(
     assert (out / f"old{ending}").read_bytes() == b""
 
 
-def test_truth_and_corrected_masks_are_kept_before_any_work(tmp_path, model, images):
-    truth = tmp_path / "o" / f"{images[2].stem}_masks.tif"
+def test_truth_and_corrected_masks_are_kept_and_the_other_images_done(tmp_path, model, images):
+    truth, said = tmp_path / "o" / f"{images[2].stem}_masks.tif", []
     truth.parent.mkdir()
     tifffile.imwrite(truth, np.eye(8, dtype=np.uint16))
     before = truth.read_bytes()
-    with pytest.raises(
-        ConfigError, match=rf"corrected since \({truth.name}\); give only the other"
-    ):
-        predict_folder(model, images, Outputs([tmp_path / "o"]))
+    with pytest.raises(ConfigError, match=rf"\({truth.name}\), whose cells the other outputs"):
+        predict_folder(model, images, Outputs([tmp_path / "o"], counts=tmp_path / "n.csv"))
     assert [path.read_bytes() for path in truth.parent.iterdir()] == [before]
+    result = predict_folder(model, images, Outputs([tmp_path / "o"]), say=said.append)
+    assert result.n_images == 3
+    assert len(list(truth.parent.iterdir())) == 4
+    assert truth.read_bytes() == before
+    (told,) = said
+    assert told.endswith(f"corrected since ({truth.name}); kept, unless --overwrite is given")
+    assert predict_folder(model, images[2:3], Outputs([tmp_path / "o"])).n_images == 0
     predict_folder(model, images, Outputs([tmp_path / "o"], overwrite=True))
     assert truth.read_bytes() != before
-    predict_folder(model, images, Outputs([tmp_path / "o"]))  # now all of them are ours
+    assert predict_folder(model, images, Outputs([tmp_path / "o"])).n_images == 4
+
+
+def test_an_earlier_prediction_that_will_be_replaced_is_told_before_the_work(
+    tmp_path, model, images
+):
+    said = []
+    out = Outputs([tmp_path / "o"], counts=tmp_path / "n.csv", cells=tmp_path / "c.csv")
+    predict_folder(model, images, out, say=said.append)
+    assert said == []
+    (tmp_path / "c.csv").unlink()
+    said_before_any_work = []
+    predict_folder(
+        model,
+        images,
+        out,
+        say=said.append,
+        report=lambda step, numbers: said_before_any_work.extend(said) if step == 1 else None,
+    )
+    assert said_before_any_work == [
+        f"already there, replaced when this prediction is done: {tmp_path / 'o'}, "
+        f"{tmp_path / 'n.csv'} (Ctrl-C keeps them)"
+    ]
+    said.clear()
+    predict_folder(model, images, Outputs([tmp_path / "o"], "roi"), say=said.append)
+    assert said == []
+
+
+def test_what_is_corrected_while_the_prediction_runs_is_kept_too(tmp_path, model, images):
+    corrected, out = tmp_path / "o" / "i0_masks.tif", Outputs([tmp_path / "o"])
+    predict_folder(model, images, out)
+
+    def correct(step, numbers):
+        tifffile.imwrite(corrected, np.eye(8, dtype=np.uint16))
+
+    with pytest.raises(DataError, match=r"i0_masks\.tif: changed while .* the same command"):
+        predict_folder(model, images, out, report=correct)
+    assert tifffile.imread(corrected).shape == (8, 8)
+    result = predict_folder(model, images, out)
+    assert (result.n_images, result.n_resumed) == (3, 3)
+    assert tifffile.imread(corrected).shape == (8, 8)
 
 
 def test_overlays_are_drawn_as_it_goes(tmp_path, model, images):

@@ -25,9 +25,9 @@ def image(rng):
     return rng.integers(0, 255, (90, 70), np.uint8)
 
 
-@pytest.mark.parametrize("diameter", [0, -5.0, float("nan")])
+@pytest.mark.parametrize("diameter", [0, 0.5, -5.0, 1e6, float("nan")])
 def test_a_diameter_that_no_cell_has_is_refused(tiny_model, image, diameter):
-    with pytest.raises(ConfigError, match="diameter: expected a number of pixels above 0"):
+    with pytest.raises(ConfigError, match="diameter: expected 1 to 100000 px, found"):
         tiny_model().predict(image, diameter=diameter)
 
 

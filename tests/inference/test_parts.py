@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 
 from cellflow.data.image_names import ImageNames
 from cellflow.data.images import write_png
@@ -52,6 +53,20 @@ def test_joined_parts_are_what_one_job_writes(tmp_path, tiny_model, images, shar
     for name in ("{}.csv", "{}_c.csv", *("{}/" + f"i{k}_masks.tif" for k in range(5))):
         ours, theirs = (tmp_path / name.format(side) for side in ("s", "one"))
         assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_a_merge_keeps_corrected_files_and_writes_the_others(tmp_path, images, share):
+    parts, out, said = share(2), tmp_path / "s", []
+    merge_parts(parts, Outputs([out]))
+    corrected = out / "i3_masks.tif"
+    tifffile.imwrite(corrected, np.eye(8, dtype=np.uint16))
+    (out / "i0_masks.tif").unlink()
+    assert merge_parts(parts, Outputs([out]), say=said.append).n_images == 4
+    assert [text.rpartition("since ")[2] for text in said] == [
+        "(i3_masks.tif); kept, unless --overwrite is given"
+    ]
+    assert tifffile.imread(corrected).shape == (8, 8)
+    assert (out / "i0_masks.tif").exists()
 
 
 def test_parts_lie_beside_the_output_by_number(share):

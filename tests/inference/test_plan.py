@@ -45,6 +45,27 @@ def test_long_work_is_told(tiny_model, images, pass_takes, seconds, told):
     assert said == [f"4 images, about {told}"] * (told is not None)
 
 
+@pytest.mark.parametrize(
+    ("diameter", "told"),
+    [
+        (
+            2,
+            "diameter 2 px enlarges the images 8-fold in height and width, to 72 times the pixels, "
+            "time and memory; is it in pixels of the images?",
+        ),
+        (5, None),
+        (None, None),
+    ],
+)
+def test_a_diameter_below_any_that_is_measured_is_told(
+    tiny_model, images, pass_takes, diameter, told
+):
+    said = []
+    pass_takes(0.01)
+    plan_prediction(tiny_model(training=4.0, diameter=diameter), images, None, say=said.append)
+    assert said == [told] * (told is not None)
+
+
 def test_what_multiplies_the_work_is_always_told(tiny_model, images, pass_takes):
     said = []
     pass_takes(0.01)

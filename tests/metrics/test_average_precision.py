@@ -118,6 +118,15 @@ def test_unequal_sizes_and_unknown_variants_are_refused():
         average_precision(row("1 2"), row("1 2"), variant="coco")
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_is_neither_masks_nor_an_array_is_refused(variant):
+    labels = np.array([[1, 1, 0, 2]])
+    with pytest.raises(LabelError, match=r"^truth: expected CellMasks or .*array, found list$"):
+        average_precision(labels.tolist(), labels, variant=variant)
+    with pytest.raises(LabelError, match=r"^predicted: .* found NoneType$"):
+        average_precision(labels, None, variant=variant)
+
+
 @pytest.mark.real_data
 @pytest.mark.parametrize(
     ("name", "mean", "ap50", "report"),

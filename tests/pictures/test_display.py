@@ -43,8 +43,8 @@ def test_an_image_of_one_level_is_black(image):
 
 
 def test_pixels_that_are_not_finite_are_black():
-    drawn = stretch_contrast(np.array([[np.nan, 1.0, 2.0, np.inf]]))
-    assert drawn[0, :3, 0].tolist() == [0, 0, 255]
+    drawn = stretch_contrast(np.array([[np.nan, 1.0, 2.0, np.inf, -np.inf]]))
+    assert drawn[0, :, 0].tolist() == [0, 0, 255, 0, 0]
 
 
 @pytest.mark.parametrize("shape", [(4,), (0, 5, 5), (1, 1, 5, 5)])
