@@ -100,5 +100,6 @@ def _definition(score: "Score") -> Iterator[str]:
     if score.has_all_thresholds:
         yield f"{told}; mAP is its mean over the thresholds."
         return
-    yield f"{told}. Given is the {score.metric},"
-    yield "which is not the competition's metric, the mean over IoU 0.50, 0.55 … 0.95."
+    given = f"The {score.metric}" if len(score.thresholds) > 1 else score.metric
+    yield f"{told}."
+    yield f"{given} is not the mAP, the mean over IoU 0.50, 0.55 … 0.95 (the competition's metric)."

@@ -176,7 +176,7 @@ def test_two_submissions_are_compared_with_an_interval(cellflow, truth, perfect,
 def test_one_submission_alone_is_not_a_comparison(cellflow, truth, perfect):
     done = cellflow("compare", perfect, "--truth", truth)
     assert done.code == 1
-    assert "two submissions or more; `cellflow score` scores one" in done.errors[0]
+    assert "two entries or more; `cellflow score` scores one" in done.errors[0]
 
 
 @pytest.mark.real_data
