@@ -138,10 +138,13 @@ def _one_to_one(
     passes = passing_pairs(overlap, percents[:, None], or_equal=or_equal)
     # A pair that fails at the lowest threshold fails at all.
     pairs = np.flatnonzero(passes[0])
-    passes, truth, predicted = passes[:, pairs], overlap.truth[pairs], overlap.predicted[pairs]
+    truth, predicted = overlap.truth[pairs], overlap.predicted[pairs]
     iou = overlap.intersection[pairs] / overlap.union[pairs]
-    if len(pairs) == 0 or max(np.bincount(truth).max(), np.bincount(predicted).max()) == 1:
-        hits, iou_sum = passes.sum(axis=1), passes.astype(np.float64) @ iou
+    passes = passes[:, pairs]
+    if len(pairs) == 0 or min(np.bincount(truth).max(), np.bincount(predicted).max()) == 1:
+        # Only cells of one side have several partners; the best pair of each is the last to fail.
+        best = assign_matches(truth, predicted, iou)
+        hits, iou_sum = passes[:, best].sum(axis=1), passes[:, best].astype(np.float64) @ iou[best]
     else:
         hits, iou_sum = np.zeros(len(percents), np.int64), np.zeros(len(percents))
         for row, passing in enumerate(passes):
