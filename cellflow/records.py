@@ -309,19 +309,23 @@ class Detections:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MatchCounts:
-    """Hits and misses of one image at several IoU thresholds.
+    """Hits and misses of one image, or summed over several, at T IoU thresholds.
 
     Parameters
     ----------
     thresholds : (T,) float64
+        Ascending.
     tp, fp, fn : (T,) int64
         True positives, false positives (predictions), false negatives (truths).
+    iou_sum : (T,) float64
+        Sum of the IoUs of the matched pairs; NaN where cells are not matched one-to-one.
     """
 
     thresholds: NDArray[np.float64]
     tp: NDArray[np.int64]
     fp: NDArray[np.int64]
     fn: NDArray[np.int64]
+    iou_sum: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -335,7 +339,8 @@ class ImagePrecision:
     counts : MatchCounts
         In some variants TP + FN is not the number of truths.
     precision : (T,) float64
-        TP / (TP + FP + FN) at each threshold; 1 if the image has neither truth nor prediction.
+        The average precision of the field, which the competition calls precision: TP / (TP + FP +
+        FN) at each threshold; 1 if the image has neither truth nor prediction.
     mean : float
         Mean over the thresholds: the image's score.
     """

@@ -72,4 +72,4 @@ def _score(record: Mapping[str, Any]) -> list[str]:
     overall = record["score"]["overall"]
     mean = Interval(estimate=overall["mean"], low=overall["low"], high=overall["high"])
     selected = SELECTED if record["run"]["kept"] == "best" else UNSELECTED
-    return [f"Competition mAP on the held-out images: {mean}. {selected} {EMPTY_CASES}"]
+    return [f"mAP on the held-out images: {mean}. {selected} {EMPTY_CASES}"]

@@ -28,7 +28,7 @@ from cellflow.metrics.found_cells import find_cells
 from cellflow.records import CellMasks
 
 DEFAULTS = ComparisonConfig()
-_TOO_FEW = "a comparison needs two submissions or more; `cellflow score` scores one"
+_TOO_FEW = "a comparison needs two entries or more; `cellflow score` scores one"
 
 
 def compare(

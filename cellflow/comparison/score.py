@@ -46,6 +46,7 @@ def score_submission(
     submission: Path | str,
     *,
     variant: Variant = "competition",
+    thresholds: Sequence[float] | None = None,
     covered_only: bool = False,
     settings: ComparisonConfig = DEFAULTS,
     sources: Sources | None = None,
@@ -60,8 +61,9 @@ def score_submission(
         The competition's ``train.csv``, a COCO ``.json``, or a folder of annotated images.
     submission : path
         Of any kind that `comparison.importers` lists; a model folder needs images in `sources`.
-    variant : str
-        As for `average_precision`.
+    variant, thresholds : str, sequence of float
+        As for `average_precision`. Cutoffs are chosen by the mean over the competition's thresholds
+        all the same.
     covered_only : bool
         Leave out truth images that the submission lacks, instead of counting them as images
         without prediction. Either way the remarks name them.
@@ -74,6 +76,8 @@ def score_submission(
 
     Raises
     ------
+    ConfigError
+        An unknown variant or threshold.
     DataError, LabelError, RleError, ModelError
         `truth` or the submission cannot be read, or they do not fit each other.
     SubmissionError
@@ -97,6 +101,7 @@ def score_submission(
         output,
         true_images,
         variant=variant,
+        thresholds=thresholds,
         covered_only=covered_only,
         settings=settings,
         n_draws=n_draws,
@@ -110,6 +115,7 @@ def score_output(
     truth: Truth,
     *,
     variant: Variant = "competition",
+    thresholds: Sequence[float] | None = None,
     covered_only: bool = False,
     settings: ComparisonConfig = DEFAULTS,
     n_draws: int = N_DRAWS,
@@ -128,7 +134,9 @@ def score_output(
     )
     scored = {name: truth[name] for name in names}
     cells, of_cells, is_cut = _cells_to_score(output, scored, settings, seed)
-    score = score_against(scored, cells, variant=variant, n_draws=n_draws, seed=seed)
+    score = score_against(
+        scored, cells, variant=variant, thresholds=thresholds, n_draws=n_draws, seed=seed
+    )
     lacking = [name for name in names if name not in cells]
     # With cutoffs the number would differ: the folds would hold other images.
     can_tell = not is_cut and variant != "pooled"
@@ -172,6 +180,6 @@ def _alternative(score: Score, lacking: Sequence[str], can_tell: bool) -> list[s
     without = set(lacking)
     images = zip(score.names, score.images, strict=True)
     rest = [image.mean for name, image in images if name not in without]
-    number = f": mAP {np.mean(rest):.3f}" if can_tell and rest else ""
+    number = f": {score.metric} {np.mean(rest):.3f}" if can_tell and rest else ""
     them = "it" if len(lacking) == 1 else "them"
     return [f"--covered-only leaves {them} out, as compare does{number}"]

@@ -231,8 +231,9 @@ def _power(comparison: "Comparison") -> list[str]:
     return lines + wrapped(
         [
             "visible: with 80 % power at the 5 % level, on images like these. order flips: chance "
-            f"that the public {share:.0%} and the private {1 - share:.0%} of {hidden} hidden "
-            "images disagree on the order, if the difference is what it seems to be"
+            f"that {share * hidden:.0f} and {(1 - share) * hidden:.0f} other such images, as the "
+            "public and the private part of a competition's, disagree on the order, if the "
+            "difference is what it seems to be"
         ]
     )
 

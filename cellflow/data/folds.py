@@ -311,7 +311,7 @@ def _share_of(groups: list[list[Entry]], share: float) -> list[Entry]:
 
 def _rules(dataset: Dataset) -> str:
     grouped = any(entry.group is not None for entry in dataset.annotated)
-    wells = "plate + well kept together" if grouped else "plate + well unknown"
+    wells = "plate + well kept together" if grouped else "no groups known (such as plate + well)"
     if not without_group(dataset.annotated):
         kept = "identical images"
     elif compares_fields(dataset.annotated):

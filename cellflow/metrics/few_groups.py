@@ -25,12 +25,12 @@ def n_groups(groups: Sequence[str | None]) -> int:
 
 
 def independence_remark(groups: Sequence[str | None]) -> list[str]:
-    """Give a remark that images count as independent if no image has a group."""
+    """Give a remark that images count as independent if none has a group."""
     if len(groups) < 2 or any(groups):
         return []
     return [
-        "plate and well of the images are unknown: each counts as independent, although frames and "
-        "neighbours of one field are not"
+        "no groups of images are known, such as those of one plate and well: each image counts as "
+        "independent, although frames and neighbours of one field are not"
     ]
 
 

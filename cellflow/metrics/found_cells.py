@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cellflow.metrics.matching import PERCENT, assign_matches, passing_pairs
+from cellflow.metrics.matching import PERCENT, match_pairs
 from cellflow.metrics.overlap import Cells, find_overlap
 
 
@@ -68,10 +68,8 @@ def find_cells(truth: Cells, predicted: Cells) -> FoundCells:
     overlap = find_overlap(truth, predicted)
     found = np.zeros((len(PERCENT), len(overlap.truth_areas)), bool)
     hits = np.zeros((len(PERCENT), len(overlap.predicted_areas)), bool)
-    iou = overlap.iou
     for row, percent in enumerate(PERCENT.tolist()):
-        pairs = np.flatnonzero(passing_pairs(overlap, percent))
-        chosen = pairs[assign_matches(overlap.truth[pairs], overlap.predicted[pairs], iou[pairs])]
+        chosen = match_pairs(overlap, percent)
         found[row, overlap.truth[chosen]] = True
         hits[row, overlap.predicted[chosen]] = True
     return FoundCells(

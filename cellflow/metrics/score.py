@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from cellflow.errors import DataError
 from cellflow.interval import Interval
-from cellflow.metrics.average_precision import Variant, average_precision
+from cellflow.metrics.average_precision import ONE_TO_ONE, Variant, average_precision
 from cellflow.metrics.bootstrap import N_DRAWS, degrees_of_freedom, interval_of, resampled_sums
 from cellflow.metrics.few_groups import coverage_remark, independence_remark
 from cellflow.metrics.matching import THRESHOLDS
 from cellflow.metrics.overlap import Cells
+from cellflow.metrics.pooled import Pooled, pool
 from cellflow.metrics.tables import score_table
 from cellflow.records import CellMasks, ImagePrecision
 
@@ -35,7 +36,11 @@ class TypeScore:
     mean : Interval
         Mean average precision over thresholds and images.
     per_threshold : (T,) float64
-        Mean over the images at each IoU threshold.
+        Average precision at each IoU threshold: the mean over the images ("macro"), except in the
+        variant ``pooled``.
+    pooled : Pooled or None
+        Counts summed over the images ("micro"), and their precision, recall, F1, and so on. None in
+        variants that do not match cells one-to-one.
     """
 
     n_images: int
@@ -43,6 +48,7 @@ class TypeScore:
     n_predicted: int
     mean: Interval
     per_threshold: NDArray[np.float64]
+    pooled: Pooled | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,6 +59,8 @@ class Score:
     ----------
     variant : str
         As for `average_precision`.
+    thresholds : (T,) float64
+        IoU thresholds, ascending.
     names, cell_types, groups : tuple
         Of the N images, in the order of `images`; unknown cell types and groups are None.
     images : tuple of ImagePrecision
@@ -63,6 +71,7 @@ class Score:
     """
 
     variant: Variant
+    thresholds: NDArray[np.float64]
     names: tuple[str, ...]
     cell_types: tuple[str | None, ...]
     groups: tuple[str | None, ...]
@@ -77,23 +86,55 @@ class Score:
         return self.overall.mean
 
     @property
+    def has_all_thresholds(self) -> bool:
+        """Whether the thresholds are the ten of the mAP, 0.50, 0.55 … 0.95."""
+        return np.array_equal(self.thresholds, THRESHOLDS)
+
+    @property
+    def metric(self) -> str:
+        """Name of the mean: mAP, or for other thresholds, say, "mean of AP50 and AP75"."""
+        if self.has_all_thresholds:
+            return "mAP"
+        *others, last = (f"AP{100 * threshold:.0f}" for threshold in self.thresholds)
+        return f"mean of {', '.join(others)} and {last}" if others else last
+
+    @property
     def image_scores(self) -> NDArray[np.float64]:
         """Score of each image, (N,) float64."""
         return np.array([image.mean for image in self.images])
 
-    def table(self) -> str:
-        """Give the score as a text table."""
-        return score_table(self)
+    def table(self, *, by_threshold: bool = False) -> str:
+        """Give the score as a text table.
+
+        Parameters
+        ----------
+        by_threshold : bool
+            Whether to add TP, FP, FN, precision, recall, F1 and so on at each threshold.
+
+        Raises
+        ------
+        ConfigError
+            `by_threshold` is asked of a variant that does not match cells one-to-one.
+        """
+        return score_table(self, by_threshold=by_threshold)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the score as plain values, for JSON."""
         return {
             "variant": self.variant,
+            "metric": self.metric,
             "overall": _plain(self.overall),
             "per_cell_type": {name: _plain(one) for name, one in self.per_cell_type.items()},
-            "thresholds": THRESHOLDS.tolist(),
+            "thresholds": self.thresholds.tolist(),
             "images": {
-                name: {"cell_type": kind, "score": image.mean, "precision": list(image.precision)}
+                name: {
+                    "cell_type": kind,
+                    "score": image.mean,
+                    "average_precision": image.precision.tolist(),
+                    "tp": image.counts.tp.tolist(),
+                    "fp": image.counts.fp.tolist(),
+                    "fn": image.counts.fn.tolist(),
+                }
                 for name, kind, image in zip(self.names, self.cell_types, self.images, strict=True)
             },
             "remarks": [empty_cases(self.variant), *self.remarks],
@@ -108,6 +149,7 @@ def score_images(
     cell_types: Mapping[str, str | None] | None = None,
     groups: Mapping[str, str | None] | None = None,
     variant: Variant = "competition",
+    thresholds: Sequence[float] | None = None,
     n_draws: int = N_DRAWS,
     remarks: Sequence[str] = (),
 ) -> Score:
@@ -123,7 +165,7 @@ def score_images(
         Of the bootstrap.
     cell_types, groups : mapping of image name to str or None, optional
         Strata and clusters of the bootstrap.
-    variant : str
+    variant, thresholds : str, sequence of float
         As for `average_precision`.
     n_draws : int
         Resamples of the bootstrap.
@@ -132,6 +174,8 @@ def score_images(
 
     Raises
     ------
+    ConfigError
+        An unknown variant or threshold.
     DataError
         There is no image.
     LabelError
@@ -141,7 +185,9 @@ def score_images(
         raise DataError("no image to score")
     names = tuple(truths)
     images = tuple(
-        average_precision(truth, predictions.get(name, _nothing(truth)), variant=variant)
+        average_precision(
+            truth, predictions.get(name, _nothing(truth)), variant=variant, thresholds=thresholds
+        )
         for name, truth in truths.items()
     )
     kinds = tuple((cell_types or {}).get(name) for name in names)
@@ -152,13 +198,14 @@ def score_images(
             [images[i] for i in chosen],
             [kinds[i] for i in chosen],
             [wells[i] for i in chosen],
-            pooled=variant == "pooled",
+            variant=variant,
             n_draws=n_draws,
             rng=rng,
         )
 
     return Score(
         variant=variant,
+        thresholds=images[0].counts.thresholds,
         names=names,
         cell_types=kinds,
         groups=wells,
@@ -177,13 +224,13 @@ def _summarize(
     strata: Sequence[str | None],
     clusters: Sequence[str | None],
     *,
-    pooled: bool,
+    variant: Variant,
     n_draws: int,
     rng: np.random.Generator,
 ) -> TypeScore:
     hits = np.stack([image.counts.tp for image in images], axis=1).astype(np.float64)
     # The denominator: TP + FP + FN at each threshold if pooled, else the number of images.
-    if pooled:
+    if variant == "pooled":
         totals = hits + np.stack([i.counts.fp + i.counts.fn for i in images], axis=1)
         shares = hits
     else:
@@ -207,6 +254,7 @@ def _summarize(
         n_predicted=sum(image.n_predicted for image in images),
         mean=interval_of(float(per_threshold.mean()), draws, freedom, within=(0, 1)),
         per_threshold=per_threshold,
+        pooled=pool([image.counts for image in images]) if variant in ONE_TO_ONE else None,
     )
 
 
@@ -231,4 +279,5 @@ def _plain(score: TypeScore) -> dict[str, Any]:
         "high": score.mean.high,
         "level": score.mean.level,
         "per_threshold": score.per_threshold.tolist(),
+        "pooled": None if score.pooled is None else score.pooled.to_dict(),
     }

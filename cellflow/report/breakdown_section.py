@@ -118,9 +118,10 @@ def _power(comparison: Comparison, pair: PairedDifference) -> str:
     rows = [["difference in mAP", *(number(visible) for _, visible in counts)]]
     header = ["", *(counted(count, "image") for count, _ in counts)]
     flips = (
-        f"If the difference is what it seems to be, a public {share:.0%} and a private "
-        f"{1 - share:.0%} of {hidden} hidden images would put the two in opposite order with a "
-        f"chance of {_percent(pair.flip_chance)}."
+        f"If the difference is what it seems to be, {share * hidden:.0f} and "
+        f"{(1 - share) * hidden:.0f} other such images, as the public and the private part of a "
+        "competition's, would put the two in opposite order with a chance of "
+        f"{_percent(pair.flip_chance)}."
     )
     caption = "Smallest difference that so many images like these would show, with 80 % power"
     return table(caption, header, rows) + tag("p", text(flips))

@@ -66,8 +66,8 @@ def method_section(subject: Subject, pictures: str) -> Section:
         lines += [
             _how_scored(subject.scores[0].variant),
             "Intervals are 95 % bootstrap intervals over images, drawn within cell types, images "
-            "of one plate and well together, widened for few images. They tell how much the "
-            "number would move with other images like these.",
+            "of one group (plate and well), where known, together, widened for few images. They "
+            "tell how much the number would move with other images like these.",
         ]
     if subject.comparison is not None:
         lines.append(
@@ -105,7 +105,7 @@ def _how_scored(variant: Variant) -> str:
         return told
     return (
         f"{told} The error budget, hits and misses in the pictures, and what cutoffs and overlaps "
-        "cost go by the competition's own score all the same."
+        "cost go by the variant competition all the same."
     )
 
 

@@ -170,4 +170,29 @@ def _numbers(subject: Subject, groups: Sequence[str | None]) -> str:
         for kind in groups
         for model, score in zip(subject.models, subject.scores, strict=True)
     ]
-    return table("AP at each IoU", ["IoU above", *(f"{t:.2f}" for t in THRESHOLDS)], rows)
+    header = ["IoU above", *(f"{t:.2f}" for t in THRESHOLDS)]
+    return table("AP at each IoU", header, rows) + _pooled(subject)
+
+
+def _pooled(subject: Subject) -> str:
+    """Give counts summed over all images, and their ratios; nothing in variants without pairs."""
+    header = ("IoU above", "TP", "FP", "FN", "precision", "recall", "F1", "AP", "IoU of TP", "PQ")
+    rows = []
+    for model, score in zip(subject.models, subject.scores, strict=True):
+        if (pooled := score.overall.pooled) is None:
+            return ""
+        counts = (pooled.counts.tp, pooled.counts.fp, pooled.counts.fn)
+        ratios = (
+            *(pooled.precision, pooled.recall, pooled.f1, pooled.average_precision),
+            *(pooled.mean_matched_iou, pooled.panoptic_quality),
+        )
+        rows += [
+            [
+                f"{name(model)}, {threshold:.2f}",
+                *(f"{side[row]:,}" for side in counts),
+                *(defined(ratio[row], ".3f", "–") for ratio in ratios),
+            ]
+            for row, threshold in enumerate(THRESHOLDS)
+        ]
+    caption = "Counts summed over all images (micro), and precision, recall and so on of the sums"
+    return table(caption, header, rows)

@@ -12,7 +12,7 @@ from cellflow.comparison.count_limits import count_limit_remarks
 from cellflow.comparison.importers import MethodOutput
 from cellflow.comparison.result import Comparison
 from cellflow.comparison.score import MethodScore
-from cellflow.errors import DataError, ImageError
+from cellflow.errors import ConfigError, DataError, ImageError
 from cellflow.metrics.score import Score
 from cellflow.records import CellMasks, Shape
 from cellflow.report.picture_files import require_some
@@ -94,7 +94,15 @@ class Subject:
 
 
 def subject_of_score(score: MethodScore) -> Subject:
-    """Give the subject of one method's score."""
+    """Give the subject of one method's score.
+
+    Raises
+    ------
+    ConfigError
+        The score is of other thresholds than the ten that a report shows.
+    """
+    if not score.has_all_thresholds:
+        raise ConfigError("a report shows the thresholds 0.50, 0.55 … 0.95; score with all of them")
     return Subject(
         models=(score.method,),
         images=score.names,

@@ -30,7 +30,7 @@ class EpochRow:
         Means over the epoch's steps. `loss` is the sum of the others; models without flows have
         only `loss`.
     validation_map, validation_low, validation_high : float or None
-        Competition score of the held-out images with its 95 % interval, where validated.
+        mAP of the held-out images with its 95 % interval, where validated.
     images_per_second, waiting_share : float or None
         Of the epoch's steps; see `Throughput`.
     """
@@ -131,7 +131,7 @@ class History:
             name = "held-out images"
             draw_curves(
                 folder / "score.png",
-                "Competition score of the held-out images, 95 % interval",
+                "mAP of the held-out images, 95 % interval",
                 {name: ([epoch for epoch, _ in scores], [s.estimate for _, s in scores])},
                 "epoch",
                 "mAP",

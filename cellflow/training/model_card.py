@@ -121,7 +121,7 @@ def _score(record: Mapping[str, Any], config: Config, score: Score | None) -> st
     lines = [
         "## Score",
         "",
-        "Competition mAP (IoU 0.50 to 0.95) on the held-out images with "
+        "Mean average precision (mAP, IoU 0.50 to 0.95) on the held-out images with "
         f"{_thresholds(config.dynamics)}, and a bootstrap 95 % interval over images.",
         "",
         "| cell type | images | cells | found | mAP | 95 % interval | AP50 |",

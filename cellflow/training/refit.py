@@ -94,9 +94,10 @@ class Effect:
         clusters = [self.groups.get(name) for name in self.before]
         n_unknown = clusters.count(None)
         if 0 < n_unknown < len(clusters):
+            images = counted(len(clusters), "image")
             mixed = [
-                f"plate and well of {n_unknown} of {counted(len(clusters), 'image')} are unknown: "
-                "these count as independent, although frames and neighbours of one field are not"
+                f"the group (plate and well) of {n_unknown} of {images} is unknown: these count as "
+                "independent, although frames and neighbours of one field are not"
             ]
         else:
             mixed = independence_remark(clusters)

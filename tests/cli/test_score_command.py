@@ -81,6 +81,50 @@ def test_every_variant_is_named_in_its_result(cellflow, truth, half, variant):
     assert f"Variant {variant}" in done.out
 
 
+def test_counts_by_threshold_and_pairs_on_request(cellflow, truth, half, tmp_path):
+    pairs = tmp_path / "pairs.csv"
+    done = cellflow(
+        "score", half, "--truth", truth, "--iou", 0.5, "--by-threshold", "--pairs", pairs
+    )
+    assert (done.code, "AP50" in done.out.splitlines()[0]) == (0, True)
+    rows = [line.split() for line in done.out.splitlines() if line.startswith("all")]
+    assert rows[1][:6] == ["all", "0.50", "6", "0", "6", "1.000"]
+    assert len(pairs.read_text("utf-8").splitlines()) == 1 + 12
+    assert f"{pairs}: 6 hits with IoU > 0.50, 6 missed, 0 spurious" in done.err
+
+
+def test_json_always_has_the_counts_of_each_threshold(cellflow, truth, half):
+    content = json.loads(cellflow("score", half, "--truth", truth, "--json").out)
+    pooled = content["overall"]["pooled"]
+    assert (content["metric"], len(content["thresholds"])) == ("mAP", 10)
+    assert pooled["tp"] == [6] * 10
+    assert pooled["recall"] == [0.5] * 10
+    assert set(pooled) == {
+        "tp", "fp", "fn", "precision", "recall", "f1", "average_precision", "mean_matched_iou",
+        "panoptic_quality",
+    }  # fmt: skip
+
+
+def test_wrong_thresholds_and_variants_print_nothing_and_write_nothing(
+    cellflow, truth, half, tmp_path
+):
+    pairs = tmp_path / "pairs.csv"
+    for options, message in (
+        (("--iou", 0.505), "IoU threshold 0.505: expected 0.01 to 0.99"),
+        (("--variant", "report", "--by-threshold"), "a table by threshold needs cells matched"),
+        (("--variant", "report", "--pairs", pairs), "a table of pairs needs cells matched"),
+        (("--pairs", half), "is an input of this command"),
+    ):
+        done = cellflow("score", half, "--truth", truth, *options)
+        assert (done.code, done.out) == (1, "")
+        assert message in done.errors[0]
+    assert not pairs.exists()
+    page = tmp_path / "r.html"
+    done = cellflow("score", half, "--truth", truth, "--iou", 0.5, "--report", page)
+    assert (done.code, page.exists()) == (2, False)
+    assert "--report shows all thresholds" in done.err
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -132,7 +176,7 @@ def test_two_submissions_are_compared_with_an_interval(cellflow, truth, perfect,
 def test_one_submission_alone_is_not_a_comparison(cellflow, truth, perfect):
     done = cellflow("compare", perfect, "--truth", truth)
     assert done.code == 1
-    assert "two submissions or more; `cellflow score` scores one" in done.errors[0]
+    assert "two entries or more; `cellflow score` scores one" in done.errors[0]
 
 
 @pytest.mark.real_data

@@ -185,7 +185,7 @@ def test_truth_images_of_no_submission_are_left_out_unless_all_are_asked_for(tmp
 
 
 def test_one_submission_is_no_comparison(tmp_path, truth):
-    with pytest.raises(SubmissionError, match="two submissions or more; `cellflow score`"):
+    with pytest.raises(SubmissionError, match="two entries or more; `cellflow score`"):
         compare([submit(tmp_path, "a.csv", {"i0": cells("1 9")})], truth)
 
 

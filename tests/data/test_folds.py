@@ -272,6 +272,10 @@ def test_the_description_counts_types(tmp_path):
         "identical images kept together, seed 5"
     )
     assert lines[1] == "fold 0: 2 training, 2 validation (1 astro, 1 cort)"
+    data = dataset(tmp_path, ["cort", "astro"] * 2)
+    assert (
+        "no groups known (such as plate + well)" in describe_folds(data, make_folds(data, 2, 5))[0]
+    )
 
 
 def test_that_fields_were_not_looked_for_is_said(tmp_path, monkeypatch):

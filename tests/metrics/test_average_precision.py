@@ -46,6 +46,23 @@ def test_every_threshold_is_an_exact_decimal(percent):
     assert int(result.counts.tp.sum()) == (percent - 50) // 5
 
 
+def test_own_thresholds_are_sorted_and_may_lie_below_one_half():
+    # Intersection 3 of union 4, and 2 of 5.
+    truth, predicted = row("1 4", "10 5"), row("1 3", "10 2")
+    result = average_precision(truth, predicted, thresholds=[0.75, 0.3, 0.5, 0.3])
+    assert result.counts.thresholds.tolist() == [0.3, 0.5, 0.75]
+    assert result.counts.tp.tolist() == [2, 1, 0]
+    assert result.mean == pytest.approx((1 + 1 / 3 + 0) / 3)
+    all_ten = average_precision(truth, predicted, thresholds=(PERCENT / 100).tolist())
+    assert (all_ten.precision == average_precision(truth, predicted).precision).all()
+
+
+@pytest.mark.parametrize("threshold", [0, 1, 0.555, 50, float("nan"), -0.5])
+def test_a_threshold_that_is_no_whole_percent_is_refused(threshold):
+    with pytest.raises(ConfigError, match=r"IoU threshold .*: expected 0.01 to 0.99"):
+        average_precision(row("1 2"), row("1 2"), thresholds=[threshold])
+
+
 def test_empty_images_are_one_and_one_sided_images_are_zero():
     none, one = CellMasks.empty((1, 20)), row("1 5")
     assert average_precision(none, none).mean == 1

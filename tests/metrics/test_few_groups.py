@@ -38,5 +38,5 @@ def test_wells_count_not_images():
 
 def test_images_of_unknown_wells_are_said_to_be_taken_as_independent():
     (remark,) = independence_remark([None, None])
-    assert remark.startswith("plate and well of the images are unknown: each counts as independent")
+    assert remark.startswith("no groups of images are known, such as those of one plate and well: ")
     assert independence_remark(["w", None]) == independence_remark([None]) == []

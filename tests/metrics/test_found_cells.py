@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from cellflow.data.rle import dense_to_masks
 from cellflow.metrics.average_precision import average_precision
 from cellflow.metrics.found_cells import find_cells
-from cellflow.metrics.matching import assign_matches, count_matches
+from cellflow.metrics.matching import assign_matches
 
 
 @st.composite
@@ -30,12 +30,31 @@ def test_counts_of_found_cells_are_those_of_the_score(truth, predicted):
     assert found.precision == pytest.approx(score.precision)
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), unique=True, max_size=12))
-def test_as_many_pairs_are_assigned_as_can_be_and_each_cell_once(pairs):
+def best_of(pairs, worths, used=frozenset()):
+    """The largest number of pairs, and the largest sum of their worth, by trying all choices."""
+    if not pairs:
+        return 0, 0
+    (truth, predicted), *rest = pairs
+    without = best_of(rest, worths[1:], used)
+    cells = {("truth", truth), ("predicted", predicted)}
+    if cells & used:
+        return without
+    count, worth = best_of(rest, worths[1:], used | cells)
+    return max(without, (count + 1, worth + worths[0]))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), unique=True, max_size=11),
+    st.randoms(use_true_random=False),
+)
+def test_the_choice_has_the_most_pairs_and_of_these_the_largest_iou(pairs, random):
     truth, predicted = (np.array([pair[side] for pair in pairs], np.int64) for side in (0, 1))
-    chosen = assign_matches(truth, predicted, np.linspace(0, 1, len(pairs)))
-    assert len(chosen) == count_matches(truth, predicted)
+    # In 64ths, so that sums are exact.
+    worths = [random.randint(1, 64) for _ in pairs]
+    chosen = assign_matches(truth, predicted, np.array(worths) / 64)
     assert len(set(truth[chosen])) == len(set(predicted[chosen])) == len(chosen)
+    assert chosen.tolist() == sorted(chosen)
+    assert (len(chosen), sum(worths[pair] for pair in chosen)) == best_of(pairs, worths)
 
 
 def test_of_two_truths_under_one_prediction_the_better_one_is_found():

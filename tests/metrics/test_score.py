@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cellflow.data.rle import rle_to_masks
-from cellflow.errors import DataError
+from cellflow.errors import ConfigError, DataError
 from cellflow.metrics.average_precision import VARIANTS
 from cellflow.metrics.score import score_images
 from cellflow.records import CellMasks
@@ -75,6 +75,75 @@ def test_the_table_says_why_there_is_no_interval(rng):
     assert "(1 group)" in of_two.table()
     assert "(1 image)" in score_images({"a": truths["a"]}, truths, groups=groups, rng=rng).table()
     assert "(1 " not in score_images(truths, truths, groups=groups, rng=rng).table()
+
+
+def test_pooled_counts_stand_beside_means_over_images(rng):
+    truths = {"a": cells(*NINE), "b": cells("1 5")}
+    found = {"a": cells(*NINE), "b": cells("30 5")}
+    score = score_images(truths, found, rng=rng, cell_types={"a": "x", "b": "y"})
+    overall = score.to_dict()["overall"]
+    assert overall["per_threshold"][0] == 0.5
+    assert overall["pooled"]["average_precision"][0] == pytest.approx(9 / 11)
+    assert [overall["pooled"][side][0] for side in ("tp", "fp", "fn")] == [9, 1, 1]
+    assert score.per_cell_type["y"].pooled.counts.fn.tolist() == [1] * 10
+    images = score.to_dict()["images"]
+    assert [images["b"][side][0] for side in ("tp", "fp", "fn")] == [0, 1, 1]
+    assert images["a"]["average_precision"] == [1] * 10
+
+
+def test_a_table_by_threshold_is_given_on_request(rng):
+    score = score_images({"a": cells("1 4", "9 2")}, {"a": cells("1 3")}, rng=rng)
+    assert "Pooled over images (micro)" not in score.table()
+    table = score.table(by_threshold=True)
+    assert table.startswith(score.table()[:100])
+    start = table.index("Pooled over images (micro)")
+    _, head, *rows = table[start:].split("\n\n")[0].splitlines()
+    assert head.split() == [
+        "cell", "type", "IoU", ">", "TP", "FP", "FN", "precision", "recall", "F1", "AP",
+        "matched", "IoU", "PQ",
+    ]  # fmt: skip
+    assert len(rows) == 10
+    # IoU 3/4 is the only hit; 0.75 / (1 + 1 / 2) is the panoptic quality.
+    assert rows[0].split() == [
+        "all", "0.50", "1", "0", "1", "1.000", "0.500", "0.667", "0.500", "0.750", "0.500",
+    ]  # fmt: skip
+    assert rows[5].split()[2:] == ["0", "1", "2", *["0.000"] * 4, "none", "0.000"]
+    assert max(map(len, table.splitlines())) <= 100
+
+
+def test_variants_without_pairs_have_no_table_by_threshold(rng):
+    score = score_images({"a": cells("1 4")}, {}, rng=rng, variant="at-least-one")
+    assert score.to_dict()["overall"]["pooled"] is None
+    with pytest.raises(ConfigError, match="by threshold needs cells matched one-to-one, which the"):
+        score.table(by_threshold=True)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "metric", "head"),
+    [
+        (None, "mAP", "mAP"),
+        ([0.5], "AP50", "AP50"),
+        ([0.9, 0.5, 0.75], "mean of AP50, AP75 and AP90", "mean AP"),
+    ],
+)
+def test_the_mean_of_own_thresholds_has_another_name(rng, thresholds, metric, head):
+    # IoU 4/5.
+    score = score_images({"a": cells("1 5")}, {"a": cells("1 4")}, rng=rng, thresholds=thresholds)
+    table = score.table()
+    assert score.metric == score.to_dict()["metric"] == metric
+    assert f"found  {head:>5}  95 % interval" in table
+    sentence = f"{metric} is not the mAP, the mean over IoU 0.50, 0.55 … 0.95 (the competition's"
+    assert (sentence in table) == (thresholds is not None)
+    assert ("AP75" in table.splitlines()[0]) == (thresholds is None)
+
+
+def test_the_mean_of_own_thresholds_is_over_them_only(rng):
+    found = {"a": cells("1 4"), "b": cells("1 5")}
+    truths = {"a": cells("1 5"), "b": cells("1 5")}
+    score = score_images(truths, found, rng=rng, thresholds=[0.5, 0.9])
+    assert score.to_dict()["thresholds"] == [0.5, 0.9]
+    assert score.overall.per_threshold.tolist() == [1, 0.5]
+    assert score.mean.estimate == 0.75
 
 
 def test_nothing_to_score_is_an_error(rng):

@@ -274,7 +274,31 @@ def test_the_report_says_how_its_variant_counts(folder, submissions, tmp_path, v
     shown = Page(tmp_path / "r.html").shown
     assert f"(variant {variant})" in shown
     assert how in shown
-    assert ("go by the competition's own score" in shown) == (variant != "competition")
+    assert ("go by the variant competition all the same" in shown) == (variant != "competition")
+    assert ("Counts summed over all images (micro)" in shown) == (variant != "report")
+
+
+def test_a_report_has_the_pooled_counts_of_every_model(page):
+    pooled = page.blocks["report-data"]["numbers"]["scores"]["good"]["overall"]["pooled"]
+    # 3 of 4 cells in three images and 4 of 4 in one.
+    assert [pooled[side][0] for side in ("tp", "fp", "fn")] == [13, 0, 3]
+    assert "good, 0.50" in page.shown
+
+
+def test_a_report_of_other_thresholds_is_refused(folder, submissions, tmp_path):
+    truth = folder / "train.csv"
+    score = score_submission(truth, submissions[0], thresholds=[0.5])
+    with pytest.raises(ConfigError, match="a report shows the thresholds"):
+        report_score(tmp_path / "r.html", score, truth)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_in_a_comparison_speaks_of_a_hidden_test_set(folder, submissions, page):
+    told = "80 and 160 other such images, as the public and the private part of a competition's"
+    table = " ".join(compare(submissions, folder / "train.csv").table().split())
+    assert told in table
+    assert told in " ".join(page.shown.split())
+    assert "hidden" not in table + page.shown
 
 
 def test_one_image_gives_a_report_without_intervals(folder, tmp_path):

@@ -32,13 +32,13 @@ def test_images_of_a_well_are_not_taken_as_independent():
     assert effect.difference == expected
     assert effect.difference.low < 0 < effect_of({}, {}).difference.low
     assert effect.remarks[0].startswith("with 5 independent groups of images")
-    assert effect_of({}, {}).remarks[0].startswith("plate and well of the images are unknown")
+    assert effect_of({}, {}).remarks[0].startswith("no groups of images are known")
 
 
 def test_wells_that_only_some_records_know_are_told():
     known = dict(list(WELLS.items())[:12])
     first, second = effect_of({}, known).remarks
-    assert first.startswith("plate and well of 18 of 30 images are unknown")
+    assert first.startswith("the group (plate and well) of 18 of 30 images is unknown")
     assert second.startswith("with 20 independent groups")
 
 
