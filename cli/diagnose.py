@@ -5,22 +5,23 @@ from typing import Any
 
 import click
 
+from .comparing import comparison_settings, comparison_sources, file_options
 from .options import EXISTING, PATH, SEED, json_option
 from .progress import Progress
 
 
 @click.command()
 @click.argument("prediction", type=EXISTING, required=False)
-@click.option(
-    "--truth", type=EXISTING, required=True, help="train.csv, a COCO file, or an annotated folder."
-)
+@file_options
 @click.option(
     "--all-truth",
     is_flag=True,
     help="Count truth images without a prediction as images without cells.",
 )
 @click.option("--pictures", type=PATH, help="Folder for the error budget and the limits as PNG.")
-@click.option("--seed", type=SEED, default=0, show_default=True, help="For the bootstrap.")
+@click.option(
+    "--seed", type=SEED, default=0, show_default=True, help="For the bootstrap and the folds."
+)
 @json_option
 def command(prediction: Path | None, truth: Path, as_json: bool, **options: Any) -> None:
     """Show what limits the score of PREDICTION: a submission, COCO results, or label images.
@@ -35,6 +36,9 @@ def command(prediction: Path | None, truth: Path, as_json: bool, **options: Any)
     from cellflow.comparison.diagnose import diagnose_files
     from cellflow.jsontext import to_json
 
-    with Progress("diagnose", unit="image") as progress:
-        found = diagnose_files(truth, prediction, report=progress, **options)
+    settings = comparison_settings(options)
+    with comparison_sources(options) as sources, Progress("diagnose", unit="image") as progress:
+        found = diagnose_files(
+            truth, prediction, sources=sources, settings=settings, report=progress, **options
+        )
     click.echo(to_json(found.to_dict()) if as_json else found.table())

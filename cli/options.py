@@ -249,4 +249,5 @@ def tell_found(result: "FolderResult") -> None:
         click.echo(f"error: {failure}", err=True)
     where = ", ".join(str(path) for path in result.outputs)
     found = f"{counted(result.n_cells, 'cell')} in {counted(result.n_images, 'image')}"
-    click.echo(f"{found}: {where}")
+    before = f", {result.n_resumed} of them done before" if result.n_resumed else ""
+    click.echo(f"{found}{before}: {where}")

@@ -52,6 +52,10 @@ def compared_images(
     known = set(truth)
     covered_truth = {name: known & set(images) for name, images in covered.items()}
     by_any = set[str]().union(*covered_truth.values())
+    if apart := {name: covered[name] for name, images in covered_truth.items() if not images}:
+        raise SubmissionError(
+            f"no image of the truth is covered by {' or '.join(apart)}: {_examples(apart)}"
+        )
     remarks = []
     for name, images in covered.items():
         if unknown := [image for image in images if image not in known]:
@@ -75,8 +79,7 @@ def compared_images(
             )
     common = set.intersection(*covered_truth.values())
     if not common:
-        by = "all" if len(covered) > 1 else "it"
-        raise SubmissionError(f"no image of the truth is covered by {by}: " + _examples(covered))
+        raise SubmissionError(f"no image of the truth is covered by all: {_examples(covered)}")
     uncovered = [image for image in truth if image not in by_any]
     if uncovered:
         fate = "counted as without prediction" if all_truth else "left out"

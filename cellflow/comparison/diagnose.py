@@ -4,7 +4,9 @@ from pathlib import Path
 
 from cellflow.comparison.coverage import compared_images
 from cellflow.comparison.importers import Sources, names_from_truth, read_output
+from cellflow.comparison.score import DEFAULTS, cells_to_score
 from cellflow.comparison.truth import read_truth, shapes_of
+from cellflow.config import ComparisonConfig
 from cellflow.diagnosis.diagnose import Diagnosis, Examined, diagnose
 from cellflow.diagnosis.pictures import draw_diagnosis
 from cellflow.records import CellMasks
@@ -16,6 +18,7 @@ def diagnose_files(
     prediction: Path | None = None,
     *,
     sources: Sources | None = None,
+    settings: ComparisonConfig = DEFAULTS,
     all_truth: bool = False,
     pictures: Path | None = None,
     seed: int = 0,
@@ -32,13 +35,15 @@ def diagnose_files(
         is examined.
     sources : Sources, optional
         Of the prediction.
+    settings : ComparisonConfig
+        How the prediction is prepared; by default as `score_submission` prepares it.
     all_truth : bool
         Count truth images that the prediction does not have as images without prediction, instead
         of leaving them out.
     pictures : path, optional
         Folder for PNG files.
     seed : int
-        Of the bootstrap.
+        Of the bootstrap and of the folds on which cutoffs are chosen.
     report : callable
         ``report(step, numbers)`` after every image; numbers hold ``total``.
 
@@ -56,12 +61,12 @@ def diagnose_files(
         names, of_images = compared_images(
             names, {output.name: output.detections}, all_truth=all_truth
         )
-        remarks += [*output.remarks, *of_images]
+        scored = {name: truth[name] for name in names}
+        cells, of_cells, _ = cells_to_score(output, scored, settings, seed)
+        remarks += [*output.remarks, *of_images, *of_cells]
         found = {
-            name: output.detections[name].masks
-            if name in output.detections
-            else CellMasks.empty(truth[name].masks.shape)
-            for name in names
+            name: cells.get(name, CellMasks.empty(image.masks.shape))
+            for name, image in scored.items()
         }
     diagnosis = diagnose(
         prediction.name if prediction is not None else truth_path.name,

@@ -133,7 +133,7 @@ def score_output(
         without_empty=() if output.lists_empty else [output.name],
     )
     scored = {name: truth[name] for name in names}
-    cells, of_cells, is_cut = _cells_to_score(output, scored, settings, seed)
+    cells, of_cells, is_cut = cells_to_score(output, scored, settings, seed)
     score = score_against(
         scored, cells, variant=variant, thresholds=thresholds, n_draws=n_draws, seed=seed
     )
@@ -152,10 +152,29 @@ def score_output(
     return MethodScore(**values, method=output.name, truths=masks_of(scored), predicted=cells)
 
 
-def _cells_to_score(
+def cells_to_score(
     output: MethodOutput, truth: Truth, settings: ComparisonConfig, seed: int
 ) -> tuple[dict[str, CellMasks], list[str], bool]:
-    """Give the prepared cells, remarks on them, and whether cutoffs were applied."""
+    """Give the cells of an output that are scored: without overlap, cut as in a comparison.
+
+    Parameters
+    ----------
+    output : MethodOutput
+    truth : mapping of image name to TrueImage
+        Of the images to score.
+    settings : ComparisonConfig
+    seed : int
+        Of the folds on which cutoffs are chosen.
+
+    Returns
+    -------
+    dict of image name to CellMasks
+        Of the images of `truth` that the output has.
+    list of str
+        What was done, in sentences for the user.
+    bool
+        Whether cutoffs were applied.
+    """
     found = {name: one for name, one in output.detections.items() if name in truth}
     if not output.has_scores and not any(has_overlap(one.masks) for one in found.values()):
         # There is nothing to prepare, and reading alone takes a fraction of the time.

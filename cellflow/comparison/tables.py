@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         TunedCutoffs,
     )
 
+NO_SCORES = "* without scores, so of a single point"
+"""What a star behind COCO's precision means."""
 WIDEST_NAME = 30
 """Longest displayed name of a method; longer ones lose their middle."""
 
@@ -110,7 +112,7 @@ def _preparations(comparison: "Comparison") -> list[str]:
     if coco:
         most = max(one.max_detections for one in coco)
         has_scores = all(one.has_scores for one in coco)
-        star = "" if has_scores else "; * without scores, so of a single point"
+        star = "" if has_scores else f"; {NO_SCORES}"
         sentences.append(
             "COCO AP: all detections, overlaps and scores as given, at most "
             f"{most:,} an image{star}."
@@ -124,7 +126,8 @@ def preparation_sentences(name: str, method: "Method") -> list[str]:
     if method.cutoffs is not None:
         sentences.append(f"{name} is cut {_cutoffs(method.cutoffs)}")
     if method.overlap is not None:
-        sentences.append(f"{name} overlaps: {_overlap(method.overlap)}")
+        first = "" if method.has_scores else " (without scores the first in the file wins)"
+        sentences.append(f"{name} overlaps{first}: {_overlap(method.overlap)}")
     return sentences
 
 

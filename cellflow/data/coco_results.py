@@ -85,7 +85,7 @@ def read_coco_results(
 
     Scores are confidences from 0 to 1. If those of a file go beyond that, they are taken as logits
     if one is negative, else as per cent, or as shares of the largest if that is above 100. Their
-    order stays; a remark says so.
+    order stays; a remark says so. If all scores are equal they rank nothing, and count as none.
     """
     path = Path(path)
     reader = _Results(path, shapes, _names_within(path) or names)
@@ -202,6 +202,12 @@ class _Results:
             self.lowest, self.highest = min(self.lowest, score), max(self.highest, score)
             image.scores.append(score)
 
+    @property
+    def ranks(self) -> bool:
+        """Whether there are scores, and they put the cells in an order: not all are equal."""
+        n_cells = sum(len(image.scores) for image in self.images.values())
+        return bool(self.has_scores) and (self.lowest < self.highest or n_cells < 2)
+
     def finished(self) -> CocoResults:
         """Give all that was taken."""
         if self.n_known == 0:
@@ -228,7 +234,7 @@ class _Results:
             found[name] = Detections(
                 name=name,
                 masks=masks,
-                scores=self._confidences(image.scores) if self.has_scores else None,
+                scores=self._confidences(image.scores) if self.ranks else None,
                 cell_types=tuple(image.types) if kinds_known else None,
             )
         for name in self.names.names.values() if self.names else ():
@@ -236,7 +242,7 @@ class _Results:
                 found[name] = Detections(
                     name=name,
                     masks=CellMasks.empty(self.shapes[name]),
-                    scores=np.zeros(0, np.float32) if self.has_scores else None,
+                    scores=np.zeros(0, np.float32) if self.ranks else None,
                     cell_types=() if kinds_known else None,
                 )
         return found
@@ -250,6 +256,13 @@ class _Results:
         return values.clip(0, 1).astype(np.float32)
 
     def _score_remark(self) -> Iterator[str]:
+        if not self.ranks:
+            if self.has_scores:
+                yield (
+                    f"{self.path.name}: all scores are {self.lowest:g}; they rank nothing, and "
+                    "count as none"
+                )
+            return
         if self.lowest < -ROUNDING:
             taken = "logits"
         elif self.highest > 1 + ROUNDING:

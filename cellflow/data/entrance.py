@@ -13,6 +13,7 @@ from cellflow.data.folders import (
     open_images,
     open_usiigaci,
 )
+from cellflow.data.json_stream import starts_json_array
 from cellflow.data.kaggle import open_kaggle
 from cellflow.errors import ConfigError, DataError
 from cellflow.wording import counted
@@ -74,6 +75,10 @@ def open_dataset(
         raise DataError(f"{path} does not have the layout {layout}, which needs {NEEDS[layout]}")
     if path.is_dir() and not any(path.iterdir()):
         raise DataError(f"{path}: the folder is empty; expected images, with truth for training")
+    if path.is_file() and starts_json_array(path):
+        raise DataError(
+            f"{path}: a list, as COCO results are, and no truth; `cellflow score` reads those"
+        )
     needs = "; ".join(f"{name}: {need}" for name, need in NEEDS.items())
     raise DataError(f"{path}: no images with truth found. Layouts: {needs}")
 

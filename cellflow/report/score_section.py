@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cellflow.comparison.result import Comparison
+from cellflow.comparison.result import CocoPrecision, Comparison
+from cellflow.comparison.tables import NO_SCORES
 from cellflow.metrics.bootstrap import mean_interval
 from cellflow.metrics.matching import THRESHOLDS
 from cellflow.metrics.score import Score, TypeScore
@@ -72,11 +73,17 @@ def _methods(comparison: Comparison) -> str:
                 "none"
                 if cutoffs is None
                 else text(f"on {cutoffs.n_folds} folds, mAP {cutoffs.nested_score:.3f}"),
-                "–" if coco is None else defined(coco.ap, ".3f", "–"),
+                "–" if coco is None else defined(coco.ap, ".3f", "–") + _star(coco),
             ]
         )
     header = ["model", "read from", "detections", "scored", "overlap", "cutoffs", "COCO AP"]
-    return table("What was scored", header, rows)
+    has_star = any(_star(method.coco) for method in comparison.methods if method.coco)
+    caption = f"What was scored; {NO_SCORES}" if has_star else "What was scored"
+    return table(caption, header, rows)
+
+
+def _star(coco: CocoPrecision) -> str:
+    return "" if coco.has_scores else "*"
 
 
 def _cell(score: TypeScore) -> str:

@@ -165,8 +165,8 @@ def write_pseudo_labels(
     Raises
     ------
     ConfigError
-        The same name twice, `out` holds votes by other models or settings or anything that is not
-        of an earlier call, or an image lies in it.
+        The same model or name twice, `out` holds votes by other models or settings or anything
+        that is not of an earlier call, or an image lies in it.
     DataError
         No image is agreed on.
     """
@@ -199,6 +199,10 @@ def write_pseudo_labels(
 
 
 def _voters(models: Sequence[Model]) -> tuple[Model, list[Model]]:
+    prints = [model.fingerprint for model in models]
+    for model in models:
+        if prints.count(model.fingerprint) > 1:
+            raise ConfigError(f"{model.name} is given twice; a model always agrees with itself")
     if len(models) > 1:
         return Model.joined(models), list(models)
     asked = models[0].config.inference.views

@@ -66,6 +66,27 @@ def test_the_answer_comes_first_and_the_tables_after(cellflow, truth, perfect, r
     assert max(map(len, done.out.splitlines())) <= 100
 
 
+@pytest.mark.parametrize("score", ["own", "none", "equal"])
+def test_a_star_marks_coco_precision_without_scores(
+    cellflow, truth, perfect, results, tmp_path, score
+):
+    pytest.importorskip("faster_coco_eval")
+
+    def change(items):
+        for item in items:
+            item["score"] = {"own": item["score"], "none": None, "equal": 1.0}[score]
+        return [{k: v for k, v in item.items() if v is not None} for item in items]
+
+    page = tmp_path / "report.html"
+    done = cellflow(
+        "compare", results(), results(change, "b.json"), "--truth", truth, "--report", page
+    )
+    assert done.code == 0
+    star = "* without scores, so of a single point"
+    for text in (done.out, page.read_text(encoding="utf-8")):
+        assert (star in " ".join(text.split())) == ("1.000*" in text) == (score != "own")
+
+
 def test_json_holds_all_that_the_tables_say(cellflow, truth, perfect, results):
     done = cellflow("compare", perfect, results(), "--truth", truth, "--json")
     content = json.loads(done.out)
@@ -215,5 +236,5 @@ def test_a_fusion_that_fails_leaves_no_file(cellflow, truth, perfect, tmp_path):
     out = tmp_path / "fused.csv"
     done = cellflow("fuse", perfect, other, "--truth", truth, "--out", out)
     assert done.code == 1
-    assert "other lacks 4 images that others have (a, ä b, c, d)" in done.errors[0]
+    assert "no image of the truth is covered by other: other has 1 image" in done.errors[0]
     assert not out.exists()

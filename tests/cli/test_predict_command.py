@@ -197,6 +197,8 @@ def test_one_unreadable_image_is_named_and_the_rest_is_written(cellflow, model, 
     assert "error: 1 of 4 images could not be processed; " in done.errors[-1]
     assert "partial keeps the other results for another try, and may be deleted" in done.errors[-1]
     assert list(read_submission(tmp_path / "s.csv", (40, 120))) == ["a", "d", "ä b"]
+    again = cellflow("predict", images, "--model", model, "--out", tmp_path / "s.csv")
+    assert "in 3 images, 3 of them done before: " in again.out
 
 
 def test_an_interrupted_run_says_how_to_go_on(cellflow, model, images, tmp_path, monkeypatch):

@@ -32,7 +32,9 @@ def labels():
 @pytest.fixture
 def predictions(labels):
     return [
-        Prediction(name=name, labels=found, scores=np.full(found.max(), 0.5, np.float32))
+        Prediction(
+            name=name, labels=found, scores=np.linspace(0.9, 0.5, found.max(), dtype=np.float32)
+        )
         for name, found in (("a", labels), ("b", np.zeros_like(labels)))
     ]
 

@@ -167,7 +167,7 @@ def names_file(tmp_path):
 
 
 def test_a_names_file_tells_images_cell_types_and_where_nothing_was_found(tmp_path):
-    path = write(tmp_path, [result(17, category=2), result(17, category=1)])
+    path = write(tmp_path, [result(17, score=0.9, category=2), result(17, category=1)])
     found = read_coco_results(path, SHAPES, names_file(tmp_path))
     assert found.detections["a"].cell_types == ("astro", "cort")
     assert len(found.detections["b"].masks) == 0
@@ -201,7 +201,7 @@ def test_an_id_that_the_names_do_not_have_may_be_a_name_itself(tmp_path):
 
 
 def test_categories_without_names_are_all_cells(tmp_path):
-    found = read_coco_results(write(tmp_path, [result(), result(category=7)]), SHAPES)
+    found = read_coco_results(write(tmp_path, [result(), result(score=0.9, category=7)]), SHAPES)
     assert len(found.detections["a"].masks) == 2
     assert "the meaning of its categories 1, 7 is unknown; all count as cells" in found.remarks[0]
 
@@ -217,6 +217,14 @@ def test_a_coco_file_with_annotations_tells_its_ids_itself(tmp_path):
     assert found.detections["a"].cell_types is None
     content["annotations"] = {"1": content["annotations"][0]}
     assert len(read_coco_results(write(tmp_path, content), SHAPES).detections["a"].masks) == 1
+
+
+def test_scores_that_are_all_equal_count_as_none(tmp_path):
+    found = read_coco_results(write(tmp_path, [result(score=1), result("b", score=1)]), SHAPES)
+    assert found.detections["a"].scores is None
+    assert found.remarks == (
+        "results.json: all scores are 1; they rank nothing, and count as none",
+    )
 
 
 def test_results_without_any_score_have_none(tmp_path):

@@ -184,6 +184,12 @@ def test_an_image_that_changed_is_voted_on_again(vote, tmp_path, rng):
     assert Voter.n_calls == n_calls + 2
 
 
+def test_a_model_is_not_compared_with_itself(tmp_path):
+    twice = [Voter(), Voter()]
+    with pytest.raises(ConfigError, match="stub is given twice; a model always agrees with itself"):
+        write_pseudo_labels(twice, [tmp_path / "a.png"], tmp_path / "out", Gates())
+
+
 def test_nothing_agreed_on_and_impossible_gates_are_said(vote, monkeypatch):
     most = [1, 2, 3, 4, 5]
     voter = Voter(a=[*most, 6], b=most, c=most, d=most)
