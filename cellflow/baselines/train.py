@@ -18,7 +18,7 @@ from cellflow.baselines.fit_session import FitSession, another_run, clear_run, k
 from cellflow.baselines.settings import MODELS, RANDOM, BaselineConfig
 from cellflow.config import TrainingConfig
 from cellflow.data.dataset import Entry
-from cellflow.data.entrance import open_dataset
+from cellflow.data.entrance import open_annotated
 from cellflow.errors import ConfigError, DataError
 from cellflow.network.devices import choose_device
 from cellflow.telling import Report, Say
@@ -235,18 +235,16 @@ def train_on_folder(
     """
     if not 0 <= validation_share < 1:
         raise ConfigError(f"--validation-share: expected 0 to 1, found {validation_share}")
-    dataset = open_dataset(train_dir, layout)
-    if not dataset.annotated:
-        raise DataError(f"{train_dir}: {counted(len(dataset), 'image')}, none with truth")
+    dataset = open_annotated(train_dir, layout)
     split = split_dataset(dataset, validation_share, folds_file, fold)
-    by_name = {entry.name: entry for entry in dataset.annotated}
+    known = dataset.by_name
     say(f"{train_dir}: {dataset.layout} layout; held out: {split.reason}")
     for remark in dataset.remarks:
         say(remark)
     return train_baseline(
         model,
-        [by_name[name] for name in split.train],
-        [by_name[name] for name in split.validation],
+        [known[name] for name in split.train],
+        [known[name] for name in split.validation],
         config,
         out,
         train_dir=Path(train_dir),
@@ -257,11 +255,9 @@ def train_on_folder(
 
 
 def _annotated(path: Path, say: Say) -> tuple[Entry, ...]:
-    dataset = open_dataset(path)
+    dataset = open_annotated(path)
     for remark in dataset.remarks:
         say(f"{path}: {remark}")
-    if not dataset.annotated:
-        raise DataError(f"{path}: no image with truth ({dataset.layout} layout)")
     return dataset.annotated
 
 

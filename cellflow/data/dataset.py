@@ -125,6 +125,11 @@ class Dataset:
         """The entries that have truth."""
         return tuple(entry for entry in self.entries if entry.read_masks is not None)
 
+    @property
+    def by_name(self) -> dict[str, Entry]:
+        """The entries that have truth, by name."""
+        return {entry.name: entry for entry in self.annotated}
+
 
 def masks_in_memory(masks: CellMasks) -> Callable[[], CellMasks]:
     """Give an `Entry.read_masks` for truth that has been read already; picklable."""

@@ -218,7 +218,7 @@ def no_leak(dataset: Dataset) -> str:
 
 def leak_report(dataset: Dataset, folds: Folds) -> list[str]:
     """Give one sentence for every held-out image that training sees; [] if there is none."""
-    entries = {entry.name: entry for entry in dataset.annotated}
+    entries = dataset.by_name
     hashes = hash_images(dataset.annotated)
     neighbours_of: defaultdict[str, set[str]] = defaultdict(set)
     for pair in same_field(dataset.annotated):
@@ -267,7 +267,7 @@ def export_folds(dataset: Dataset, folds: Folds, folder: Path) -> list[Path]:
     File names in them are relative to the data set's folder, those of images elsewhere absolute.
     Overlaps are kept. An image has one id, and a cell type one number, in all of the files.
     """
-    entries = {entry.name: entry for entry in dataset.annotated}
+    entries = dataset.by_name
     numbers = CocoNumbers.of(entries, [entry.cell_type for entry in entries.values()])
     written = []
     for number, fold in enumerate(folds.folds):

@@ -94,13 +94,13 @@ class BaselineFamily:
     def train(self, job: Job, report: Report, say: Say) -> Trained:
         """Train with `train_baseline`, which continues an interrupted training."""
         from cellflow.baselines.train import read_trained, train_baseline
-        from cellflow.data.entrance import open_dataset
+        from cellflow.data.entrance import open_annotated
         from cellflow.training.split import split_dataset
 
-        dataset = open_dataset(job.train_dir, job.layout)
+        dataset = open_annotated(job.train_dir, job.layout)
         held_out = set(split_dataset(dataset, 0, job.folds_file, job.fold).validation)
         config = baseline_config(self.model, job.options, job.config)
-        others = [open_dataset(folder) for folder in _folders(job.options)]
+        others = [open_annotated(folder) for folder in _folders(job.options)]
         folder = train_baseline(
             self.model,
             job.train_entries,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cellflow.data.dataset import Dataset
-from cellflow.data.entrance import open_dataset
+from cellflow.data.entrance import open_annotated
 from cellflow.data.independence import hash_images
 from cellflow.errors import DataError
 from cellflow.experiments.plan import FOLDER_OPTIONS
@@ -57,7 +57,7 @@ class Sources:
             It has; the model would be trained on held-out images.
         """
         wells = {entry.group: entry.name for entry in self._dataset.annotated if entry.group}
-        entries = self._open(folder).annotated
+        entries = open_annotated(folder).annotated
         hashes = hash_images(entries)
         for entry in entries:
             told = ""
@@ -117,12 +117,6 @@ class Sources:
 
     def _hash_and_count(self, folder: str) -> tuple[str, int]:
         if folder not in self._read:
-            entries = self._open(folder).annotated
+            entries = open_annotated(folder).annotated
             self._read[folder] = fingerprint_unseen(entries), len(entries)
         return self._read[folder]
-
-    def _open(self, folder: str) -> Dataset:
-        dataset = open_dataset(folder)
-        if not dataset.annotated:
-            raise DataError(f"{folder}: no image with truth ({dataset.layout} layout)")
-        return dataset

@@ -13,7 +13,7 @@ from typing import Any
 from cellflow.config import Config, TuningConfig
 from cellflow.configfile import config_to_dict
 from cellflow.data.dataset import Dataset, Entry
-from cellflow.data.entrance import open_dataset
+from cellflow.data.entrance import open_annotated
 from cellflow.errors import ConfigError, DataError, ModelError
 from cellflow.inference.store import ROUNDING_ONLY
 from cellflow.network.preprocess import check_image
@@ -226,23 +226,6 @@ def gather_materials(
     )
 
 
-def open_annotated(train_dir: Path, layout: str | None = None) -> Dataset:
-    """Open a folder to train on.
-
-    Raises
-    ------
-    DataError
-        It cannot be read, or no image has truth.
-    """
-    dataset = open_dataset(train_dir, layout)
-    if not dataset.annotated:
-        raise DataError(
-            f"{train_dir}: {counted(len(dataset), 'image')}, none with truth "
-            f"({dataset.layout} layout); training needs annotated images, see `cellflow check`"
-        )
-    return dataset
-
-
 def _images_with_cells(facts: Sequence[ImageFacts]) -> str:
     n_cells = sum(fact.n_cells for fact in facts)
     return f"{counted(len(facts), 'image')} with {counted(n_cells, 'cell')}"
@@ -268,17 +251,12 @@ def unseen_images(
     DataError
         A folder has no image with truth, or a file cannot be read.
     """
-    entries: list[Entry] = []
-    for folder in folders:
-        dataset = open_dataset(folder)
-        if not dataset.annotated:
-            raise DataError(f"{folder}: no image with truth ({dataset.layout} layout)")
-        entries += dataset.annotated
+    entries = [entry for folder in folders for entry in open_annotated(folder).annotated]
     return without_held_out(entries, held_out)
 
 
 def _named(dataset: Dataset, names: Sequence[str]) -> list[Entry]:
-    known = {entry.name: entry for entry in dataset.annotated}
+    known = dataset.by_name
     missing = [name for name in names if name not in known]
     if missing:
         verb = "is" if len(missing) == 1 else "are"

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from cellflow.config import Config, Refit
+from cellflow.data.entrance import open_annotated
 from cellflow.errors import ConfigError
 from cellflow.processors import is_first_process, n_processes
 from cellflow.telling import Say
 from cellflow.training.fine_tune import fine_tune
 from cellflow.training.initial import DEFAULT_INIT, SCRATCH, initial_weights, starting_config
 from cellflow.training.interruption import InterruptFlag, telling_how_to_go_on
-from cellflow.training.materials import gather_materials, open_annotated
+from cellflow.training.materials import gather_materials
 from cellflow.training.refit import carried_estimate, measured_effect, note_refit
 from cellflow.training.run_folder import STAGES, RunFolder, new_run_folder
 from cellflow.training.split import split_dataset

@@ -12,7 +12,7 @@ from cellflow.atomic import write_json
 from cellflow.config import Config
 from cellflow.configfile import config_of_record
 from cellflow.data.dataset import Dataset
-from cellflow.data.entrance import open_dataset
+from cellflow.data.entrance import open_annotated
 from cellflow.data.independence import independent_groups
 from cellflow.errors import DataError, ModelError
 from cellflow.hashing import hash_file
@@ -105,7 +105,7 @@ def tune(
     """
     _require_different(folders)
     subjects = [_Subject.open(path, device, change) for path in folders]
-    dataset = open_dataset(train_dir, layout)
+    dataset = open_annotated(train_dir, layout)
     held_out = find_held_out([subject.folder for subject in subjects], dataset)
     for remark in held_out.remarks:
         say(remark)
