@@ -6,8 +6,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cellflow.baselines.baseline_folder import (
     is_baseline_folder,
     load_weights_file,
@@ -23,9 +21,10 @@ from cellflow.baselines.fit_planning import FitPlanner
 from cellflow.baselines.initial_weights import WEIGHTS
 from cellflow.baselines.settings import RANDOM, BaselineConfig
 from cellflow.configfile import config_to_dict
+from cellflow.data.rle import labels_to_masks
 from cellflow.errors import ModelError
 from cellflow.hashing import hash_file
-from cellflow.metrics.score import Score, score_images
+from cellflow.metrics.score import Score
 from cellflow.network.devices import choose_device, image_layout
 from cellflow.network.model_folder import versions
 from cellflow.network.precision import choose_precision
@@ -38,6 +37,7 @@ from cellflow.training.interruption import InterruptFlag, StepFinished
 from cellflow.training.levels import describe_levers
 from cellflow.training.optimizer import make_optimizer
 from cellflow.training.run_folder import RunFolder
+from cellflow.training.validation import score_entries
 from cellflow.wording import counted
 
 RUN_KEY = "run_key"
@@ -270,18 +270,13 @@ class FitSession:
     def _score(self) -> Score:
         """Score the current network against overlapping truth."""
         baseline = self._baseline(self.say)
-        truths, found = {}, {}
+        pairs = {}
         for entry in self.data.held_out:
             self.interrupt.check()
-            image, truths[entry.name] = entry.load_annotated()
-            found[entry.name] = baseline.predict(image, entry.name).labels
-        return score_images(
-            truths,
-            found,
-            rng=np.random.default_rng(0),
-            cell_types={entry.name: entry.cell_type for entry in self.data.held_out},
-            groups={entry.name: entry.group for entry in self.data.held_out},
-        )
+            image, truth = entry.load_annotated()
+            found = baseline.predict(image, entry.name).labels
+            pairs[entry.name] = truth, labels_to_masks(found)
+        return score_entries(self.data.held_out, pairs)
 
     def _baseline(self, say: Say = lambda text: None) -> Baseline:
         """Give the current network, ready to predict."""

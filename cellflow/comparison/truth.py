@@ -1,6 +1,6 @@
 """The truth that methods are scored against, from a table, a COCO file or a folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +94,6 @@ def score_against(
     thresholds: Sequence[float] | None = None,
     n_draws: int = N_DRAWS,
     seed: int,
-    remarks: Sequence[str] = (),
 ) -> Score:
     """Score the cells of one method, see `score_images`; `seed` is that of the bootstrap."""
     return score_images(
@@ -106,5 +105,4 @@ def score_against(
         thresholds=thresholds,
         n_draws=n_draws,
         rng=np.random.default_rng(seed),
-        remarks=remarks,
     )

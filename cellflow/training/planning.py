@@ -115,5 +115,5 @@ class Planner:
         self._is_timed = True
 
     def _time_validation(self) -> None:
-        seconds = self._validator.estimate_seconds(self._scored, time.monotonic)
+        seconds = self._validator.estimate_seconds(self._scored)
         self._run.pace.validation_seconds = seconds
