@@ -26,7 +26,7 @@ from cellflow.training.history import read_validations
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.levels import describe_levers
 from cellflow.training.run_folder import STAGES, RunFolder, new_run_folder
-from cellflow.training.split import left_out_text, split_dataset, without_held_out
+from cellflow.training.split import overlapping_text, split_dataset, without_held_out
 from cellflow.training.trained import Trained
 from cellflow.wording import counted
 
@@ -187,7 +187,7 @@ def _survey_others(others: Sequence[Entry], held_out: Sequence[Entry], say: Say)
     """Survey the images of other folders, without held-out images or others of their wells."""
     kept, overlapping = without_held_out(others, held_out)
     if overlapping:
-        say(left_out_text(overlapping))
+        say(overlapping_text(overlapping))
     if not kept:
         raise DataError("--pretrain-dir: every image matches a held-out image, so none is left")
     return FitData.survey(kept, ())

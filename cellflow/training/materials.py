@@ -18,7 +18,8 @@ from cellflow.errors import ConfigError, DataError, ModelError
 from cellflow.inference.store import ROUNDING_ONLY
 from cellflow.network.preprocess import check_image
 from cellflow.training.prepared import prepared_folder
-from cellflow.training.split import Split, left_out_text, split_dataset, without_held_out
+from cellflow.training.recipe import RESIZED_BY
+from cellflow.training.split import Split, overlapping_text, split_dataset, without_held_out
 from cellflow.training.survey import ImageFacts, fingerprint, median_diameter, survey_images
 from cellflow.wording import counted, some_of
 
@@ -34,12 +35,6 @@ MAY_DIFFER = (
 
 LATER = {"flow_weight": 1.0, "style": True}
 """Training settings that older runs lack, with the values that those runs used."""
-
-_RESCALED = {
-    "image": "each image resized by its own",
-    "cell_type": "each image resized by the median of its cell type",
-    "dataset": "all images resized by that",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -145,11 +140,11 @@ class Materials:
         if self.extra:
             lines.append(f"also trained on: {_images_with_cells(self.extra)} from other folders")
         if self.overlapping:
-            lines.append(left_out_text(self.overlapping))
-        each = _RESCALED[config.training.rescaling]
+            lines.append(overlapping_text(self.overlapping))
         lines.append(
             f"cell diameter {self.diameter:.1f} px, the median in the training images; "
-            f"the network sees cells at {config.network.diam_mean:g} px, {each}"
+            f"the network sees cells at {config.network.diam_mean:g} px, training resizes "
+            f"{RESIZED_BY[config.training.rescaling]}"
         )
         if config.training.rescaling == "cell_type":
             lines.append(

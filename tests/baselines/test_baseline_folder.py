@@ -68,7 +68,7 @@ def test_the_card_says_what_it_is_and_that_no_score_is_known(folder):
 
 def test_the_card_says_whether_the_score_was_selected(tmp_path):
     overall = {"mean": 0.3, "low": 0.2, "high": 0.4}
-    for kept, words in (("last", "Nothing was chosen"), ("best", "on these very images")):
+    for kept, words in (("last", "nothing was chosen"), ("best", "selected on these images")):
         record = {**RECORD, "score": {"overall": overall}, "run": {**RECORD["run"], "kept": kept}}
         write_baseline_folder(
             tmp_path, UNetLearner(CONFIG).network, model="unet", classes=("cort",), config=CONFIG,

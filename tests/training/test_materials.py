@@ -72,7 +72,7 @@ def test_a_cell_type_is_rescaled_by_all_its_cells(gathered, disc_entries):
     scales = materials._rescales(facts, config, 99.0)
     assert len(set(scales)) == 1
     assert any(
-        "each image resized by the median of its cell type" in line
+        "resizes images by the diameter of their cell type" in line
         for line in found.describe(config)
     )
 
