@@ -12,13 +12,14 @@ from cellflow.baselines.baseline_folder import read_baseline_folder
 from cellflow.baselines.build import build_learner
 from cellflow.baselines.choose_cells import choose_cells, require_known_classes
 from cellflow.baselines.greys import grey_image, standardize
-from cellflow.baselines.initial_weights import WEIGHTS
 from cellflow.baselines.learner import FoundCells, Learner, whole_image
 from cellflow.baselines.settings import BaselineConfig
 from cellflow.errors import ModelError
 from cellflow.hashing import hash_file
 from cellflow.network.devices import choose_device, is_out_of_memory
+from cellflow.network.model_folder import BASELINE
 from cellflow.network.precision import autocast
+from cellflow.network.weights_file import WEIGHTS, load_weights_file
 from cellflow.records import Prediction
 from cellflow.telling import Say
 from cellflow.training.augment import crop_picture
@@ -132,7 +133,7 @@ def load_baseline(
     if config.cells != read.config.cells:
         require_known_classes(config.cells, read.model, read.classes)
     learner = build_learner(read.model, config, len(read.classes))
-    read.load_into(learner.network)
+    load_weights_file(read.path / WEIGHTS, learner.network, BASELINE)
     learner.network.to(chosen.device)
     return Baseline(
         name=read.path.name,

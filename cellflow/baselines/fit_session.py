@@ -6,19 +6,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from cellflow.baselines.baseline_folder import (
-    is_baseline_folder,
-    load_weights_file,
-    save_weights_file,
-    write_baseline_folder,
-)
+from cellflow.baselines.baseline_folder import is_baseline_folder, write_baseline_folder
 from cellflow.baselines.baseline_model import Baseline
 from cellflow.baselines.build import build_learner, start_from
 from cellflow.baselines.examples import ExampleSource
 from cellflow.baselines.fit import Fit, FitPosition, fit
 from cellflow.baselines.fit_data import FitData
 from cellflow.baselines.fit_planning import FitPlanner
-from cellflow.baselines.initial_weights import WEIGHTS
 from cellflow.baselines.settings import RANDOM, BaselineConfig
 from cellflow.configfile import config_to_dict
 from cellflow.data.rle import labels_to_masks
@@ -26,8 +20,9 @@ from cellflow.errors import ModelError
 from cellflow.hashing import hash_file
 from cellflow.metrics.score import Score
 from cellflow.network.devices import choose_device, image_layout
-from cellflow.network.model_folder import versions
+from cellflow.network.model_folder import BASELINE, versions
 from cellflow.network.precision import choose_precision
+from cellflow.network.weights_file import WEIGHTS, load_weights_file, save_weights_file
 from cellflow.telling import Report, Say
 from cellflow.training.budget import Pace, Plan
 from cellflow.training.checkpoint import load_checkpoint, save_checkpoint
@@ -303,7 +298,7 @@ class FitSession:
         step, keep = position.iteration, self.config.training.keep
         if keep == "best" and position.best_iteration:
             step = position.best_iteration
-            load_weights_file(self.folder.best(step), learner.network)
+            load_weights_file(self.folder.best(step), learner.network, BASELINE)
         score = None
         if self.data.held_out:
             is_known = self._last_score is not None and self._last_score[0] == step

@@ -111,7 +111,7 @@ class CellflowFamily:
         """
         from cellflow.hashing import hash_file
         from cellflow.inference.predict import load_model
-        from cellflow.network.model_folder import WEIGHTS
+        from cellflow.network.weights_file import WEIGHTS
         from cellflow.tuning.flow_cache import FlowCache
 
         def untuned(config: Config) -> Config:

@@ -16,7 +16,8 @@ from cellflow.errors import DataError
 from cellflow.experiments.plan import FOLDER_OPTIONS
 from cellflow.hashing import hash_file
 from cellflow.jsontext import read_object
-from cellflow.network.model_folder import BASELINE, CONFIG, WEIGHTS, learnt_images
+from cellflow.network.model_folder import BASELINE, CONFIG, learnt_images
+from cellflow.network.weights_file import WEIGHTS
 from cellflow.training.survey import fingerprint_unseen
 from cellflow.wording import counted
 

@@ -34,9 +34,9 @@ from cellflow.network.model_folder import (
     FLOW_CACHE,
     RECORD,
     TUNING,
-    WEIGHTS,
 )
 from cellflow.network.thresholds import THRESHOLDS
+from cellflow.network.weights_file import WEIGHTS
 from cellflow.telling import Say
 from cellflow.training.run_lock import locked
 

@@ -24,12 +24,12 @@ from cellflow.network.model_folder import (
     CONFIDENCE,
     FLOW_CACHE,
     TUNING,
-    WEIGHTS,
     ModelFolder,
     read_model_folder,
     versions,
 )
 from cellflow.network.thresholds import CellSettings, Provenance, Thresholds, write_thresholds
+from cellflow.network.weights_file import WEIGHTS
 from cellflow.telling import Report, Say
 from cellflow.training.cell_types import choose_images, learn_cell_types
 from cellflow.tuning.card import update_card
