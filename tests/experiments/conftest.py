@@ -12,13 +12,13 @@ from cellflow.data.rle import labels_to_masks
 from cellflow.errors import ConfigError, TrainingDiverged
 from cellflow.experiments import families
 from cellflow.experiments.bench import open_bench
-from cellflow.experiments.family import changed
+from cellflow.experiments.family import Family, changed
 from cellflow.experiments.plan import read_experiment
 from cellflow.records import Prediction
 from cellflow.training.trained import Trained
 
 
-class ThresholdFamily:
+class ThresholdFamily(Family):
     """Cells are what is brighter than ``dynamics.cellprob_threshold``; training notes its seed."""
 
     OPTIONS = ("fails_on_fold", "diverges_on_fold", "pretrain_dir")
@@ -26,20 +26,12 @@ class ThresholdFamily:
     def __init__(self):
         self.trained, self.predicted = [], []
 
-    DEFAULTS_OF_CONFIG = True
-
     def check(self, options, config, predict):
         if config.training.optimizer == "radam":
             raise ConfigError("thresholds have no radam")
 
-    def own_settings(self, options, config):
-        return {}
-
     def n_steps(self, options, config, n_images):
         return 10 * n_images
-
-    def step_seconds(self, config, device):
-        return None
 
     def train(self, job, report, say):
         if job.options.get("fails_on_fold") == job.fold:
