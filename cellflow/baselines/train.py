@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +32,6 @@ from cellflow.wording import counted
 
 PRETRAIN = "pretrain"
 """Folder of the pretraining stage on other data."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fitting:
-    """One stage of the training of a model."""
-
-    data: FitData
-    config: BaselineConfig
-    folder: RunFolder
 
 
 def train_baseline(
@@ -129,18 +120,13 @@ def train_baseline(
             _make_way(run, overwrite, say)
         n_before = config.training.pretrain_iterations if others else 0
         n_all = n_before + config.training.iterations
-        main = _lasting(config, config.training.iterations, n_all)
-        stages = [Fitting(data=own, config=main, folder=run)]
-        for data in others:
-            before = _lasting(config, n_before, n_all)
-            stage_folder = RunFolder(path=run.path / STAGES / PRETRAIN)
-            stages.insert(0, Fitting(data=data, config=before, folder=stage_folder))
-        for stage in stages:
+        stages = [(data, n_before, RunFolder(path=run.path / STAGES / PRETRAIN)) for data in others]
+        for data, iterations, stage_folder in [*stages, (own, n_all - n_before, run)]:
             FitSession(
                 model=model,
-                data=stage.data,
-                config=stage.config,
-                folder=stage.folder,
+                data=data,
+                config=_lasting(config, iterations, n_all),
+                folder=stage_folder,
                 init=init,
                 device=device,
                 overwrite=overwrite,
@@ -149,7 +135,7 @@ def train_baseline(
                 report=report,
                 say=say,
             ).run()
-            init, started = str(stage.folder.path), time.monotonic()
+            init, started = str(stage_folder.path), time.monotonic()
     return run.path
 
 
