@@ -254,7 +254,7 @@ class FitSession:
     def _validate(self) -> Score:
         position, before = self._run.position, time.monotonic()
         score = self._score()
-        self._planner.note_validation(time.monotonic() - before)
+        self._run.pace.note_validation(time.monotonic() - before)
         self._last_score = position.iteration, score
         if score.mean.estimate > position.best_score:
             position.best_score, position.best_iteration = score.mean.estimate, position.iteration

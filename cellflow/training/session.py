@@ -257,7 +257,7 @@ class Session:
         """Score the held-out images; keep the weights when they are the best so far."""
         position, before = self._run.position, time.monotonic()
         score = self._validator.score(self._scored)
-        self._planner.note_validation(time.monotonic() - before)
+        self._run.pace.note_validation(time.monotonic() - before)
         self._last_score = n_done, score
         if score.mean.estimate > position.best_score:
             position.best_score, position.best_epoch = score.mean.estimate, n_done
