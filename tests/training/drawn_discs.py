@@ -1,10 +1,10 @@
 """Images of bright discs, which a small network learns within seconds."""
 
 import numpy as np
+from competition_folder import write_competition_folder
 
 from cellflow.data.dataset import Entry, masks_in_memory
 from cellflow.data.images import write_png
-from cellflow.data.kaggle import KaggleImage, write_train_csv
 from cellflow.data.rle import labels_to_masks
 
 
@@ -30,12 +30,8 @@ def disc_entry(folder, name, rng, **how):
 
 def write_disc_folder(folder, n, seed=1, n_cells=9):
     """Write a competition folder of `n` images and give its path."""
-    rng, rows = np.random.default_rng(seed), []
+    rng, images = np.random.default_rng(seed), []
     for k in range(n):
-        image, labels = draw_discs(rng, n_cells=n_cells)
-        write_png(folder / "train" / f"disc{k}.png", image)
         metadata = {"cell_type": "cort", "sample_id": f"p_A{k}-1_Vessel-1_Ph_1"}
-        masks = labels_to_masks(labels)
-        rows.append(KaggleImage(name=f"disc{k}", masks=masks, metadata=metadata))
-    write_train_csv(folder / "train.csv", rows)
-    return folder
+        images.append((f"disc{k}", *draw_discs(rng, n_cells=n_cells), metadata))
+    return write_competition_folder(folder, images)
