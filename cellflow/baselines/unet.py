@@ -23,6 +23,7 @@ from cellflow.baselines.flooding import flood
 from cellflow.baselines.learner import FoundCells, whole_image
 from cellflow.baselines.settings import BaselineConfig, UNetSettings
 from cellflow.config import NetworkConfig
+from cellflow.data.label_images import keep_labels
 from cellflow.data.rle import labels_to_masks
 from cellflow.network.cpnet import N_INPUTS, build_network
 from cellflow.records import Shape
@@ -152,11 +153,7 @@ def divide_cells(
     """
     foreground = 1 - shares[BACKGROUND] >= settings.foreground_threshold
     labels = flood(1 - shares[INSIDE], markers, foreground)
-    is_there = np.bincount(labels.ravel(), minlength=1) > 0
-    is_there[0] = False
-    numbers = np.where(is_there, np.cumsum(is_there), 0).astype(np.int32)
-    numbered: NDArray[np.int32] = numbers[labels]
-    return numbered
+    return keep_labels(labels, np.bincount(labels.ravel(), minlength=1)[1:] > 0)
 
 
 def _at_pixels(labels: NDArray[np.int32], back: Warp) -> NDArray[np.int32]:
