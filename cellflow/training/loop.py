@@ -163,7 +163,7 @@ def train(run: Run, *, after_step: Callable[[], None], end_epoch: Callable[[floa
                     _timed_step(run, batches)
                 _report(run, rate)
                 run.interrupt.check()
-                if _is_over(run):
+                if run.pace.is_limited and run.ranks.any(run.pace.is_over(position.seconds)):
                     position.n_epochs = position.epoch + 1
                     break
                 after_step()
@@ -172,10 +172,6 @@ def train(run: Run, *, after_step: Callable[[], None], end_epoch: Callable[[floa
             position.epoch, position.step = position.epoch + 1, 0
             position.seconds = run.clock()
             run.losses.zero_()
-
-
-def _is_over(run: Run) -> bool:
-    return run.pace.is_limited and run.ranks.any(run.pace.is_over(run.position.seconds))
 
 
 def training_step(run: Run, batch: Batch) -> torch.Tensor:
