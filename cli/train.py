@@ -133,7 +133,7 @@ def _train(
     train_dir: Path, config_file: Path | None, assignments: tuple[str, ...], **options: Any
 ) -> Path | None:
     """Train, and give the model folder; None in all processes but the first."""
-    from cellflow.training.fine_tune import recorded_config
+    from cellflow.training.continuation import recorded_config
     from cellflow.training.initial import starting_config
     from cellflow.training.stages import train_in_stages
 

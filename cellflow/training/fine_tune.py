@@ -13,7 +13,7 @@ from cellflow.configfile import normal
 from cellflow.errors import ConfigError, DataError
 from cellflow.inference.model import Model
 from cellflow.telling import Report, Say
-from cellflow.training.continuation import Asked, Start, config_of, reopen, settled
+from cellflow.training.continuation import Asked, Start, reopen, settled
 from cellflow.training.initial import DEFAULT_INIT, initial_weights, starting_config
 from cellflow.training.interruption import InterruptFlag, telling_how_to_go_on
 from cellflow.training.materials import gather_materials
@@ -156,22 +156,6 @@ def fine_tune(
                     go_on=go_on,
                 ).run()
     return folder.path
-
-
-def recorded_config(out: Path | str | None = None) -> Config:
-    """Give the settings of a run that can be continued.
-
-    Parameters
-    ----------
-    out : path, optional
-        The run's folder, by default the newest, as for `fine_tune`.
-
-    Raises
-    ------
-    ModelError
-        There is no run, or its record is broken.
-    """
-    return config_of(existing_run_folder(None if out is None else Path(out)))
 
 
 def _begin(train_dir: Path, asked: Asked, ranks: Ranks, device: torch.device, say: Say) -> Start:

@@ -24,7 +24,8 @@ from cellflow.inference.predict import load_model
 from cellflow.network.model_folder import learnt_images
 from cellflow.training import checkpointing, session
 from cellflow.training.budget import N_TIMED_STEPS, N_WARMUP_STEPS, Pace, Plan
-from cellflow.training.fine_tune import fine_tune, recorded_config
+from cellflow.training.continuation import recorded_config
+from cellflow.training.fine_tune import fine_tune
 from cellflow.training.initial import starting_config
 from cellflow.training.interruption import Preempted, StepFinished
 from cellflow.training.levels import LEVELS
