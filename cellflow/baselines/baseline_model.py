@@ -12,7 +12,7 @@ from cellflow.baselines.baseline_folder import read_baseline_folder
 from cellflow.baselines.build import build_learner
 from cellflow.baselines.choose_cells import choose_cells, require_known_classes
 from cellflow.baselines.greys import grey_image, standardize
-from cellflow.baselines.learner import FoundCells, Learner, whole_image
+from cellflow.baselines.learner import DetectedCells, Learner, whole_image
 from cellflow.baselines.settings import BaselineConfig
 from cellflow.errors import ModelError
 from cellflow.hashing import hash_file
@@ -79,7 +79,7 @@ class Baseline:
             )
         return prediction
 
-    def find(self, image: NDArray[Any]) -> FoundCells:
+    def find(self, image: NDArray[Any]) -> DetectedCells:
         """Give all detections of the network in one image; the cells may overlap."""
         grey = grey_image(image)
         crop = crop_picture(grey.units, whole_image(grey.shape, self.config.image.scale), 1)

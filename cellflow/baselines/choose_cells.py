@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cellflow.baselines.learner import FoundCells
+from cellflow.baselines.learner import DetectedCells
 from cellflow.baselines.settings import CellChoice
 from cellflow.data.label_images import keep_labels
 from cellflow.errors import ConfigError
@@ -17,13 +17,13 @@ ANY_KIND = "cell"
 
 
 def choose_cells(
-    found: FoundCells, name: str, classes: Sequence[str], settings: CellChoice
+    found: DetectedCells, name: str, classes: Sequence[str], settings: CellChoice
 ) -> Prediction:
     """Apply score thresholds, then the overlap rule, then minimum areas; limits are by class.
 
     Parameters
     ----------
-    found : FoundCells
+    found : DetectedCells
     name : str
         Of the image.
     classes : sequence of str
