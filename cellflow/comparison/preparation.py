@@ -43,7 +43,7 @@ class Prepared:
     detections: dict[str, Detections]
     resolved: dict[str, Resolved]
     cutoffs: Cutoffs | None
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[str, ...]
 
     @property
     def cells(self) -> dict[str, CellMasks]:

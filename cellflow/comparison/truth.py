@@ -29,7 +29,7 @@ class TrueImage:
     """
 
     masks: CellMasks
-    cell_type: str | None = None
+    cell_type: str | None
     group: str | None = None
 
 

@@ -63,7 +63,7 @@ class Diagnosis:
     name: str
     types: Mapping[str, TypeDiagnosis]
     limits: tuple[SizeLimits, ...]
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Give the diagnosis as plain values, for JSON."""

@@ -1,7 +1,7 @@
 """``cellflow check``: inspection of a data folder, a submission or a download."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,9 @@ class Inspection:
 
     headline: str
     problems: tuple[str, ...]
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[str, ...]
     table: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any]
 
     def text(self) -> str:
         """Give everything as text, with at most `MOST_SHOWN` problems."""

@@ -51,8 +51,8 @@ class Job:
     config: Config
     folder: Path
     device: str
-    pretraining: Path | None = None
-    flows: Path | None = None
+    pretraining: Path | None
+    flows: Path | None
 
 
 class Family(ABC):

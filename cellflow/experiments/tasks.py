@@ -46,7 +46,7 @@ class Task:
     sides: Fold
     model_key: str
     key: str
-    pretraining_key: str | None = None
+    pretraining_key: str | None
 
 
 def plan_tasks(experiment: Experiment, bench: Bench) -> list[Task]:

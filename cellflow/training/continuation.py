@@ -37,14 +37,14 @@ class Asked:
         `folds_file` and `fold`.
     """
 
-    config: Config | None = None
-    init: str | None = None
-    layout: str | None = None
-    folds_file: Path | str | None = None
-    fold: int | None = None
-    extra_dirs: tuple[str, ...] = ()
-    split: Split | None = None
-    same_split: bool = False
+    config: Config | None
+    init: str | None
+    layout: str | None
+    folds_file: Path | str | None
+    fold: int | None
+    extra_dirs: tuple[str, ...]
+    split: Split | None
+    same_split: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,7 +69,7 @@ class Start:
     config: Config
     asked: Config
     run_key: str
-    extra_dirs: tuple[str, ...] = ()
+    extra_dirs: tuple[str, ...]
 
     def record(self) -> dict[str, Any]:
         """Give what ``run.json`` says."""

@@ -65,8 +65,8 @@ class Materials:
     left_out: tuple[str, ...]
     diameter: float
     rescales: tuple[float, ...]
-    extra: tuple[ImageFacts, ...] = ()
-    overlapping: tuple[str, ...] = ()
+    extra: tuple[ImageFacts, ...]
+    overlapping: tuple[str, ...]
 
     @property
     def learnt(self) -> tuple[ImageFacts, ...]:

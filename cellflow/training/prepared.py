@@ -97,8 +97,8 @@ class PreparedImages:
     data: DataConfig
     keep_labels: bool
     limit: int
-    folder: Path | None = None
-    contents: Sequence[str] = ()
+    folder: Path | None
+    contents: Sequence[str]
     in_memory: FirstKept[PreparedImage] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -35,7 +35,7 @@ class Stage:
     name: str
     train_dir: Path
     config: Config
-    split: Split | None = None
+    split: Split | None
 
     @property
     def is_pretraining(self) -> bool:
