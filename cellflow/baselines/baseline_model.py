@@ -21,7 +21,7 @@ from cellflow.network.model_folder import BASELINE
 from cellflow.network.precision import autocast
 from cellflow.network.weights_file import WEIGHTS, load_weights_file
 from cellflow.records import Prediction
-from cellflow.telling import Say
+from cellflow.telling import Say, ignore
 from cellflow.training.augment import crop_picture
 
 
@@ -52,7 +52,7 @@ class Baseline:
     device: torch.device
     dtype: torch.dtype = torch.float32
     fingerprint: str = ""
-    say: Say = lambda text: None
+    say: Say = ignore
 
     def predict(self, image: NDArray[Any], name: str = "") -> Prediction:
         """Find the cells of one image, without overlap.
@@ -105,7 +105,7 @@ def load_baseline(
     device: str = "auto",
     *,
     change: Callable[[BaselineConfig], BaselineConfig] = lambda config: config,
-    say: Say = lambda text: None,
+    say: Say = ignore,
 ) -> Baseline:
     """Load a trained baseline.
 

@@ -17,7 +17,7 @@ from cellflow.data.label_images import keep_labels
 from cellflow.errors import DataError, ImageError
 from cellflow.metrics.average_precision import average_precision
 from cellflow.records import Sample
-from cellflow.telling import Report
+from cellflow.telling import Report, ignore
 
 Signal = Literal["texture", "bright", "dark"]
 
@@ -108,7 +108,7 @@ def segment_classical(image: NDArray[Any], config: ClassicalConfig) -> NDArray[n
 
 
 def tune_classical(
-    samples: Sequence[Sample], *, report: Report = lambda step, numbers: None
+    samples: Sequence[Sample], *, report: Report = ignore
 ) -> tuple[ClassicalConfig, float]:
     """Choose the settings with the best mean competition score on annotated images.
 

@@ -23,7 +23,7 @@ from cellflow.network.devices import choose_device, image_layout
 from cellflow.network.model_folder import BASELINE, versions
 from cellflow.network.precision import choose_precision
 from cellflow.network.weights_file import WEIGHTS, load_weights_file, save_weights_file
-from cellflow.telling import Report, Say
+from cellflow.telling import Report, Say, ignore
 from cellflow.training.budget import Pace, Plan
 from cellflow.training.checkpoint import load_checkpoint, save_checkpoint
 from cellflow.training.checkpointing import SECONDS_BETWEEN_CHECKPOINTS
@@ -273,7 +273,7 @@ class FitSession:
             pairs[entry.name] = truth, labels_to_masks(found)
         return score_entries(self.data.held_out, pairs)
 
-    def _baseline(self, say: Say = lambda text: None) -> Baseline:
+    def _baseline(self, say: Say = ignore) -> Baseline:
         """Give the current network, ready to predict."""
         return Baseline(
             name=self.folder.path.name,

@@ -21,7 +21,7 @@ from cellflow.data.dataset import Entry
 from cellflow.data.entrance import open_annotated
 from cellflow.errors import ConfigError, DataError
 from cellflow.network.devices import choose_device
-from cellflow.telling import Report, Say
+from cellflow.telling import Report, Say, ignore
 from cellflow.training.history import read_validations
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.levels import describe_levers
@@ -47,8 +47,8 @@ def train_baseline(
     device: str = "auto",
     overwrite: bool = False,
     stop_after: float | None = None,
-    report: Report = lambda step, numbers: None,
-    say: Say = lambda text: None,
+    report: Report = ignore,
+    say: Say = ignore,
 ) -> Path:
     """Train a baseline; continue an interrupted training, and leave a finished one as it is.
 
@@ -190,7 +190,7 @@ def train_on_folder(
     fold: int | None = None,
     validation_share: float = TrainingConfig().validation_share,
     pretrain_dirs: Sequence[Path] = (),
-    say: Say = lambda text: None,
+    say: Say = ignore,
     **options: Any,
 ) -> Path:
     """Train a baseline on a folder of annotated images.

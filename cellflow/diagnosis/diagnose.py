@@ -14,7 +14,7 @@ from cellflow.interval import Interval
 from cellflow.metrics.bootstrap import mean_interval
 from cellflow.metrics.error_budget import ErrorBudget, image_errors, summarize_errors
 from cellflow.records import CellMasks
-from cellflow.telling import Report
+from cellflow.telling import Report, ignore
 
 ALL = "all"
 """Name of the row of all images together."""
@@ -100,7 +100,7 @@ def diagnose(
     *,
     seed: int = 0,
     remarks: Sequence[str] = (),
-    report: Report = lambda step, numbers: None,
+    report: Report = ignore,
 ) -> Diagnosis:
     """Measure what limits the score of a prediction, or of any prediction of these cells.
 

@@ -12,7 +12,7 @@ from cellflow.data.manifests import read_manifest, verify_download
 from cellflow.data.submission import COMPETITION_SHAPE, Shapes, check_submission
 from cellflow.diagnosis.ceilings import policy_ceilings
 from cellflow.errors import DataError
-from cellflow.telling import Report
+from cellflow.telling import Report, ignore
 from cellflow.wording import counted
 
 MOST_SHOWN = 20
@@ -60,9 +60,7 @@ class Inspection:
         }
 
 
-def inspect_data(
-    path: Path, layout: str | None = None, report: Report = lambda step, numbers: None
-) -> Inspection:
+def inspect_data(path: Path, layout: str | None = None, report: Report = ignore) -> Inspection:
     """Check a data folder, and compute what each flatten policy costs.
 
     Raises

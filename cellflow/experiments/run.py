@@ -24,7 +24,7 @@ from cellflow.experiments.store import Row, Store
 from cellflow.experiments.tasks import Task, plan_tasks, settings_of
 from cellflow.metrics.score import score_images
 from cellflow.records import Prediction
-from cellflow.telling import Report, Say
+from cellflow.telling import Report, Say, ignore
 from cellflow.training.run_lock import InUse, locked
 from cellflow.training.trained import Trained
 from cellflow.wording import counted
@@ -38,8 +38,8 @@ def run_experiment(
     bench: Bench,
     *,
     device: str = "auto",
-    report: Report = lambda step, numbers: None,
-    say: Say = lambda text: None,
+    report: Report = ignore,
+    say: Say = ignore,
 ) -> list[Row]:
     """Compute the results that the store does not have yet.
 

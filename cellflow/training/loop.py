@@ -23,7 +23,7 @@ from cellflow.network.devices import (
     synchronize,
 )
 from cellflow.network.precision import autocast
-from cellflow.telling import Report, Say
+from cellflow.telling import Report, Say, ignore
 from cellflow.training.batches import Batch, CropSource, loader_threads, stream_batches
 from cellflow.training.budget import Pace
 from cellflow.training.checkpoint import Position
@@ -78,8 +78,8 @@ class Run:
     device: torch.device
     dtype: torch.dtype = torch.float32
     average: AveragedWeights | None = None
-    report: Report = lambda step, numbers: None
-    say: Say = lambda text: None
+    report: Report = ignore
+    say: Say = ignore
     interrupt: InterruptFlag = field(default_factory=InterruptFlag)
     clock: Callable[[], float] = time.monotonic
     ranks: Ranks = field(default_factory=Ranks)

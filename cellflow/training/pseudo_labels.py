@@ -29,7 +29,7 @@ from cellflow.inference.store import first_difference, state_of
 from cellflow.jsontext import read_object
 from cellflow.metrics.overlap import find_overlap
 from cellflow.network.model_folder import versions
-from cellflow.telling import Report, Say
+from cellflow.telling import Report, Say, ignore
 from cellflow.wording import counted
 
 SAME = 0.5
@@ -137,8 +137,8 @@ def write_pseudo_labels(
     out: Path,
     gates: Gates,
     *,
-    report: Report = lambda step, numbers: None,
-    say: Say = lambda text: None,
+    report: Report = ignore,
+    say: Say = ignore,
 ) -> dict[str, Any]:
     """Label images by several models, or by several views of one, and write what is agreed on.
 

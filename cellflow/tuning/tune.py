@@ -30,7 +30,7 @@ from cellflow.network.model_folder import (
 )
 from cellflow.network.thresholds import CellSettings, Provenance, Thresholds, write_thresholds
 from cellflow.network.weights_file import WEIGHTS
-from cellflow.telling import Report, Say
+from cellflow.telling import Report, Say, ignore
 from cellflow.training.cell_types import choose_images, learn_cell_types
 from cellflow.tuning.card import update_card
 from cellflow.tuning.choice import ALL_TYPES
@@ -53,8 +53,8 @@ def tune(
     layout: str | None = None,
     cache: Path | None = None,
     dry_run: bool = False,
-    report: Report = lambda step, numbers: None,
-    say: Say = lambda text: None,
+    report: Report = ignore,
+    say: Say = ignore,
 ) -> TuneResult:
     """Choose thresholds on images that the models have not seen, and write them.
 
