@@ -74,19 +74,18 @@ def inspect_data(path: Path, layout: str | None = None, report: Report = ignore)
     truths = []
     for entry in dataset.annotated:
         try:
-            truths.append(entry.read_masks() if entry.read_masks else None)
+            truths.append(entry.truth())
         except DataError:
             # `check_dataset` has listed it among the problems.
             continue
-    known = [truth for truth in truths if truth is not None]
-    costs = policy_ceilings(known) if known else {}
+    costs = policy_ceilings(truths) if truths else {}
     lines = [f"  {policy:<15} {score:.4f}" for policy, score in costs.items()]
     title = "score of a perfect model after flattening the overlaps (1 = nothing lost):"
     return Inspection(
         headline=describe(dataset),
         problems=found.problems,
         remarks=found.remarks,
-        table="\n".join([found.table(), "", title, *lines]) if known else "",
+        table="\n".join([found.table(), "", title, *lines]) if truths else "",
         facts={**found.to_dict(), "ceilings": costs},
     )
 
