@@ -25,7 +25,7 @@ from cellflow.metrics.score import Score
 from cellflow.pictures.overlay import save_overlay
 from cellflow.report.write import report_comparison
 from cellflow.synth.competition import write_competition
-from cellflow.telling import Report, Say
+from cellflow.telling import Report, Say, ignore
 from cellflow.training.fine_tune import fine_tune
 
 N_TRAIN, N_TEST = 40, 24
@@ -98,8 +98,8 @@ def run_demo(
     seed: int = 0,
     minutes: float = 4.5,
     device: str = "auto",
-    report: Report = lambda step, numbers: None,
-    say: Say = lambda text: None,
+    report: Report = ignore,
+    say: Say = ignore,
 ) -> DemoResult:
     """Run the complete workflow on synthetic images.
 

@@ -75,7 +75,7 @@ def _run_small_job(folder: Path) -> None:
     from cellflow.metrics.average_precision import average_precision
     from cellflow.report.write import report_comparison
     from cellflow.synth.competition import write_competition
-    from cellflow.targets.centers import find_cells
+    from cellflow.targets.centers import find_boxes
     from cellflow.training.fine_tune import fine_tune
 
     write_competition(folder / "data", 2, 0, n_test_images=1)
@@ -104,7 +104,7 @@ def _run_small_job(folder: Path) -> None:
     labels = read_label_image(next((folder / "labels").iterdir()))
     average_precision(labels, labels)
     # Needed since above perhaps no cell was dropped.
-    keep_cells(find_cells(np.array([[1, 2]], np.int32)), np.array([False, True]))
+    keep_cells(find_boxes(np.array([[1, 2]], np.int32)), np.array([False, True]))
     _warm_norms()
     _warm_baselines()
 

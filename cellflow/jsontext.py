@@ -81,7 +81,7 @@ class Fields:
     path: Path
     values: Mapping[str, Any]
     refusal: type[CellflowError]
-    advice: str = ""
+    advice: str
     where: str = ""
 
     def text(self, key: str, default: str | None = None) -> str:

@@ -9,18 +9,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-_CGROUPS, _MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+CGROUPS, MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+"""Mount point of the control groups of Linux; file that lists those of this process."""
 
 
-def n_processors(cgroups: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> int:
+def n_processors() -> int:
     """Give the number of threads that can run at once.
-
-    Parameters
-    ----------
-    cgroups : Path
-        Mount point of the control groups of Linux.
-    membership : Path
-        File that lists the control groups of this process.
 
     Returns
     -------
@@ -29,7 +23,7 @@ def n_processors(cgroups: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> in
         limits the CPU time. At least 1; fractions are rounded up.
     """
     allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(1, min([allowed, *(math.ceil(quota) for quota in _quotas(cgroups, membership))]))
+    return max(1, min([allowed, *(math.ceil(quota) for quota in _quotas())]))
 
 
 def n_processors_each() -> int:
@@ -47,7 +41,7 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _quotas(cgroups: Path, membership: Path) -> Iterator[float]:
+def _quotas() -> Iterator[float]:
     """Give the limits, in CPUs, of all control groups of this process, and of their parents.
 
     Notes
@@ -56,15 +50,15 @@ def _quotas(cgroups: Path, membership: Path) -> Iterator[float]:
     number each, -1 for no limit. In a container the path that the process sees may begin above the
     part that is mounted; missing files are ignored.
     """
-    for line in _read(membership).splitlines():
+    for line in _read(MEMBERSHIP).splitlines():
         _, controllers, path = (*line.split(":", 2), "", "")[:3]
         below = Path(path.lstrip("/"))
         for group in (below, *below.parents):
             if not controllers:
-                yield from _ratio(_read(cgroups / group / "cpu.max").split())
+                yield from _ratio(_read(CGROUPS / group / "cpu.max").split())
             elif "cpu" in controllers.split(","):
-                folder = cgroups / controllers / group
-                folder = folder if folder.is_dir() else cgroups / "cpu" / group
+                folder = CGROUPS / controllers / group
+                folder = folder if folder.is_dir() else CGROUPS / "cpu" / group
                 names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
                 yield from _ratio([_read(folder / name).strip() for name in names])
 

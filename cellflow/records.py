@@ -89,6 +89,25 @@ class CellMasks:
             return np.zeros(0, np.int64)
         return np.add.reduceat(self.lengths, self.offsets[:-1], dtype=np.int64)
 
+    @property
+    def diameters(self) -> NDArray[np.float64]:
+        """Diameter of the disc with the area of each cell, pixels, (N,) float64."""
+        diameters: NDArray[np.float64] = 2 * np.sqrt(self.areas / np.pi)
+        return diameters
+
+    @property
+    def n_overlapping(self) -> int:
+        """Number of cells that share a pixel with another one."""
+        if len(self) == 0:
+            return 0
+        cover = np.zeros(self.shape[0] * self.shape[1] + 1, np.int32)
+        np.add.at(cover, self.starts, 1)
+        np.add.at(cover, self.starts + self.lengths, -1)
+        # At each pixel, how many before it are covered by two or more cells.
+        crowded = np.concatenate([[0], np.cumsum(np.cumsum(cover[:-1]) > 1)])
+        in_runs = crowded[self.starts + self.lengths] - crowded[self.starts]
+        return int((np.add.reduceat(in_runs, self.offsets[:-1]) > 0).sum())
+
     def select(self, cells: NDArray[np.integer[Any]] | NDArray[np.bool_]) -> "CellMasks":
         """Give some of the cells, in the order asked for.
 

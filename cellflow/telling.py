@@ -7,3 +7,7 @@ Report = Callable[[int, Mapping[str, float]], None]
 
 Say = Callable[[str], None]
 """Called as ``say(text)`` with a sentence on what was found or chosen."""
+
+
+def ignore(*_: object) -> None:
+    """Take the place of a `Report` or a `Say` that nobody hears."""

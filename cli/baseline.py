@@ -11,16 +11,14 @@ from tqdm import tqdm
 from .options import (
     EXISTING,
     PATH,
-    SEED,
     budget_from,
-    budget_options,
     config_from,
     config_options,
     device_option,
-    duration,
     output_options,
     outputs_from,
     tell_found,
+    training_options,
 )
 from .progress import Progress
 
@@ -71,9 +69,6 @@ def command() -> None:
     type=float,
     help="Peak rate.  [default: 0.005]",
 )
-@click.option("--seed", "training__seed", type=SEED, help="For weights, order and crops.")
-@click.option("--folds", "folds_file", type=EXISTING, help="Folds file of `cellflow folds`.")
-@click.option("--fold", type=click.IntRange(min=0), help="Fold to hold out.  [default: 0]")
 @click.option(
     "--validation-share",
     type=float,
@@ -88,17 +83,7 @@ def command() -> None:
     multiple=True,
     help="Annotated images to train on first, such as LIVECell.",
 )
-@click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
-@click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
-@budget_options
-@click.option(
-    "--stop-after",
-    metavar="TIME",
-    callback=duration,
-    help="After this time, save and exit with code 75.",
-)
-@device_option
-@config_options
+@training_options
 def train(
     model: str,
     preset_name: str,

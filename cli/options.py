@@ -92,20 +92,43 @@ def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     return seconds
 
 
-def budget_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--max-minutes`` and ``--max-hours``, which `budget_from` turns into one setting."""
-    minutes = click.option(
+_OF_A_TRAINING = (
+    click.option("--seed", "training__seed", type=SEED, help="For weights, order and crops."),
+    click.option(
         "--max-minutes",
         "training__max_minutes",
         type=float,
         help="Time budget; after the first steps the rest is planned to fit into it.",
-    )
-    hours = click.option("--max-hours", type=float, help="The same budget in hours.")
-    return minutes(hours(function))
+    ),
+    click.option("--max-hours", type=float, help="The same budget in hours."),
+    click.option(
+        "--stop-after",
+        metavar="TIME",
+        callback=duration,
+        help="After this time, however much is left to do, save and exit with code 75, such as "
+        "before a job's time limit; the same command continues.",
+    ),
+    click.option("--folds", "folds_file", type=EXISTING, help="Folds file of `cellflow folds`."),
+    click.option(
+        "--fold", type=click.IntRange(min=0), help="Fold of the file to hold out.  [default: 0]"
+    ),
+    click.option("--format", "layout", help="Layout of the data, when it is not recognised."),
+    click.option("--overwrite", is_flag=True, help="Replace the run in --out."),
+    device_option,
+    config_option,
+    set_option,
+)
+
+
+def training_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that every training has; `budget_from` takes two of them together."""
+    for option in reversed(_OF_A_TRAINING):
+        function = option(function)
+    return function
 
 
 def budget_from(options: dict[str, Any]) -> None:
-    """Replace the values of `budget_options` in a command's options by one setting."""
+    """Replace ``--max-minutes`` and ``--max-hours`` in a command's options by one setting."""
     hours = options.pop("max_hours")
     if hours is None:
         return

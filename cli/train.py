@@ -14,15 +14,11 @@ from cellflow.processors import is_first_process
 from .options import (
     EXISTING,
     PATH,
-    SEED,
     budget_from,
-    budget_options,
     channel_options,
     channels_from,
     config_from,
-    config_options,
-    device_option,
-    duration,
+    training_options,
 )
 from .progress import Progress
 
@@ -70,19 +66,6 @@ SETTING = "training__"
     help="Peak rate.  [default: 0.005 from scratch, 0.001 from trained weights]",
 )
 @channel_options("that of --init, or 0; with --resume the run's")
-@click.option("--seed", "training__seed", type=SEED, help="For weights, order and crops.")
-@budget_options
-@click.option(
-    "--stop-after",
-    metavar="TIME",
-    callback=duration,
-    help="After this time, however much is left to do, save and exit with code 75, such as before "
-    "a job's time limit; the same command continues.",
-)
-@click.option("--folds", "folds_file", type=EXISTING, help="Folds file of `cellflow folds`.")
-@click.option(
-    "--fold", type=click.IntRange(min=0), help="Fold of the file to hold out.  [default: 0]"
-)
 @click.option(
     "--pretrain-dir",
     "pretrain_dirs",
@@ -111,15 +94,12 @@ SETTING = "training__"
     multiple=True,
     help="A run with --final on a fold; the model of all images states its score as an estimate.",
 )
-@click.option("--format", "layout", help="Layout of the data, when it is not recognised.")
 @click.option(
     "--resume",
     is_flag=True,
     help="Continue the run in --out, or the newest, with its own settings.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
-@device_option
-@config_options
+@training_options
 def command(
     train_dir: Path, config_file: Path | None, assignments: tuple[str, ...], **options: Any
 ) -> None:
@@ -153,7 +133,7 @@ def _train(
     train_dir: Path, config_file: Path | None, assignments: tuple[str, ...], **options: Any
 ) -> Path | None:
     """Train, and give the model folder; None in all processes but the first."""
-    from cellflow.training.fine_tune import recorded_config
+    from cellflow.training.continuation import recorded_config
     from cellflow.training.initial import starting_config
     from cellflow.training.stages import train_in_stages
 

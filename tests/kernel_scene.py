@@ -18,7 +18,7 @@ from cellflow.dynamics.cleanup import drop_bad_cells
 from cellflow.dynamics.follow import follow_flows
 from cellflow.dynamics.segment import flows_to_labels
 from cellflow.metrics.overlap import find_overlap
-from cellflow.targets.centers import find_cells
+from cellflow.targets.centers import find_boxes
 from cellflow.targets.flows import labels_to_flows
 
 
@@ -63,7 +63,7 @@ def run_scene() -> dict[str, np.ndarray]:
     # A cell in another's hole is overwritten, and the numbers are made anew.
     nested = np.zeros((9, 9), np.int32)
     nested[1:8, 1:8], nested[2:7, 2:7], nested[3:6, 3:6] = 1, 0, 2
-    cells = find_cells(nested)
+    cells = find_boxes(nested)
     results["nested"] = drop_bad_cells(cells, labels_to_flows(nested), min_size=1)
     return results
 

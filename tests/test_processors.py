@@ -12,6 +12,8 @@ from cellflow.processors import n_processors, n_processors_each
 def count(tmp_path, monkeypatch):
     """Count with these control groups: file beneath the folder of groups → content."""
     monkeypatch.setattr(processors.sys, "platform", "linux")
+    monkeypatch.setattr(processors, "CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(processors, "MEMBERSHIP", tmp_path / "membership")
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
 
     def with_groups(membership, files):
@@ -20,7 +22,7 @@ def count(tmp_path, monkeypatch):
             path = tmp_path / "cgroup" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)
-        return n_processors(tmp_path / "cgroup", tmp_path / "membership")
+        return n_processors()
 
     return with_groups
 
@@ -57,7 +59,8 @@ def test_the_group_of_the_host_that_a_container_cannot_see_is_passed_over(count)
 
 def test_without_control_groups_the_affinity_counts(count, tmp_path):
     assert count("", {}) == 8
-    assert n_processors(tmp_path / "none", tmp_path / "none") == 8
+    (tmp_path / "membership").unlink()
+    assert n_processors() == 8
 
 
 def test_processes_of_one_machine_share_its_processors(monkeypatch):

@@ -18,10 +18,11 @@ def masks(runs, shape=(4, 5)):
     )
 
 
-def test_masks_know_their_number_and_areas():
+def test_masks_know_their_number_areas_and_diameters():
     two = masks([[(0, 2), (5, 2)], [(19, 1)]])
     assert len(two) == 2
     assert two.areas.tolist() == [4, 1]
+    assert two.diameters.round(3).tolist() == [2.257, 1.128]
 
 
 def test_masks_of_one_image_can_be_put_one_after_the_other():
@@ -39,6 +40,7 @@ def test_an_image_without_cells_has_no_masks_and_no_areas():
     none = CellMasks.empty((4, 5))
     assert len(none) == 0
     assert none.areas.shape == (0,)
+    assert none.n_overlapping == 0
     assert len(none.select(np.zeros(0, np.int64))) == 0
 
 
@@ -47,7 +49,7 @@ def test_a_cell_may_fill_the_image():
 
 
 def test_cells_may_overlap_each_other():
-    assert len(masks([[(0, 3)], [(1, 3)]])) == 2
+    assert masks([[(0, 3)], [(1, 3)], [(4, 1)]]).n_overlapping == 2
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from typing import Any
 
 from cellflow.interval import Interval
 from cellflow.metrics.score import EMPTY_CASES
+from cellflow.training.trained import role_of_held_out
 from cellflow.wording import counted
 
 NAMES = {
@@ -12,12 +13,6 @@ NAMES = {
     "cascade-mask-rcnn": "Cascade Mask R-CNN (cellflow's own, on torchvision's parts)",
     "unet": "semantic U-Net with watershed (background, inside, boundary)",
 }
-
-SELECTED = (
-    "These weights are of the validation that was best **on these very images**, so the score is "
-    "too high by an unknown amount."
-)
-UNSELECTED = "Nothing was chosen by these images: neither the iteration nor a threshold."
 
 
 def write_baseline_card(record: Mapping[str, Any]) -> str:
@@ -71,5 +66,5 @@ def _score(record: Mapping[str, Any]) -> list[str]:
         return ["No images were held out, so there is no honest score."]
     overall = record["score"]["overall"]
     mean = Interval(estimate=overall["mean"], low=overall["low"], high=overall["high"])
-    selected = SELECTED if record["run"]["kept"] == "best" else UNSELECTED
-    return [f"mAP on the held-out images: {mean}. {selected} {EMPTY_CASES}"]
+    role = role_of_held_out(record["run"]["kept"])
+    return [f"mAP on the held-out images: {mean}. It is {role}. {EMPTY_CASES}"]

@@ -15,18 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-
 from cellflow._version import __version__
-from cellflow.atomic import atomic_path, write_json, write_text
+from cellflow.atomic import write_json, write_text
 from cellflow.baselines.baseline_card import write_baseline_card
-from cellflow.baselines.initial_weights import WEIGHTS
 from cellflow.baselines.settings import BaselineConfig
 from cellflow.configfile import config_from_dict, config_to_dict
 from cellflow.errors import ConfigError, ModelError
 from cellflow.jsontext import read_object
 from cellflow.network.model_folder import BASELINE
+from cellflow.network.weights_file import WEIGHTS, save_weights_file
 
 FORMAT = 1
 """Version of the format of `baseline.json`; readers refuse newer ones."""
@@ -57,49 +54,10 @@ class BaselineFolder:
     config: BaselineConfig
     record: Mapping[str, Any]
 
-    def load_into(self, network: Any) -> None:
-        """Load the weights into a network built from `config`.
-
-        Raises
-        ------
-        ModelError
-            The weights are missing, truncated or for another network.
-        """
-        load_weights_file(self.path / WEIGHTS, network)
-
 
 def is_baseline_folder(path: Path) -> bool:
     """Tell whether a folder holds a trained baseline."""
     return (path / BASELINE).is_file()
-
-
-def save_weights_file(path: Path, network: Any) -> None:
-    """Write the tensors of a network.
-
-    Raises
-    ------
-    DataError
-        The file cannot be written.
-    """
-    # Some tensors may share memory, which the format does not support.
-    state = {name: t.detach().cpu().clone() for name, t in network.state_dict().items()}
-    with atomic_path(path) as temporary:
-        try:
-            save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary)
-        except SafetensorError as error:  # raised for a full disk, too
-            raise OSError(0, str(error)) from error
-
-
-def load_weights_file(path: Path, network: Any) -> None:
-    """Read the tensors of a network; raises the same errors as `BaselineFolder.load_into`."""
-    try:
-        network.load_state_dict(load_file(path))
-    except FileNotFoundError as error:
-        raise ModelError(f"{path} is missing") from error
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: broken or truncated: {error}") from error
-    except RuntimeError as error:
-        raise ModelError(f"{path}: its tensors do not fit {BASELINE}: {error}") from error
 
 
 def write_baseline_folder(

@@ -12,15 +12,16 @@ from cellflow.baselines.baseline_folder import read_baseline_folder
 from cellflow.baselines.build import build_learner
 from cellflow.baselines.choose_cells import choose_cells, require_known_classes
 from cellflow.baselines.greys import grey_image, standardize
-from cellflow.baselines.initial_weights import WEIGHTS
-from cellflow.baselines.learner import FoundCells, Learner, whole_image
+from cellflow.baselines.learner import DetectedCells, Learner, whole_image
 from cellflow.baselines.settings import BaselineConfig
 from cellflow.errors import ModelError
 from cellflow.hashing import hash_file
 from cellflow.network.devices import choose_device, is_out_of_memory
+from cellflow.network.model_folder import BASELINE
 from cellflow.network.precision import autocast
+from cellflow.network.weights_file import WEIGHTS, load_weights_file
 from cellflow.records import Prediction
-from cellflow.telling import Say
+from cellflow.telling import Say, ignore
 from cellflow.training.augment import crop_picture
 
 
@@ -51,7 +52,7 @@ class Baseline:
     device: torch.device
     dtype: torch.dtype = torch.float32
     fingerprint: str = ""
-    say: Say = lambda text: None
+    say: Say = ignore
 
     def predict(self, image: NDArray[Any], name: str = "") -> Prediction:
         """Find the cells of one image, without overlap.
@@ -78,7 +79,7 @@ class Baseline:
             )
         return prediction
 
-    def find(self, image: NDArray[Any]) -> FoundCells:
+    def find(self, image: NDArray[Any]) -> DetectedCells:
         """Give all detections of the network in one image; the cells may overlap."""
         grey = grey_image(image)
         crop = crop_picture(grey.units, whole_image(grey.shape, self.config.image.scale), 1)
@@ -104,7 +105,7 @@ def load_baseline(
     device: str = "auto",
     *,
     change: Callable[[BaselineConfig], BaselineConfig] = lambda config: config,
-    say: Say = lambda text: None,
+    say: Say = ignore,
 ) -> Baseline:
     """Load a trained baseline.
 
@@ -132,7 +133,7 @@ def load_baseline(
     if config.cells != read.config.cells:
         require_known_classes(config.cells, read.model, read.classes)
     learner = build_learner(read.model, config, len(read.classes))
-    read.load_into(learner.network)
+    load_weights_file(read.path / WEIGHTS, learner.network, BASELINE)
     learner.network.to(chosen.device)
     return Baseline(
         name=read.path.name,

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cellflow.baselines.learner import FoundCells
+from cellflow.baselines.learner import DetectedCells
 from cellflow.baselines.settings import CellChoice
+from cellflow.data.label_images import keep_labels
 from cellflow.errors import ConfigError
 from cellflow.inference.overlap_rules import resolve_overlap
 from cellflow.records import Detections, Prediction
@@ -16,13 +17,13 @@ ANY_KIND = "cell"
 
 
 def choose_cells(
-    found: FoundCells, name: str, classes: Sequence[str], settings: CellChoice
+    found: DetectedCells, name: str, classes: Sequence[str], settings: CellChoice
 ) -> Prediction:
     """Apply score thresholds, then the overlap rule, then minimum areas; limits are by class.
 
     Parameters
     ----------
-    found : FoundCells
+    found : DetectedCells
     name : str
         Of the image.
     classes : sequence of str
@@ -46,11 +47,10 @@ def choose_cells(
     labels, scores = resolved.prediction.labels, resolved.prediction.scores
     areas = np.bincount(labels.ravel(), minlength=len(scores) + 1)[1:]
     large = areas >= _by_kind(settings.min_area, settings.min_areas, classes)[kinds]
-    numbers = np.concatenate([[0], np.where(large, np.cumsum(large), 0)]).astype(np.int32)
     kind, share = _main_kind(kinds[large], scores[large], classes)
     return Prediction(
         name=name,
-        labels=numbers[labels],
+        labels=keep_labels(labels, large),
         scores=scores[large],
         cell_type=kind,
         cell_type_probability=share,

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from cellflow.data.label_images import keep_labels
 from cellflow.errors import DataError, ImageError
 from cellflow.metrics.average_precision import average_precision
 from cellflow.records import Sample
-from cellflow.telling import Report
+from cellflow.telling import Report, ignore
 
 Signal = Literal["texture", "bright", "dark"]
 
@@ -101,11 +102,13 @@ def segment_classical(image: NDArray[Any], config: ClassicalConfig) -> NDArray[n
     markers[~foreground] = -1
     labels = ndimage.watershed_ift(depth, markers.astype(np.int32), np.ones((3, 3)))
     labels[~foreground] = 0
-    return _renumber(np.maximum(labels, 0), config.min_size)
+    labels = np.maximum(labels, 0)
+    areas = np.bincount(labels.ravel(), minlength=1)[1:]
+    return keep_labels(labels, areas >= config.min_size)
 
 
 def tune_classical(
-    samples: Sequence[Sample], *, report: Report = lambda step, numbers: None
+    samples: Sequence[Sample], *, report: Report = ignore
 ) -> tuple[ClassicalConfig, float]:
     """Choose the settings with the best mean competition score on annotated images.
 
@@ -165,16 +168,6 @@ def _foreground(image: NDArray[Any], config: ClassicalConfig) -> NDArray[np.bool
     signal = ndimage.gaussian_filter(signed, config.smoothing) / spread
     foreground: NDArray[np.bool_] = ndimage.binary_fill_holes(signal > config.threshold)
     return foreground
-
-
-def _renumber(labels: NDArray[np.int32], min_size: int) -> NDArray[np.int32]:
-    """Drop small cells and renumber the rest without gaps."""
-    areas = np.bincount(labels.ravel())
-    kept = areas >= min_size
-    kept[0] = False
-    numbers = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
-    renumbered: NDArray[np.int32] = numbers[labels]
-    return renumbered
 
 
 def _mean_score(samples: Sequence[Sample], config: ClassicalConfig) -> float:

@@ -9,7 +9,7 @@ import torch
 from cellflow.baselines.cascade import build_cascade
 from cellflow.baselines.detectors import build_mask_rcnn
 from cellflow.baselines.examples import Example
-from cellflow.baselines.learner import FoundCells
+from cellflow.baselines.learner import DetectedCells
 from cellflow.baselines.mask_pasting import paste_masks
 from cellflow.baselines.operators import load_torchvision
 from cellflow.baselines.settings import BaselineConfig
@@ -47,7 +47,7 @@ class DetectorLearner:
         )
         return losses
 
-    def find(self, seen: torch.Tensor, shape: Shape, config: BaselineConfig) -> FoundCells:
+    def find(self, seen: torch.Tensor, shape: Shape, config: BaselineConfig) -> DetectedCells:
         """Give the detections by descending score."""
         [found] = self.network([_picture(seen)])
         # The centre of the crop is the centre of the image, see `whole_image`.
@@ -61,7 +61,7 @@ class DetectorLearner:
             shape,
             config.cells.mask_threshold,
         )
-        return FoundCells(
+        return DetectedCells(
             masks=masks,
             scores=found["scores"].float().cpu().numpy()[kept].astype(np.float32),
             kinds=found["labels"].cpu().numpy()[kept] - 1,

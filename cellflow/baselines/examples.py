@@ -4,7 +4,6 @@ Every example is a function of (seed, iteration, slot) alone, so neither threads
 change what an iteration sees.
 """
 
-import threading
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +24,7 @@ from cellflow.records import CellMasks
 from cellflow.training.augment import Crop, Warp, crop_picture, draw_warp
 from cellflow.training.batches import crop_order
 from cellflow.training.cutout import Hole, cut_hole, draw_hole
+from cellflow.training.first_kept import FirstKept
 from cellflow.training.levels import Levers, choose_levers
 from cellflow.training.mosaic import Field, draw_fields
 from cellflow.training.photometry import apply_photometry, draw_photometry
@@ -93,12 +93,11 @@ class ExampleSource:
     config: BaselineConfig
     is_flat: bool = False
     levers: Levers = field(init=False)
-    _kept: dict[int, KeptImage] = field(default_factory=dict, init=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
-    _n_bytes: int = field(default=0, init=False)
+    in_memory: FirstKept[KeptImage] = field(init=False)
 
     def __post_init__(self) -> None:
         self.levers = choose_levers(self.config.augment)
+        self.in_memory = FirstKept(self.config.training.cache_megabytes * 2**20)
         height, width = self.size
         if self.levers.mosaic and height != width:
             raise ConfigError(
@@ -194,17 +193,10 @@ class ExampleSource:
         return kept, warp
 
     def _image(self, index: int) -> KeptImage:
-        """Give an image from memory, or read it; the first ones that fit stay in memory."""
-        kept = self._kept.get(index)
-        if kept is not None:
-            return kept
-        kept = _read(self.entries[index], self.is_flat, self.config)
-        limit = self.config.training.cache_megabytes * 2**20
-        with self._lock:
-            if index not in self._kept and self._n_bytes + kept.n_bytes <= limit:
-                self._kept[index] = kept
-                self._n_bytes += kept.n_bytes
-        return kept
+        """Give an image from memory, or read it."""
+        return self.in_memory.get(
+            index, lambda k: _read(self.entries[k], self.is_flat, self.config)
+        )
 
 
 def _read(entry: Entry, is_flat: bool, config: BaselineConfig) -> KeptImage:

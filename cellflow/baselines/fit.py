@@ -6,7 +6,6 @@ interrupted run ends with the same weights as an uninterrupted one.
 """
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -101,7 +100,7 @@ class Fit:
     interrupt: InterruptFlag
     pace: Pace
     position: FitPosition
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float]
     shown: dict[str, float] = field(default_factory=dict, init=False)
     last_read: float = field(default=-math.inf, init=False)
     losses: torch.Tensor = field(init=False)

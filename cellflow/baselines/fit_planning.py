@@ -45,7 +45,7 @@ class FitPlanner:
     ) -> None:
         self._run, self._history, self._say = run, history, say
         self._n_held_out, self._predict_one = n_held_out, predict_one
-        self._has_validated, self._told_length = False, 0
+        self._told_length = 0
 
     def after_iteration(self) -> None:
         """Plan for the first time once the first iterations were timed, later now and then."""
@@ -68,15 +68,10 @@ class FitPlanner:
         last = max((row.step for row in rows if row.validation is not None), default=0)
         if not pace.is_validation_due(done, last, self._current):
             return False
-        if not self._has_validated and done < position.n_iterations:
+        if not pace.has_validated and done < position.n_iterations:
             self._time_validation()
             self._plan()
         return pace.is_validation_due(done, last, self._current)
-
-    def note_validation(self, seconds: float) -> None:
-        """Note how long a validation took."""
-        self._run.pace.validation_seconds = seconds
-        self._has_validated = True
 
     @property
     def _may_plan(self) -> bool:

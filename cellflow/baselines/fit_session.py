@@ -6,30 +6,24 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from cellflow.baselines.baseline_folder import (
-    is_baseline_folder,
-    load_weights_file,
-    save_weights_file,
-    write_baseline_folder,
-)
+from cellflow.baselines.baseline_folder import is_baseline_folder, write_baseline_folder
 from cellflow.baselines.baseline_model import Baseline
 from cellflow.baselines.build import build_learner, start_from
 from cellflow.baselines.examples import ExampleSource
 from cellflow.baselines.fit import Fit, FitPosition, fit
 from cellflow.baselines.fit_data import FitData
 from cellflow.baselines.fit_planning import FitPlanner
-from cellflow.baselines.initial_weights import WEIGHTS
 from cellflow.baselines.settings import RANDOM, BaselineConfig
 from cellflow.configfile import config_to_dict
+from cellflow.data.rle import labels_to_masks
 from cellflow.errors import ModelError
 from cellflow.hashing import hash_file
-from cellflow.metrics.score import Score, score_images
+from cellflow.metrics.score import Score
 from cellflow.network.devices import choose_device, image_layout
-from cellflow.network.model_folder import versions
+from cellflow.network.model_folder import BASELINE, versions
 from cellflow.network.precision import choose_precision
-from cellflow.telling import Report, Say
+from cellflow.network.weights_file import WEIGHTS, load_weights_file, save_weights_file
+from cellflow.telling import Report, Say, ignore
 from cellflow.training.budget import Pace, Plan
 from cellflow.training.checkpoint import load_checkpoint, save_checkpoint
 from cellflow.training.checkpointing import SECONDS_BETWEEN_CHECKPOINTS
@@ -38,6 +32,7 @@ from cellflow.training.interruption import InterruptFlag, StepFinished
 from cellflow.training.levels import describe_levers
 from cellflow.training.optimizer import make_optimizer
 from cellflow.training.run_folder import RunFolder
+from cellflow.training.validation import score_entries
 from cellflow.wording import counted
 
 RUN_KEY = "run_key"
@@ -259,7 +254,7 @@ class FitSession:
     def _validate(self) -> Score:
         position, before = self._run.position, time.monotonic()
         score = self._score()
-        self._planner.note_validation(time.monotonic() - before)
+        self._run.pace.note_validation(time.monotonic() - before)
         self._last_score = position.iteration, score
         if score.mean.estimate > position.best_score:
             position.best_score, position.best_iteration = score.mean.estimate, position.iteration
@@ -270,20 +265,15 @@ class FitSession:
     def _score(self) -> Score:
         """Score the current network against overlapping truth."""
         baseline = self._baseline(self.say)
-        truths, found = {}, {}
+        pairs = {}
         for entry in self.data.held_out:
             self.interrupt.check()
-            image, truths[entry.name] = entry.load_annotated()
-            found[entry.name] = baseline.predict(image, entry.name).labels
-        return score_images(
-            truths,
-            found,
-            rng=np.random.default_rng(0),
-            cell_types={entry.name: entry.cell_type for entry in self.data.held_out},
-            groups={entry.name: entry.group for entry in self.data.held_out},
-        )
+            image, truth = entry.load_annotated()
+            found = baseline.predict(image, entry.name).labels
+            pairs[entry.name] = truth, labels_to_masks(found)
+        return score_entries(self.data.held_out, pairs)
 
-    def _baseline(self, say: Say = lambda text: None) -> Baseline:
+    def _baseline(self, say: Say = ignore) -> Baseline:
         """Give the current network, ready to predict."""
         return Baseline(
             name=self.folder.path.name,
@@ -308,7 +298,7 @@ class FitSession:
         step, keep = position.iteration, self.config.training.keep
         if keep == "best" and position.best_iteration:
             step = position.best_iteration
-            load_weights_file(self.folder.best(step), learner.network)
+            load_weights_file(self.folder.best(step), learner.network, BASELINE)
         score = None
         if self.data.held_out:
             is_known = self._last_score is not None and self._last_score[0] == step

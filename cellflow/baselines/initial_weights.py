@@ -15,9 +15,7 @@ from safetensors.torch import load_file
 
 from cellflow.baselines.settings import RANDOM
 from cellflow.errors import ModelError
-
-WEIGHTS = "weights.safetensors"
-"""Name of the weights in a baseline's folder."""
+from cellflow.network.weights_file import WEIGHTS
 
 KNOWN_FILES = {
     "resnet50": "resnet50-0676ba61.pth (ImageNet), maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth (COCO)",

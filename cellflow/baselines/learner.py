@@ -16,7 +16,7 @@ from cellflow.training.augment import Warp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class FoundCells:
+class DetectedCells:
     """The cells that a network found in one image, before thresholds and the overlap rule.
 
     Parameters
@@ -52,7 +52,7 @@ class Learner(Protocol):
     ) -> Mapping[str, torch.Tensor]:
         """Give the parts of a batch's loss by name; training minimises their sum."""
 
-    def find(self, seen: torch.Tensor, shape: Shape, config: BaselineConfig) -> FoundCells:
+    def find(self, seen: torch.Tensor, shape: Shape, config: BaselineConfig) -> DetectedCells:
         """Find the cells of an image.
 
         Parameters

@@ -15,7 +15,7 @@ from cellflow.inference.folder import check_names, partial_folder
 from cellflow.inference.outcome import FolderResult, conclude
 from cellflow.inference.store import Store
 from cellflow.pictures.overlay import save_overlay
-from cellflow.telling import Report, Say
+from cellflow.telling import Report, Say, ignore
 
 
 def predict_images(
@@ -25,8 +25,8 @@ def predict_images(
     *,
     overlays: Path | None = None,
     restart: bool = False,
-    report: Report = lambda step, numbers: None,
-    say: Say = lambda text: None,
+    report: Report = ignore,
+    say: Say = ignore,
 ) -> FolderResult:
     """Find the cells of many images and write them.
 

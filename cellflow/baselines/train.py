@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +18,20 @@ from cellflow.baselines.fit_session import FitSession, another_run, clear_run, k
 from cellflow.baselines.settings import MODELS, RANDOM, BaselineConfig
 from cellflow.config import TrainingConfig
 from cellflow.data.dataset import Entry
-from cellflow.data.entrance import open_dataset
+from cellflow.data.entrance import open_annotated
 from cellflow.errors import ConfigError, DataError
 from cellflow.network.devices import choose_device
-from cellflow.telling import Report, Say
+from cellflow.telling import Report, Say, ignore
 from cellflow.training.history import read_validations
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.levels import describe_levers
 from cellflow.training.run_folder import STAGES, RunFolder, new_run_folder
-from cellflow.training.split import left_out_text, split_dataset, without_held_out
+from cellflow.training.split import overlapping_text, split_dataset, without_held_out
 from cellflow.training.trained import Trained
 from cellflow.wording import counted
 
 PRETRAIN = "pretrain"
 """Folder of the pretraining stage on other data."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fitting:
-    """One stage of the training of a model."""
-
-    data: FitData
-    config: BaselineConfig
-    folder: RunFolder
 
 
 def train_baseline(
@@ -56,8 +47,8 @@ def train_baseline(
     device: str = "auto",
     overwrite: bool = False,
     stop_after: float | None = None,
-    report: Report = lambda step, numbers: None,
-    say: Say = lambda text: None,
+    report: Report = ignore,
+    say: Say = ignore,
 ) -> Path:
     """Train a baseline; continue an interrupted training, and leave a finished one as it is.
 
@@ -129,18 +120,13 @@ def train_baseline(
             _make_way(run, overwrite, say)
         n_before = config.training.pretrain_iterations if others else 0
         n_all = n_before + config.training.iterations
-        main = _lasting(config, config.training.iterations, n_all)
-        stages = [Fitting(data=own, config=main, folder=run)]
-        for data in others:
-            before = _lasting(config, n_before, n_all)
-            stage_folder = RunFolder(path=run.path / STAGES / PRETRAIN)
-            stages.insert(0, Fitting(data=data, config=before, folder=stage_folder))
-        for stage in stages:
+        stages = [(data, n_before, RunFolder(path=run.path / STAGES / PRETRAIN)) for data in others]
+        for data, iterations, stage_folder in [*stages, (own, n_all - n_before, run)]:
             FitSession(
                 model=model,
-                data=stage.data,
-                config=stage.config,
-                folder=stage.folder,
+                data=data,
+                config=_lasting(config, iterations, n_all),
+                folder=stage_folder,
                 init=init,
                 device=device,
                 overwrite=overwrite,
@@ -149,7 +135,7 @@ def train_baseline(
                 report=report,
                 say=say,
             ).run()
-            init, started = str(stage.folder.path), time.monotonic()
+            init, started = str(stage_folder.path), time.monotonic()
     return run.path
 
 
@@ -187,7 +173,7 @@ def _survey_others(others: Sequence[Entry], held_out: Sequence[Entry], say: Say)
     """Survey the images of other folders, without held-out images or others of their wells."""
     kept, overlapping = without_held_out(others, held_out)
     if overlapping:
-        say(left_out_text(overlapping))
+        say(overlapping_text(overlapping))
     if not kept:
         raise DataError("--pretrain-dir: every image matches a held-out image, so none is left")
     return FitData.survey(kept, ())
@@ -204,7 +190,7 @@ def train_on_folder(
     fold: int | None = None,
     validation_share: float = TrainingConfig().validation_share,
     pretrain_dirs: Sequence[Path] = (),
-    say: Say = lambda text: None,
+    say: Say = ignore,
     **options: Any,
 ) -> Path:
     """Train a baseline on a folder of annotated images.
@@ -235,18 +221,16 @@ def train_on_folder(
     """
     if not 0 <= validation_share < 1:
         raise ConfigError(f"--validation-share: expected 0 to 1, found {validation_share}")
-    dataset = open_dataset(train_dir, layout)
-    if not dataset.annotated:
-        raise DataError(f"{train_dir}: {counted(len(dataset), 'image')}, none with truth")
+    dataset = open_annotated(train_dir, layout)
     split = split_dataset(dataset, validation_share, folds_file, fold)
-    by_name = {entry.name: entry for entry in dataset.annotated}
+    known = dataset.by_name
     say(f"{train_dir}: {dataset.layout} layout; held out: {split.reason}")
     for remark in dataset.remarks:
         say(remark)
     return train_baseline(
         model,
-        [by_name[name] for name in split.train],
-        [by_name[name] for name in split.validation],
+        [known[name] for name in split.train],
+        [known[name] for name in split.validation],
         config,
         out,
         train_dir=Path(train_dir),
@@ -257,11 +241,9 @@ def train_on_folder(
 
 
 def _annotated(path: Path, say: Say) -> tuple[Entry, ...]:
-    dataset = open_dataset(path)
+    dataset = open_annotated(path)
     for remark in dataset.remarks:
         say(f"{path}: {remark}")
-    if not dataset.annotated:
-        raise DataError(f"{path}: no image with truth ({dataset.layout} layout)")
     return dataset.annotated
 
 

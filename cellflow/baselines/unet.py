@@ -20,9 +20,10 @@ from torch.nn import functional
 
 from cellflow.baselines.examples import Example
 from cellflow.baselines.flooding import flood
-from cellflow.baselines.learner import FoundCells, whole_image
+from cellflow.baselines.learner import DetectedCells, whole_image
 from cellflow.baselines.settings import BaselineConfig, UNetSettings
 from cellflow.config import NetworkConfig
+from cellflow.data.label_images import keep_labels
 from cellflow.data.rle import labels_to_masks
 from cellflow.network.cpnet import N_INPUTS, build_network
 from cellflow.records import Shape
@@ -57,7 +58,7 @@ class UNetLearner:
         losses = functional.cross_entropy(self._logits(images), goal, by_class, reduction="none")
         return {"loss_classes": (losses * counted).sum() / counted.sum().clamp(min=1)}
 
-    def find(self, seen: torch.Tensor, shape: Shape, config: BaselineConfig) -> FoundCells:
+    def find(self, seen: torch.Tensor, shape: Shape, config: BaselineConfig) -> DetectedCells:
         """Give the cells of the watershed; a score is the mean probability of being in a cell."""
         logits = self._logits(_padded(seen[None], len(config.unet.channels_per_level)))
         shares = functional.softmax(logits[..., : seen.shape[1], : seen.shape[2]], dim=1)
@@ -70,7 +71,7 @@ class UNetLearner:
         n_cells = int(labels.max(initial=0))
         numbers = np.arange(1, n_cells + 1)
         scores = ndimage.mean(1 - there[BACKGROUND], labels, numbers) if n_cells else np.zeros(0)
-        return FoundCells(
+        return DetectedCells(
             masks=labels_to_masks(labels),
             scores=np.clip(scores, 0, 1).astype(np.float32),
             kinds=np.full(n_cells, -1, np.int64),
@@ -152,11 +153,7 @@ def divide_cells(
     """
     foreground = 1 - shares[BACKGROUND] >= settings.foreground_threshold
     labels = flood(1 - shares[INSIDE], markers, foreground)
-    is_there = np.bincount(labels.ravel(), minlength=1) > 0
-    is_there[0] = False
-    numbers = np.where(is_there, np.cumsum(is_there), 0).astype(np.int32)
-    numbered: NDArray[np.int32] = numbers[labels]
-    return numbered
+    return keep_labels(labels, np.bincount(labels.ravel(), minlength=1)[1:] > 0)
 
 
 def _at_pixels(labels: NDArray[np.int32], back: Warp) -> NDArray[np.int32]:

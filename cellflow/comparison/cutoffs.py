@@ -112,9 +112,9 @@ def passes(
 
 def _candidates(resolved: Sequence[Resolved]) -> list[Cutoff]:
     """Give all pairs of score and area to try, starting with the lowest of both."""
-    nothing = np.zeros(0)
-    scores = np.concatenate([nothing, *(one.prediction.scores for one in resolved)])
-    areas = np.concatenate([nothing, *(_areas(one) for one in resolved)])
+    found, nothing = [one.prediction for one in resolved], np.zeros(0)
+    scores = np.concatenate([nothing, *(one.scores for one in found)])
+    areas = np.concatenate([nothing, *(np.bincount(one.labels.ravel())[1:] for one in found)])
     if len(scores) == 0:
         return [NO_CUTOFF]
     shares = np.arange(N_SCORES) / N_SCORES
@@ -136,10 +136,6 @@ def _image_scores(
     precision = np.where(total > 0, n_hits / np.maximum(total, 1), 1.0)
     mean: NDArray[np.float64] = precision.mean(axis=1)
     return mean
-
-
-def _areas(resolved: Resolved) -> NDArray[np.int64]:
-    return np.bincount(resolved.prediction.labels.ravel(), minlength=1)[1:]
 
 
 def _cell_types(

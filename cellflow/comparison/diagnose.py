@@ -10,7 +10,7 @@ from cellflow.config import ComparisonConfig
 from cellflow.diagnosis.diagnose import Diagnosis, Examined, diagnose
 from cellflow.diagnosis.pictures import draw_diagnosis
 from cellflow.records import CellMasks
-from cellflow.telling import Report
+from cellflow.telling import Report, ignore
 
 
 def diagnose_files(
@@ -22,7 +22,7 @@ def diagnose_files(
     all_truth: bool = False,
     pictures: Path | None = None,
     seed: int = 0,
-    report: Report = lambda step, numbers: None,
+    report: Report = ignore,
 ) -> Diagnosis:
     """Find what limits the score of a prediction, or of any prediction of these cells.
 

@@ -20,7 +20,7 @@ from cellflow.data.label_files import SEG_ENDING, list_label_files, read_seg_mas
 from cellflow.data.submission import read_submission
 from cellflow.errors import ConfigError, DataError, LabelError, SubmissionError
 from cellflow.records import CellMasks, Detections, Shape
-from cellflow.telling import Report
+from cellflow.telling import Report, ignore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,7 +71,7 @@ class Sources:
     image_names: ImageNames | None = None
     images: tuple[Path, ...] = ()
     device: str = "auto"
-    report: Report = lambda step, numbers: None
+    report: Report = ignore
 
 
 Shapes = Mapping[str, Shape]

@@ -14,7 +14,6 @@ from cellflow.config import ComparisonConfig
 from cellflow.data.rle import labels_to_masks
 from cellflow.inference.overlap_rules import (
     Resolved,
-    count_overlapping,
     has_overlap,
     resolve_overlap,
 )
@@ -44,7 +43,7 @@ class Prepared:
     detections: dict[str, Detections]
     resolved: dict[str, Resolved]
     cutoffs: Cutoffs | None
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[str, ...]
 
     @property
     def cells(self) -> dict[str, CellMasks]:
@@ -147,7 +146,7 @@ def _cost(
         after = cells.select(reached)
         n_pixels = int(found.areas_before[reached].sum()), int(after.areas.sum())
         n_kept = int(passes(given[found.kept], found.areas_before, cutoff).sum())
-        counts += [len(before), count_overlapping(before), len(before) - n_kept, *n_pixels]
+        counts += [len(before), before.n_overlapping, len(before) - n_kept, *n_pixels]
         sides = (find_cells(truth[name].masks, masks) for masks in (before, after))
         scores.append([side.precision.mean() for side in sides])
     score_before, score_after = np.mean(scores, axis=0).tolist()

@@ -106,9 +106,9 @@ class Method:
     name: str
     kind: str
     n_detections: int
-    has_scores: bool = False
-    overlap: OverlapCost | None = None
-    cutoffs: TunedCutoffs | None = None
+    has_scores: bool
+    overlap: OverlapCost | None
+    cutoffs: TunedCutoffs | None
     coco: CocoPrecision | None = None
 
 

@@ -1,12 +1,12 @@
 """The truth that methods are scored against, from a table, a COCO file or a folder."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from cellflow.data.coco_truth import read_coco_truth
+from cellflow.data.dataset import TrueImage
 from cellflow.data.entrance import open_dataset
 from cellflow.data.kaggle import read_train_csv
 from cellflow.errors import DataError
@@ -14,24 +14,6 @@ from cellflow.metrics.average_precision import Variant
 from cellflow.metrics.bootstrap import N_DRAWS
 from cellflow.metrics.score import Score, score_images
 from cellflow.records import CellMasks, Shape
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TrueImage:
-    """The truth of one image.
-
-    Parameters
-    ----------
-    masks : CellMasks
-        As annotated; they may overlap.
-    cell_type, group : str or None
-        As in `Sample`.
-    """
-
-    masks: CellMasks
-    cell_type: str | None = None
-    group: str | None = None
-
 
 Truth = Mapping[str, TrueImage]
 """By image name."""
@@ -58,18 +40,15 @@ def read_truth(path: Path | str, remarks: list[str] | None = None) -> dict[str, 
         if remarks is not None:
             remarks += dataset.remarks
         truth = {
-            entry.name: TrueImage(
-                masks=entry.read_masks(), cell_type=entry.cell_type, group=entry.group
-            )
-            for entry in dataset
-            if entry.read_masks is not None
+            entry.name: TrueImage(masks=entry.truth(), cell_type=entry.cell_type, group=entry.group)
+            for entry in dataset.annotated
         }
+    elif path.suffix.lower() == ".json":
+        truth = read_coco_truth(path, remarks)
     else:
-        is_coco = path.suffix.lower() == ".json"
-        images = read_coco_truth(path, remarks) if is_coco else read_train_csv(path)
         truth = {
             name: TrueImage(masks=image.masks, cell_type=image.cell_type, group=image.group)
-            for name, image in images.items()
+            for name, image in read_train_csv(path).items()
         }
     if not truth:
         raise DataError(f"{path}: no annotated image")
@@ -94,7 +73,6 @@ def score_against(
     thresholds: Sequence[float] | None = None,
     n_draws: int = N_DRAWS,
     seed: int,
-    remarks: Sequence[str] = (),
 ) -> Score:
     """Score the cells of one method, see `score_images`; `seed` is that of the bootstrap."""
     return score_images(
@@ -106,5 +84,4 @@ def score_against(
         thresholds=thresholds,
         n_draws=n_draws,
         rng=np.random.default_rng(seed),
-        remarks=remarks,
     )

@@ -13,7 +13,7 @@ from cellflow.data.independence import hash_images
 from cellflow.data.rle import draw_cell
 from cellflow.errors import DataError
 from cellflow.records import CellMasks, Sample
-from cellflow.telling import Report
+from cellflow.telling import Report, ignore
 from cellflow.wording import counted
 
 TINY = 15
@@ -103,7 +103,7 @@ class DataReport:
 
 def check_dataset(
     dataset: Dataset,
-    report: Report = lambda step, numbers: None,
+    report: Report = ignore,
     faults: Iterable[str] = (),
 ) -> DataReport:
     """Read every image and mask once, and say what is wrong.
@@ -155,7 +155,7 @@ def _examine(sample: Sample, masks: CellMasks, facts: TypeFacts) -> list[str]:
     facts.n_tiny += int((areas < TINY).sum())
     huge = int((areas > HUGE_SHARE * n_pixels).sum())
     facts.n_huge += huge
-    facts.n_overlapping += _count_overlapping(masks)
+    facts.n_overlapping += masks.n_overlapping
     duplicates = _count_duplicates(masks)
     facts.n_duplicates += duplicates
     for cell in range(len(masks)):
@@ -171,19 +171,6 @@ def _examine(sample: Sample, masks: CellMasks, facts: TypeFacts) -> list[str]:
             + counted(huge, "cell")
         )
     return oddities
-
-
-def _count_overlapping(masks: CellMasks) -> int:
-    """Count the cells that share a pixel with another."""
-    cover = np.zeros(masks.shape[0] * masks.shape[1] + 1, np.int32)
-    np.add.at(cover, masks.starts, 1)
-    np.add.at(cover, masks.starts + masks.lengths, -1)
-    # At each pixel, how many before it are covered by two or more cells.
-    crowded = np.concatenate([[0], np.cumsum(np.cumsum(cover[:-1]) > 1)])
-    in_runs = crowded[masks.starts + masks.lengths] - crowded[masks.starts]
-    if len(masks) == 0:
-        return 0
-    return int((np.add.reduceat(in_runs, masks.offsets[:-1]) > 0).sum())
 
 
 def _count_duplicates(masks: CellMasks) -> int:

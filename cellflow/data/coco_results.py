@@ -88,7 +88,8 @@ def read_coco_results(
     order stays; a remark says so. If all scores are equal they rank nothing, and count as none.
     """
     path = Path(path)
-    reader = _Results(path, shapes, _names_within(path) or names)
+    own = None if starts_json_array(path) else read_image_names(path)
+    reader = _Results(path, shapes, own or names)
     for number, item in enumerate(_results(path), start=1):
         reader.take(number, item)
     return reader.finished()
@@ -102,13 +103,6 @@ def _results(path: Path) -> Iterator[Any]:
             yield from item.values()  # Some files have their annotations by number.
         else:
             yield item
-
-
-def _names_within(path: Path) -> ImageNames | None:
-    """Give what a COCO file says of its ids; None for a list of results."""
-    if starts_json_array(path):
-        return None
-    return read_image_names(path)
 
 
 @dataclass(slots=True)

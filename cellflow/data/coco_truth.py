@@ -1,6 +1,5 @@
 """The annotations of a COCO file, without its pictures."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from cellflow.data.coco import (
@@ -11,27 +10,11 @@ from cellflow.data.coco import (
     type_in_name,
     well_in_name,
 )
+from cellflow.data.dataset import TrueImage
 from cellflow.errors import DataError
-from cellflow.records import CellMasks
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CocoImage:
-    """One image of a COCO file, without its picture.
-
-    Parameters
-    ----------
-    masks : CellMasks
-    cell_type, group : str or None
-        From the categories, or a LIVECell file name.
-    """
-
-    masks: CellMasks
-    cell_type: str | None
-    group: str | None
-
-
-def read_coco_truth(path: Path, remarks: list[str] | None = None) -> dict[str, CocoImage]:
+def read_coco_truth(path: Path, remarks: list[str] | None = None) -> dict[str, TrueImage]:
     """Read the annotations of a COCO file; its pictures need not be there.
 
     Parameters
@@ -42,8 +25,9 @@ def read_coco_truth(path: Path, remarks: list[str] | None = None) -> dict[str, C
 
     Returns
     -------
-    dict of image name to CocoImage
-        The name is ``file_name`` without folder and suffix.
+    dict of image name to TrueImage
+        The name is ``file_name`` without folder and suffix; type and group are from the categories,
+        or a LIVECell file name.
 
     Raises
     ------
@@ -60,12 +44,12 @@ def read_coco_truth(path: Path, remarks: list[str] | None = None) -> dict[str, C
     if remarks is not None:
         remarks += left_out
     kinds = image_cell_types(content, path)
-    found: dict[str, CocoImage] = {}
+    found: dict[str, TrueImage] = {}
     for image in content["images"]:
         name, number = Path(image["file_name"]).stem, str(image["id"])
         if name in found:
             raise DataError(f"{path}: two images are called {name}")
-        found[name] = CocoImage(
+        found[name] = TrueImage(
             masks=masks[number],
             cell_type=kinds.get(number) or type_in_name(name),
             group=well_in_name(name),

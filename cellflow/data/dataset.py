@@ -125,6 +125,28 @@ class Dataset:
         """The entries that have truth."""
         return tuple(entry for entry in self.entries if entry.read_masks is not None)
 
+    @property
+    def by_name(self) -> dict[str, Entry]:
+        """The entries that have truth, by name."""
+        return {entry.name: entry for entry in self.annotated}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrueImage:
+    """The truth of one image.
+
+    Parameters
+    ----------
+    masks : CellMasks
+        As annotated; they may overlap.
+    cell_type, group : str or None
+        As in `Sample`.
+    """
+
+    masks: CellMasks
+    cell_type: str | None
+    group: str | None = None
+
 
 def masks_in_memory(masks: CellMasks) -> Callable[[], CellMasks]:
     """Give an `Entry.read_masks` for truth that has been read already; picklable."""

@@ -83,6 +83,30 @@ def open_dataset(
     raise DataError(f"{path}: no images with truth found. Layouts: {needs}")
 
 
+def open_annotated(path: Path | str, layout: str | None = None) -> Dataset:
+    """Open a folder to learn from its truth.
+
+    Parameters
+    ----------
+    path, layout
+        As for `open_dataset`.
+
+    Raises
+    ------
+    DataError
+        As `open_dataset`; or no image has truth.
+    ConfigError
+        An unknown layout.
+    """
+    dataset = open_dataset(path, layout)
+    if not dataset.annotated:
+        raise DataError(
+            f"{path}: {counted(len(dataset), 'image')}, none with truth ({dataset.layout} layout); "
+            "annotated images are needed, see `cellflow check`"
+        )
+    return dataset
+
+
 def describe(dataset: Dataset) -> str:
     """Give one sentence that says what was found.
 

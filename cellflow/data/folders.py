@@ -51,10 +51,8 @@ def open_cellpose_pairs(folder: Path) -> Dataset | None:
         read = label_reader(found) if found else None
         entries.append(Entry(name=_name(path, folder), image_path=path, read_masks=read))
         sources[entries[-1].name] = found
-    if not any(entry.read_masks for entry in entries):
-        return None
     remarks = [*_without_picture(truths.values()), *_unchanged_predictions(sources)]
-    return _dataset(folder, "cellpose", entries, remarks)
+    return _with_truth(folder, "cellpose", entries, remarks)
 
 
 def open_image_mask_folders(folder: Path) -> Dataset | None:
@@ -74,12 +72,10 @@ def open_image_mask_folders(folder: Path) -> Dataset | None:
         read = label_reader(found) if found else None
         entries.append(Entry(name=path.stem, image_path=path, read_masks=read))
         sources[path.stem] = found
-    if not any(entry.read_masks for entry in entries):
-        return None
     used = {picture_name(entry.image_path) for entry in entries}
     unused = [paths for name, paths in truths.items() if name not in used]
     remarks = [*_without_picture(unused), *_unchanged_predictions(sources)]
-    return _dataset(folder, "folders", entries, remarks)
+    return _with_truth(folder, "folders", entries, remarks)
 
 
 def open_dsb2018(folder: Path) -> Dataset | None:
@@ -92,9 +88,7 @@ def open_dsb2018(folder: Path) -> Dataset | None:
             continue
         read = partial(read_mask_files, sub / "masks") if (sub / "masks").is_dir() else None
         entries.append(Entry(name=sub.name, image_path=pictures[0], read_masks=read))
-    if not any(entry.read_masks for entry in entries):
-        return None
-    return _dataset(folder, "dsb2018", entries)
+    return _with_truth(folder, "dsb2018", entries)
 
 
 def open_usiigaci(folder: Path) -> Dataset | None:
@@ -105,15 +99,14 @@ def open_usiigaci(folder: Path) -> Dataset | None:
         name = "_".join(picture.parent.relative_to(folder).parts)
         read = partial(read_label_masks, truth) if truth.exists() else None
         entries.append(Entry(name=name, image_path=picture, read_masks=read))
-    if not any(entry.read_masks for entry in entries):
-        return None
-    return _dataset(folder, "usiigaci", entries)
+    return _with_truth(folder, "usiigaci", entries)
 
 
 def open_images(folder: Path) -> Dataset | None:
     """Open a folder of images without any truth."""
-    entries = [Entry(name=path.stem, image_path=path) for path in image_files(folder)]
-    return _dataset(folder, "images", entries) if entries else None
+    paths = sorted(image_files(folder), key=lambda path: path.stem)
+    entries = tuple(Entry(name=path.stem, image_path=path) for path in paths)
+    return Dataset(root=folder, layout="images", entries=entries) if entries else None
 
 
 def read_mask_files(folder: Path) -> CellMasks:
@@ -141,9 +134,12 @@ def read_mask_files(folder: Path) -> CellMasks:
     return dense_to_masks(np.stack(masks))
 
 
-def _dataset(
-    folder: Path, layout: str, entries: Iterable[Entry], remarks: Iterable[str] = ()
-) -> Dataset:
+def _with_truth(
+    folder: Path, layout: str, entries: Sequence[Entry], remarks: Iterable[str] = ()
+) -> Dataset | None:
+    """Give the data set of a layout; None if no image has truth."""
+    if not any(entry.read_masks for entry in entries):
+        return None
     ordered = tuple(sorted(entries, key=lambda entry: entry.name))
     return Dataset(root=folder, layout=layout, entries=ordered, remarks=tuple(remarks))
 

@@ -2,9 +2,10 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from cellflow.data.near_duplicates import MOST_IMAGES
 from cellflow.errors import ConfigError, DataError
 from cellflow.jsontext import read_object
 from cellflow.wording import counted
+
+Item = TypeVar("Item")
 
 FORMAT = 1
 NO_LEAK = "no leak: training and validation share no pixels, no field, and no plate + well if known"
@@ -97,14 +100,33 @@ def make_folds(dataset: Dataset, n_folds: int, seed: int) -> Folds:
             f"{dataset.root}: {len(groups)} independent groups of images "
             f"are too few for {n_folds} folds"
         )
-    held_out: list[list[Entry]] = [[] for _ in range(n_folds)]
-    # Large groups first, since they are the hardest to place.
-    for group in sorted(_shuffled(groups, seed), key=len, reverse=True):
-        kind = group[0].cell_type
-        # The fold with the fewest of this type, then with the fewest images, then the first.
-        target = min(held_out, key=lambda fold: (sum(e.cell_type == kind for e in fold), len(fold)))
-        target += group
+    held_out = spread_groups(_shuffled(groups, seed), lambda entry: entry.cell_type, n_folds)
     return _folds(dataset, held_out, hashes, seed, f"{n_folds} folds, {_rules(dataset)}")
+
+
+def spread_groups(
+    groups: Iterable[Sequence[Item]], kind_of: Callable[[Item], str | None], n_folds: int
+) -> list[list[Item]]:
+    """Distribute groups over folds, so that each has about as many images, and of each cell type.
+
+    Parameters
+    ----------
+    groups : iterable of sequence
+        Images that must stay together; of equally large groups the first is placed first.
+    kind_of : callable
+        Gives the cell type of an image; that of its first one stands for a group.
+    n_folds : int
+    """
+    folds: list[list[Item]] = [[] for _ in range(n_folds)]
+    counts: list[Counter[str | None]] = [Counter() for _ in range(n_folds)]
+    # Large groups first, since they are the hardest to place.
+    for group in sorted(groups, key=len, reverse=True):
+        kind = kind_of(group[0])
+        # The fold with the fewest of this type, then with the fewest images, then the first.
+        target = min(range(n_folds), key=lambda k: (counts[k][kind], counts[k].total()))
+        folds[target] += group
+        counts[target].update(map(kind_of, group))
+    return folds
 
 
 def make_holdout(dataset: Dataset, share: float, seed: int) -> Folds:
@@ -218,7 +240,7 @@ def no_leak(dataset: Dataset) -> str:
 
 def leak_report(dataset: Dataset, folds: Folds) -> list[str]:
     """Give one sentence for every held-out image that training sees; [] if there is none."""
-    entries = {entry.name: entry for entry in dataset.annotated}
+    entries = dataset.by_name
     hashes = hash_images(dataset.annotated)
     neighbours_of: defaultdict[str, set[str]] = defaultdict(set)
     for pair in same_field(dataset.annotated):
@@ -267,7 +289,7 @@ def export_folds(dataset: Dataset, folds: Folds, folder: Path) -> list[Path]:
     File names in them are relative to the data set's folder, those of images elsewhere absolute.
     Overlaps are kept. An image has one id, and a cell type one number, in all of the files.
     """
-    entries = {entry.name: entry for entry in dataset.annotated}
+    entries = dataset.by_name
     numbers = CocoNumbers.of(entries, [entry.cell_type for entry in entries.values()])
     written = []
     for number, fold in enumerate(folds.folds):

@@ -84,6 +84,25 @@ def write_label_tiff(path: Path | str, labels: NDArray[np.int32]) -> None:
         )
 
 
+def keep_labels(labels: NDArray[np.int32], keep: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Give the cells for which `keep` is true, numbered without gaps; the others become 0.
+
+    Parameters
+    ----------
+    labels : (H, W) int32
+        0 and 1…N.
+    keep : (N,) bool
+
+    Examples
+    --------
+    >>> keep_labels(np.array([[0, 1, 2, 3]], np.int32), np.array([False, True, True]))
+    array([[0, 0, 1, 2]], dtype=int32)
+    """
+    numbers = np.concatenate([[0], np.where(keep, np.cumsum(keep), 0)]).astype(np.int32)
+    kept: NDArray[np.int32] = numbers[labels]
+    return kept
+
+
 def _refuse_mask(path: Path, labels: NDArray[Any]) -> None:
     """Refuse a black-and-white mask in several pieces, which would become a single cell."""
     largest = int(labels.max(initial=0))

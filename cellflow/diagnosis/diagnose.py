@@ -14,7 +14,7 @@ from cellflow.interval import Interval
 from cellflow.metrics.bootstrap import mean_interval
 from cellflow.metrics.error_budget import ErrorBudget, image_errors, summarize_errors
 from cellflow.records import CellMasks
-from cellflow.telling import Report
+from cellflow.telling import Report, ignore
 
 ALL = "all"
 """Name of the row of all images together."""
@@ -63,7 +63,7 @@ class Diagnosis:
     name: str
     types: Mapping[str, TypeDiagnosis]
     limits: tuple[SizeLimits, ...]
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Give the diagnosis as plain values, for JSON."""
@@ -100,7 +100,7 @@ def diagnose(
     *,
     seed: int = 0,
     remarks: Sequence[str] = (),
-    report: Report = lambda step, numbers: None,
+    report: Report = ignore,
 ) -> Diagnosis:
     """Measure what limits the score of a prediction, or of any prediction of these cells.
 

@@ -1,7 +1,7 @@
 """``cellflow check``: inspection of a data folder, a submission or a download."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from cellflow.data.manifests import read_manifest, verify_download
 from cellflow.data.submission import COMPETITION_SHAPE, Shapes, check_submission
 from cellflow.diagnosis.ceilings import policy_ceilings
 from cellflow.errors import DataError
-from cellflow.telling import Report
+from cellflow.telling import Report, ignore
 from cellflow.wording import counted
 
 MOST_SHOWN = 20
@@ -36,9 +36,9 @@ class Inspection:
 
     headline: str
     problems: tuple[str, ...]
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[str, ...]
     table: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any]
 
     def text(self) -> str:
         """Give everything as text, with at most `MOST_SHOWN` problems."""
@@ -60,9 +60,7 @@ class Inspection:
         }
 
 
-def inspect_data(
-    path: Path, layout: str | None = None, report: Report = lambda step, numbers: None
-) -> Inspection:
+def inspect_data(path: Path, layout: str | None = None, report: Report = ignore) -> Inspection:
     """Check a data folder, and compute what each flatten policy costs.
 
     Raises
@@ -76,19 +74,18 @@ def inspect_data(
     truths = []
     for entry in dataset.annotated:
         try:
-            truths.append(entry.read_masks() if entry.read_masks else None)
+            truths.append(entry.truth())
         except DataError:
             # `check_dataset` has listed it among the problems.
             continue
-    known = [truth for truth in truths if truth is not None]
-    costs = policy_ceilings(known) if known else {}
+    costs = policy_ceilings(truths) if truths else {}
     lines = [f"  {policy:<15} {score:.4f}" for policy, score in costs.items()]
     title = "score of a perfect model after flattening the overlaps (1 = nothing lost):"
     return Inspection(
         headline=describe(dataset),
         problems=found.problems,
         remarks=found.remarks,
-        table="\n".join([found.table(), "", title, *lines]) if known else "",
+        table="\n".join([found.table(), "", title, *lines]) if truths else "",
         facts={**found.to_dict(), "ceilings": costs},
     )
 

@@ -11,7 +11,7 @@ from cellflow.data.flatten import flatten
 from cellflow.dynamics.segment import flows_to_labels
 from cellflow.metrics.average_precision import average_precision
 from cellflow.records import CellMasks
-from cellflow.targets.centers import find_cells
+from cellflow.targets.centers import find_boxes
 from cellflow.targets.flows import labels_to_flows
 
 SURE = 5.0
@@ -75,7 +75,7 @@ def keep_largest_pieces(labels: NDArray[np.int32]) -> NDArray[np.int32]:
         Among equally large pieces the first in raster order is kept.
     """
     kept = np.zeros_like(labels)
-    cells = find_cells(labels)
+    cells = find_boxes(labels)
     for value, (top, left, bottom, right) in zip(cells.values, cells.boxes, strict=True):
         window = slice(top, bottom), slice(left, right)
         pieces, n_pieces = label(cells.labels[window] == value)

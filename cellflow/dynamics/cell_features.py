@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cellflow.dynamics.follow import checked_field
 from cellflow.errors import LabelError
-from cellflow.targets.centers import find_cells
+from cellflow.targets.centers import find_boxes
 from cellflow.targets.flows import cell_flow_errors
 
 
@@ -82,7 +82,7 @@ def cell_features(
         The labels cannot be used, or the shapes do not fit.
     """
     flows, cellprob = checked_field(flows, cellprob)
-    cells = find_cells(labels)
+    cells = find_boxes(labels)
     if cells.labels.shape != cellprob.shape:
         raise LabelError(f"labels have shape {cells.labels.shape}, cellprob {cellprob.shape}")
     flat = cells.labels.ravel()

@@ -23,7 +23,7 @@ from cellflow.config import Config
 from cellflow.configfile import changes_from_default, config_from_dict, config_to_dict
 from cellflow.data.dataset import Entry
 from cellflow.errors import ConfigError, ModelError
-from cellflow.experiments.family import Job
+from cellflow.experiments.family import Family, Job
 from cellflow.records import Prediction
 from cellflow.telling import Report, Say
 from cellflow.training.trained import Trained
@@ -36,7 +36,7 @@ CELLS = {"dynamics.score_threshold": "score_threshold", "dynamics.min_size": "mi
 """Settings that `Variant.predict` may change, with their names in `CellChoice`."""
 
 
-class BaselineFamily:
+class BaselineFamily(Family):
     """One of the models of ``cellflow baseline``.
 
     Parameters
@@ -46,10 +46,11 @@ class BaselineFamily:
     Notes
     -----
     Of the settings of cellflow's own models only the seed and ``augment`` are used, which all
-    families share; others are refused.
+    families share; others are refused. There is no `step_seconds`: the time of an iteration depends
+    on the cells in its crops.
     """
 
-    OPTIONS: tuple[str, ...] = ("preset", "settings", "init", "pretrain_dir")
+    OPTIONS = ("preset", "settings", "init", "pretrain_dir")
     DEFAULTS_OF_CONFIG = False
 
     def __init__(self, model: str) -> None:
@@ -87,20 +88,16 @@ class BaselineFamily:
         before = training.pretrain_iterations if _folders(options) else 0
         return before + training.iterations
 
-    def step_seconds(self, config: Config, device: str) -> float | None:
-        """Give None: the time of an iteration depends on the cells in its crops."""
-        return None
-
     def train(self, job: Job, report: Report, say: Say) -> Trained:
         """Train with `train_baseline`, which continues an interrupted training."""
         from cellflow.baselines.train import read_trained, train_baseline
-        from cellflow.data.entrance import open_dataset
+        from cellflow.data.entrance import open_annotated
         from cellflow.training.split import split_dataset
 
-        dataset = open_dataset(job.train_dir, job.layout)
+        dataset = open_annotated(job.train_dir, job.layout)
         held_out = set(split_dataset(dataset, 0, job.folds_file, job.fold).validation)
         config = baseline_config(self.model, job.options, job.config)
-        others = [open_dataset(folder) for folder in _folders(job.options)]
+        others = [open_annotated(folder) for folder in _folders(job.options)]
         folder = train_baseline(
             self.model,
             job.train_entries,

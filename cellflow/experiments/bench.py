@@ -5,9 +5,8 @@ from functools import cached_property
 from pathlib import Path
 
 from cellflow.data.dataset import Dataset, Entry
-from cellflow.data.entrance import open_dataset
+from cellflow.data.entrance import open_annotated
 from cellflow.data.folds import Folds, make_folds, read_folds, write_folds
-from cellflow.errors import DataError
 from cellflow.experiments.plan import Experiment
 from cellflow.experiments.sources import Sources
 from cellflow.experiments.store import Store
@@ -37,7 +36,7 @@ class Bench:
     @cached_property
     def entries(self) -> dict[str, Entry]:
         """The annotated images by name."""
-        return {entry.name: entry for entry in self.dataset.annotated}
+        return self.dataset.by_name
 
 
 def open_bench(
@@ -66,9 +65,7 @@ def open_bench(
     DataError
         The data is missing or differs from that of the store, or the folds are for other images.
     """
-    dataset = open_dataset(train_dir, layout)
-    if not dataset.annotated:
-        raise DataError(f"{train_dir}: no annotated image ({dataset.layout} layout)")
+    dataset = open_annotated(train_dir, layout)
     data_hash = fingerprint(survey_images(dataset.annotated))
     opened = Store.open(store, data_hash, begin=begin)
     own = opened.folder / f"folds-{experiment.n_folds}-{experiment.folds_seed}.json"

@@ -1,9 +1,10 @@
 """The interface of a kind of model in experiments: check, train, predict."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from cellflow.config import Config
 from cellflow.configfile import config_from_dict, config_to_dict
@@ -50,20 +51,21 @@ class Job:
     config: Config
     folder: Path
     device: str
-    pretraining: Path | None = None
-    flows: Path | None = None
+    pretraining: Path | None
+    flows: Path | None
 
 
-class Family(Protocol):
+class Family(ABC):
     """A kind of model."""
 
-    OPTIONS: tuple[str, ...]
+    OPTIONS: tuple[str, ...] = ()
     """Keys that `Variant.options` may have, besides `subset.SUBSET_OPTIONS`."""
 
-    DEFAULTS_OF_CONFIG: bool
+    DEFAULTS_OF_CONFIG = True
     """Whether prediction uses the sections of `Config`, so that a value equal to their default is
     no change. If not, everything in `Variant.predict` counts as a change."""
 
+    @abstractmethod
     def check(
         self, options: Mapping[str, Any], config: Config, predict: Mapping[str, Mapping[str, Any]]
     ) -> None:
@@ -89,18 +91,24 @@ class Family(Protocol):
         -------
         mapping of section to (mapping of key to any)
             Sections named as in a file; none has the name of a section of `Config`. They are stored
-            with the results, so that a default changed by a later version is detected.
+            with the results, so that a default changed by a later version is detected. By default
+            there are none.
         """
+        return {}
 
+    @abstractmethod
     def n_steps(self, options: Mapping[str, Any], config: Config, n_images: int) -> int:
         """Give the optimiser steps of a training on a number of images."""
 
     def step_seconds(self, config: Config, device: str) -> float | None:
         """Measure the time of a training step on noise; None = it takes a real training to tell."""
+        return None
 
+    @abstractmethod
     def train(self, job: Job, report: Report, say: Say) -> Trained:
         """Train, or continue an interrupted training, or read a finished one."""
 
+    @abstractmethod
     def predict(
         self, job: Job, changes: Mapping[str, Mapping[str, Any]], entries: Sequence[Entry]
     ) -> Iterator[Prediction]:

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from cellflow.config import Config, Refit
 from cellflow.data.dataset import Entry
 from cellflow.errors import ConfigError
-from cellflow.experiments.family import Job, changed
+from cellflow.experiments.family import Family, Job, changed
 from cellflow.records import Prediction
 from cellflow.telling import Report, Say
 from cellflow.training.trained import Trained
@@ -18,11 +18,10 @@ GO_ON = "the same `cellflow experiment run`; finished work is not repeated"
 a result of the experiment."""
 
 
-class CellflowFamily:
+class CellflowFamily(Family):
     """Networks that `train_in_stages` trains."""
 
-    OPTIONS: tuple[str, ...] = ("init", "pretrain_dir", "extra_dir", "final")
-    DEFAULTS_OF_CONFIG = True
+    OPTIONS = ("init", "pretrain_dir", "extra_dir", "final")
 
     def check(
         self, options: Mapping[str, Any], config: Config, predict: Mapping[str, Mapping[str, Any]]
@@ -38,12 +37,6 @@ class CellflowFamily:
             raise ConfigError(f"init: no such file or folder, {init!r}, nor one of {known}")
         if final is not None and final not in get_args(Refit):
             raise ConfigError(f"final: expected {' or '.join(get_args(Refit))}, found {final!r}")
-
-    def own_settings(
-        self, options: Mapping[str, Any], config: Config
-    ) -> Mapping[str, Mapping[str, Any]]:
-        """Give nothing: all is in `Config`."""
-        return {}
 
     def n_steps(self, options: Mapping[str, Any], config: Config, n_images: int) -> int:
         """Give epochs times batches, plus the share of a refit for each of its passes."""
@@ -111,7 +104,7 @@ class CellflowFamily:
         """
         from cellflow.hashing import hash_file
         from cellflow.inference.predict import load_model
-        from cellflow.network.model_folder import WEIGHTS
+        from cellflow.network.weights_file import WEIGHTS
         from cellflow.tuning.flow_cache import FlowCache
 
         def untuned(config: Config) -> Config:
@@ -133,11 +126,13 @@ class CellflowFamily:
             )
 
 
-class CellposeFamily:
-    """Cellpose 3.1's own trainer and ``eval``, the reference."""
+class CellposeFamily(Family):
+    """Cellpose 3.1's own trainer and ``eval``, the reference.
 
-    OPTIONS: tuple[str, ...] = ()
-    DEFAULTS_OF_CONFIG = True
+    Notes
+    -----
+    Its trainer prepares crops within the step, so there is no `step_seconds`.
+    """
 
     def check(
         self, options: Mapping[str, Any], config: Config, predict: Mapping[str, Mapping[str, Any]]
@@ -147,19 +142,9 @@ class CellposeFamily:
 
         require_possible(changed(config, predict))
 
-    def own_settings(
-        self, options: Mapping[str, Any], config: Config
-    ) -> Mapping[str, Mapping[str, Any]]:
-        """Give nothing: all is in `Config`."""
-        return {}
-
     def n_steps(self, options: Mapping[str, Any], config: Config, n_images: int) -> int:
         """Give epochs times batches."""
         return _n_steps(config, n_images)
-
-    def step_seconds(self, config: Config, device: str) -> float | None:
-        """Give None: Cellpose's trainer prepares its crops within the step."""
-        return None
 
     def train(self, job: Job, report: Report, say: Say) -> Trained:
         """Train by ``cellpose.train.train_seg``, which starts over after an interruption."""

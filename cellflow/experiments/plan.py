@@ -101,7 +101,7 @@ class Variant:
     options: Mapping[str, Any]
     config: Config
     predict: Mapping[str, Mapping[str, Any]]
-    group: str = ""
+    group: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

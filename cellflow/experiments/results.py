@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from cellflow.comparison.estimates import paired_estimates
 from cellflow.comparison.power import paired_p_value
 from cellflow.config import TrainingConfig
 from cellflow.errors import DataError
@@ -16,13 +16,7 @@ from cellflow.experiments.plan import RankBy
 from cellflow.experiments.ranking import rank_value
 from cellflow.experiments.store import Row
 from cellflow.interval import Interval
-from cellflow.metrics.bootstrap import (
-    degrees_of_freedom,
-    interval_of,
-    mean_interval,
-    resampled_sums,
-    standard_error,
-)
+from cellflow.metrics.bootstrap import mean_interval, standard_error
 from cellflow.metrics.few_groups import n_groups
 from cellflow.training.schedule import choose_rate
 
@@ -194,22 +188,21 @@ def paired(
     names = [name for name in ours if name in theirs]
     if not names:
         return None
-    values: NDArray[np.float64] = np.array([ours[name] - theirs[name] for name in names])
     kinds, groups = strata_and_clusters(names, facts)
-    sums = resampled_sums(
-        np.stack([values, np.ones(len(values))]),
+    scores = np.array([[side[name] for name in names] for side in (ours, theirs)])
+    found = paired_estimates(
+        scores[:, None],
+        np.ones((1, 1, len(names))),
         rng=np.random.default_rng(0),
         strata=kinds,
         clusters=groups,
     )
-    draws, mean = sums[0] / sums[1], float(values.mean())
-    freedom = degrees_of_freedom(values - mean, kinds, groups)
     return Difference(
-        interval=interval_of(mean, draws, freedom, within=(-1, 1)),
-        standard_error=standard_error(draws, freedom),
-        freedom=freedom,
+        interval=found.differences[0],
+        standard_error=standard_error(found.difference_draws[0], found.freedom[0]),
+        freedom=found.freedom[0],
         n_groups=n_groups(groups),
-        p_value=paired_p_value(values, groups, seed=0)[0],
+        p_value=paired_p_value(scores[0] - scores[1], groups, seed=0)[0],
         n_images=len(names),
     )
 

@@ -24,7 +24,7 @@ from cellflow.experiments.store import Row, Store
 from cellflow.experiments.tasks import Task, plan_tasks, settings_of
 from cellflow.metrics.score import score_images
 from cellflow.records import Prediction
-from cellflow.telling import Report, Say
+from cellflow.telling import Report, Say, ignore
 from cellflow.training.run_lock import InUse, locked
 from cellflow.training.trained import Trained
 from cellflow.wording import counted
@@ -38,8 +38,8 @@ def run_experiment(
     bench: Bench,
     *,
     device: str = "auto",
-    report: Report = lambda step, numbers: None,
-    say: Say = lambda text: None,
+    report: Report = ignore,
+    say: Say = ignore,
 ) -> list[Row]:
     """Compute the results that the store does not have yet.
 
@@ -152,9 +152,10 @@ def _compute(task: Task, job: Job, bench: Bench, report: Report, say: Say) -> Ro
     }
     facts.pop("curve")
     mean = np.mean([image["score"] for image in images.values()])
+    found_any = any(image["n_predicted"] for image in images.values())
     say(
         f"  mAP {mean:.3f} on {counted(len(images), 'held-out image')}, "
-        f"{trained.seconds / 60:.1f} min{_if_nothing(images)}"
+        f"{trained.seconds / 60:.1f} min{'' if found_any else '; no cell was found'}"
     )
     return Row(
         variant=task.variant.name,
@@ -166,10 +167,6 @@ def _compute(task: Task, job: Job, bench: Bench, report: Report, say: Say) -> Ro
         curve=trained.curve,
         facts=facts,
     )
-
-
-def _if_nothing(images: Mapping[str, Mapping[str, Any]]) -> str:
-    return "" if any(image["n_predicted"] for image in images.values()) else "; no cell was found"
 
 
 def _job(task: Task, bench: Bench, device: str, *, shares: bool) -> Job:

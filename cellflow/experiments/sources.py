@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from cellflow.data.dataset import Dataset
-from cellflow.data.entrance import open_dataset
+from cellflow.data.entrance import open_annotated
 from cellflow.data.independence import hash_images
 from cellflow.errors import DataError
 from cellflow.experiments.plan import FOLDER_OPTIONS
 from cellflow.hashing import hash_file
 from cellflow.jsontext import read_object
-from cellflow.network.model_folder import BASELINE, CONFIG, WEIGHTS, learnt_images
+from cellflow.network.model_folder import BASELINE, CONFIG, learnt_images
+from cellflow.network.weights_file import WEIGHTS
 from cellflow.training.survey import fingerprint_unseen
 from cellflow.wording import counted
 
@@ -57,7 +58,7 @@ class Sources:
             It has; the model would be trained on held-out images.
         """
         wells = {entry.group: entry.name for entry in self._dataset.annotated if entry.group}
-        entries = self._open(folder).annotated
+        entries = open_annotated(folder).annotated
         hashes = hash_images(entries)
         for entry in entries:
             told = ""
@@ -117,12 +118,6 @@ class Sources:
 
     def _hash_and_count(self, folder: str) -> tuple[str, int]:
         if folder not in self._read:
-            entries = self._open(folder).annotated
+            entries = open_annotated(folder).annotated
             self._read[folder] = fingerprint_unseen(entries), len(entries)
         return self._read[folder]
-
-    def _open(self, folder: str) -> Dataset:
-        dataset = open_dataset(folder)
-        if not dataset.annotated:
-            raise DataError(f"{folder}: no image with truth ({dataset.layout} layout)")
-        return dataset

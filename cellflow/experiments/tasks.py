@@ -46,7 +46,7 @@ class Task:
     sides: Fold
     model_key: str
     key: str
-    pretraining_key: str | None = None
+    pretraining_key: str | None
 
 
 def plan_tasks(experiment: Experiment, bench: Bench) -> list[Task]:
@@ -71,16 +71,11 @@ def plan_tasks(experiment: Experiment, bench: Bench) -> list[Task]:
         for folder in variant.options.get("pretrain_dir", ()):
             bench.sources.require_foreign(folder)
         bench.sources.require_unseen(variant.options.get("init"))
-    recipes = {
-        seed: [_recipe(variant, seed, bench) for variant in experiment.variants]
-        for seed in experiment.seeds
-    }
-    tasks = [
-        _task(recipe, fold, bench)
-        for seed in experiment.seeds
-        for fold in range(len(bench.folds.folds))
-        for recipe in recipes[seed]
-    ]
+    tasks: list[Task] = []
+    for seed in experiment.seeds:
+        of_variants = [_tasks_of(variant, seed, bench) for variant in experiment.variants]
+        for of_fold in zip(*of_variants, strict=True):
+            tasks += of_fold
     _require_one_budget(tasks)
     return tasks
 
@@ -110,19 +105,8 @@ def settings_of(variant: Variant, predict: Mapping[str, Mapping[str, Any]]) -> d
     return {**config_to_dict(changed(variant.config, predict)), **own}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Recipe:
-    """The part of the keys of a variant and seed that is the same for all folds."""
-
-    variant: Variant
-    seed: int
-    options: Mapping[str, Any]
-    settings: Mapping[str, Any]
-    asked: Sequence[Mapping[str, Any]]
-    pretraining_key: str | None
-
-
-def _recipe(variant: Variant, seed: int, bench: Bench) -> _Recipe:
+def _tasks_of(variant: Variant, seed: int, bench: Bench) -> list[Task]:
+    """Give the tasks of a variant with one seed, one for each fold."""
     config = replace(variant.config, training=replace(variant.config.training, seed=seed))
     settings = changes_from_default(config)
     for name in HARMLESS:
@@ -133,29 +117,23 @@ def _recipe(variant: Variant, seed: int, bench: Bench) -> _Recipe:
     if FAMILIES[variant.family].DEFAULTS_OF_CONFIG:
         asked = changes_from_default(changed(config, variant.predict))
     before = [variant.family, options.get("init"), options.get("pretrain_dir"), settings]
-    return _Recipe(
-        variant=replace(variant, config=config),
-        seed=seed,
-        options=options,
-        settings=settings,
-        asked=[asked.get(name, {}) for name in PREDICT_SECTIONS],
-        pretraining_key=make_key(before) if "pretrain_dir" in options else None,
-    )
-
-
-def _task(recipe: _Recipe, fold: int, bench: Bench) -> Task:
-    variant, sides = recipe.variant, _sides(recipe.variant, fold, recipe.seed, bench)
-    both = {"train": list(sides.train), "validation": list(sides.validation)}
-    model_key = make_key([variant.family, recipe.options, recipe.settings, both])
-    return Task(
-        variant=variant,
-        fold=fold,
-        seed=recipe.seed,
-        sides=sides,
-        model_key=model_key,
-        key=make_key([model_key, recipe.asked]),
-        pretraining_key=recipe.pretraining_key,
-    )
+    tasks = []
+    for fold in range(len(bench.folds.folds)):
+        sides = _sides(variant, fold, seed, bench)
+        both = {"train": list(sides.train), "validation": list(sides.validation)}
+        model_key = make_key([variant.family, options, settings, both])
+        tasks.append(
+            Task(
+                variant=replace(variant, config=config),
+                fold=fold,
+                seed=seed,
+                sides=sides,
+                model_key=model_key,
+                key=make_key([model_key, [asked.get(name, {}) for name in PREDICT_SECTIONS]]),
+                pretraining_key=make_key(before) if "pretrain_dir" in options else None,
+            )
+        )
+    return tasks
 
 
 def _sides(variant: Variant, fold: int, seed: int, bench: Bench) -> Fold:

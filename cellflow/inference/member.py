@@ -36,7 +36,7 @@ class Member:
     runner: TileRunner
     data: DataConfig
     diameter: float | None
-    fingerprint: str = ""
+    fingerprint: str
 
     @property
     def diam_mean(self) -> float:

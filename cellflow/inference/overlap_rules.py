@@ -103,12 +103,6 @@ def resolve_overlap(detections: Detections, rule: OverlapRule = "higher_score") 
     )
 
 
-def count_overlapping(masks: CellMasks) -> int:
-    """Give the number of cells that share pixels with another one."""
-    overlap = find_overlap(masks, masks)
-    return len(np.unique(overlap.truth[overlap.truth != overlap.predicted]))
-
-
 def has_overlap(masks: CellMasks) -> bool:
     """Tell whether any two cells share a pixel."""
     ends = masks.starts + masks.lengths

@@ -23,7 +23,7 @@ from cellflow.inference.store import (
     load_prediction,
 )
 from cellflow.jsontext import read_object
-from cellflow.telling import Say
+from cellflow.telling import Say, ignore
 from cellflow.wording import counted
 
 Item = TypeVar("Item")
@@ -106,9 +106,7 @@ def write_part(store: Store, shard: Shard, images: Sequence[Path], failures: Seq
     write_json(store.folder / PART, content)
 
 
-def merge_parts(
-    folders: Sequence[Path], outputs: Outputs, *, say: Say = lambda text: None
-) -> FolderResult:
+def merge_parts(folders: Sequence[Path], outputs: Outputs, *, say: Say = ignore) -> FolderResult:
     """Join the parts of a prediction and write them as one.
 
     Parameters

@@ -12,7 +12,7 @@ from cellflow.inference.diameter import SMALLEST_DIAMETER
 from cellflow.inference.model import Model
 from cellflow.network.devices import is_out_of_memory
 from cellflow.records import Shape
-from cellflow.telling import Say
+from cellflow.telling import Say, ignore
 from cellflow.wording import counted, duration_text
 
 LONG = 10.0
@@ -28,7 +28,7 @@ def plan_prediction(
     earlier: Mapping[str, Any] | None,
     *,
     budget: float | None = None,
-    say: Say = lambda text: None,
+    say: Say = ignore,
 ) -> Model:
     """Compile the networks, estimate the time that images will take, and fit it to a budget.
 
@@ -73,7 +73,7 @@ def plan_prediction(
     return model
 
 
-def settle_precision(model: Model, images: Sequence[Path], say: Say = lambda text: None) -> None:
+def settle_precision(model: Model, images: Sequence[Path], say: Say = ignore) -> None:
     """Choose between bfloat16 and float32 by the first usable image that is not blank.
 
     Parameters

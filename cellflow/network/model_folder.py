@@ -22,11 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from cellflow._version import __version__
-from cellflow.atomic import atomic_path, write_json, write_text
+from cellflow.atomic import write_json, write_text
 from cellflow.config import Config
 from cellflow.config.inference import MOST_DIAMETER
 from cellflow.configfile import config_of_record, config_to_dict
@@ -41,11 +39,12 @@ from cellflow.network.thresholds import (
     read_thresholds,
     write_thresholds,
 )
+from cellflow.network.weights_file import WEIGHTS, load_weights_file, save_weights_file
 
 FORMAT = 1
 """Of `config.json`; newer ones are refused."""
 
-CONFIG, WEIGHTS = "config.json", "weights.safetensors"
+CONFIG = "config.json"
 RECORD, BASELINE = "run.json", "baseline.json"
 """Files that mark a run, finished or not, and a baseline instead of a model."""
 CELLPOSE_FILE, CARD = "cellpose_model", "README.md"
@@ -88,15 +87,7 @@ class ModelFolder:
             The weights are missing, truncated or of another network.
         """
         network = build_network(self.config.network, torch.Generator())
-        path = self.path / WEIGHTS
-        try:
-            network.load_state_dict(load_file(path))
-        except FileNotFoundError as error:
-            raise ModelError(f"{self.path}: {WEIGHTS} is missing") from error
-        except (SafetensorError, OSError) as error:
-            raise ModelError(f"{path}: broken or truncated: {error}") from error
-        except RuntimeError as error:
-            raise ModelError(f"{path}: its tensors do not fit {CONFIG}: {error}") from error
+        load_weights_file(self.path / WEIGHTS, network, CONFIG)
         return network
 
     def fingerprint(self) -> str:
@@ -132,12 +123,7 @@ def write_model_folder(
     """
     folder = Path(folder)
     network.diam_labels.data.fill_(diameter)
-    state = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
-    with atomic_path(folder / WEIGHTS) as temporary:
-        try:
-            save_file(state, temporary)
-        except SafetensorError as error:  # its word for a full disk
-            raise OSError(0, str(error)) from error
+    save_weights_file(folder / WEIGHTS, network)
     save_cellpose_file(network, folder / CELLPOSE_FILE)
     write_thresholds(folder, Thresholds.untuned(config))
     write_text(folder / CARD, card)

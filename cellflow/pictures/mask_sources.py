@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from cellflow.data.dataset import masks_in_memory
 from cellflow.data.kaggle import REQUIRED, read_train_csv
 from cellflow.data.label_files import list_label_files
 from cellflow.data.submission import COLUMNS, read_submission
@@ -62,19 +62,15 @@ def open_masks(path: Path, shapes: Callable[[], Mapping[str, Shape]]) -> MaskSou
         images = read_train_csv(path)
         return MaskSource(
             side="truth",
-            readers={name: partial(_give, image.masks) for name, image in images.items()},
+            readers={name: masks_in_memory(image.masks) for name, image in images.items()},
             cell_types={name: image.cell_type or "" for name, image in images.items()},
         )
     if columns >= set(COLUMNS):
         # Overlaps break the competition's rules, but the user may want to look at them.
         found = read_submission(path, shapes(), allow_overlap=True)
-        readers = {name: partial(_give, masks) for name, masks in found.items()}
+        readers = {name: masks_in_memory(masks) for name, masks in found.items()}
         return MaskSource(side="predicted", readers=readers)
     raise DataError(
         f"{path}: expected the columns {', '.join(REQUIRED)} or {', '.join(COLUMNS)}, "
         f"found {', '.join(sorted(columns))}"
     )
-
-
-def _give(masks: CellMasks) -> CellMasks:
-    return masks

@@ -18,7 +18,7 @@ from cellflow.pictures.mask_sources import MaskSource, open_masks
 from cellflow.pictures.outlines import ZOOM
 from cellflow.pictures.overlay import Colouring, save_overlay
 from cellflow.records import CellMasks, Sample, Shape
-from cellflow.telling import Report
+from cellflow.telling import Report, ignore
 from cellflow.wording import counted, some_of
 
 
@@ -48,7 +48,7 @@ def show_images(
     masks: Sequence[Path] = (),
     colouring: Colouring = "cells",
     zoom: int = ZOOM,
-    report: Report = lambda step, numbers: None,
+    report: Report = ignore,
 ) -> ShowResult:
     """Draw images beside their outlines, and gallery sheets per cell type.
 

@@ -20,7 +20,7 @@ from cellflow.report.markup import script_json
 from cellflow.report.packing import pack_cells, pack_numbers
 from cellflow.report.partners import find_partners
 from cellflow.report.subject import Subject
-from cellflow.telling import Report
+from cellflow.telling import Report, ignore
 
 QUALITIES = (90, 80, 70, 65, 60, 55, 50, 45, 40, 35)
 """WebP qualities to try, best first. A phase-contrast image of 704x520 takes 64 kB at 60, and 89 kB
@@ -59,7 +59,7 @@ def image_blocks(
     subject: Subject,
     order: Sequence[int],
     room: int,
-    report: Report = lambda step, numbers: None,
+    report: Report = ignore,
 ) -> Blocks:
     """Pack the images at the best quality that fits; if none does, pack only the first images.
 

@@ -20,7 +20,7 @@ from cellflow.report.plots import (
     style_of,
     swarm,
 )
-from cellflow.report.subject import Subject, equivalent_diameters
+from cellflow.report.subject import Subject
 from cellflow.wording import counted
 
 N_BINS, N_CONFIDENCE_BINS = 30, 20
@@ -153,7 +153,7 @@ def _sides(subject: Subject) -> list[_Side]:
 def _diameters(subject: Subject, side: _Side, kind: str | None) -> NDArray[np.float64]:
     return np.concatenate(
         [
-            equivalent_diameters(side.cells(image))
+            side.cells(image).diameters
             for image, other in zip(subject.images, subject.cell_types, strict=True)
             if kind is None or other == kind
         ]

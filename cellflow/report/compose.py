@@ -17,7 +17,7 @@ from cellflow.report.page import assemble, method_section
 from cellflow.report.ranking import rank_images
 from cellflow.report.score_section import score_section
 from cellflow.report.subject import Subject
-from cellflow.telling import Report
+from cellflow.telling import Report, ignore
 from cellflow.wording import counted
 
 MEGABYTES = 12.0
@@ -75,7 +75,7 @@ def write_report(
     subject: Subject,
     *,
     megabytes: float = MEGABYTES,
-    report: Report = lambda step, numbers: None,
+    report: Report = ignore,
 ) -> ReportResult:
     """Write the report of a subject; parameters are those of `report_predictions`."""
     if not 0.1 <= megabytes <= 500:

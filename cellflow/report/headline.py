@@ -46,7 +46,9 @@ def verdict(pair: PairedDifference) -> str:
 def _of_comparison(subject: Subject, comparison: Comparison) -> str:
     pair = comparison.leading_pair
     rest = len(comparison.names) - 2
-    also = f" {_others(rest)}" if rest else ""
+    also = ""
+    if rest:
+        also = f" These two lead; {rest} more {'is' if rest == 1 else 'are'} below."
     # Show the difference as seen from the better model.
     shown = pair.difference.turned() if pair.difference.estimate < 0 else pair.difference
     facts = (
@@ -62,10 +64,6 @@ def _of_comparison(subject: Subject, comparison: Comparison) -> str:
         _warnings(subject),
         class_="headline",
     )
-
-
-def _others(rest: int) -> str:
-    return f"These two lead; {rest} more {'is' if rest == 1 else 'are'} below."
 
 
 def _scores_picture(subject: Subject) -> str:
@@ -164,7 +162,7 @@ def _overline(subject: Subject) -> str:
 def _warnings(subject: Subject) -> str:
     if not subject.remarks:
         return ""
-    items = [tag("li", text(_sentence(remark))) for remark in subject.remarks]
+    items = [tag("li", text(remark.rstrip(".") + ".")) for remark in subject.remarks]
     return tag(
         "aside",
         tag("h2", "To know before reading on"),
@@ -172,7 +170,3 @@ def _warnings(subject: Subject) -> str:
         class_="remarks",
         aria_label="To know before reading on",
     )
-
-
-def _sentence(remark: str) -> str:
-    return remark.rstrip(".") + "."

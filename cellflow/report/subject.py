@@ -188,12 +188,6 @@ def subject_without_truth(
     )
 
 
-def equivalent_diameters(masks: CellMasks) -> NDArray[np.float64]:
-    """Give the diameter of the disc with the area of each cell, pixels, (N,) float64."""
-    diameters: NDArray[np.float64] = 2 * np.sqrt(masks.areas / np.pi)
-    return diameters
-
-
 def median_diameter(masks: CellMasks) -> float:
     """Give the median equivalent diameter, pixels; NaN without cells."""
-    return float(np.median(equivalent_diameters(masks))) if len(masks) else float("nan")
+    return float(np.median(masks.diameters)) if len(masks) else float("nan")

@@ -21,7 +21,7 @@ from cellflow.report.subject import (
     subject_of_score,
     subject_without_truth,
 )
-from cellflow.telling import Report
+from cellflow.telling import Report, ignore
 
 
 def report_score(
@@ -30,7 +30,7 @@ def report_score(
     truth: Path,
     *,
     images: Sequence[Path] = (),
-    report: Report = lambda step, numbers: None,
+    report: Report = ignore,
 ) -> ReportResult:
     """Write the report of one method's score.
 
@@ -63,7 +63,7 @@ def report_comparison(
     truth: Path,
     *,
     images: Sequence[Path] = (),
-    report: Report = lambda step, numbers: None,
+    report: Report = ignore,
 ) -> ReportResult:
     """Write the report of a comparison; parameters and errors are those of `report_score`."""
     subject = subject_of_comparison(comparison)
@@ -81,7 +81,7 @@ def report_predictions(
     common_only: bool = False,
     megabytes: float = MEGABYTES,
     seed: int = 0,
-    report: Report = lambda step, numbers: None,
+    report: Report = ignore,
 ) -> ReportResult:
     """Write a report of predictions, with or without truth.
 

@@ -1,1 +1,1 @@
-"""Synthetic data: seed → `Sample`."""
+"""Synthetic data: seed → images with truth."""

@@ -18,7 +18,7 @@ from cellflow.data.submission import write_submission
 from cellflow.errors import ConfigError, DataError
 from cellflow.records import CellMasks
 from cellflow.synth.samples import draw_field
-from cellflow.telling import Report
+from cellflow.telling import Report, ignore
 
 Part = Literal["train", "test"]
 
@@ -95,7 +95,7 @@ def write_competition(
     seed: int,
     *,
     n_test_images: int = 3,
-    report: Report = lambda step, numbers: None,
+    report: Report = ignore,
 ) -> Path:
     """Write a folder with the layout of the competition's.
 

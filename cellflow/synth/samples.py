@@ -1,4 +1,4 @@
-"""One synthetic `Sample` from a seed: compose a field, annotate it, render it."""
+"""One synthetic image with its truth: compose a field, annotate it, render it."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellflow.errors import ConfigError
-from cellflow.records import CellMasks, Sample
+from cellflow.records import CellMasks
 from cellflow.synth.annotate import HANDS, annotate
 from cellflow.synth.astro import compose_astro
 from cellflow.synth.cort import compose_cort
@@ -21,26 +21,21 @@ COMPOSERS: dict[str, Callable[[np.random.Generator], Scene]] = {
 }
 
 
-def synthesize(
-    name: str, cell_type: str, rng: np.random.Generator, *, group: str | None = None
-) -> Sample:
+def draw_field(cell_type: str, rng: np.random.Generator) -> tuple[NDArray[np.uint8], CellMasks]:
     """Make one annotated image that looks like the competition's.
 
     Parameters
     ----------
-    name : str
-        Id of the image.
     cell_type : str
         cort, shsy5y or astro.
     rng : numpy.random.Generator
         The only source of randomness.
-    group : str, optional
-        Plate and well to write into the sample.
 
     Returns
     -------
-    Sample
-        520 x 704, uint8, with at least one mask; masks overlap, as annotators draw them.
+    image : (520, 704) uint8
+    masks : CellMasks
+        At least one; they overlap, as annotators draw them.
 
     Raises
     ------
@@ -51,12 +46,6 @@ def synthesize(
     -----
     If the simulated annotator drew nothing, another field is composed with the same generator.
     """
-    image, masks = draw_field(cell_type, rng)
-    return Sample(name=name, image=image, masks=masks, cell_type=cell_type, group=group)
-
-
-def draw_field(cell_type: str, rng: np.random.Generator) -> tuple[NDArray[np.uint8], CellMasks]:
-    """Give image and truth of one field; see `synthesize`."""
     if cell_type not in COMPOSERS:
         raise ConfigError(f"cell type: expected {', '.join(COMPOSERS)}, found {cell_type!r}")
     while True:

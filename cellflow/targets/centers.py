@@ -36,7 +36,7 @@ class CellBoxes(NamedTuple):
     n_gaps: NDArray[np.int64]
 
 
-def find_cells(labels: NDArray[Any]) -> CellBoxes:
+def find_boxes(labels: NDArray[Any]) -> CellBoxes:
     """Give the bounding box and the area of every cell.
 
     Parameters

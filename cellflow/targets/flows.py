@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellflow.records import FlowTarget
-from cellflow.targets.centers import CellBoxes, find_cells
+from cellflow.targets.centers import CellBoxes, find_boxes
 from cellflow.targets.diffusion import write_cell_errors, write_cell_flows
 from cellflow.targets.threads import n_threads, run_shares, share_by_cost
 
@@ -52,7 +52,7 @@ def labels_to_flows(labels: NDArray[Any]) -> NDArray[np.float32]:
     array([[ 0,  1,  0, -1],
            [ 0,  0,  0,  0]])
     """
-    cells = find_cells(labels)
+    cells = find_boxes(labels)
     flows = np.zeros((2, *cells.labels.shape), np.float32)
     run_shares(
         lambda share: write_cell_flows(cells.labels, cells.values, cells.boxes, share, flows),

@@ -86,6 +86,7 @@ class Pace:
         self.max_seconds = math.inf if max_seconds is None else max_seconds
         self.validation_seconds = 0.0
         self.closing_seconds = 0.0
+        self.has_validated = False
         self._n_seen = 0
         self._steps: deque[float] = deque(maxlen=50)
 
@@ -93,6 +94,10 @@ class Pace:
     def is_limited(self) -> bool:
         """Whether there is a budget at all."""
         return math.isfinite(self.max_seconds)
+
+    def note_validation(self, seconds: float) -> None:
+        """Note how long a validation took; before the first, `validation_seconds` is estimated."""
+        self.validation_seconds, self.has_validated = seconds, True
 
     def add_step(self, seconds: float) -> None:
         """Note how long a step took."""

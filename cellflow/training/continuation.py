@@ -13,7 +13,7 @@ from cellflow.network.model_folder import RECORD
 from cellflow.training.initial import SCRATCH, InitialWeights, initial_weights
 from cellflow.training.levels import settle_levels
 from cellflow.training.materials import MAY_DIFFER, Materials, gather_materials
-from cellflow.training.run_folder import ADVICE, RunFolder
+from cellflow.training.run_folder import ADVICE, RunFolder, existing_run_folder
 from cellflow.training.schedule import choose_rate, choose_schedule
 from cellflow.training.split import Split, split_dataset
 
@@ -37,14 +37,14 @@ class Asked:
         `folds_file` and `fold`.
     """
 
-    config: Config | None = None
-    init: str | None = None
-    layout: str | None = None
-    folds_file: Path | str | None = None
-    fold: int | None = None
-    extra_dirs: tuple[str, ...] = ()
-    split: Split | None = None
-    same_split: bool = False
+    config: Config | None
+    init: str | None
+    layout: str | None
+    folds_file: Path | str | None
+    fold: int | None
+    extra_dirs: tuple[str, ...]
+    split: Split | None
+    same_split: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,7 +69,7 @@ class Start:
     config: Config
     asked: Config
     run_key: str
-    extra_dirs: tuple[str, ...] = ()
+    extra_dirs: tuple[str, ...]
 
     def record(self) -> dict[str, Any]:
         """Give what ``run.json`` says."""
@@ -97,14 +97,20 @@ def settled(config: Config, weights: InitialWeights) -> Config:
     )
 
 
-def config_of(folder: RunFolder) -> Config:
-    """Give the settings that a run began with.
+def recorded_config(out: Path | str | None = None) -> Config:
+    """Give the settings of a run that can be continued.
+
+    Parameters
+    ----------
+    out : path, optional
+        The run's folder, by default the newest, as for `fine_tune`.
 
     Raises
     ------
     ModelError
         There is no run, or its record is broken.
     """
+    folder = existing_run_folder(None if out is None else Path(out))
     return _config_of(folder, folder.read_record())
 
 

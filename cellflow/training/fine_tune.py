@@ -12,8 +12,8 @@ from cellflow.config import Config
 from cellflow.configfile import normal
 from cellflow.errors import ConfigError, DataError
 from cellflow.inference.model import Model
-from cellflow.telling import Report, Say
-from cellflow.training.continuation import Asked, Start, config_of, reopen, settled
+from cellflow.telling import Report, Say, ignore
+from cellflow.training.continuation import Asked, Start, reopen, settled
 from cellflow.training.initial import DEFAULT_INIT, initial_weights, starting_config
 from cellflow.training.interruption import InterruptFlag, telling_how_to_go_on
 from cellflow.training.materials import gather_materials
@@ -45,8 +45,8 @@ def fine_tune(
     overwrite: bool = False,
     stop_after: float | None = None,
     go_on: str | None = None,
-    report: Report = lambda step, numbers: None,
-    say: Say = lambda text: None,
+    report: Report = ignore,
+    say: Say = ignore,
 ) -> Path:
     """Train a network on a folder of annotated images.
 
@@ -132,7 +132,7 @@ def fine_tune(
     with joined_ranks(device) as (ranks, chosen), InterruptFlag(stop_after) as interrupt:
         interrupt.agree = ranks.any
         if not ranks.is_first:
-            report, say = _nothing, _nothing
+            report, say = ignore, ignore
         is_there = ranks.in_first(lambda: out is not None and RunFolder(path=out).is_begun)
         goes_on = resume or (is_there and not overwrite)
         start = None if goes_on else _begin(train_dir, asked, ranks, chosen.device, say)
@@ -156,22 +156,6 @@ def fine_tune(
                     go_on=go_on,
                 ).run()
     return folder.path
-
-
-def recorded_config(out: Path | str | None = None) -> Config:
-    """Give the settings of a run that can be continued.
-
-    Parameters
-    ----------
-    out : path, optional
-        The run's folder, by default the newest, as for `fine_tune`.
-
-    Raises
-    ------
-    ModelError
-        There is no run, or its record is broken.
-    """
-    return config_of(existing_run_folder(None if out is None else Path(out)))
 
 
 def _begin(train_dir: Path, asked: Asked, ranks: Ranks, device: torch.device, say: Say) -> Start:
@@ -220,10 +204,6 @@ def _require_even_shares(config: Config, ranks: Ranks) -> None:
             f"training.batch_size: {counted(config.training.batch_size, 'crop')} cannot be shared "
             f"evenly by {ranks.size} processes; choose a multiple"
         )
-
-
-def _nothing(*_: object) -> None:
-    """Take the place of what only the first process reports and says."""
 
 
 @contextmanager

@@ -62,8 +62,6 @@ class InterruptFlag:
     ----------
     stop_after : float, optional
         Seconds from now after which the run stops as if a scheduler had asked.
-    clock : callable
-        Seconds, monotonic.
 
     Attributes
     ----------
@@ -76,12 +74,10 @@ class InterruptFlag:
     Outside the main thread, where Python delivers no signals, no handler is set.
     """
 
-    def __init__(
-        self, stop_after: float | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, stop_after: float | None = None) -> None:
         self.reason: str | None = None
-        self._stop_at = math.inf if stop_after is None else clock() + stop_after
-        self._clock, self._finishes_steps = clock, False
+        self._stop_at = math.inf if stop_after is None else time.monotonic() + stop_after
+        self._finishes_steps = False
         self._previous: dict[int, Any] = {}
         self._late: dict[int, threading.Timer] = {}
         self.agree: Callable[[bool], bool] = bool
@@ -123,7 +119,7 @@ class InterruptFlag:
     @property
     def is_set(self) -> bool:
         """Whether the run was asked to stop."""
-        if self.reason is None and self._clock() >= self._stop_at:
+        if self.reason is None and time.monotonic() >= self._stop_at:
             self.reason = "the wall limit"
         return self.reason is not None
 

@@ -23,7 +23,7 @@ from cellflow.network.devices import (
     synchronize,
 )
 from cellflow.network.precision import autocast
-from cellflow.telling import Report, Say
+from cellflow.telling import Report, Say, ignore
 from cellflow.training.batches import Batch, CropSource, loader_threads, stream_batches
 from cellflow.training.budget import Pace
 from cellflow.training.checkpoint import Position
@@ -78,8 +78,8 @@ class Run:
     device: torch.device
     dtype: torch.dtype = torch.float32
     average: AveragedWeights | None = None
-    report: Report = lambda step, numbers: None
-    say: Say = lambda text: None
+    report: Report = ignore
+    say: Say = ignore
     interrupt: InterruptFlag = field(default_factory=InterruptFlag)
     clock: Callable[[], float] = time.monotonic
     ranks: Ranks = field(default_factory=Ranks)
@@ -163,7 +163,7 @@ def train(run: Run, *, after_step: Callable[[], None], end_epoch: Callable[[floa
                     _timed_step(run, batches)
                 _report(run, rate)
                 run.interrupt.check()
-                if _is_over(run):
+                if run.pace.is_limited and run.ranks.any(run.pace.is_over(position.seconds)):
                     position.n_epochs = position.epoch + 1
                     break
                 after_step()
@@ -172,10 +172,6 @@ def train(run: Run, *, after_step: Callable[[], None], end_epoch: Callable[[floa
             position.epoch, position.step = position.epoch + 1, 0
             position.seconds = run.clock()
             run.losses.zero_()
-
-
-def _is_over(run: Run) -> bool:
-    return run.pace.is_limited and run.ranks.any(run.pace.is_over(run.position.seconds))
 
 
 def training_step(run: Run, batch: Batch) -> torch.Tensor:

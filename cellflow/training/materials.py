@@ -13,12 +13,13 @@ from typing import Any
 from cellflow.config import Config, TuningConfig
 from cellflow.configfile import config_to_dict
 from cellflow.data.dataset import Dataset, Entry
-from cellflow.data.entrance import open_dataset
+from cellflow.data.entrance import open_annotated
 from cellflow.errors import ConfigError, DataError, ModelError
 from cellflow.inference.store import ROUNDING_ONLY
 from cellflow.network.preprocess import check_image
 from cellflow.training.prepared import prepared_folder
-from cellflow.training.split import Split, left_out_text, split_dataset, without_held_out
+from cellflow.training.recipe import RESIZED_BY
+from cellflow.training.split import Split, overlapping_text, split_dataset, without_held_out
 from cellflow.training.survey import ImageFacts, fingerprint, median_diameter, survey_images
 from cellflow.wording import counted, some_of
 
@@ -34,12 +35,6 @@ MAY_DIFFER = (
 
 LATER = {"flow_weight": 1.0, "style": True}
 """Training settings that older runs lack, with the values that those runs used."""
-
-_RESCALED = {
-    "image": "each image resized by its own",
-    "cell_type": "each image resized by the median of its cell type",
-    "dataset": "all images resized by that",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,8 +65,8 @@ class Materials:
     left_out: tuple[str, ...]
     diameter: float
     rescales: tuple[float, ...]
-    extra: tuple[ImageFacts, ...] = ()
-    overlapping: tuple[str, ...] = ()
+    extra: tuple[ImageFacts, ...]
+    overlapping: tuple[str, ...]
 
     @property
     def learnt(self) -> tuple[ImageFacts, ...]:
@@ -145,11 +140,11 @@ class Materials:
         if self.extra:
             lines.append(f"also trained on: {_images_with_cells(self.extra)} from other folders")
         if self.overlapping:
-            lines.append(left_out_text(self.overlapping))
-        each = _RESCALED[config.training.rescaling]
+            lines.append(overlapping_text(self.overlapping))
         lines.append(
             f"cell diameter {self.diameter:.1f} px, the median in the training images; "
-            f"the network sees cells at {config.network.diam_mean:g} px, {each}"
+            f"the network sees cells at {config.network.diam_mean:g} px, training resizes "
+            f"{RESIZED_BY[config.training.rescaling]}"
         )
         if config.training.rescaling == "cell_type":
             lines.append(
@@ -226,23 +221,6 @@ def gather_materials(
     )
 
 
-def open_annotated(train_dir: Path, layout: str | None = None) -> Dataset:
-    """Open a folder to train on.
-
-    Raises
-    ------
-    DataError
-        It cannot be read, or no image has truth.
-    """
-    dataset = open_dataset(train_dir, layout)
-    if not dataset.annotated:
-        raise DataError(
-            f"{train_dir}: {counted(len(dataset), 'image')}, none with truth "
-            f"({dataset.layout} layout); training needs annotated images, see `cellflow check`"
-        )
-    return dataset
-
-
 def _images_with_cells(facts: Sequence[ImageFacts]) -> str:
     n_cells = sum(fact.n_cells for fact in facts)
     return f"{counted(len(facts), 'image')} with {counted(n_cells, 'cell')}"
@@ -268,17 +246,12 @@ def unseen_images(
     DataError
         A folder has no image with truth, or a file cannot be read.
     """
-    entries: list[Entry] = []
-    for folder in folders:
-        dataset = open_dataset(folder)
-        if not dataset.annotated:
-            raise DataError(f"{folder}: no image with truth ({dataset.layout} layout)")
-        entries += dataset.annotated
+    entries = [entry for folder in folders for entry in open_annotated(folder).annotated]
     return without_held_out(entries, held_out)
 
 
 def _named(dataset: Dataset, names: Sequence[str]) -> list[Entry]:
-    known = {entry.name: entry for entry in dataset.annotated}
+    known = dataset.by_name
     missing = [name for name in names if name not in known]
     if missing:
         verb = "is" if len(missing) == 1 else "are"

@@ -6,29 +6,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from cellflow.config import Config, DynamicsConfig, Rescaling
+from cellflow.config import Config, DynamicsConfig
 from cellflow.metrics.score import EMPTY_CASES, Score
 from cellflow.network.preprocess import describe_channels
+from cellflow.training.recipe import RESIZED_BY
+from cellflow.training.trained import role_of_held_out
 from cellflow.wording import counted
-
-SELECTED = (
-    "These weights are of the epoch with the best score **on these very images**, so the score is "
-    "too high by an unknown amount."
-)
-STOPPED = (
-    "These weights are of the last epoch, but **these very images decided which one is the last** "
-    "(early stopping), so the score is too high by an unknown amount."
-)
-UNSELECTED = (
-    "These weights are of the last epoch. Nothing was chosen by these images: neither the epoch "
-    "nor a threshold."
-)
-
-RESIZED_BY: Mapping[Rescaling, str] = {
-    "image": "each image by the diameter of its own cells",
-    "cell_type": "images by the diameter of their cell type",
-    "dataset": "all images by it as well",
-}
 
 
 def write_card(
@@ -47,6 +30,7 @@ def write_card(
     score : Score or None
         Of the held-out images; None when none were held out.
     """
+    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
     return (
         "\n\n".join(
             [
@@ -55,7 +39,7 @@ def write_card(
                 _training(record, config, diameter),
                 _score(record, config, score),
                 _use(config),
-                _origin(record),
+                f"## Made with\n\n{versions}",
             ]
         )
         + "\n"
@@ -64,6 +48,7 @@ def write_card(
 
 def _training(record: Mapping[str, Any], config: Config, diameter: float) -> str:
     data, weights, run = record["data"], record["initial_weights"], record["run"]
+    several = f"{run['n_processes']} x " if run["n_processes"] > 1 else ""
     lines = [
         "## Training",
         "",
@@ -81,8 +66,7 @@ def _training(record: Mapping[str, Any], config: Config, diameter: float) -> str
         f"- **Length**: {counted(run['n_epochs'], 'epoch')}, "
         f"{counted(run['n_steps'], 'step')} of {counted(run['batch_size'], 'crop')}, "
         f"{run['seconds'] / 60:.1f} min on "
-        f"{_times(run['n_processes'])}{run['device']}, "
-        f"{run['precision']}",
+        f"{several}{run['device']}, {run['precision']}",
         f"- **Recipe**: {run['recipe']}",
         f"- **Weights kept**: of epoch {run['kept_epoch']} ({run['kept']})",
         f"- **Seed**: {run['seed']}",
@@ -110,10 +94,6 @@ def _cell_types(head: Mapping[str, Any]) -> str:
     )
 
 
-def _times(n_processes: int) -> str:
-    return f"{n_processes} x " if n_processes > 1 else ""
-
-
 def _score(record: Mapping[str, Any], config: Config, score: Score | None) -> str:
     if score is None:
         return "## Score\n\nNo images were held out, so there is no honest score."
@@ -134,13 +114,8 @@ def _score(record: Mapping[str, Any], config: Config, score: Score | None) -> st
             f"| {name} | {one.n_images} | {one.n_truths} | {one.n_predicted} | "
             f"{one.mean.estimate:.3f} | {interval} | {one.per_threshold[0]:.3f} |"
         )
-    return "\n".join([*lines, "", f"{_honesty(record['run'])} {EMPTY_CASES}"])
-
-
-def _honesty(run: Mapping[str, Any]) -> str:
-    if run["kept"] == "best":
-        return SELECTED
-    return UNSELECTED if run["patience"] is None else STOPPED
+    role = role_of_held_out(record["run"]["kept"], record["run"]["patience"])
+    return "\n".join([*lines, "", f"The score is {role}. {EMPTY_CASES}"])
 
 
 def _thresholds(dynamics: DynamicsConfig) -> str:
@@ -170,8 +145,3 @@ In Cellpose 3: `CellposeModel(pretrained_model="THIS_FOLDER/cellpose_model")` an
 `eval(image, channels={list(config.data.channels)})`, or in its GUI *Models > Add custom torch
 model to GUI*. Until `tuned` says otherwise, `thresholds.json` has
 {_thresholds(config.dynamics)}."""
-
-
-def _origin(record: Mapping[str, Any]) -> str:
-    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
-    return f"## Made with\n\n{versions}"

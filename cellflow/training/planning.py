@@ -42,7 +42,7 @@ class Planner:
     ) -> None:
         self._run, self._scored, self._validator = run, scored, validator
         self._typed, self._is_trained = typed, is_trained
-        self._is_timed = self._has_validated = False
+        self._is_timed = False
         self._told_epochs = 0
 
     def is_validation_due(self, n_done: int, last: int) -> bool:
@@ -56,16 +56,11 @@ class Planner:
         run = self._run
         if not run.pace.is_validation_due(n_done, last, self._current):
             return False
-        if run.pace.is_limited and not self._has_validated and n_done < run.position.n_epochs:
+        if run.pace.is_limited and not run.pace.has_validated and n_done < run.position.n_epochs:
             self._time_validation()
             self.plan(run.source.steps_per_epoch)
             return run.pace.is_validation_due(n_done, last, self._current)
         return True
-
-    def note_validation(self, seconds: float) -> None:
-        """Note how long a validation took."""
-        self._run.pace.validation_seconds = seconds
-        self._has_validated = True
 
     def plan(self, steps_done: int) -> None:
         """Plan the epochs and validations anew, after `steps_done` steps of the open epoch."""
@@ -115,5 +110,5 @@ class Planner:
         self._is_timed = True
 
     def _time_validation(self) -> None:
-        seconds = self._validator.estimate_seconds(self._scored, time.monotonic)
+        seconds = self._validator.estimate_seconds(self._scored)
         self._run.pace.validation_seconds = seconds

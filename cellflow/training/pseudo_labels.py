@@ -19,6 +19,7 @@ from cellflow.atomic import atomic_path, write_json
 from cellflow.configfile import config_to_dict
 from cellflow.data.images import read_image
 from cellflow.data.kaggle import UNCERTAIN, WEIGHTS, KaggleImage, write_train_csv
+from cellflow.data.label_images import keep_labels
 from cellflow.data.rle import labels_to_masks
 from cellflow.data.tables import write_table
 from cellflow.errors import ConfigError, DataError, ImageError
@@ -28,7 +29,7 @@ from cellflow.inference.store import first_difference, state_of
 from cellflow.jsontext import read_object
 from cellflow.metrics.overlap import find_overlap
 from cellflow.network.model_folder import versions
-from cellflow.telling import Report, Say
+from cellflow.telling import Report, Say, ignore
 from cellflow.wording import counted
 
 SAME = 0.5
@@ -111,9 +112,7 @@ def compare_votes(labels: NDArray[np.int32], votes: Sequence[NDArray[np.int32]])
 
 def split_cells(vote: Vote, least: float) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Give the sure cells, and everything unsure as one cell; label images (H, W) int32."""
-    is_sure = np.concatenate([[False], vote.agreement >= least])
-    numbers = np.where(is_sure, np.cumsum(is_sure), 0).astype(np.int32)
-    sure = numbers[vote.labels]
+    sure = keep_labels(vote.labels, vote.agreement >= least)
     unsure = ((vote.labels > 0) | vote.others) & (sure == 0)
     return sure, unsure.astype(np.int32)
 
@@ -138,8 +137,8 @@ def write_pseudo_labels(
     out: Path,
     gates: Gates,
     *,
-    report: Report = lambda step, numbers: None,
-    say: Say = lambda text: None,
+    report: Report = ignore,
+    say: Say = ignore,
 ) -> dict[str, Any]:
     """Label images by several models, or by several views of one, and write what is agreed on.
 

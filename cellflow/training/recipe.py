@@ -1,6 +1,8 @@
 """A run's settings in words, for the start of the run and for the model card."""
 
-from cellflow.config import Config, TrainingConfig
+from collections.abc import Mapping
+
+from cellflow.config import Config, Rescaling
 from cellflow.network.devices import DeviceChoice
 from cellflow.network.precision import PrecisionChoice
 from cellflow.network.preprocess import describe_channels
@@ -9,13 +11,20 @@ from cellflow.training.levels import describe_levers
 from cellflow.training.schedule import choose_rate, choose_schedule
 from cellflow.wording import counted
 
+RESIZED_BY: Mapping[Rescaling, str] = {
+    "image": "each image by the diameter of its own cells",
+    "cell_type": "images by the diameter of their cell type",
+    "dataset": "all images by it as well",
+}
+"""How training resizes images, to follow the diameter of the cells."""
+
 
 def describe_recipe(config: Config) -> str:
     """Give optimiser, learning rate, schedule, and everything that is switched on.
 
     Examples
     --------
-    >>> from cellflow.config import AugmentConfig
+    >>> from cellflow.config import AugmentConfig, TrainingConfig
     >>> training = TrainingConfig(n_epochs=500, ema_decay=0.999)
     >>> describe_recipe(Config(training=training, augment=AugmentConfig(level="none")))
     'adamw at 0.005, cellpose schedule, average of the weights with decay 0.999; augmentation: level none (nothing but the place of the crop)'
@@ -80,17 +89,3 @@ def describe_start(
         f"{describe_recipe(config)}",
         *channels,
     ]
-
-
-def role_of_held_out(config: TrainingConfig) -> str:
-    """Say what the held-out images were used for, to be put after the score on them.
-
-    Notes
-    -----
-    See docs/decisions/0501-weights-of-the-last-epoch.md.
-    """
-    if config.keep == "best":
-        return "too high: the weights were selected on these images"
-    if config.patience is not None:
-        return "too high: these images decided when training ended"
-    return "not used for any choice"

@@ -119,11 +119,12 @@ def measured_effect(
     noted = read_model_folder(final).record.get("refit")
     if noted and noted.get("measured"):
         return read_effect(noted["measured"], final)
-    known = {entry.name: entry for entry in dataset.annotated}
     model = load_model(main, device=device)
     diameter = read_model_folder(main).diameter
-    entries = [known[name] for name in outer.validation]
-    validator = Validator(entries, model.config, diameter, model.device)
+    known = dataset.by_name
+    validator = Validator(
+        [known[name] for name in outer.validation], model.config, diameter, model.device
+    )
     score = validator.score(model.network)
     before = dict(zip(score.names, map(float, score.image_scores), strict=True))
     images = read_model_folder(final).record["score"]["images"]

@@ -34,10 +34,10 @@ from cellflow.network.model_folder import (
     FLOW_CACHE,
     RECORD,
     TUNING,
-    WEIGHTS,
 )
 from cellflow.network.thresholds import THRESHOLDS
-from cellflow.telling import Say
+from cellflow.network.weights_file import WEIGHTS
+from cellflow.telling import Say, ignore
 from cellflow.training.run_lock import locked
 
 ADVICE = "restore the file, or start a new run"
@@ -102,7 +102,7 @@ class RunFolder:
         return (self.path / CONFIG).is_file()
 
     @contextmanager
-    def occupied(self, say: Say = lambda text: None) -> Iterator[None]:
+    def occupied(self, say: Say = ignore) -> Iterator[None]:
         """Keep other processes out, and remove what a killed one was just writing.
 
         Raises

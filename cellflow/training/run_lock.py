@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from cellflow.errors import DataError
-from cellflow.telling import Say
+from cellflow.telling import Say, ignore
 
 NAME = "lock"
 
@@ -22,7 +22,7 @@ class _UnavailableError(Exception):
 
 
 @contextmanager
-def locked(folder: Path, say: Say = lambda text: None) -> Iterator[None]:
+def locked(folder: Path, say: Say = ignore) -> Iterator[None]:
     """Hold the lock of a folder.
 
     Parameters

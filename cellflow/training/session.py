@@ -25,8 +25,9 @@ from cellflow.training.model_card import write_card
 from cellflow.training.optimizer import AveragedWeights, make_optimizer
 from cellflow.training.planning import Planner
 from cellflow.training.ranks import Ranks, synchronize_statistics
-from cellflow.training.recipe import describe_recipe, describe_start, role_of_held_out
+from cellflow.training.recipe import describe_recipe, describe_start
 from cellflow.training.run_folder import RunFolder
+from cellflow.training.trained import role_of_held_out
 from cellflow.training.validation import Validator
 
 
@@ -256,7 +257,7 @@ class Session:
         """Score the held-out images; keep the weights when they are the best so far."""
         position, before = self._run.position, time.monotonic()
         score = self._validator.score(self._scored)
-        self._planner.note_validation(time.monotonic() - before)
+        self._run.pace.note_validation(time.monotonic() - before)
         self._last_score = n_done, score
         if score.mean.estimate > position.best_score:
             position.best_score, position.best_epoch = score.mean.estimate, n_done
@@ -313,7 +314,7 @@ class Session:
             record=record,
             card=write_card(record, self.config, self.materials.diameter, score),
         )
-        honest = role_of_held_out(self.config.training)
+        honest = role_of_held_out(self.config.training.keep, self.config.training.patience)
         shown = "no held-out images" if score is None else f"held-out mAP {score.mean}, {honest}"
         self.say(f"done in {self._run.clock() / 60:.1f} min: weights of epoch {epoch}, {shown}")
 

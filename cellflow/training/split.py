@@ -104,7 +104,7 @@ def without_held_out(
     return tuple(kept), tuple(overlapping)
 
 
-def left_out_text(names: Sequence[str]) -> str:
+def overlapping_text(names: Sequence[str]) -> str:
     """Say which images `without_held_out` left out; there is one at least."""
     return f"left out, since they match held-out images: {len(names)} ({some_of(names)})"
 

@@ -12,7 +12,7 @@ from cellflow.errors import ConfigError, DataError
 from cellflow.telling import Say
 from cellflow.training.materials import require_known_types, unseen_images
 from cellflow.training.schedule import choose_rate
-from cellflow.training.split import Split, left_out_text, split_dataset
+from cellflow.training.split import Split, overlapping_text, split_dataset
 
 MAIN, PRETRAIN, REFIT = "main", "pretrain", "refit-validation"
 """Folders of the stages; pretraining stages are numbered."""
@@ -35,7 +35,7 @@ class Stage:
     name: str
     train_dir: Path
     config: Config
-    split: Split | None = None
+    split: Split | None
 
     @property
     def is_pretraining(self) -> bool:
@@ -105,7 +105,7 @@ def _pretraining(
         kept, overlapping = unseen_images([train_dir], held_out)
         split = None
         if overlapping:
-            say(f"{train_dir}: {left_out_text(overlapping)}")
+            say(f"{train_dir}: {overlapping_text(overlapping)}")
             if not kept:
                 raise DataError(f"{train_dir}: all its images match held-out images")
             names = [entry.name for entry in kept]

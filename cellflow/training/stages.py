@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from cellflow.config import Config, Refit
+from cellflow.data.entrance import open_annotated
 from cellflow.errors import ConfigError
 from cellflow.processors import is_first_process, n_processes
-from cellflow.telling import Say
+from cellflow.telling import Say, ignore
 from cellflow.training.fine_tune import fine_tune
 from cellflow.training.initial import DEFAULT_INIT, SCRATCH, initial_weights, starting_config
 from cellflow.training.interruption import InterruptFlag, telling_how_to_go_on
-from cellflow.training.materials import gather_materials, open_annotated
+from cellflow.training.materials import gather_materials
 from cellflow.training.refit import carried_estimate, measured_effect, note_refit
 from cellflow.training.run_folder import STAGES, RunFolder, new_run_folder
 from cellflow.training.split import split_dataset
@@ -48,7 +49,7 @@ def train_in_stages(
     stop_after: float | None = None,
     command: str | None = None,
     go_on: str | None = None,
-    say: Say = lambda text: None,
+    say: Say = ignore,
     **options: Any,
 ) -> Path:
     """Train on other folders, then on `train_dir`, then on the images that were held out.
@@ -116,7 +117,7 @@ def train_in_stages(
         )
     if out is None and n_processes() > 1:
         raise ConfigError("--out: required here, so that all processes use the same folder")
-    say = say if is_first_process() else (lambda text: None)
+    say = say if is_first_process() else ignore
     started, train_dir = time.monotonic(), Path(train_dir)
     config = config or starting_config(init)
     with InterruptFlag():

@@ -121,7 +121,7 @@ def _survey(entry: Entry, check: Callable[[NDArray[Any]], None] | None) -> Image
             raise ImageError(f"{entry.image_path}: {error}") from error
     return ImageFacts(
         entry=entry,
-        cell_diameters=2 * np.sqrt(masks.areas / np.pi),
+        cell_diameters=masks.diameters,
         content=_content(entry, masks),
     )
 

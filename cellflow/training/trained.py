@@ -33,3 +33,24 @@ class Trained:
     curve: tuple[tuple[int, float, float], ...]
     versions: Mapping[str, str]
     conditions: Mapping[str, str] = field(default_factory=dict)
+
+
+def role_of_held_out(kept: str, patience: int | None = None) -> str:
+    """Say how far the score on held-out images is to be trusted, to follow "the score is".
+
+    Parameters
+    ----------
+    kept : {"last", "best"}
+        Which weights were kept.
+    patience : int, optional
+        Validations without a better score after which training ended.
+
+    Notes
+    -----
+    See docs/decisions/0501-weights-of-the-last-epoch.md.
+    """
+    if kept == "best":
+        return "too high: the weights were selected on these images"
+    if patience is not None:
+        return "too high: these images decided when training ended"
+    return "honest: nothing was chosen by these images"

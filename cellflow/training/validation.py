@@ -1,5 +1,6 @@
 """The competition score of the held-out images, through the same prediction that users run."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -74,27 +75,17 @@ class Validator:
             if turn < len(own):
                 prediction, truth = _predict(model, own[turn])
                 # As runs, since the labels of all images would take as much as the images.
-                pairs[own[turn].name] = labels_to_masks(prediction.labels), truth
+                pairs[own[turn].name] = truth, labels_to_masks(prediction.labels)
         for others in self._ranks.gather(pairs):
             pairs |= others
-        return self._ranks.in_first(lambda: self._score(pairs))
+        return self._ranks.in_first(lambda: score_entries(self.entries, pairs))
 
     @property
     def _n_turns(self) -> int:
         """The most images that one process predicts; others may have one fewer."""
         return -(-len(self.entries) // self._ranks.size)
 
-    def _score(self, pairs: Mapping[str, tuple[CellMasks, CellMasks]]) -> Score:
-        names = [entry.name for entry in self.entries]
-        return score_images(
-            {name: pairs[name][1] for name in names},
-            {name: pairs[name][0] for name in names},
-            rng=np.random.default_rng(0),
-            cell_types={entry.name: entry.cell_type for entry in self.entries},
-            groups={entry.name: entry.group for entry in self.entries},
-        )
-
-    def estimate_seconds(self, network: CPnet, clock: Callable[[], float]) -> float:
+    def estimate_seconds(self, network: CPnet) -> float:
         """Predict one image twice, and scale the second time up to all images.
 
         Notes
@@ -106,9 +97,9 @@ class Validator:
             return 0.0
         model, entry = self.model(network), self.entries[0]
         _predict(model, entry)
-        before = clock()
+        before = time.monotonic()
         _predict(model, entry)
-        return (clock() - before) * self._n_turns
+        return (time.monotonic() - before) * self._n_turns
 
     def draw(self, network: CPnet, score: Score, folder: Path) -> None:
         """Write overlays of a few images, spread from the worst score to the best."""
@@ -134,6 +125,19 @@ class Validator:
         return Model.from_network(
             network, self._config, diameter=self._diameter, device=self._device
         )
+
+
+def score_entries(
+    entries: Sequence[Entry], pairs: Mapping[str, tuple[CellMasks, CellMasks]]
+) -> Score:
+    """Score held-out images, at least one, by their truth and the cells found, given by name."""
+    return score_images(
+        {entry.name: pairs[entry.name][0] for entry in entries},
+        {entry.name: pairs[entry.name][1] for entry in entries},
+        rng=np.random.default_rng(0),
+        cell_types={entry.name: entry.cell_type for entry in entries},
+        groups={entry.name: entry.group for entry in entries},
+    )
 
 
 def _predict(model: Model, entry: Entry) -> tuple[Prediction, CellMasks]:

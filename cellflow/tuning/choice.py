@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cellflow.data.folds import spread_groups
 from cellflow.errors import ConfigError
 
 FEWEST_IMAGES = 5
@@ -77,18 +78,11 @@ def assign_folds(
     members: dict[object, list[int]] = {}
     for image, group in enumerate(groups):
         members.setdefault(image if group is None else group, []).append(image)
-    kinds = {kind: number for number, kind in enumerate(dict.fromkeys(cell_types))}
-    counts = np.zeros((min(n_folds, len(members)), len(kinds)), np.int64)
-    folds = np.zeros(len(groups), np.int64)
     shuffled = [list(members.values())[k] for k in rng.permutation(len(members))]
-    # Large groups first: they are the hardest to balance.
-    for images in sorted(shuffled, key=len, reverse=True):
-        kind = kinds[cell_types[images[0]]]
-        # The fold with the fewest images of this type; then the one with the fewest images.
-        target = np.lexsort((counts.sum(axis=1), counts[:, kind]))[0]
-        folds[images] = target
-        for image in images:
-            counts[target, kinds[cell_types[image]]] += 1
+    spread = spread_groups(shuffled, cell_types.__getitem__, min(n_folds, len(members)))
+    folds = np.zeros(len(groups), np.int64)
+    for number, images in enumerate(spread):
+        folds[images] = number
     return folds
 
 

@@ -52,7 +52,7 @@ def find_held_out(folders: Sequence[ModelFolder], dataset: Dataset) -> HeldOutIm
     ----------
     folders : sequence of ModelFolder
     dataset : Dataset
-        The folder that the models were trained on, or one with other images only.
+        The folder that the models were trained on, or one with other images only; with truth.
 
     Raises
     ------
@@ -84,12 +84,10 @@ def training_images(folder: ModelFolder, dataset: Dataset) -> tuple[Entry, ...]:
 
 def _held_out_of(folder: ModelFolder, dataset: Dataset, remarks: list[str]) -> list[Entry]:
     data = _data_record(folder)
-    known = {entry.name: entry for entry in dataset.annotated}
+    known = dataset.by_name
     trained = learnt_images(folder.record) | set(data.get("left_out", []))
     validation = list(data.get("validation", []))
     if not known.keys() & {*trained, *validation}:
-        if not known:
-            raise ModelError(f"{dataset.root}: no annotated image to tune on")
         remarks.append(
             f"{folder.path.name} has no record of the {counted(len(known), 'image')} of "
             f"{dataset.root.name}: they are assumed to be new to it"

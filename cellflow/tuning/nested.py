@@ -132,7 +132,7 @@ def tune_nested(
     grid: Grid,
     config: Config,
     default: Index,
-    report: Report = lambda step, numbers: None,
+    report: Report,
 ) -> NestedResult:
     """Choose settings on all images, and score this choice by nested cross-validation.
 
@@ -156,30 +156,33 @@ def tune_nested(
     settings = config.tuning
     kinds, groups = [one.cell_type for one in images], [one.group for one in images]
     outer = assign_folds(kinds, groups, settings.n_folds, np.random.default_rng(settings.seed))
-    predict = _Predictor(grid, config)
-    nested, calibrations, kept = _Outcomes(len(images)), [], []
+    n_steps = len(np.unique(outer)) + 1
+    nested: dict[int, tuple[float, NDArray[np.float64]]] = {}
+    calibrations, kept = [], []
     for step, fold in enumerate(np.unique(outer)):
         train = [image for image, number in zip(images, outer, strict=True) if number != fold]
         confidence, choice, _ = _choose(train, grid, config, default)
         kept.append(choice)
-        for i in np.flatnonzero(outer == fold):
-            nested.put(i, predict(images[i], choice.of_type(images[i].told_type), confidence))
+        for i in np.flatnonzero(outer == fold).tolist():
+            place = choice.of_type(images[i].told_type)
+            nested[i] = _predicted(images[i], place, grid, config, confidence)
             calibrations.append(_calibrated(images[i], grid, default, confidence))
-        report(step + 1, {"total": len(np.unique(outer)) + 1})
+        report(step + 1, {"total": n_steps})
     confidence, choice, table = _choose(images, grid, config, default)
-    itself, unchanged = _Outcomes(len(images)), _Outcomes(len(images))
-    for i, image in enumerate(images):
-        itself.put(i, predict(image, choice.of_type(image.told_type), confidence))
-        unchanged.put(i, predict(image, default, None))
+    itself = [
+        _predicted(image, choice.of_type(image.told_type), grid, config, confidence)
+        for image in images
+    ]
+    unchanged = [_predicted(image, default, grid, config, None) for image in images]
     right, raw, calibrated = (np.concatenate(parts) for parts in zip(*calibrations, strict=True))
-    report(len(np.unique(outer)) + 1, {"total": len(np.unique(outer)) + 1})
+    report(n_steps, {"total": n_steps})
     return NestedResult(
         in_use=default,
         choice=choice,
         confidence=confidence,
-        default=unchanged.result(),
-        itself=itself.result(),
-        nested=nested.result(),
+        default=_outcome(unchanged),
+        itself=_outcome(itself),
+        nested=_outcome([nested[i] for i in range(len(images))]),
         kept=tuple(kept),
         calibration=Calibration(is_right=right, raw=raw, calibrated=calibrated),
         table=table,
@@ -262,34 +265,19 @@ def _calibrated(
     )
 
 
-class _Predictor:
-    """Predicts and scores an image with the settings at a place, by the code that users run."""
-
-    def __init__(self, grid: Grid, config: Config) -> None:
-        self.grid, self.config = grid, config
-
-    def __call__(
-        self, image: TunedImage, place: Index, confidence: Confidence | None
-    ) -> tuple[float, NDArray[np.float64]]:
-        seen = image.look(self.grid.diameter_factor[place[0]])
-        settings = self.grid.settings_at(place, image.diameter)
-        finder = CellFinder(config=settings.applied_to(self.config), confidence=confidence)
-        found = finder.find(
-            seen.field, image.name, diameter=seen.diameter, diam_mean=seen.diam_mean
-        )
-        score = average_precision(image.truth, found.labels).mean
-        return score, boundary_offsets(image.truth, found.labels)
+def _predicted(
+    image: TunedImage, place: Index, grid: Grid, config: Config, confidence: Confidence | None
+) -> tuple[float, NDArray[np.float64]]:
+    """Give score and boundary offsets of an image, predicted by the code that users run."""
+    seen = image.look(grid.diameter_factor[place[0]])
+    settings = grid.settings_at(place, image.diameter)
+    finder = CellFinder(config=settings.applied_to(config), confidence=confidence)
+    found = finder.find(seen.field, image.name, diameter=seen.diameter, diam_mean=seen.diam_mean)
+    score = average_precision(image.truth, found.labels).mean
+    return score, boundary_offsets(image.truth, found.labels)
 
 
-class _Outcomes:
-    """Collects the results of `_Predictor`."""
-
-    def __init__(self, n_images: int) -> None:
-        self.scores = np.zeros(n_images)
-        self.offsets: list[NDArray[np.float64]] = [np.zeros(0)] * n_images
-
-    def put(self, image: int, found: tuple[float, NDArray[np.float64]]) -> None:
-        self.scores[image], self.offsets[image] = found
-
-    def result(self) -> Outcome:
-        return Outcome(scores=self.scores, offsets=tuple(self.offsets))
+def _outcome(found: Sequence[tuple[float, NDArray[np.float64]]]) -> Outcome:
+    """Put together what `_predicted` gave for all images, in their order."""
+    scores, offsets = zip(*found, strict=True)
+    return Outcome(scores=np.array(scores, np.float64), offsets=offsets)

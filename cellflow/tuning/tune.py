@@ -12,7 +12,7 @@ from cellflow.atomic import write_json
 from cellflow.config import Config
 from cellflow.configfile import config_of_record
 from cellflow.data.dataset import Dataset
-from cellflow.data.entrance import open_dataset
+from cellflow.data.entrance import open_annotated
 from cellflow.data.independence import independent_groups
 from cellflow.errors import DataError, ModelError
 from cellflow.hashing import hash_file
@@ -24,13 +24,13 @@ from cellflow.network.model_folder import (
     CONFIDENCE,
     FLOW_CACHE,
     TUNING,
-    WEIGHTS,
     ModelFolder,
     read_model_folder,
     versions,
 )
 from cellflow.network.thresholds import CellSettings, Provenance, Thresholds, write_thresholds
-from cellflow.telling import Report, Say
+from cellflow.network.weights_file import WEIGHTS
+from cellflow.telling import Report, Say, ignore
 from cellflow.training.cell_types import choose_images, learn_cell_types
 from cellflow.tuning.card import update_card
 from cellflow.tuning.choice import ALL_TYPES
@@ -53,8 +53,8 @@ def tune(
     layout: str | None = None,
     cache: Path | None = None,
     dry_run: bool = False,
-    report: Report = lambda step, numbers: None,
-    say: Say = lambda text: None,
+    report: Report = ignore,
+    say: Say = ignore,
 ) -> TuneResult:
     """Choose thresholds on images that the models have not seen, and write them.
 
@@ -105,7 +105,7 @@ def tune(
     """
     _require_different(folders)
     subjects = [_Subject.open(path, device, change) for path in folders]
-    dataset = open_dataset(train_dir, layout)
+    dataset = open_annotated(train_dir, layout)
     held_out = find_held_out([subject.folder for subject in subjects], dataset)
     for remark in held_out.remarks:
         say(remark)

@@ -6,16 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cellflow.baselines.baseline_folder import (
-    load_weights_file,
-    read_baseline_folder,
-    save_weights_file,
-    write_baseline_folder,
-)
+from cellflow.baselines.baseline_folder import read_baseline_folder, write_baseline_folder
 from cellflow.baselines.presets import preset
 from cellflow.baselines.settings import UNetSettings
 from cellflow.baselines.unet import UNetLearner
 from cellflow.errors import ModelError
+from cellflow.network.weights_file import load_weights_file, save_weights_file
 
 CONFIG = replace(preset("unet"), unet=UNetSettings(channels_per_level=(4, 8)))
 RECORD = {
@@ -54,7 +50,7 @@ def test_what_is_written_is_read(folder):
         UNetLearner(CONFIG).network,
         UNetLearner(replace(CONFIG, training=replace(CONFIG.training, seed=9))).network,
     )
-    read.load_into(other)
+    load_weights_file(folder / "weights.safetensors", other, "baseline.json")
     for name, tensor in network.state_dict().items():
         assert torch.equal(other.state_dict()[name], tensor)
 
@@ -68,7 +64,7 @@ def test_the_card_says_what_it_is_and_that_no_score_is_known(folder):
 
 def test_the_card_says_whether_the_score_was_selected(tmp_path):
     overall = {"mean": 0.3, "low": 0.2, "high": 0.4}
-    for kept, words in (("last", "Nothing was chosen"), ("best", "on these very images")):
+    for kept, words in (("last", "nothing was chosen"), ("best", "selected on these images")):
         record = {**RECORD, "score": {"overall": overall}, "run": {**RECORD["run"], "kept": kept}}
         write_baseline_folder(
             tmp_path, UNetLearner(CONFIG).network, model="unet", classes=("cort",), config=CONFIG,
@@ -97,10 +93,10 @@ def test_missing_truncated_and_foreign_weights_are_told(folder):
     weights, network = folder / "weights.safetensors", UNetLearner(CONFIG).network
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(ModelError, match="broken or truncated"):
-        load_weights_file(weights, network)
+        load_weights_file(weights, network, "baseline.json")
     weights.unlink()
     with pytest.raises(ModelError, match="is missing"):
-        load_weights_file(weights, network)
+        load_weights_file(weights, network, "baseline.json")
     save_weights_file(weights, torch.nn.Linear(2, 2))
-    with pytest.raises(ModelError, match="do not fit"):
-        load_weights_file(weights, network)
+    with pytest.raises(ModelError, match=r"do not fit baseline\.json"):
+        load_weights_file(weights, network, "baseline.json")

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from cellflow.baselines.baseline_model import Baseline
 from cellflow.baselines.examples import ExampleSource
-from cellflow.baselines.learner import FoundCells, whole_image
+from cellflow.baselines.learner import DetectedCells, whole_image
 from cellflow.baselines.presets import preset
 from cellflow.baselines.settings import CellChoice, ImageSettings
 from cellflow.baselines.truth_crops import crop_masks
@@ -34,7 +34,7 @@ class Onlooker:
 
     def find(self, seen, shape, config):
         self.seen, self.shape = seen.numpy(), shape
-        return FoundCells(
+        return DetectedCells(
             masks=CellMasks.empty(shape),
             scores=np.zeros(0, np.float32),
             kinds=np.zeros(0, np.int64),

@@ -3,14 +3,14 @@
 import numpy as np
 
 from cellflow.baselines.choose_cells import choose_cells
-from cellflow.baselines.learner import FoundCells
+from cellflow.baselines.learner import DetectedCells
 from cellflow.baselines.settings import CellChoice
 from cellflow.data.rle import rle_to_masks
 from cellflow.records import CellMasks
 
 
 def found(runs, scores, kinds, shape=(2, 8)):
-    return FoundCells(
+    return DetectedCells(
         masks=rle_to_masks(runs, shape),
         scores=np.array(scores, np.float32),
         kinds=np.array(kinds, np.int64),
@@ -57,7 +57,7 @@ def test_cells_of_no_kind_get_the_default_limits():
 
 
 def test_nothing_found_is_an_empty_prediction():
-    nothing = FoundCells(
+    nothing = DetectedCells(
         masks=CellMasks.empty((4, 5)), scores=np.zeros(0, np.float32), kinds=np.zeros(0, np.int64)
     )
     prediction = choose_cells(nothing, "x", ("cort",), CellChoice())

@@ -56,7 +56,7 @@ def test_without_room_in_memory_the_examples_are_the_same(source):
     assert all(
         same(*pair) for k in range(3) for pair in zip(kept.batch(k), read.batch(k), strict=True)
     )
-    assert not read._kept
+    assert read.in_memory.n_bytes == 0
 
 
 def test_every_image_is_seen_once_before_one_is_seen_twice(source):

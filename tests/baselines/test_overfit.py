@@ -1,7 +1,6 @@
 """Each family learns two synthetic images by heart, so that a broken loss cannot hide. Minutes."""
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -11,11 +10,11 @@ from cellflow.baselines.presets import preset
 from cellflow.baselines.settings import CellChoice, DetectorSettings, ImageSettings, UNetSettings
 from cellflow.baselines.train import train_baseline
 from cellflow.config import AugmentConfig
-from cellflow.data.dataset import Entry
+from cellflow.data.dataset import Entry, masks_in_memory
 from cellflow.data.images import write_png
 from cellflow.data.rle import dense_to_masks, masks_to_dense
 from cellflow.metrics.average_precision import average_precision
-from cellflow.synth.samples import synthesize
+from cellflow.synth.samples import draw_field
 
 SIDE = 64
 """Of the piece that is taken of each image, pixels."""
@@ -37,14 +36,10 @@ SMALL_DETECTOR = DetectorSettings(
 )
 
 
-def given(masks):
-    return masks
-
-
 def piece(folder, name, kind, seed):
     """The piece of a synthetic image that shows most cells, and those."""
-    sample = synthesize(name, kind, np.random.default_rng(seed))
-    stack = masks_to_dense(sample.masks)
+    picture, masks = draw_field(kind, np.random.default_rng(seed))
+    stack = masks_to_dense(masks)
     places = [
         (slice(y, y + SIDE), slice(x, x + SIDE))
         for y in range(0, stack.shape[1] - SIDE, 32)
@@ -53,11 +48,11 @@ def piece(folder, name, kind, seed):
     rows, columns = max(places, key=lambda place: stack[:, *place].any(axis=(1, 2)).sum())
     shown = stack[:, rows, columns]
     masks = dense_to_masks(shown[shown.sum(axis=(1, 2)) >= 30])
-    write_png(folder / f"{name}.png", np.ascontiguousarray(sample.image[rows, columns]))
+    write_png(folder / f"{name}.png", np.ascontiguousarray(picture[rows, columns]))
     return Entry(
         name=name,
         image_path=folder / f"{name}.png",
-        read_masks=partial(given, masks),
+        read_masks=masks_in_memory(masks),
         cell_type=kind,
     )
 

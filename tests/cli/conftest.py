@@ -5,10 +5,7 @@ import signal
 import numpy as np
 import pytest
 from cellflow_cli import main
-
-from cellflow.data.images import write_png
-from cellflow.data.kaggle import KaggleImage, write_train_csv
-from cellflow.data.rle import dense_to_masks
+from competition_folder import write_competition_folder
 
 
 class Done:
@@ -53,13 +50,10 @@ def discs(shape, centres, radius=4):
 def competition(tmp_path):
     """A folder of four 40x120 images with three cells each, `ä b` in one's name."""
     rng = np.random.default_rng(7)
-    folder, images = tmp_path / "competition é", []
+    images = []
     for number, name in enumerate(("a", "ä b", "c", "d")):
         centres = [(10, 10 + number), (28, 22), (17 + number, 45)]
         masks = discs((40, 120), centres)
         picture = rng.normal(128, 4, (40, 120)) - 60 * masks.any(axis=0)
-        write_png(folder / "train" / f"{name}.png", picture.clip(0, 255).astype(np.uint8))
-        metadata = {"cell_type": "cort" if number % 2 else "astro"}
-        images.append(KaggleImage(name=name, masks=dense_to_masks(masks), metadata=metadata))
-    write_train_csv(folder / "train.csv", images)
-    return folder
+        images.append((name, picture, masks, {"cell_type": "cort" if number % 2 else "astro"}))
+    return write_competition_folder(tmp_path / "competition é", images)

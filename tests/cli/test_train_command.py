@@ -10,13 +10,11 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from competition_folder import write_competition_folder
 
 from cellflow.atomic import write_json
 from cellflow.config import Config, DataConfig, NetworkConfig, TrainingConfig
 from cellflow.configfile import config_to_dict
-from cellflow.data.images import write_png
-from cellflow.data.kaggle import KaggleImage, write_train_csv
-from cellflow.data.rle import labels_to_masks
 from cellflow.network.cpnet import build_network
 from cellflow.network.model_folder import write_model_folder
 from cellflow.training.interruption import REQUEUE_EXIT_CODE
@@ -116,10 +114,7 @@ def test_the_training_folder_is_required_and_must_exist(calls, tmp_path):
 
 def test_a_run_prints_its_folder_to_stdout_and_all_else_to_stderr(tmp_path):
     labels = np.kron(np.arange(6).reshape(2, 3), np.ones((16, 16), int)).astype(np.int32)
-    (tmp_path / "data" / "train").mkdir(parents=True)
-    write_png(tmp_path / "data" / "train" / "one.png", (40 * labels).astype(np.uint8))
-    image = KaggleImage(name="one", masks=labels_to_masks(labels), metadata={})
-    write_train_csv(tmp_path / "data" / "train.csv", [image])
+    write_competition_folder(tmp_path / "data", [("one", 40 * labels, labels, {})])
     result = run(
         "--train-dir", tmp_path / "data", "--out", tmp_path / "run", "--init", "scratch",
         "--epochs", 1, "--batch-size", 1, "--device", "cpu", "--set", "training.crop_size=32",

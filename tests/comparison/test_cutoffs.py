@@ -5,7 +5,7 @@ import pytest
 
 from cellflow.comparison.cutoffs import tune_cutoffs
 from cellflow.comparison.preparation import image_folds
-from cellflow.comparison.truth import TrueImage
+from cellflow.data.dataset import TrueImage
 from cellflow.data.rle import rle_to_masks
 from cellflow.inference.overlap_rules import resolve_overlap
 from cellflow.metrics.found_cells import find_cells

@@ -5,8 +5,8 @@ import pytest
 
 from cellflow.comparison.importers import MethodOutput
 from cellflow.comparison.preparation import _cost, image_folds, prepare
-from cellflow.comparison.truth import TrueImage
 from cellflow.config import ComparisonConfig
+from cellflow.data.dataset import TrueImage
 from cellflow.data.rle import masks_to_rle, rle_to_masks
 from cellflow.inference.overlap_rules import resolve_overlap
 from cellflow.records import Detections

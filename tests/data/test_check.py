@@ -2,27 +2,22 @@
 
 import numpy as np
 import pytest
+from competition_folder import write_competition_folder
 
 from cellflow.data.check import check_dataset
-from cellflow.data.images import write_png
-from cellflow.data.kaggle import KaggleImage, open_kaggle, write_train_csv
-from cellflow.data.rle import dense_to_masks
+from cellflow.data.kaggle import open_kaggle
 
 
 def folder(tmp_path, stacks, pictures=None):
     """A competition folder with one image a stack of masks."""
     images = []
     for number, stack in enumerate(stacks):
-        name = f"i{number}"
         stack = np.asarray(stack, bool)
         picture = np.full(stack.shape[1:], number, np.uint8)
         if pictures is not None:
             picture = pictures[number]
-        write_png(tmp_path / "train" / f"{name}.png", picture)
-        metadata = {"cell_type": "cort"}
-        images.append(KaggleImage(name=name, masks=dense_to_masks(stack), metadata=metadata))
-    write_train_csv(tmp_path / "train.csv", images)
-    return open_kaggle(tmp_path)
+        images.append((f"i{number}", picture, stack, {"cell_type": "cort"}))
+    return open_kaggle(write_competition_folder(tmp_path, images))
 
 
 def stack(*boxes, shape=(20, 30)):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cellflow.dynamics import sinks
-from cellflow.targets.centers import find_cells
+from cellflow.targets.centers import find_boxes
 
 
 def gather(counts):
@@ -65,7 +65,7 @@ def test_no_ends_no_cells():
 def test_boxes_and_areas_are_those_of_the_labels(rng):
     ends = (rng.normal(15, 1, (2, 3600)) + rng.choice([0, 20, 40], 3600)).astype(np.float32)
     cells = sinks.gather_in_sinks(ends, np.array(np.nonzero(np.ones((60, 60))), np.int32), (60, 60))
-    expected = find_cells(cells.labels)
+    expected = find_boxes(cells.labels)
     assert len(cells.values) >= 2
     for ours, theirs in zip(cells, expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)

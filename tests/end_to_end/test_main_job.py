@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 import torch
 from cellflow_cli import main
-
-from cellflow.data.images import write_png
-from cellflow.data.kaggle import KaggleImage, write_train_csv
-from cellflow.data.rle import labels_to_masks
+from competition_folder import write_competition_folder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -24,7 +21,7 @@ TINY = [
 
 def draw(folder, n_images, seed):
     """Bright discs on grey noise, as a competition folder; some touch."""
-    rng, rows = np.random.default_rng(seed), []
+    rng, images = np.random.default_rng(seed), []
     y, x = np.mgrid[:64, :80]
     for number in range(n_images):
         labels = np.zeros((64, 80), np.int32)
@@ -32,13 +29,8 @@ def draw(folder, n_images, seed):
             centre = 12 + 20 * row + rng.integers(-2, 3), 8 + 16 * column + rng.integers(-2, 3)
             labels[np.hypot(y - centre[0], x - centre[1]) < 5.5] = label
         picture = 90 + 90 * (labels > 0) + rng.normal(0, 12, labels.shape)
-        write_png(folder / "train" / f"{seed}-{number}.png", picture.clip(0, 255).astype(np.uint8))
-        masks = labels_to_masks(labels)
-        rows.append(
-            KaggleImage(name=f"{seed}-{number}", masks=masks, metadata={"cell_type": "cort"})
-        )
-    write_train_csv(folder / "train.csv", rows)
-    return folder
+        images.append((f"{seed}-{number}", picture, labels, {"cell_type": "cort"}))
+    return write_competition_folder(folder, images)
 
 
 @pytest.fixture

@@ -7,19 +7,14 @@ import sys
 
 import numpy as np
 import pytest
-
-from cellflow.data.images import write_png
-from cellflow.data.kaggle import KaggleImage, write_train_csv
-from cellflow.data.rle import labels_to_masks
+from competition_folder import write_competition_folder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="schedulers' signals are POSIX's")
 
 
 def write_data(folder):
     labels = np.kron(np.arange(6).reshape(2, 3), np.ones((16, 16), int)).astype(np.int32)
-    write_png(folder / "train" / "one.png", (40 * labels).astype(np.uint8))
-    image = KaggleImage(name="one", masks=labels_to_masks(labels), metadata={})
-    write_train_csv(folder / "train.csv", [image])
+    write_competition_folder(folder, [("one", 40 * labels, labels, {})])
 
 
 def train(folder, n_epochs):

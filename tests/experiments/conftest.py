@@ -4,21 +4,19 @@ import json
 
 import numpy as np
 import pytest
+from competition_folder import write_competition_folder
 
 from cellflow.data.folds import read_folds
-from cellflow.data.images import write_png
-from cellflow.data.kaggle import KaggleImage, write_train_csv
-from cellflow.data.rle import labels_to_masks
 from cellflow.errors import ConfigError, TrainingDiverged
 from cellflow.experiments import families
 from cellflow.experiments.bench import open_bench
-from cellflow.experiments.family import changed
+from cellflow.experiments.family import Family, changed
 from cellflow.experiments.plan import read_experiment
 from cellflow.records import Prediction
 from cellflow.training.trained import Trained
 
 
-class ThresholdFamily:
+class ThresholdFamily(Family):
     """Cells are what is brighter than ``dynamics.cellprob_threshold``; training notes its seed."""
 
     OPTIONS = ("fails_on_fold", "diverges_on_fold", "pretrain_dir")
@@ -26,20 +24,12 @@ class ThresholdFamily:
     def __init__(self):
         self.trained, self.predicted = [], []
 
-    DEFAULTS_OF_CONFIG = True
-
     def check(self, options, config, predict):
         if config.training.optimizer == "radam":
             raise ConfigError("thresholds have no radam")
 
-    def own_settings(self, options, config):
-        return {}
-
     def n_steps(self, options, config, n_images):
         return 10 * n_images
-
-    def step_seconds(self, config, device):
-        return None
 
     def train(self, job, report, say):
         if job.options.get("fails_on_fold") == job.fold:
@@ -81,19 +71,15 @@ def write_squares():
     """Write images of one bright square each: ``write_squares(folder, 6)`` gives the folder."""
 
     def make(folder, n, first=0):
-        rows = []
-        (folder / "train").mkdir(parents=True)
+        images = []
         for k in range(n):
             labels = np.zeros((12, 12), np.int32)
             labels[2:8, 2 : 5 + k] = 1
-            image = (100 * labels + 20 + first).astype(np.uint8)
+            image = 100 * labels + 20 + first
             image[10, k] = 60
-            name = f"im{first + k}"
-            write_png(folder / "train" / f"{name}.png", image)
             metadata = {"cell_type": "cort" if k % 2 else "astro"}
-            rows.append(KaggleImage(name=name, masks=labels_to_masks(labels), metadata=metadata))
-        write_train_csv(folder / "train.csv", rows)
-        return folder
+            images.append((f"im{first + k}", image, labels, metadata))
+        return write_competition_folder(folder, images)
 
     return make
 

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 
 from cellflow.data.rle import dense_to_masks, masks_to_dense, rle_to_masks
 from cellflow.errors import ConfigError
-from cellflow.inference.overlap_rules import RULES, count_overlapping, has_overlap, resolve_overlap
+from cellflow.inference.overlap_rules import RULES, has_overlap, resolve_overlap
 from cellflow.records import Detections
 
 
@@ -53,7 +53,7 @@ def test_what_nms_has_dropped_drops_nothing_itself():
 
 def test_the_cost_is_counted():
     found = resolve_overlap(CHAIN, "score_order")
-    assert count_overlapping(CHAIN.masks) == 3
+    assert CHAIN.masks.n_overlapping == 3
     assert found.kept.tolist() == [0, 1]
     assert found.areas_before.tolist() == [4, 4]
     assert np.bincount(found.prediction.labels.ravel())[1:].tolist() == [4, 3]

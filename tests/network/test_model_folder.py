@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 
 from cellflow.config import Config, DynamicsConfig, NetworkConfig
 from cellflow.errors import DataError, ModelError
-from cellflow.network import model_folder
+from cellflow.network import weights_file
 from cellflow.network.cpnet import build_network
 from cellflow.network.model_folder import commit_of, read_model_folder, write_model_folder
 
@@ -49,7 +49,7 @@ def test_a_full_disk_is_an_error_of_the_file(tmp_path, monkeypatch):
     def full(state, path):
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(model_folder, "save_file", full)
+    monkeypatch.setattr(weights_file, "save_file", full)
     network = build_network(CONFIG.network, torch.Generator().manual_seed(0))
     with pytest.raises(DataError, match=r"cannot write .*weights\.safetensors: I/O error"):
         write_model_folder(tmp_path, network, CONFIG, diameter=18.5, record={}, card="")

@@ -6,7 +6,7 @@ from scipy.ndimage import binary_dilation, uniform_filter
 
 from cellflow.data.rle import masks_to_dense
 from cellflow.errors import ConfigError
-from cellflow.synth.samples import COMPOSERS, synthesize
+from cellflow.synth.samples import COMPOSERS, draw_field
 
 N_FIELDS = 5
 BANDS = {
@@ -37,15 +37,15 @@ BANDS = {
 }
 
 
-def _numbers(sample):
-    stack = masks_to_dense(sample.masks)
+def _numbers(image, masks):
+    stack = masks_to_dense(masks)
     cover = stack.sum(axis=0)
-    image = sample.image.astype(float)
+    image = image.astype(float)
     local = uniform_filter(image**2, 7) - uniform_filter(image, 7) ** 2
     return {
         "count": len(stack),
-        "area": sample.masks.areas.mean(),
-        "diameter": np.median(2 * np.sqrt(sample.masks.areas / np.pi)),
+        "area": masks.areas.mean(),
+        "diameter": np.median(2 * np.sqrt(masks.areas / np.pi)),
         "overlap": np.mean([(cover[mask] > 1).any() for mask in stack]),
         "spread": image.std(),
         "inside": np.sqrt(np.median(local[cover > 0])),
@@ -54,37 +54,36 @@ def _numbers(sample):
 
 @pytest.fixture(scope="module", params=COMPOSERS)
 def fields(request):
-    samples = [
-        synthesize(str(seed), request.param, np.random.default_rng([11, seed]))
-        for seed in range(N_FIELDS)
-    ]
-    return request.param, samples
+    rngs = [np.random.default_rng([11, seed]) for seed in range(N_FIELDS)]
+    return request.param, [draw_field(request.param, rng) for rng in rngs]
 
 
 def test_the_fields_are_like_the_competitions(fields):
-    cell_type, samples = fields
-    numbers = [_numbers(sample) for sample in samples]
+    cell_type, drawn = fields
+    numbers = [_numbers(*field) for field in drawn]
     means = {name: np.mean([each[name] for each in numbers]) for name in numbers[0]}
     for name, (low, high) in BANDS[cell_type].items():
         assert low <= means[name] <= high, (name, means)
 
 
 def test_the_background_is_grey_and_quiet(fields):
-    for sample in fields[1]:
-        free = ~binary_dilation(masks_to_dense(sample.masks).any(axis=0), iterations=6)
-        assert sample.image[free].mean() == pytest.approx(128, abs=0.7)
-        assert sample.image.mean() == pytest.approx(128, abs=0.3)
-        assert sample.image.shape == (520, 704)
-        assert sample.image.dtype == np.uint8
+    for image, masks in fields[1]:
+        free = ~binary_dilation(masks_to_dense(masks).any(axis=0), iterations=6)
+        assert image[free].mean() == pytest.approx(128, abs=0.7)
+        assert image.mean() == pytest.approx(128, abs=0.3)
+        assert image.shape == (520, 704)
+        assert image.dtype == np.uint8
 
 
 def test_the_same_generator_gives_the_same_field():
-    first, second = (synthesize("x", "cort", np.random.default_rng(3)) for _ in range(2))
-    np.testing.assert_array_equal(first.image, second.image)
-    np.testing.assert_array_equal(first.masks.starts, second.masks.starts)
-    np.testing.assert_array_equal(first.masks.lengths, second.masks.lengths)
+    (first, masks), (second, again) = (
+        draw_field("cort", np.random.default_rng(3)) for _ in range(2)
+    )
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(masks.starts, again.starts)
+    np.testing.assert_array_equal(masks.lengths, again.lengths)
 
 
 def test_an_unknown_cell_type_is_refused(rng):
     with pytest.raises(ConfigError, match="expected cort, shsy5y, astro, found 'hela'"):
-        synthesize("x", "hela", rng)
+        draw_field("hela", rng)

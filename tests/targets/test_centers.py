@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from cellflow.errors import LabelError
-from cellflow.targets.centers import find_cells, scan_boxes
+from cellflow.targets.centers import find_boxes, scan_boxes
 
 
 def test_each_cell_has_its_box_and_area():
     labels = np.array([[0, 3, 3, 0], [0, 3, 0, 7], [0, 0, 0, 7]])
-    cells = find_cells(labels)
+    cells = find_boxes(labels)
     assert cells.values.tolist() == [3, 7]
     assert cells.boxes.tolist() == [[0, 1, 2, 3], [1, 3, 3, 4]]
     assert cells.areas.tolist() == [3, 2]
@@ -16,13 +16,13 @@ def test_each_cell_has_its_box_and_area():
 
 def test_gaps_are_counted_row_by_row():
     ring = np.array([[1, 1, 1, 2], [1, 0, 1, 2], [1, 2, 1, 2], [1, 1, 1, 0]])
-    assert find_cells(ring).n_gaps.tolist() == [2, 1]
+    assert find_boxes(ring).n_gaps.tolist() == [2, 1]
 
 
 @pytest.mark.parametrize("width", [1, 63, 64, 65, 200])
 def test_cells_between_long_stretches_of_background_are_found(width, rng):
     labels = (rng.random((9, width)) < 0.02).astype(int) * rng.integers(1, 9, (9, width))
-    cells = find_cells(labels)
+    cells = find_boxes(labels)
     for value, box, area in zip(cells.values, cells.boxes, cells.areas, strict=True):
         y, x = np.nonzero(labels == value)
         assert box.tolist() == [y.min(), x.min(), y.max() + 1, x.max() + 1]
@@ -32,19 +32,19 @@ def test_cells_between_long_stretches_of_background_are_found(width, rng):
 
 def test_an_image_without_cells_gives_an_empty_table():
     for shape in ((4, 5), (0, 5), (0, 0)):
-        cells = find_cells(np.zeros(shape, np.uint8))
+        cells = find_boxes(np.zeros(shape, np.uint8))
         assert cells.values.size == cells.areas.size == 0
         assert cells.boxes.shape == (0, 4)
 
 
 def test_a_label_larger_than_the_image_needs_no_larger_table():
-    cells = find_cells(np.array([[0, 5], [2**60, 5]]))
+    cells = find_boxes(np.array([[0, 5], [2**60, 5]]))
     assert cells.labels.tolist() == [[0, 1], [2, 1]]
     assert cells.areas.tolist() == [2, 1]
 
 
 def test_huge_labels_without_background_are_numbered_from_one():
-    assert find_cells(np.full((2, 2), 2**40)).labels.tolist() == [[1, 1], [1, 1]]
+    assert find_boxes(np.full((2, 2), 2**40)).labels.tolist() == [[1, 1], [1, 1]]
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16, np.int32, np.int64, np.uint64])
@@ -52,7 +52,7 @@ def test_every_integer_dtype_and_layout_gives_the_same(dtype):
     labels = np.zeros((6, 8), dtype)
     labels[1:3, 2:5] = 1
     for view in (labels, np.asfortranarray(labels), labels[::-1][::-1]):
-        cells = find_cells(view)
+        cells = find_boxes(view)
         assert cells.boxes.tolist() == [[1, 2, 3, 5]]
         assert cells.labels.flags.c_contiguous
 
@@ -70,7 +70,7 @@ def test_every_integer_dtype_and_layout_gives_the_same(dtype):
 )
 def test_what_is_no_label_image_is_refused(labels, message):
     with pytest.raises(LabelError, match=message):
-        find_cells(labels)
+        find_boxes(labels)
 
 
 @pytest.mark.needs_jit

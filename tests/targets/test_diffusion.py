@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cellflow.targets import diffusion
-from cellflow.targets.centers import find_cells
+from cellflow.targets.centers import find_boxes
 
 
 def naive_heat(mask, centre, n_steps):
@@ -15,7 +15,7 @@ def naive_heat(mask, centre, n_steps):
 
 
 def heat_of(labels, value, dtype):
-    cells = find_cells(labels)
+    cells = find_boxes(labels)
     box = cells.boxes[0]
     height, width = box[2] - box[0], box[3] - box[1]
     scratch = np.full((4, diffusion.largest_box(cells.boxes, np.array([0]))), np.nan, dtype)
@@ -75,7 +75,7 @@ def test_a_long_thin_line_is_too_cold_for_float32():
 def test_the_kernels_do_what_their_python_does():
     labels = np.zeros((14, 16), np.int32)
     labels[1:8, 2:9], labels[9:13, 3:15], labels[2, 12] = 1, 2, 3
-    cells = find_cells(labels)
+    cells = find_boxes(labels)
     chosen = np.arange(3)
     given = np.linspace(-1, 1, 2 * labels.size, dtype=np.float32).reshape(2, *labels.shape)
     flows = [np.zeros((2, *labels.shape), np.float32) for _ in range(2)]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from real_labels import FOLDERS, label_images
 
-from cellflow.targets.centers import find_cells
+from cellflow.targets.centers import find_boxes
 from cellflow.targets.flows import cell_flow_errors, labels_to_flows, labels_to_target
 
 small_labels = arrays(
@@ -119,7 +119,7 @@ def test_own_flows_have_no_error_and_opposite_ones_four():
     flows = labels_to_flows(labels)
 
     def errors(flows):
-        return cell_flow_errors(find_cells(labels), flows, np.ones(2, bool))
+        return cell_flow_errors(find_boxes(labels), flows, np.ones(2, bool))
 
     assert errors(flows) == pytest.approx([0, 0], abs=1e-12)
     lengths = [np.hypot(*flows)[labels == label].mean() for label in (2, 5)]

@@ -1,12 +1,10 @@
 """Images of bright discs, which a small network learns within seconds."""
 
-from functools import partial
-
 import numpy as np
+from competition_folder import write_competition_folder
 
-from cellflow.data.dataset import Entry
+from cellflow.data.dataset import Entry, masks_in_memory
 from cellflow.data.images import write_png
-from cellflow.data.kaggle import KaggleImage, write_train_csv
 from cellflow.data.rle import labels_to_masks
 
 
@@ -23,25 +21,17 @@ def draw_discs(rng, shape=(64, 80), n_cells=9, radius=5):
     return image.clip(0, 255).astype(np.uint8), labels
 
 
-def given(masks):
-    return masks
-
-
 def disc_entry(folder, name, rng, **how):
     image, labels = draw_discs(rng, **how)
     write_png(folder / f"{name}.png", image)
-    truth = partial(given, labels_to_masks(labels))
+    truth = masks_in_memory(labels_to_masks(labels))
     return Entry(name=name, image_path=folder / f"{name}.png", read_masks=truth, cell_type="cort")
 
 
 def write_disc_folder(folder, n, seed=1, n_cells=9):
     """Write a competition folder of `n` images and give its path."""
-    rng, rows = np.random.default_rng(seed), []
+    rng, images = np.random.default_rng(seed), []
     for k in range(n):
-        image, labels = draw_discs(rng, n_cells=n_cells)
-        write_png(folder / "train" / f"disc{k}.png", image)
         metadata = {"cell_type": "cort", "sample_id": f"p_A{k}-1_Vessel-1_Ph_1"}
-        masks = labels_to_masks(labels)
-        rows.append(KaggleImage(name=f"disc{k}", masks=masks, metadata=metadata))
-    write_train_csv(folder / "train.csv", rows)
-    return folder
+        images.append((f"disc{k}", *draw_discs(rng, n_cells=n_cells), metadata))
+    return write_competition_folder(folder, images)

@@ -169,7 +169,7 @@ def test_what_is_kept_in_memory_changes_no_batch(disc_entries):
         assert equal(none, some)
         assert equal(none, all_)
     image = 320 * 400 * 9
-    assert [source.prepared.n_bytes for source in sources] == [0, image, 4 * image]
+    assert [source.prepared.in_memory.n_bytes for source in sources] == [0, image, 4 * image]
 
 
 def test_memory_stays_bounded_however_large_the_data_is(disc_entries):
@@ -184,7 +184,7 @@ def test_memory_stays_bounded_however_large_the_data_is(disc_entries):
         pass
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert source.prepared.n_bytes <= 16 * 2**20
+    assert source.prepared.in_memory.n_bytes <= 16 * 2**20
     # While an image is prepared it takes four times its packed size, in each of three threads.
     assert peak <= 16 * 2**20 + 3 * 4 * image + 5 * batch
     assert 150 * image > 4 * peak

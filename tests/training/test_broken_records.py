@@ -6,7 +6,8 @@ import pytest
 
 from cellflow.errors import CellflowError, ModelError
 from cellflow.network.model_folder import ModelFolder, read_model_folder
-from cellflow.training.fine_tune import fine_tune, recorded_config
+from cellflow.training.continuation import recorded_config
+from cellflow.training.fine_tune import fine_tune
 from cellflow.training.initial import initial_weights
 from cellflow.training.interruption import StepFinished
 from cellflow.training.session import Session

@@ -5,12 +5,10 @@ import time
 from dataclasses import replace
 
 import numpy as np
+from competition_folder import write_competition_folder
 from drawn_discs import draw_discs
 
 from cellflow.data.dataset import Entry
-from cellflow.data.images import write_png
-from cellflow.data.kaggle import KaggleImage, write_train_csv
-from cellflow.data.rle import labels_to_masks
 from cellflow.inference.model import Model
 from cellflow.inference.predict import load_model
 from cellflow.network.model_folder import read_model_folder
@@ -22,15 +20,13 @@ from cellflow.training.fine_tune import fine_tune
 def two_types(folder, n):
     """Sparse discs on a dark ground, and many on a bright one."""
     rng = np.random.default_rng(3)
-    rows = []
+    images = []
     for k in range(n):
         kind = ["astro", "cort"][k % 2]
         image, labels = draw_discs(rng, n_cells=6 if kind == "astro" else 16)
         image = image if kind == "astro" else 255 - image
-        write_png(folder / "train" / f"i{k:02d}.png", image)
-        masks = labels_to_masks(labels)
-        rows.append(KaggleImage(name=f"i{k:02d}", masks=masks, metadata={"cell_type": kind}))
-    write_train_csv(folder / "train.csv", rows)
+        images.append((f"i{k:02d}", image, labels, {"cell_type": kind}))
+    write_competition_folder(folder, images)
     return folder
 
 

@@ -5,9 +5,11 @@ import os
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from cellflow.training import interruption
 from cellflow.training.interruption import (
     REQUEUE_SIGNALS,
     InterruptFlag,
@@ -81,9 +83,10 @@ def test_where_a_signal_only_sets_the_flag_the_compiler_does_not_matter():
         assert flag.is_set
 
 
-def test_the_wall_limit_is_a_schedulers_signal_too():
-    times = iter([0.0, 9.0, 10.0])
-    with InterruptFlag(10.0, clock=times.__next__) as flag:
+def test_the_wall_limit_is_a_schedulers_signal_too(monkeypatch):
+    clock = SimpleNamespace(monotonic=iter([0.0, 9.0, 10.0]).__next__)
+    monkeypatch.setattr(interruption, "time", clock)
+    with InterruptFlag(10.0) as flag:
         flag.check()
         with pytest.raises(Preempted, match="the wall limit"):
             flag.check()

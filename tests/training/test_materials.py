@@ -20,7 +20,7 @@ def gathered(disc_entries, tmp_path, monkeypatch):
         small, large = disc_entries(2, radius=3), disc_entries(4, radius=7)[3:]
         entries = [replace(e, cell_type="ab"[k // 2]) for k, e in enumerate([*small, *large])]
         dataset = Dataset(root=tmp_path, layout="drawn", entries=tuple(entries))
-        monkeypatch.setattr(materials, "open_dataset", lambda folder, layout: dataset)
+        monkeypatch.setattr(materials, "open_annotated", lambda folder, layout: dataset)
         split = Split(train=[e.name for e in entries], validation=[], reason="none")
         config = Config(
             network=NetworkConfig(diam_mean=20.0), training=TrainingConfig(rescaling=rescaling)
@@ -72,7 +72,7 @@ def test_a_cell_type_is_rescaled_by_all_its_cells(gathered, disc_entries):
     scales = materials._rescales(facts, config, 99.0)
     assert len(set(scales)) == 1
     assert any(
-        "each image resized by the median of its cell type" in line
+        "resizes images by the diameter of their cell type" in line
         for line in found.describe(config)
     )
 

@@ -63,16 +63,16 @@ def test_the_first_images_are_kept_and_the_others_made_each_time(disc_entries, m
     for index in (0, 1, 2, 2, 0, 1):
         images[index]
     assert made == ["disc0", "disc1", "disc2", "disc2"]
-    assert images.n_bytes == 2 * IMAGE
+    assert images.in_memory.n_bytes == 2 * IMAGE
 
 
 def test_a_copy_for_another_process_holds_no_images(disc_entries, made):
     images = images_of(disc_entries(2), limit=10 * IMAGE)
     images[0]
     copied = pickle.loads(pickle.dumps(images))
-    assert copied.n_bytes == 0
+    assert copied.in_memory.n_bytes == 0
     assert same(copied[1], images[1])
-    assert copied.n_bytes == IMAGE
+    assert copied.in_memory.n_bytes == IMAGE
 
 
 @pytest.mark.parametrize("keep_labels", [False, True])

@@ -1,13 +1,11 @@
 """Counts, diameters and hashes of a training folder."""
 
 import math
-from functools import partial
 
 import numpy as np
 import pytest
-from drawn_discs import given
 
-from cellflow.data.dataset import Entry
+from cellflow.data.dataset import Entry, masks_in_memory
 from cellflow.data.images import write_png
 from cellflow.data.rle import labels_to_masks
 from cellflow.errors import DataError, ImageError
@@ -19,7 +17,9 @@ def entry_of(tmp_path):
     def make(name, labels, value=0):
         path = tmp_path / f"{name}.png"
         write_png(path, np.full(labels.shape, value, np.uint8))
-        return Entry(name=name, image_path=path, read_masks=partial(given, labels_to_masks(labels)))
+        return Entry(
+            name=name, image_path=path, read_masks=masks_in_memory(labels_to_masks(labels))
+        )
 
     return make
 

@@ -4,12 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from competition_folder import write_competition_folder
 
 from cellflow.config import Config, NetworkConfig, TuningConfig
 from cellflow.data.entrance import open_dataset
-from cellflow.data.images import write_png
-from cellflow.data.kaggle import KaggleImage, write_train_csv
-from cellflow.data.rle import labels_to_masks
 from cellflow.dynamics.boundary import shift_boundaries
 from cellflow.network.cpnet import build_network
 from cellflow.network.model_folder import read_model_folder, write_model_folder
@@ -89,15 +87,11 @@ class PlayedModel:
 def write_images(folder):
     """Write a competition folder of 16 images of each type; gives its path."""
     rng = np.random.default_rng(0)
-    rows = []
+    images = []
     for k in range(32):
         kind = ["astro", "cort"][k % 2]
-        image, labels = draw_truth(rng, kind)
-        write_png(folder / "data" / "train" / f"i{k:02d}.png", image)
-        masks = labels_to_masks(labels)
-        rows.append(KaggleImage(name=f"i{k:02d}", masks=masks, metadata={"cell_type": kind}))
-    write_train_csv(folder / "data" / "train.csv", rows)
-    return folder / "data"
+        images.append((f"i{k:02d}", *draw_truth(rng, kind), {"cell_type": kind}))
+    return write_competition_folder(folder / "data", images)
 
 
 class Played:
