@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass, field, replace
 
+import pytest
 import torch
 
+from cellflow.config import DynamicsConfig
 from cellflow.inference import tile_runner
 from cellflow.network.cpnet import build_network
 from cellflow.network.precision import PrecisionChoice
 from cellflow.records import CellMasks
 from cellflow.training import validation
+from cellflow.training.fine_tune import fine_tune
 from cellflow.training.ranks import Ranks
 from cellflow.training.validation import Validator
 
@@ -66,3 +69,14 @@ def test_the_processes_decide_the_precision_by_the_same_image(
     assert shares == [[one.name for one in entries[k::2]] for k in range(2)]
     assert len(tiles) == 2
     assert torch.equal(*tiles)
+
+
+@pytest.mark.parametrize("threshold", [-9.0, 9.0])
+def test_a_model_that_finds_no_cell_is_told(disc_folder, small_config, tmp_path, threshold):
+    dynamics = DynamicsConfig(cellprob_threshold=threshold, flow_threshold=0.0, min_size=1)
+    config, said = replace(small_config(n_epochs=1), dynamics=dynamics), []
+    fine_tune(
+        disc_folder(5), tmp_path / "run", config, init="scratch", device="cpu", say=said.append
+    )
+    told = "the model finds no cell in the held-out images: perhaps it needs a longer training"
+    assert (told in said) == (threshold > 0)
