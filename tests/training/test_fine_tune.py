@@ -448,20 +448,6 @@ def test_settings_that_only_round_may_change_when_a_run_goes_on(
     assert (tune(data, config=other) / "config.json").is_file()
 
 
-def test_a_run_of_an_earlier_version_goes_on(disc_folder, tune, tmp_path, monkeypatch):
-    data = disc_folder(4)
-    whole = tune(data, "whole")
-    with pytest.raises(KeyboardInterrupt):
-        tune(data, report=AskedToStop(monkeypatch, 1))
-    file = tmp_path / "run" / "run.json"
-    record = json.loads(file.read_text(encoding="utf-8"))
-    for name in ("asked", "types_key"):  # which it did not have
-        del record[name]
-    del record["initial_weights"]["learnt"]
-    file.write_text(json.dumps(record))
-    assert same_weights(whole, tune(data))
-
-
 def test_changed_cell_types_are_refused(disc_folder, tune, monkeypatch):
     data = disc_folder(4)
     with pytest.raises(KeyboardInterrupt):
