@@ -127,8 +127,7 @@ def _choices(folder: Path, record: Mapping[str, Any]) -> dict[str, set[str]]:
     if isinstance(run, Mapping) and run.get("patience") is not None:
         choices["when its training ended"] = held_out
     if (folder / THRESHOLDS).is_file() and (provenance := read_thresholds(folder).provenance):
-        # Older files do not name the images; they were most likely the held-out ones.
-        choices["its thresholds"] = set(provenance.images) or held_out
+        choices["its thresholds"] = set(provenance.images)
     return choices
 
 

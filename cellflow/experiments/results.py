@@ -253,8 +253,8 @@ def _seconds_an_image(rows: Sequence[Row]) -> float:
 
 
 def _learning_rate(row: Row) -> str:
-    told = row.facts.get("conditions", {}).get("learning rate")
-    if told:
+    told = row.facts["conditions"].get("learning rate")
+    if told:  # not by a training that diverged
         return str(told)
     asked = TrainingConfig(learning_rate=row.settings["config"]["training"]["learning_rate"])
     is_trained = begins_trained(row.settings["family"], row.settings["options"])

@@ -200,7 +200,7 @@ def learnt_images(record: Mapping[str, Any]) -> set[str]:
     Parameters
     ----------
     record : mapping
-        Of a model folder or a baseline; old ones may lack the names.
+        Of a model folder or a baseline.
     """
     data, refit = record.get("data"), record.get("refit")
     start = record.get("initial_weights")
