@@ -26,7 +26,7 @@ def is_model(folder: Path) -> bool:
     return (folder / CONFIG).is_file() or is_baseline_folder(folder)
 
 
-def find_pictures(sources: Sequence[Path], wanted: Collection[str]) -> dict[str, Path]:
+def find_wanted_pictures(sources: Sequence[Path], wanted: Collection[str]) -> dict[str, Path]:
     """Give the files of the wanted images, by image name in the order of `wanted`.
 
     Raises
