@@ -74,7 +74,7 @@ class VariantResult:
         The rows that it is computed from.
     minutes, predict_seconds, peak_megabytes : float
         Over the runs that did not diverge: mean time of a training, mean time per held-out image,
-        and the largest peak memory.
+        s, and the largest peak memory, MiB.
     flows_kept : bool
         Whether several variants read the same stored network output, so that `predict_seconds` is
         not the full cost of prediction.
