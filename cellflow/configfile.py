@@ -14,17 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from cellflow.config import Config
-from cellflow.config.inference import LEAST_OVERLAP
 from cellflow.errors import ConfigError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Sections = TypeVar("Sections", bound="DataclassInstance")
-
-MOVED = {("training", "scale_range"): ("augment", "scale_range")}
-"""Settings that have moved since earlier versions, old → new (section, key); files and model
-folders with the old ones can still be read."""
 
 
 @overload
@@ -107,6 +102,8 @@ def config_from_dict(tree: Mapping[str, Mapping[str, Any]], kind: type[Any] = Co
     ConfigError
         As `read_config`.
     """
+    if not isinstance(tree, Mapping):
+        raise ConfigError(f"expected sections, found {tree!r}")
     sections = {field.name: field.type for field in dataclasses.fields(kind)}
     hints = typing.get_type_hints(kind)
     for name in tree:
@@ -114,31 +111,7 @@ def config_from_dict(tree: Mapping[str, Mapping[str, Any]], kind: type[Any] = Co
             raise ConfigError(f"unknown section {name!r}; known: {', '.join(sections)}")
         if not isinstance(tree[name], Mapping):
             raise ConfigError(f"{name} is a section; write {name}.KEY = VALUE")
-    if kind is Config:
-        tree = _moved(tree)
     return kind(**{name: _section(hints[name], name, tree[name]) for name in tree})
-
-
-def config_of_record(tree: Mapping[str, Mapping[str, Any]]) -> Config:
-    """Build the `Config` of a run or model, which an earlier version may have written.
-
-    Notes
-    -----
-    Earlier versions silently raised `inference.tile_overlap` to 0.05; now smaller values are
-    errors, except in such records.
-
-    Raises
-    ------
-    ConfigError
-        As `read_config`.
-    """
-    if not isinstance(tree, Mapping):
-        raise ConfigError(f"expected sections, found {tree!r}")
-    inference = tree.get("inference", {})
-    overlap = inference.get("tile_overlap") if isinstance(inference, Mapping) else None
-    if isinstance(overlap, int | float) and 0 <= overlap < LEAST_OVERLAP:
-        tree = {**tree, "inference": {**inference, "tile_overlap": LEAST_OVERLAP}}
-    return config_from_dict(tree)
 
 
 def normal(config: Sections) -> Sections:
@@ -195,16 +168,6 @@ def toml_value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text.strip()
-
-
-def _moved(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Give `tree` with the settings of earlier versions in their present places."""
-    moved = {section: dict(values) for section, values in tree.items()}
-    for (section, key), (new_section, new_key) in MOVED.items():
-        if key in moved.get(section, {}):
-            value = moved[section].pop(key)
-            moved.setdefault(new_section, {}).setdefault(new_key, value)
-    return moved
 
 
 def _section(section: type, name: str, values: Mapping[str, Any]) -> Any:

@@ -84,14 +84,14 @@ class Fields:
     advice: str
     where: str = ""
 
-    def text(self, key: str, default: str | None = None) -> str:
-        """Give a string; it may be missing if there is a `default`."""
-        value = self.values.get(key, default)
+    def text(self, key: str) -> str:
+        """Give a string."""
+        value = self.values.get(key)
         return value if isinstance(value, str) else self._refuse(key, "a string")
 
-    def texts(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """Give a list of strings; it may be missing if there is a `default`."""
-        value = self.values.get(key, default)
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Give a list of strings."""
+        value = self.values.get(key)
         if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
             self._refuse(key, "a list of strings")
         return tuple(value)

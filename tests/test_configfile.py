@@ -9,7 +9,6 @@ import pytest
 from cellflow.config import Config, TrainingConfig
 from cellflow.configfile import (
     config_from_dict,
-    config_of_record,
     config_to_dict,
     normal,
     read_config,
@@ -105,13 +104,6 @@ def test_settings_made_in_python_become_those_of_a_file():
     assert type(normal(odd).training.learning_rate) is float
     with pytest.raises(ConfigError, match=r"training\.n_epochs: expected int, found 2\.5"):
         normal(Config(training=TrainingConfig(n_epochs=2.5)))
-
-
-def test_a_record_of_an_earlier_version_may_have_tiles_that_hardly_overlap():
-    tree = {"inference": {"tile_overlap": 0.0}}
-    assert config_of_record(tree).inference.tile_overlap == 0.05
-    with pytest.raises(ConfigError, match=r"expected 0\.05 to 0\.5, found 0"):
-        config_from_dict(tree)
 
 
 def test_the_file_is_named_where_it_is_what_is_wrong(tmp_path):

@@ -19,7 +19,7 @@ from cellflow.data.dataset import Entry
 from cellflow.data.flatten import flatten
 from cellflow.data.rle import labels_to_masks
 from cellflow.errors import ConfigError, ImageError
-from cellflow.inference.overlap import finish_behind
+from cellflow.inference.pipeline import finish_behind
 from cellflow.records import CellMasks
 from cellflow.training.augment import Crop, Warp, crop_picture, draw_warp
 from cellflow.training.batches import crop_order

@@ -38,8 +38,7 @@ class FitPosition:
     Parameters
     ----------
     n_iterations, validate_every : int
-        Planned length, and iterations between validations; a time budget may change both. 0 = use
-        the settings (checkpoints from before there were time budgets).
+        Planned length, and iterations between validations; a time budget may change both.
     iteration : int
         The next one, from 0.
     closed : int
@@ -54,8 +53,8 @@ class FitPosition:
         Iterations done at that validation.
     """
 
-    n_iterations: int = 0
-    validate_every: int = 0
+    n_iterations: int
+    validate_every: int
     iteration: int = 0
     closed: int = 0
     loss_sum: float = 0.0

@@ -90,9 +90,10 @@ class FitData:
         }
 
     def run_key(self, model: str, config: BaselineConfig, start: str) -> str:
-        """Give a hash of the data, the initial weights and all settings that affect the result."""
+        """Give a hash of data, classes, initial weights and all settings that affect the result."""
         settings = config_to_dict(config)
         for name in HARMLESS:
             settings["training"].pop(name)
-        content = [model, start, self.sha256, self.held_out_sha256, settings]
+        kinds = [(entry.name, kind) for entry, kind in zip(self.train, self.kinds, strict=True)]
+        content = [model, start, self.sha256, self.held_out_sha256, self.classes, kinds, settings]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -122,10 +122,9 @@ class FitSession:
         """Record which run this is, or check that the existing run is the same."""
         if self.overwrite:
             clear_run(self.folder)
-        key, kinds = key_of_run(self.folder), list(self.data.kinds)
+        key = key_of_run(self.folder)
         if key is not None:
-            # Older records lack the kinds, which are not part of the key.
-            if (key, self.folder.read_record().get("kinds", kinds)) != (self._key, kinds):
+            if key != self._key:
                 raise another_run(self.folder)
             return
         self.folder.write_record(
@@ -134,7 +133,6 @@ class FitSession:
                 "model": self.model,
                 "initial_weights": self.init,
                 "classes": list(self.data.classes),
-                "kinds": kinds,
                 "data": self.data.record(),
                 "config": config_to_dict(self.config),
             }
@@ -180,7 +178,7 @@ class FitSession:
                 self.folder.last, network, optimizer, self._key, kind=FitPosition
             )
             self._zero -= found.seconds
-            if not self._run.pace.is_limited or not found.n_iterations:
+            if not self._run.pace.is_limited:
                 # Without a budget the length is that of the settings.
                 found.n_iterations = wanted.n_epochs
                 found.validate_every = wanted.validate_every

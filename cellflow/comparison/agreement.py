@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cellflow.comparison.result import FoundBy, Oracle
+from cellflow.metrics.by_type import indices_by_type
 from cellflow.metrics.found_cells import FoundCells
 from cellflow.metrics.matching import PERCENT
 from cellflow.metrics.score import Score
@@ -31,10 +32,7 @@ def count_found(
     dict of cell type to tuple of FoundBy
         One for each of `AT_PERCENT`; the key "all" is for all cells.
     """
-    kinds = sorted({kind for kind in cell_types if kind is not None})
-    chosen = {"all": list(range(len(first)))} | {
-        kind: [i for i, other in enumerate(cell_types) if other == kind] for kind in kinds
-    }
+    chosen = {"all": list(range(len(first)))} | indices_by_type(cell_types)
     return {
         kind: tuple(_count(first, second, images, percent) for percent in AT_PERCENT)
         for kind, images in chosen.items()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cellflow.comparison.estimates import PairedEstimates, paired_estimates
 from cellflow.comparison.result import Breakdown, Slice
+from cellflow.metrics.by_type import indices_by_type
 from cellflow.metrics.found_cells import FoundCells
 from cellflow.metrics.matching import THRESHOLDS
 from cellflow.metrics.score import Score
@@ -85,11 +86,8 @@ def all_breakdowns(evidence: Evidence) -> tuple[Breakdown, ...]:
 
 def by_cell_type(evidence: Evidence) -> Breakdown:
     """Give the comparison on the images of each cell type."""
-    kinds = evidence.scores[0].cell_types
-    slices = [
-        _of_images(evidence, kind, [i for i, other in enumerate(kinds) if other == kind])
-        for kind in sorted({kind for kind in kinds if kind is not None})
-    ]
+    of_type = indices_by_type(evidence.scores[0].cell_types)
+    slices = [_of_images(evidence, kind, own) for kind, own in of_type.items()]
     return Breakdown(by="cell type", note="mAP over the images of a type", slices=tuple(slices))
 
 

@@ -22,6 +22,7 @@ from cellflow.data.submission import write_submission
 from cellflow.errors import ConfigError, DataError, SubmissionError
 from cellflow.interval import Interval
 from cellflow.metrics.bootstrap import N_DRAWS, paired_difference
+from cellflow.metrics.by_type import indices_by_type
 from cellflow.metrics.found_cells import find_cells
 from cellflow.metrics.score import Score
 from cellflow.records import CellMasks, Detections, Shape
@@ -276,6 +277,6 @@ def _means(
     table: NDArray[np.float64], kinds: Sequence[str | None], rules: Sequence[str]
 ) -> dict[str, dict[str, float]]:
     means = {ALL_TYPES: table.mean(axis=0)}
-    for kind in sorted({kind for kind in kinds if kind}):
-        means[kind] = table[[other == kind for other in kinds]].mean(axis=0)
+    for kind, own in indices_by_type(kinds).items():
+        means[kind] = table[own].mean(axis=0)
     return {kind: dict(zip(rules, row.tolist(), strict=True)) for kind, row in means.items()}

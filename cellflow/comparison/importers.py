@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cellflow.comparison.model_predictions import find_pictures, is_model, predict_pictures
+from cellflow.comparison.model_predictions import find_wanted_pictures, is_model, predict_pictures
 from cellflow.data.coco_results import read_coco_results
 from cellflow.data.image_names import ImageNames, read_image_names
 from cellflow.data.label_files import SEG_ENDING, list_label_files, read_seg_masks
@@ -193,7 +193,7 @@ def _predicted(folder: Path, shapes: Shapes, name: str, sources: Sources) -> Met
         raise SubmissionError(f"{folder} is a model; --images tells which images it is to predict")
     detections, remarks = predict_pictures(
         folder,
-        find_pictures(sources.images, shapes),
+        find_wanted_pictures(sources.images, shapes),
         name,
         device=sources.device,
         report=sources.report,

@@ -26,7 +26,7 @@ def is_model(folder: Path) -> bool:
     return (folder / CONFIG).is_file() or is_baseline_folder(folder)
 
 
-def find_pictures(sources: Sequence[Path], wanted: Collection[str]) -> dict[str, Path]:
+def find_wanted_pictures(sources: Sequence[Path], wanted: Collection[str]) -> dict[str, Path]:
     """Give the files of the wanted images, by image name in the order of `wanted`.
 
     Raises
@@ -127,8 +127,7 @@ def _choices(folder: Path, record: Mapping[str, Any]) -> dict[str, set[str]]:
     if isinstance(run, Mapping) and run.get("patience") is not None:
         choices["when its training ended"] = held_out
     if (folder / THRESHOLDS).is_file() and (provenance := read_thresholds(folder).provenance):
-        # Older files do not name the images; they were most likely the held-out ones.
-        choices["its thresholds"] = set(provenance.images) or held_out
+        choices["its thresholds"] = set(provenance.images)
     return choices
 
 

@@ -12,6 +12,7 @@ from cellflow.diagnosis.representation import measure_representation
 from cellflow.errors import DataError
 from cellflow.interval import Interval
 from cellflow.metrics.bootstrap import mean_interval
+from cellflow.metrics.by_type import indices_by_type
 from cellflow.metrics.error_budget import ErrorBudget, image_errors, summarize_errors
 from cellflow.records import CellMasks
 from cellflow.telling import Report, ignore
@@ -153,10 +154,9 @@ def diagnose(
             bias=summarize_offsets([offsets[i] for i in own], **how) if errors else None,
         )
 
-    kinds = sorted({image.cell_type for image in images if image.cell_type})
     types = {ALL: of_images(range(len(images)))}
-    for kind in kinds:
-        types[kind] = of_images([i for i, one in enumerate(images) if one.cell_type == kind])
+    for kind, own in indices_by_type(image.cell_type for image in images).items():
+        types[kind] = of_images(own)
     return Diagnosis(
         name=name,
         types=types,

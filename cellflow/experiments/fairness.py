@@ -67,19 +67,12 @@ def fairness(
 
 
 def conditions(result: VariantResult, variant: Variant) -> Mapping[str, str]:
-    """Give `Trained.conditions`, completed from versions and from the settings of flow networks.
-
-    Notes
-    -----
-    Rows written by earlier versions have no conditions.
-    """
-    facts = ended(result.rows)[0].facts
-    operators = {name: v for name, v in facts["versions"].items() if name == "operators"}
-    told = facts.get("conditions") or {}
+    """Give `Trained.conditions`; where all trainings diverged, those that a flow network had."""
+    told: Mapping[str, str] = ended(result.rows)[0].facts["conditions"]
     if told or variant.family not in _FLOWS:
-        return {**operators, **told}
+        return told
     is_trained = begins_trained(variant.family, variant.options)
-    return {**operators, **flow_conditions(variant.config, is_trained=is_trained)}
+    return flow_conditions(variant.config, is_trained=is_trained)
 
 
 def _line(what: str, of: Mapping[str, str]) -> str:

@@ -21,7 +21,7 @@ def reset_peak() -> None:
 
 
 def peak_megabytes(device: str) -> float | None:
-    """Give the peak since `reset_peak` in MiB; None if the system does not report it.
+    """Give the peak since `reset_peak` in MiB, not MB; None if the system does not report it.
 
     Parameters
     ----------

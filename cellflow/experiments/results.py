@@ -74,7 +74,7 @@ class VariantResult:
         The rows that it is computed from.
     minutes, predict_seconds, peak_megabytes : float
         Over the runs that did not diverge: mean time of a training, mean time per held-out image,
-        and the largest peak memory.
+        s, and the largest peak memory, MiB.
     flows_kept : bool
         Whether several variants read the same stored network output, so that `predict_seconds` is
         not the full cost of prediction.
@@ -253,8 +253,8 @@ def _seconds_an_image(rows: Sequence[Row]) -> float:
 
 
 def _learning_rate(row: Row) -> str:
-    told = row.facts.get("conditions", {}).get("learning rate")
-    if told:
+    told = row.facts["conditions"].get("learning rate")
+    if told:  # not by a training that diverged
         return str(told)
     asked = TrainingConfig(learning_rate=row.settings["config"]["training"]["learning_rate"])
     is_trained = begins_trained(row.settings["family"], row.settings["options"])

@@ -54,7 +54,8 @@ class Row:
     curve : tuple of (step, seconds, mAP)
         Validations during training.
     facts : mapping
-        The content of `Trained`, seconds of prediction, peak memory, and why a training diverged.
+        The content of `Trained`, ``predict_seconds``, ``peak_megabytes`` (despite its name in
+        MiB), and why a training ``diverged``.
     """
 
     variant: str

@@ -13,8 +13,8 @@ from cellflow.errors import ConfigError, DataError
 from cellflow.inference.image_job import ImageJob
 from cellflow.inference.model import Model
 from cellflow.inference.outcome import FolderResult, conclude, finished_images
-from cellflow.inference.overlap import finish_behind
 from cellflow.inference.parts import Shard, open_part, write_part
+from cellflow.inference.pipeline import finish_behind
 from cellflow.inference.plan import plan_prediction, settle_precision
 from cellflow.inference.store import Store, state_of
 from cellflow.telling import Report, Say

@@ -11,6 +11,7 @@ from cellflow.errors import DataError
 from cellflow.interval import Interval
 from cellflow.metrics.average_precision import ONE_TO_ONE, Variant, average_precision
 from cellflow.metrics.bootstrap import N_DRAWS, degrees_of_freedom, interval_of, resampled_sums
+from cellflow.metrics.by_type import indices_by_type
 from cellflow.metrics.few_groups import coverage_remark, independence_remark
 from cellflow.metrics.matching import THRESHOLDS
 from cellflow.metrics.overlap import Cells
@@ -211,10 +212,7 @@ def score_images(
         groups=wells,
         images=images,
         overall=over(list(range(len(names)))),
-        per_cell_type={
-            kind: over([i for i, other in enumerate(kinds) if other == kind])
-            for kind in sorted({kind for kind in kinds if kind is not None})
-        },
+        per_cell_type={kind: over(own) for kind, own in indices_by_type(kinds).items()},
         remarks=(*remarks, *independence_remark(wells), *coverage_remark(wells)),
     )
 

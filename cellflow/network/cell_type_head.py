@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cellflow.atomic import write_json
 from cellflow.errors import ModelError
 from cellflow.jsontext import read_object
+from cellflow.metrics.by_type import indices_by_type
 from cellflow.network.logistic import Logistic, fit_logistic
 
 CELL_TYPES = "cell_types.json"
@@ -183,9 +184,8 @@ def _fold_numbers(
 ) -> dict[str, dict[int, int]]:
     """Deal each type's groups out to folds in their order; types with too few are left out."""
     folds_of: dict[str, dict[int, int]] = {}
-    for kind in {kind for kind in cell_types if kind is not None}:
+    for kind, own in indices_by_type(cell_types).items():
         numbers: dict[object, int] = {}
-        own = [i for i, other in enumerate(cell_types) if other == kind]
         folds = {
             i: numbers.setdefault(i if groups[i] is None else groups[i], len(numbers)) % N_FOLDS
             for i in own

@@ -27,7 +27,7 @@ from cellflow._version import __version__
 from cellflow.atomic import write_json, write_text
 from cellflow.config import Config
 from cellflow.config.inference import MOST_DIAMETER
-from cellflow.configfile import config_of_record, config_to_dict
+from cellflow.configfile import config_from_dict, config_to_dict
 from cellflow.errors import ConfigError, ModelError
 from cellflow.hashing import hash_file
 from cellflow.jsontext import read_object
@@ -155,7 +155,7 @@ def read_model_folder(folder: Path | str) -> ModelFolder:
     thresholds = read_thresholds(folder)
     try:
         _check_record(record)
-        config = thresholds.default.applied_to(config_of_record(record["config"]))
+        config = thresholds.default.applied_to(config_from_dict(record["config"]))
         return ModelFolder(
             path=folder,
             config=config,
@@ -200,7 +200,7 @@ def learnt_images(record: Mapping[str, Any]) -> set[str]:
     Parameters
     ----------
     record : mapping
-        Of a model folder or a baseline; old ones may lack the names.
+        Of a model folder or a baseline.
     """
     data, refit = record.get("data"), record.get("refit")
     start = record.get("initial_weights")

@@ -10,7 +10,7 @@
      "provenance": {"how": …, "images_sha256": …, "n_images": …, "images": […],
                     "scores": {…}}}
 
-A missing setting has its default. Format 1, which has no number, had the first three only.
+A missing setting has its default.
 """
 
 from collections.abc import Mapping
@@ -88,7 +88,7 @@ class Provenance:
         Hash of the images and their truth that the thresholds were tuned on.
     n_images : int
     images : tuple of str
-        Their names; empty in older files.
+        Their names.
     scores : mapping of str to Interval
         ``default`` (untuned), ``itself`` (tuned on the images it scores), ``nested`` (the honest
         one), and paired by image ``gain`` (nested minus default) and ``optimism`` (itself minus
@@ -99,7 +99,7 @@ class Provenance:
     how: str
     images_sha256: str
     n_images: int
-    images: tuple[str, ...] = ()
+    images: tuple[str, ...]
     scores: Mapping[str, Interval] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=lambda: {"cellflow": __version__})
 
@@ -204,7 +204,7 @@ def _provenance(path: Path, values: Any) -> Provenance | None:
         return None
     try:
         scores = {name: Interval.from_dict(one) for name, one in values["scores"].items()}
-        images = tuple(values.get("images", ()))
+        images = tuple(values["images"])
         return Provenance(**{**values, "images": images, "scores": scores})
     except (TypeError, KeyError, AttributeError) as error:
         raise ModelError(f"{path}: provenance is broken: {error}") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cellflow.config import Config, NetworkConfig
-from cellflow.configfile import config_from_dict, config_of_record, config_to_dict
+from cellflow.configfile import config_from_dict, config_to_dict
 from cellflow.errors import ConfigError, ModelError
 from cellflow.jsontext import Fields
 from cellflow.network.model_folder import RECORD
@@ -75,7 +75,6 @@ class Start:
         """Give what ``run.json`` says."""
         return {
             "run_key": self.run_key,
-            "types_key": self.materials.types_key(),
             "initial_weights": self.weights.record(),
             "split": asdict(self.materials.split),
             "layout": self.materials.dataset.layout,
@@ -133,7 +132,7 @@ def reopen(folder: RunFolder, train_dir: Path, asked: Asked) -> Start:
     record, split, had = fields.values, _split_of(fields), fields.inner("initial_weights")
     name, digest = had.text("name"), had.text("sha256")
     terms = None if had.values.get("terms") is None else had.text("terms")
-    learnt = frozenset(had.texts("learnt", ()))  # older records have none
+    learnt = frozenset(had.texts("learnt"))
     run_key, layout = fields.text("run_key"), fields.text("layout")
     recorded = extra = fields.texts("extra_dirs")
     _refuse_change(folder, "--format", layout, asked.layout)
@@ -145,9 +144,7 @@ def reopen(folder: RunFolder, train_dir: Path, asked: Asked) -> Start:
     if asked.extra_dirs:
         extra = asked.extra_dirs  # which may have been moved; that they hold the same is seen below
     materials = gather_materials(train_dir, config, split, layout=layout, extra_dirs=extra)
-    types_key = fields.text("types_key", materials.types_key())  # older records have none
-    key_now = materials.run_key(_config_of(folder, record))
-    if (key_now, materials.types_key()) != (run_key, types_key):
+    if materials.run_key(_config_of(folder, record)) != run_key:
         if _places(extra) != _places(recorded):
             _refuse_change(folder, "--extra-dir", ", ".join(recorded), ", ".join(extra))
         beside = " or ".join(map(str, (train_dir, *extra)))
@@ -186,15 +183,14 @@ def _split_of(fields: Fields) -> Split:
         train=list(split.texts("train")),
         validation=list(split.texts("validation")),
         reason=split.text("reason"),
-        kept_out=split.texts("kept_out", ()),
+        kept_out=split.texts("kept_out"),
     )
 
 
 def _config_of(folder: RunFolder, record: Mapping[str, Any], key: str = "config") -> Config:
-    """Give the settings that a record holds; an old one holds them only as they were settled."""
-    key = key if key in record else "config"
+    """Give the settings that a record holds: as they were asked for, or as they were settled."""
     try:
-        return config_of_record(record[key])
+        return config_from_dict(record[key])
     except (KeyError, TypeError, ConfigError) as error:
         what = "it is missing" if isinstance(error, KeyError) else error
         raise ModelError(f"{folder.path / RECORD}: {key}: {what}; {ADVICE}") from error
@@ -241,8 +237,6 @@ def _same_or_refuse(folder: RunFolder, record: Mapping[str, Any], asked: Config 
         config_to_dict(replace(one, augment=settle_levels(one.augment)))
         for one in (_config_of(folder, record, "asked"), asked)
     )
-    if "asked" not in record:
-        _leave_settled(wanted, had, asked)
     for section, name in MAY_DIFFER:
         had[section][name] = wanted[section][name]
     # As it was asked for then, such as "auto", or as what that came to.
@@ -255,18 +249,6 @@ def _same_or_refuse(folder: RunFolder, record: Mapping[str, Any], asked: Config 
     if changed:
         raise ConfigError(f"{folder.path}: the run there has {'; '.join(changed)}; {_way_out()}")
     return config_from_dict(had)
-
-
-def _leave_settled(
-    wanted: dict[str, dict[str, Any]], had: dict[str, dict[str, Any]], asked: Config
-) -> None:
-    """Take what is left open for what an old record has: it does not say what was asked for."""
-    if asked.network == NetworkConfig():
-        wanted["network"] = had["network"]
-    if asked.training.schedule == "auto":
-        wanted["training"]["schedule"] = had["training"]["schedule"]
-    if asked.training.learning_rate is None:
-        wanted["training"]["learning_rate"] = had["training"]["learning_rate"]
 
 
 def _way_out() -> str:

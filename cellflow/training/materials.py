@@ -33,9 +33,6 @@ MAY_DIFFER = (
 )
 """Settings that may differ between the sittings of one run: (section, name)."""
 
-LATER = {"flow_weight": 1.0, "style": True}
-"""Training settings that older runs lack, with the values that those runs used."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Materials:
@@ -97,28 +94,19 @@ class Materials:
         }
 
     def run_key(self, config: Config) -> str:
-        """Give a hash of data, folds and all settings that change the result."""
+        """Give a hash of data, cell types, folds and all settings that change the result."""
         settings = config_to_dict(config)
         for name in HARMLESS:
             settings["training"].pop(name)
-        for name, as_before in LATER.items():
-            if settings["training"][name] == as_before:
-                settings["training"].pop(name)
         settings.pop("tuning")
-        content = [fingerprint(self.train), fingerprint(self.validation), settings]
-        if self.extra:
-            content.append(fingerprint(self.extra))
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-    def types_key(self) -> str:
-        """Give a hash of the cell types, which are not part of `run_key`."""
-        entries = [fact.entry for fact in (*self.learnt, *self.validation)]
-        # Two folders may have an image of one name, one with a type and the other without.
-        kinds = sorted(
-            ((entry.name, entry.cell_type) for entry in entries),
-            key=lambda pair: (pair[0], pair[1] is not None, pair[1] or ""),
-        )
-        return hashlib.sha256(json.dumps(kinds).encode()).hexdigest()
+        sides = [
+            [
+                fingerprint(side),
+                sorted((fact.entry.name, str(fact.entry.cell_type)) for fact in side),
+            ]
+            for side in (self.train, self.validation, self.extra)
+        ]
+        return hashlib.sha256(json.dumps([sides, settings]).encode()).hexdigest()
 
     def describe(self, config: Config) -> list[str]:
         """Say in one sentence each what was found, and why each value was chosen."""

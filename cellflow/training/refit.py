@@ -37,8 +37,8 @@ class Effect:
     before, after : dict of str to float
         Score of each image.
     cell_types, groups : dict of str to str or None
-        Of these images: strata and clusters of the intervals. Empty in older records; every image
-        then counts as independent.
+        Of these images: strata and clusters of the intervals. An image that they lack has none, and
+        counts as independent.
     difference, mean_after : Interval
         After minus before, paired by image; and the mean after.
     runs : tuple of str
@@ -216,7 +216,7 @@ def _section(refit: Refit, measured: Effect | None, carried: Effect | None) -> s
 
 
 def read_effect(noted: dict[str, Any], where: Path | str = "") -> Effect:
-    """Read an `Effect` from a record; older records have neither types nor groups.
+    """Read an `Effect` from a record.
 
     Raises
     ------
@@ -227,8 +227,8 @@ def read_effect(noted: dict[str, Any], where: Path | str = "") -> Effect:
         return Effect(
             before=noted["before"],
             after=noted["after"],
-            cell_types=noted.get("cell_types", {}),
-            groups=noted.get("groups", {}),
+            cell_types=noted["cell_types"],
+            groups=noted["groups"],
             difference=Interval.from_dict(noted["difference"]),
             mean_after=Interval.from_dict(noted["mean_after"]),
             runs=tuple(noted["runs"]),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cellflow.data.folds import spread_groups
 from cellflow.errors import ConfigError
+from cellflow.metrics.by_type import indices_by_type
 
 FEWEST_IMAGES = 5
 """A cell type with fewer images gets the candidate that is best over all images, since its own best
@@ -107,8 +108,7 @@ def choose(scores: NDArray[np.float64], cell_types: Sequence[str | None]) -> dic
     {'': 1}
     """
     choice = {ALL_TYPES: int(np.argmax(scores.mean(axis=0)))}
-    for kind in sorted({kind for kind in cell_types if kind}):
-        images = [image for image, other in enumerate(cell_types) if other == kind]
+    for kind, images in indices_by_type(cell_types).items():
         if len(images) >= FEWEST_IMAGES:
             choice[kind] = int(np.argmax(scores[images].mean(axis=0)))
     return choice

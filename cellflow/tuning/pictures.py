@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellflow.metrics.bootstrap import mean_interval
+from cellflow.metrics.by_type import indices_by_type
 from cellflow.pictures.curves import draw_curves
 from cellflow.tuning.choice import ALL_TYPES
 from cellflow.tuning.grid import Grid, Index
@@ -90,17 +91,10 @@ def _rows(
     found: NestedResult, images: Sequence[TunedImage]
 ) -> list[tuple[str, NDArray[np.int64], Index]]:
     """Give name, images and chosen place of each cell type; without types, of all images."""
-    kinds = sorted({image.cell_type for image in images if image.cell_type})
-    if not kinds:
+    of_type = indices_by_type(image.cell_type for image in images)
+    if not of_type:
         return [("all", np.arange(len(images)), found.choice.of_type(ALL_TYPES))]
-    return [
-        (
-            kind,
-            np.array([i for i, image in enumerate(images) if image.cell_type == kind]),
-            found.choice.of_type(kind),
-        )
-        for kind in kinds
-    ]
+    return [(kind, np.array(own), found.choice.of_type(kind)) for kind, own in of_type.items()]
 
 
 def _places(name: str, values: Sequence[float]) -> list[float]:

@@ -9,6 +9,7 @@ import numpy as np
 from cellflow.diagnosis.boundary_bias import BoundaryBias, summarize_offsets
 from cellflow.interval import Interval
 from cellflow.metrics.bootstrap import mean_interval, paired_difference
+from cellflow.metrics.by_type import indices_by_type
 from cellflow.metrics.few_groups import coverage_remark
 from cellflow.metrics.reliability import Reliability, measure_reliability
 from cellflow.network.thresholds import CellSettings
@@ -129,10 +130,8 @@ def summarize(
     seed : int
         Of the bootstrap.
     """
-    kinds = sorted({image.cell_type for image in images if image.cell_type})
-    rows = {ALL: np.arange(len(images))}
-    for kind in kinds:
-        rows[kind] = np.array([i for i, image in enumerate(images) if image.cell_type == kind])
+    of_type = indices_by_type(image.cell_type for image in images)
+    rows = {ALL: np.arange(len(images))} | {kind: np.array(own) for kind, own in of_type.items()}
     calibration = found.calibration
     return TuneResult(
         n_settings=grid.size,
@@ -143,7 +142,7 @@ def summarize(
         raw=measure_reliability(calibration.raw, calibration.is_right),
         calibrated=measure_reliability(calibration.calibrated, calibration.is_right),
         obstacle=_obstacle(found),
-        told=_told(images) if kinds else {},
+        told=_told(images) if of_type else {},
         remarks=(*remarks, *_remarks(images)),
     )
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.ndimage import correlate1d
 
+from cellflow.metrics.by_type import indices_by_type
 from cellflow.tuning.choice import ALL_TYPES, FEWEST_IMAGES
 from cellflow.tuning.grid import Index
 
@@ -116,8 +117,7 @@ def choose_settings(
     numbers = np.unique(np.array(groups, object).astype(str), return_inverse=True)[1]
     common, verdicts = climb(scores, numbers, folds, default)
     places, told = {ALL_TYPES: common}, {ALL_TYPES: verdicts}
-    for kind in sorted({kind for kind in cell_types if kind}):
-        own = np.array([i for i, other in enumerate(cell_types) if other == kind])
+    for kind, own in indices_by_type(cell_types).items():
         if len(np.unique(numbers[own])) >= FEWEST_IMAGES:
             place, told[kind] = climb(scores[own], numbers[own], folds[own], common)
             if place != common:

@@ -10,7 +10,7 @@ from typing import Any
 
 from cellflow.atomic import write_json
 from cellflow.config import Config
-from cellflow.configfile import config_of_record
+from cellflow.configfile import config_from_dict
 from cellflow.data.dataset import Dataset
 from cellflow.data.entrance import open_annotated
 from cellflow.data.independence import independent_groups
@@ -167,7 +167,7 @@ class _Subject:
     def open(cls, path: Path, device: str, change: Callable[[Config], Config]) -> "_Subject":
         """Load a model with the settings that it was trained with, ignoring an earlier tuning."""
         folder = read_model_folder(path)
-        trained_with = config_of_record(folder.record["config"])
+        trained_with = config_from_dict(folder.record["config"])
 
         def untuned(config: Config) -> Config:
             inference = replace(config.inference, diameter=trained_with.inference.diameter)

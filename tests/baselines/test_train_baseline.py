@@ -185,7 +185,7 @@ def test_the_same_call_reads_a_finished_run(tmp_path, disc_entries, tiny_config)
     assert any("already trained" in line for line in said)
 
 
-@pytest.mark.parametrize("change", ["settings", "images", "model"])
+@pytest.mark.parametrize("change", ["settings", "images", "cell types", "model"])
 def test_another_run_in_the_folder_is_not_touched(tmp_path, disc_entries, tiny_config, change):
     config, entries = tiny_config("unet", iterations=2), disc_entries(2)
     done = run(tmp_path, "unet", entries, config)
@@ -194,6 +194,8 @@ def test_another_run_in_the_folder_is_not_touched(tmp_path, disc_entries, tiny_c
         config = tiny_config("unet", iterations=3)
     if change == "images":
         entries = disc_entries(2, seed=5)
+    if change == "cell types":
+        entries = [replace(entry, cell_type="other") for entry in entries]
     with pytest.raises(ModelError, match="holds a run with other"):
         run(tmp_path, "unet" if change != "model" else "mask-rcnn", entries, config)
     assert (done / "baseline.json").read_bytes() == before

@@ -210,7 +210,7 @@ def test_images_that_thresholds_were_tuned_on_are_told(tmp_path, model):
     (model / "config.json").write_text(json.dumps(record))
     wanted = shapes("a", "b", shape=(40, 50))
     assert read_output(model, wanted, "x", sources).remarks == ()
-    for images, named in (((), "b"), (("b",), "b"), (("a", "z"), "a")):
+    for images, named in ((("b",), "b"), (("a", "z"), "a")):
         provenance = Provenance(how="a search", images_sha256="0", n_images=1, images=images)
         write_thresholds(model, Thresholds(tuned=True, provenance=provenance))
         (remark,) = read_output(model, wanted, "x", sources).remarks

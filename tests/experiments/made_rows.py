@@ -21,7 +21,8 @@ def row(name, scores, *, fold=0, seed=0, curve=(), config=None, family="cellflow
         for image, score in scores.items()
     }  # fmt: skip
     known = {"seconds": 60.0, "predict_seconds": 2.0, "peak_megabytes": 100.0, "n_steps": 40,
-             "n_parameters": 1_000_000, "device": "cpu", "versions": {}, "n_train": 8}  # fmt: skip
+             "n_parameters": 1_000_000, "device": "cpu", "versions": {}, "conditions": {},
+             "n_train": 8}  # fmt: skip
     return Row(
         variant=name, key=f"{name}-{fold}-{seed}", fold=fold, seed=seed,
         settings={"family": family, "options": {}, "config": config_to_dict(config or Config())},

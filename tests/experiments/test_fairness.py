@@ -44,8 +44,6 @@ def test_equal_variants_are_the_same_in_every_point():
         ({"n_train": 4}, "not the same images to train on: 8 a fold ('a'); 4 a fold ('b')"),
         ({"conditions": {"operators": "fallback"}},
          "not the same operators: PyTorch's own ('a'); fallback ('b')"),
-        ({"versions": {"operators": "native"}, "conditions": {"batch": "2 crops"}},
-         "not the same operators: PyTorch's own ('a'); native ('b')"),
         ({"conditions": {"overlaps": "higher score"}}, "not the same rule for overlaps: none"),
     ],
 )  # fmt: skip

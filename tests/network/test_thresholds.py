@@ -24,6 +24,7 @@ TUNED = Thresholds(
         how="swept",
         images_sha256="ab",
         n_images=3,
+        images=("a", "b", "c"),
         scores={"nested": Interval(estimate=0.3, low=float("nan"), high=0.4)},
     ),
 )
@@ -43,7 +44,7 @@ def test_thresholds_are_read_as_they_were_written(tmp_path):
     assert str(thresholds_to_dict(found)) == str(thresholds_to_dict(TUNED))
 
 
-def test_a_file_of_the_first_format_is_read(tmp_path):
+def test_what_a_file_does_not_set_has_its_default(tmp_path):
     put(tmp_path, default={"cellprob_threshold": -1, "flow_threshold": 0.6, "min_size": 20})
     expected = CellSettings(cellprob_threshold=-1, flow_threshold=0.6, min_size=20)
     assert read_thresholds(tmp_path) == Thresholds(default=expected)
@@ -81,6 +82,10 @@ def test_settings_go_into_a_config_and_come_back():
         ({"default": {"boundary_shift": -11}}, "expected -10 to 10 px, found -11"),
         ({"default": {"diameter": 0.5}}, r"inference\.diameter: expected 1 to 100000 px"),
         ({"provenance": {"how": "x"}}, "provenance is broken"),
+        (
+            {"provenance": {"how": "x", "images_sha256": "0", "n_images": 1, "scores": {}}},
+            "provenance is broken: 'images'",
+        ),
     ],
 )
 def test_a_wrong_file_is_refused_in_one_sentence(tmp_path, changes, message):

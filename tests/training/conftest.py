@@ -7,6 +7,7 @@ import pytest
 from drawn_discs import disc_entry, write_disc_folder
 
 from cellflow.config import Config, InferenceConfig, NetworkConfig, TrainingConfig
+from cellflow.training.fine_tune import fine_tune
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +53,17 @@ def small_config():
         )
 
     return make
+
+
+@pytest.fixture
+def tune(tmp_path, small_config):
+    """Train from scratch in ``tmp_path / name``; gives the folder and what was said."""
+
+    def run(data, name="run", *, said=None, **options):
+        training = options.pop("training", {})
+        config = options.pop("config", small_config(**training))
+        say = (said if said is not None else []).append
+        given = {"init": "scratch", "device": "cpu", **options}
+        return fine_tune(data, tmp_path / name, config, say=say, **given)
+
+    return run

@@ -1,6 +1,7 @@
 """Images of bright discs, which a small network learns within seconds."""
 
 import numpy as np
+import tifffile
 from competition_folder import write_competition_folder
 
 from cellflow.data.dataset import Entry, masks_in_memory
@@ -35,3 +36,14 @@ def write_disc_folder(folder, n, seed=1, n_cells=9):
         metadata = {"cell_type": "cort", "sample_id": f"p_A{k}-1_Vessel-1_Ph_1"}
         images.append((f"disc{k}", *draw_discs(rng, n_cells=n_cells), metadata))
     return write_competition_folder(folder, images)
+
+
+def write_two_channel_discs(folder, n):
+    """Write a plain folder: a picture of two channels and a label image each."""
+    rng = np.random.default_rng(1)
+    folder.mkdir()
+    for k in range(n):
+        image, labels = draw_discs(rng)
+        tifffile.imwrite(folder / f"disc{k}.tif", np.stack([image, image]))
+        tifffile.imwrite(folder / f"disc{k}_masks.tif", labels.astype(np.uint16))
+    return folder

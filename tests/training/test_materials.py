@@ -5,10 +5,9 @@ from dataclasses import replace
 import pytest
 
 from cellflow.config import Config, NetworkConfig, TrainingConfig
-from cellflow.configfile import config_to_dict
 from cellflow.data.dataset import Dataset
 from cellflow.training import materials
-from cellflow.training.materials import LATER, gather_materials
+from cellflow.training.materials import gather_materials
 from cellflow.training.split import Split
 
 
@@ -40,29 +39,14 @@ def test_each_image_is_rescaled_by_what_the_settings_say(gathered):
     assert sizes("dataset") == [small, small, small]
 
 
-def test_a_run_from_before_a_setting_existed_keeps_its_key(gathered, monkeypatch):
+def test_a_setting_that_changes_the_result_and_cell_types_change_the_key_of_a_run(gathered):
     found, config = gathered("image")
-    key = found.run_key(config)
-
-    def without_later(config):
-        settings = config_to_dict(config)
-        settings["training"] = {k: v for k, v in settings["training"].items() if k not in LATER}
-        return settings
-
     other = replace(config, training=replace(config.training, style=False))
-    assert found.run_key(other) != key
-    monkeypatch.setattr(materials, "LATER", {})
-    monkeypatch.setattr(materials, "config_to_dict", without_later)
-    assert found.run_key(config) == key
-
-
-def test_the_key_of_a_run_never_held_the_cell_types(gathered):
-    found, config = gathered("image")
-    other = replace(found, train=tuple(
+    assert found.run_key(other) != found.run_key(config)
+    typed = replace(found, train=tuple(
         replace(fact, entry=replace(fact.entry, cell_type="other")) for fact in found.train
     ))  # fmt: skip
-    assert other.run_key(config) == found.run_key(config)
-    assert other.types_key() != found.types_key()
+    assert typed.run_key(config) != found.run_key(config)
 
 
 def test_a_cell_type_is_rescaled_by_all_its_cells(gathered, disc_entries):
@@ -78,9 +62,10 @@ def test_a_cell_type_is_rescaled_by_all_its_cells(gathered, disc_entries):
 
 
 def test_a_name_in_two_folders_may_have_its_cell_type_in_one_of_them(gathered):
-    found, _ = gathered("image")
+    found, config = gathered("image")
     fact = found.train[0]
     untyped = replace(fact, entry=replace(fact.entry, cell_type=None))
-    both = replace(found, train=(*found.train, untyped))
-    other = replace(found, train=(untyped, *found.train))
-    assert both.types_key() == other.types_key() != found.types_key()
+    typed = replace(found, extra=(fact,)).run_key(config)
+    assert replace(found, extra=(untyped,)).run_key(config) != typed
+    both = replace(found, extra=(fact, untyped)).run_key(config)
+    assert replace(found, extra=(untyped, fact)).run_key(config) == both

@@ -3,7 +3,9 @@
 from dataclasses import asdict
 
 import numpy as np
+import pytest
 
+from cellflow.errors import ModelError
 from cellflow.metrics.bootstrap import mean_interval
 from cellflow.training.refit import Effect, read_effect
 
@@ -47,9 +49,12 @@ def test_cell_types_are_strata():
     assert effect_of(kinds, WELLS).mean_after != effect_of({}, WELLS).mean_after
 
 
-def test_records_are_read_back_and_older_ones_know_nothing_of_wells():
+def test_records_are_read_back_and_broken_ones_are_refused():
     effect = effect_of(dict.fromkeys(NAMES, "cort"), WELLS)
     noted = asdict(effect)
     assert read_effect(noted) == effect
-    older = {key: value for key, value in noted.items() if key not in ("cell_types", "groups")}
-    assert read_effect(older).groups == {}
+    del noted["groups"]
+    with pytest.raises(
+        ModelError, match=r"run: refit\.measured of config\.json is broken: 'groups'"
+    ):
+        read_effect(noted, "run")

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from cellflow.inference.overlap import finish_behind
+from cellflow.inference.pipeline import finish_behind
 
 
 @pytest.mark.parametrize("n_behind", [0, 1, 2, 9])
