@@ -155,7 +155,7 @@ class _Results:
         self.current: _Image | None = None
         self.finder = NameFinder(shapes, names)
         self.categories: dict[str, None] = {}
-        self.n_empty = self.n_crowds = self.n_known = 0
+        self.n_empty = self.n_crowds = self.n_known = self.n_scored = 0
         self.has_scores: bool | None = None
         self.lowest, self.highest = math.inf, -math.inf
 
@@ -195,12 +195,12 @@ class _Results:
         if score is not None:
             self.lowest, self.highest = min(self.lowest, score), max(self.highest, score)
             image.scores.append(score)
+            self.n_scored += 1
 
     @property
     def ranks(self) -> bool:
         """Whether there are scores, and they put the cells in an order: not all are equal."""
-        n_cells = sum(len(image.scores) for image in self.images.values())
-        return bool(self.has_scores) and (self.lowest < self.highest or n_cells < 2)
+        return bool(self.has_scores) and (self.lowest < self.highest or self.n_scored < 2)
 
     def finished(self) -> CocoResults:
         """Give all that was taken."""

@@ -1,6 +1,7 @@
 """Result files of other tools: their forms, their faults, and their length."""
 
 import json
+import sys
 import tracemalloc
 
 import numpy as np
@@ -217,6 +218,26 @@ def test_a_coco_file_with_annotations_tells_its_ids_itself(tmp_path):
     assert found.detections["a"].cell_types is None
     content["annotations"] = {"1": content["annotations"][0]}
     assert len(read_coco_results(write(tmp_path, content), SHAPES).detections["a"].masks) == 1
+
+
+def test_the_work_for_an_image_does_not_grow_with_the_number_of_images(tmp_path):
+    def calls_for_each(n_images):
+        names, n_calls = [f"i{k}" for k in range(n_images)], 0
+
+        def count(frame, event, arg):
+            nonlocal n_calls
+            n_calls += 1
+
+        path = write(tmp_path, [result(name, score=k % 3 / 3) for k, name in enumerate(names)])
+        before = sys.getprofile()
+        sys.setprofile(count)
+        try:
+            read_coco_results(path, dict.fromkeys(names, SHAPE))
+        finally:
+            sys.setprofile(before)
+        return n_calls / n_images
+
+    assert calls_for_each(400) < 1.5 * calls_for_each(100)
 
 
 def test_scores_that_are_all_equal_count_as_none(tmp_path):
