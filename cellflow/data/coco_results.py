@@ -118,12 +118,12 @@ class _Image:
     is_pruned: bool = False
 
     def pack(self) -> None:
-        """Turn the recent runs into masks; if there are far too many, keep the best."""
+        """Turn the recent runs into masks; if there are far too many, keep the best, if any is."""
         if self.recent:
             self.packed.append(runs_to_masks(self.recent, self.shape))
             self.recent, self.n_recent_runs = [], 0
         # Not whenever there is one too many, which would mean sorting for every detection.
-        if len(self.scores) > MOST_DETECTIONS * 5 // 4:
+        if len(self.scores) > MOST_DETECTIONS * 5 // 4 and min(self.scores) < max(self.scores):
             self.prune()
 
     def prune(self) -> None:
@@ -137,10 +137,11 @@ class _Image:
         self.types = [self.types[k] for k in best]
         self.is_pruned = True
 
-    def masks(self) -> CellMasks:
-        """Give all masks that are kept."""
+    def masks(self, ranked: bool) -> CellMasks:
+        """Give the masks: the best ones if the scores of the file are `ranked`, else all."""
         self.pack()
-        self.prune()
+        if ranked:
+            self.prune()
         if len(self.packed) != 1:
             self.packed = [CellMasks.concatenate(self.packed or [CellMasks.empty(self.shape)])]
         return self.packed[0]
@@ -224,7 +225,7 @@ class _Results:
         kinds_known = self.names is not None and bool(self.names.categories)
         kinds_known &= len(self.categories) > 1 and not set(self.categories) <= GENERIC_CATEGORIES
         for name, image in self.images.items():
-            masks = image.masks()
+            masks = image.masks(self.ranks)
             found[name] = Detections(
                 name=name,
                 masks=masks,

@@ -220,6 +220,19 @@ def test_a_coco_file_with_annotations_tells_its_ids_itself(tmp_path):
     assert len(read_coco_results(write(tmp_path, content), SHAPES).detections["a"].masks) == 1
 
 
+def test_of_many_detections_with_equal_scores_all_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(coco_results, "MOST_DETECTIONS", 4)
+    monkeypatch.setattr(coco_results, "_RUNS_AT_ONCE", 3)
+    equal = [result(score=1) for _ in range(10)]
+    found = read_coco_results(write(tmp_path, equal), SHAPES)
+    assert len(found.detections["a"].masks) == 10
+    assert found.remarks == (
+        "results.json: all scores are 1; they rank nothing, and count as none",
+    )
+    found = read_coco_results(write(tmp_path, [*equal, result("b", score=0.5)]), SHAPES)
+    assert len(found.detections["a"].masks) == len(found.detections["a"].scores) == 4
+
+
 def test_the_work_for_an_image_does_not_grow_with_the_number_of_images(tmp_path):
     def calls_for_each(n_images):
         names, n_calls = [f"i{k}" for k in range(n_images)], 0
