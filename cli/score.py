@@ -76,7 +76,11 @@ def command(
 
     if thresholds and report_file is not None:
         raise click.UsageError("--report shows all thresholds, 0.50 … 0.95; leave out --iou")
-    check_outputs([found, truth], [path for path in (report_file, pairs) if path is not None])
+    inputs, outputs = (found, truth, options["image_names"]), (report_file, pairs)
+    check_outputs(
+        [path for path in inputs if path is not None],
+        [path for path in outputs if path is not None],
+    )
     settings = comparison_settings(options)
     options["thresholds"] = thresholds or None
     with comparison_sources(options) as sources:

@@ -118,12 +118,12 @@ class _Image:
     is_pruned: bool = False
 
     def pack(self) -> None:
-        """Turn the recent runs into masks; if there are far too many, keep the best."""
+        """Turn the recent runs into masks; if there are far too many, keep the best, if any is."""
         if self.recent:
             self.packed.append(runs_to_masks(self.recent, self.shape))
             self.recent, self.n_recent_runs = [], 0
         # Not whenever there is one too many, which would mean sorting for every detection.
-        if len(self.scores) > MOST_DETECTIONS * 5 // 4:
+        if len(self.scores) > MOST_DETECTIONS * 5 // 4 and min(self.scores) < max(self.scores):
             self.prune()
 
     def prune(self) -> None:
@@ -137,10 +137,11 @@ class _Image:
         self.types = [self.types[k] for k in best]
         self.is_pruned = True
 
-    def masks(self) -> CellMasks:
-        """Give all masks that are kept."""
+    def masks(self, ranked: bool) -> CellMasks:
+        """Give the masks: the best ones if the scores of the file are `ranked`, else all."""
         self.pack()
-        self.prune()
+        if ranked:
+            self.prune()
         if len(self.packed) != 1:
             self.packed = [CellMasks.concatenate(self.packed or [CellMasks.empty(self.shape)])]
         return self.packed[0]
@@ -155,7 +156,7 @@ class _Results:
         self.current: _Image | None = None
         self.finder = NameFinder(shapes, names)
         self.categories: dict[str, None] = {}
-        self.n_empty = self.n_crowds = self.n_known = 0
+        self.n_empty = self.n_crowds = self.n_known = self.n_scored = 0
         self.has_scores: bool | None = None
         self.lowest, self.highest = math.inf, -math.inf
 
@@ -195,12 +196,12 @@ class _Results:
         if score is not None:
             self.lowest, self.highest = min(self.lowest, score), max(self.highest, score)
             image.scores.append(score)
+            self.n_scored += 1
 
     @property
     def ranks(self) -> bool:
         """Whether there are scores, and they put the cells in an order: not all are equal."""
-        n_cells = sum(len(image.scores) for image in self.images.values())
-        return bool(self.has_scores) and (self.lowest < self.highest or n_cells < 2)
+        return bool(self.has_scores) and (self.lowest < self.highest or self.n_scored < 2)
 
     def finished(self) -> CocoResults:
         """Give all that was taken."""
@@ -224,7 +225,7 @@ class _Results:
         kinds_known = self.names is not None and bool(self.names.categories)
         kinds_known &= len(self.categories) > 1 and not set(self.categories) <= GENERIC_CATEGORIES
         for name, image in self.images.items():
-            masks = image.masks()
+            masks = image.masks(self.ranks)
             found[name] = Detections(
                 name=name,
                 masks=masks,

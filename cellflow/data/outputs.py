@@ -130,14 +130,38 @@ class Outputs:
         ----------
         load : callable
             Gives the predictions, one at a time, each time that it is called.
+
+        Raises
+        ------
+        DataError
+            A file in a single folder was changed meanwhile; those of other images may be written.
         """
         for path in self.paths:
-            export(path, load(), self.folder_format, self.image_names)
+            export(path, self._unless_changed(load()), self.folder_format, self.image_names)
         if self.cells is not None:
             write_cells(self.cells, (one.prediction for one in load()))
         if self.counts is not None:
             write_counts(self.counts, (one.prediction for one in load()))
         return sum(len(one.prediction.scores) for one in load())
+
+    def require_unchanged(self, images: Sequence[Path]) -> None:
+        """Refuse to replace files that were changed since `check`.
+
+        Raises
+        ------
+        DataError
+            There are such files; the message names them.
+        """
+        if changed := self.files_of_others(images):
+            names = some_of([str(path) for path in changed])
+            raise DataError(f"{names}: changed while the prediction ran, and kept")
+
+    def _unless_changed(self, found: Iterator[Found]) -> Iterator[Found]:
+        """Look at the file of each image again, since writing thousands of them takes minutes."""
+        for one in found:
+            if self.is_one_folder:
+                self.require_unchanged([one.image_path])
+            yield one
 
     def _files_there(self, images: Sequence[Path]) -> dict[Path, list[Path]]:
         names = [image.stem for image in images]

@@ -7,7 +7,6 @@ from pathlib import Path
 from cellflow.data.outputs import Outputs
 from cellflow.errors import DataError
 from cellflow.inference.store import Store
-from cellflow.wording import some_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +66,7 @@ def conclude(
     """
     done = finished_images(store, images, failures)
     try:
-        if changed := outputs.files_of_others(done):
-            names = some_of([str(path) for path in changed])
-            raise DataError(f"{names}: changed while the prediction ran, and kept")
+        outputs.require_unchanged(done)
         n_cells = outputs.write(lambda: store.load(done))
     except DataError as error:
         raise DataError(

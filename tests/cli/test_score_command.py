@@ -125,6 +125,15 @@ def test_wrong_thresholds_and_variants_print_nothing_and_write_nothing(
     assert "--report shows all thresholds" in done.err
 
 
+def test_a_table_of_pairs_does_not_replace_the_names_of_images(cellflow, truth, half, tmp_path):
+    names = tmp_path / "names.csv"
+    names.write_text("id,file_name\n1,a.png\n")
+    done = cellflow("score", half, "--truth", truth, "--image-names", names, "--pairs", names)
+    assert (done.code, done.out) == (1, "")
+    assert "names.csv: is an input of this command" in done.errors[0]
+    assert names.read_text() == "id,file_name\n1,a.png\n"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

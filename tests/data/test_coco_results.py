@@ -1,6 +1,7 @@
 """Result files of other tools: their forms, their faults, and their length."""
 
 import json
+import sys
 import tracemalloc
 
 import numpy as np
@@ -217,6 +218,39 @@ def test_a_coco_file_with_annotations_tells_its_ids_itself(tmp_path):
     assert found.detections["a"].cell_types is None
     content["annotations"] = {"1": content["annotations"][0]}
     assert len(read_coco_results(write(tmp_path, content), SHAPES).detections["a"].masks) == 1
+
+
+def test_of_many_detections_with_equal_scores_all_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(coco_results, "MOST_DETECTIONS", 4)
+    monkeypatch.setattr(coco_results, "_RUNS_AT_ONCE", 3)
+    equal = [result(score=1) for _ in range(10)]
+    found = read_coco_results(write(tmp_path, equal), SHAPES)
+    assert len(found.detections["a"].masks) == 10
+    assert found.remarks == (
+        "results.json: all scores are 1; they rank nothing, and count as none",
+    )
+    found = read_coco_results(write(tmp_path, [*equal, result("b", score=0.5)]), SHAPES)
+    assert len(found.detections["a"].masks) == len(found.detections["a"].scores) == 4
+
+
+def test_the_work_for_an_image_does_not_grow_with_the_number_of_images(tmp_path):
+    def calls_for_each(n_images):
+        names, n_calls = [f"i{k}" for k in range(n_images)], 0
+
+        def count(frame, event, arg):
+            nonlocal n_calls
+            n_calls += 1
+
+        path = write(tmp_path, [result(name, score=k % 3 / 3) for k, name in enumerate(names)])
+        before = sys.getprofile()
+        sys.setprofile(count)
+        try:
+            read_coco_results(path, dict.fromkeys(names, SHAPE))
+        finally:
+            sys.setprofile(before)
+        return n_calls / n_images
+
+    assert calls_for_each(400) < 1.5 * calls_for_each(100)
 
 
 def test_scores_that_are_all_equal_count_as_none(tmp_path):

@@ -13,7 +13,7 @@ from cellflow.data.exports import Found, export
 from cellflow.data.images import write_png
 from cellflow.data.outputs import Outputs
 from cellflow.data.own_files import is_own
-from cellflow.errors import ConfigError
+from cellflow.errors import ConfigError, DataError
 from cellflow.records import Prediction
 
 LABELS = np.kron(np.array([[1, 0], [0, 2]], np.int32), np.ones((6, 6), np.int32))
@@ -49,6 +49,20 @@ def change(path):
         with zipfile.ZipFile(path, "w") as archive:
             for name, content in regions.items():
                 archive.writestr(name, content)
+
+
+def test_a_file_that_is_corrected_while_the_others_are_written_is_kept(written):
+    path, folder_format = written
+
+    def load():
+        yield found("b")
+        change(path)
+        yield found("a")
+
+    with pytest.raises(DataError, match=rf"{path.name}: changed while the prediction ran"):
+        Outputs([path.parent], folder_format).write(load)
+    assert not is_own(path)
+    assert Outputs([path.parent], folder_format, overwrite=True).write(load) == 4
 
 
 def test_a_file_is_ours_until_another_program_writes_it(written):
