@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from .comparing import comparison_settings, comparison_sources, file_options
 from .options import EXISTING, PATH, SEED, json_option
@@ -36,9 +37,18 @@ def command(prediction: Path | None, truth: Path, as_json: bool, **options: Any)
     from cellflow.comparison.diagnose import diagnose_files
     from cellflow.jsontext import to_json
 
+    if prediction is None:
+        _refuse_options_of_predictions()
     settings = comparison_settings(options)
     with comparison_sources(options) as sources, Progress("diagnose", unit="image") as progress:
         found = diagnose_files(
             truth, prediction, sources=sources, settings=settings, report=progress, **options
         )
     click.echo(to_json(found.to_dict()) if as_json else found.table())
+
+
+def _refuse_options_of_predictions() -> None:
+    context = click.get_current_context()
+    for name in ("overlap_rule", "no_tuning", "image_names", "all_truth"):
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name.replace('_', '-')} needs a PREDICTION")

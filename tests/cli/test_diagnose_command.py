@@ -70,3 +70,10 @@ def test_images_that_the_truth_lacks_are_refused(cellflow, competition, tmp_path
     done = cellflow("diagnose", tmp_path / "s.csv", "--truth", competition / "train.csv")
     assert done.code == 1
     assert len(done.errors) == 1
+
+
+@pytest.mark.parametrize("option", [("--overlap-rule", "mask_nms"), ("--all-truth",)])
+def test_options_of_a_prediction_are_refused_without_one(cellflow, competition, option):
+    done = cellflow("diagnose", "--truth", competition / "train.csv", *option)
+    assert done.code == 2
+    assert f"{option[0]} needs a PREDICTION" in done.err
