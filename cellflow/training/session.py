@@ -316,11 +316,9 @@ class Session:
         )
         honest = role_of_held_out(self.config.training.keep, self.config.training.patience)
         shown = "no held-out images" if score is None else f"held-out mAP {score.mean}, {honest}"
-        self.say(f"done in {self._run.clock() / 60:.1f} min: weights of epoch {epoch}, {shown}")
         if score is not None and not score.overall.n_predicted:
-            self.say(
-                "the model finds no cell in the held-out images: perhaps it needs a longer training"
-            )
+            shown += "; it finds no cell in them, perhaps the training was too short"
+        self.say(f"done in {self._run.clock() / 60:.1f} min: weights of epoch {epoch}, {shown}")
 
     def _score_of(self, epoch: int) -> Score | None:
         if not self._validator.entries:

@@ -58,12 +58,6 @@ def test_levels_and_levers_are_set_from_the_command_line_and_survive_json():
     assert config_from_dict(config_to_dict(config)) == config
 
 
-def test_a_setting_of_earlier_versions_is_found_at_its_new_place():
-    assert read_config(None, ["training.scale_range=0.7"]).augment.scale_range == 0.7
-    both = {"training": {"scale_range": 0.7}, "augment": {"scale_range": 0.2}}
-    assert config_from_dict(both).augment.scale_range == 0.2
-
-
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
