@@ -317,7 +317,7 @@ class Session:
         honest = role_of_held_out(self.config.training.keep, self.config.training.patience)
         shown = "no held-out images" if score is None else f"held-out mAP {score.mean}, {honest}"
         if score is not None and not score.overall.n_predicted:
-            shown += "; it finds no cell in them, perhaps the training was too short"
+            shown += "; the model finds no cell in them, perhaps the training was too short"
         self.say(f"done in {self._run.clock() / 60:.1f} min: weights of epoch {epoch}, {shown}")
 
     def _score_of(self, epoch: int) -> Score | None:

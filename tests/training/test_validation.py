@@ -78,5 +78,5 @@ def test_a_model_that_finds_no_cell_is_told(disc_folder, small_config, tmp_path,
     fine_tune(
         disc_folder(5), tmp_path / "run", config, init="scratch", device="cpu", say=said.append
     )
-    told = "it finds no cell in them, perhaps the training was too short"
+    told = "the model finds no cell in them, perhaps the training was too short"
     assert (told in said[-1]) == (threshold > 0)
