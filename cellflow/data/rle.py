@@ -164,6 +164,7 @@ def labels_to_masks(labels: NDArray[Any]) -> CellMasks:
     LabelError
         Not a 2-D array of whole numbers, or a negative label.
     """
+    labels = np.asarray(labels)
     starts, lengths, offsets = _label_runs(labels)
     return CellMasks.of_valid_runs(starts, lengths, offsets, (labels.shape[0], labels.shape[1]))
 
@@ -192,6 +193,7 @@ def labels_to_rle(labels: NDArray[Any]) -> list[str]:
     ...                         [1, 1, 0, 2]]))
     ['1 2 5 2', '4 1 8 1']
     """
+    labels = np.asarray(labels)
     return _runs_to_text(*_label_runs(labels), (labels.shape[0], labels.shape[1]))
 
 

@@ -58,13 +58,13 @@ def follow_flows(
     LabelError
         The shapes do not fit, or a cell pixel's flow is not finite.
     ConfigError
-        `n_steps` is not a whole number above 0.
+        `n_steps` is not a whole number above 0, or `tolerance` is below 0.
 
     Notes
     -----
     A pixel whose `cellprob` is NaN belongs to no cell.
     """
-    check_steps(n_steps)
+    check_walk(n_steps, tolerance)
     flows, cellprob = checked_field(flows, cellprob)
     field, pixels = masked_field(flows, cellprob, cellprob_threshold)
     trap_at, traps = find_traps(flows, field, pixels) if tolerance > 0 else NO_TRAPS
@@ -159,10 +159,18 @@ def _whole_rows(pixels: NDArray[np.int32]) -> list[slice]:
     return [slice(a, b) for a, b in pairwise([*starts, n_pixels]) if b > a]
 
 
-def check_steps(n_steps: float) -> None:
-    """Refuse a number of steps along the flows that is not a whole number above 0."""
+def check_walk(n_steps: float, tolerance: float) -> None:
+    """Refuse steps along the flows that cannot be counted, and a tolerance below 0.
+
+    Raises
+    ------
+    ConfigError
+        `n_steps` is not a whole number above 0, or `tolerance` is no number from 0 on.
+    """
     if not (n_steps >= 1 and n_steps % 1 == 0):  # also false for NaN
         raise ConfigError(f"n_steps: expected a whole number above 0, found {n_steps}")
+    if not tolerance >= 0:
+        raise ConfigError(f"tolerance: expected 0 or more pixels, found {tolerance}")
 
 
 def checked_field(

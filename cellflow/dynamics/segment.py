@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from cellflow.dynamics.cleanup import drop_bad_cells
 from cellflow.dynamics.follow import (
-    check_steps,
+    check_walk,
     checked_field,
     find_traps,
     follow_flows,
@@ -65,7 +65,7 @@ def flows_to_labels(
     LabelError
         The shapes do not fit, or a cell pixel's flow is not finite.
     ConfigError
-        `n_steps` is not a whole number above 0.
+        `n_steps` is not a whole number above 0, or `tolerance` is below 0.
 
     Notes
     -----
@@ -82,7 +82,7 @@ def flows_to_labels(
     >>> bool((found == labels).all())
     True
     """
-    check_steps(n_steps)
+    check_walk(n_steps, tolerance)
     flows, cellprob = checked_field(flows, cellprob)
     cells = gather_cells(flows, cellprob, cellprob_threshold, n_steps=n_steps, tolerance=tolerance)
     return drop_bad_cells(cells, flows, flow_threshold=flow_threshold, min_size=min_size)

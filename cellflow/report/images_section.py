@@ -65,7 +65,8 @@ def _list_with_truth(subject: Subject, ranking: Sequence[Ranked]) -> str:
             shown = number(first - second, signed=True)
             cells.append(tag("td", shown, data_value=f"{first - second:.6f}"))
         rows.append(_row(subject, image, cells))
-    return _list(header, rows)
+    order = "lowest mean score first" if len(subject.models) > 1 else "lowest score first"
+    return _list(header, rows, order)
 
 
 def _list_alone(subject: Subject, ranking: Sequence[Ranked]) -> str:
@@ -84,7 +85,7 @@ def _list_alone(subject: Subject, ranking: Sequence[Ranked]) -> str:
         if not is_single:
             cells.append(tag("td", number(shared[image]), data_value=f"{shared[image]:.6f}"))
         rows.append(_row(subject, image, cells))
-    return _list(header, rows)
+    return _list(header, rows, "unusual ones first")
 
 
 def _size(masks: CellMasks, *, is_single: bool) -> list[str]:
@@ -97,14 +98,14 @@ def _size(masks: CellMasks, *, is_single: bool) -> list[str]:
     return [tag("td", shown, data_value=len(masks))]
 
 
-def _list(header: Sequence[str], rows: Sequence[str]) -> str:
+def _list(header: Sequence[str], rows: Sequence[str], order: str) -> str:
     heads = [
         tag("th", tag("button", text(title), type="button", data_column=column), scope="col",
             aria_sort="ascending" if column == 0 else None,
             class_="words" if title in WORDS else None)
         for column, title in enumerate(header)
     ]  # fmt: skip
-    caption = "All images; a column's head sorts by it, a name opens the image"
+    caption = f"All images, {order}; a column's head sorts by it, a name opens the image"
     return tag(
         "div",
         tag(

@@ -280,3 +280,8 @@ def test_a_cell_is_drawn_in_its_box_with_a_margin_as_far_as_the_image_goes():
     assert draw_cell(masks, 0).tolist() == [[True, False], [True, True]]
     assert (draw_cell(masks, 0, margin=1) == (labels[0:4, 0:3] == 1)).all()
     assert (draw_cell(masks, 1, margin=2) == (labels[1:4, 3:6] == 2)).all()
+
+
+def test_labels_may_be_nested_lists():
+    assert labels_to_rle([[1, 1, 0, 2], [1, 1, 0, 2]]) == ["1 2 5 2", "4 1 8 1"]
+    assert labels_to_masks([[0, 3]]).areas.tolist() == [1]
