@@ -88,8 +88,6 @@ def test_a_pixel_of_unknown_probability_is_no_cell():
     assert follow_flows(np.zeros((2, 1, 2)), np.array([[np.nan, 1]]))[1].tolist() == [[0], [1]]
 
 
-@pytest.mark.reference
-@pytest.mark.needs_jit
 @pytest.mark.parametrize("walk", [follow_flows, flows_to_labels])
 @pytest.mark.parametrize("tolerance", [-1e-3, np.nan])
 def test_a_tolerance_below_0_is_refused(walk, tolerance):
@@ -97,6 +95,8 @@ def test_a_tolerance_below_0_is_refused(walk, tolerance):
         walk(np.zeros((2, 4, 5)), np.ones((4, 5)), tolerance=tolerance)
 
 
+@pytest.mark.reference
+@pytest.mark.needs_jit
 @pytest.mark.parametrize("n_steps", [1, 13, 200])
 def test_exact_ends_are_cellposes_bit_for_bit(n_steps, rng):
     from cellpose import dynamics
