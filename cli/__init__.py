@@ -32,6 +32,7 @@ COMMANDS = {
     "diagnose": ("cellflow_cli.diagnose", "Show what limits the score of a prediction."),
     "check": ("cellflow_cli.check", "Check a data folder or a submission for faults."),
     "folds": ("cellflow_cli.folds", "Split a data folder into training and validation folds."),
+    "split": ("cellflow_cli.split", "Write the planes of stacks as separate pictures."),
     "show": ("cellflow_cli.show", "Draw images with the outlines of their cells."),
     "synth": ("cellflow_cli.synth", "Make a synthetic competition folder."),
     "demo": ("cellflow_cli.demo", "Run the whole workflow on synthetic images."),

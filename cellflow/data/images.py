@@ -2,7 +2,8 @@
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def read_image(path: Path | str, *, as_stored: bool = False) -> NDArray[Any]:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ImageError(f"{path}: unknown kind of image; known: {', '.join(sorted(SUFFIXES))}")
-    try:
+    with naming_broken(path):
         if suffix in TIFF_SUFFIXES:
             return read_tiff(path, as_stored=as_stored)
         if as_stored and suffix == ".png" and (indices := _palette_indices(path)) is not None:
@@ -89,10 +90,6 @@ def read_image(path: Path | str, *, as_stored: bool = False) -> NDArray[Any]:
         if suffix == ".png":
             return _channels_first(imagecodecs.png_decode(content))
         decoded = imagecodecs.jpeg_decode(content)
-    except OSError as error:
-        raise ImageError(f"{path}: cannot read: {error.strerror or error}") from error
-    except _BROKEN as error:
-        raise ImageError(f"{path}: broken image, or not {suffix[1:].upper()}: {error}") from error
     if not _jpeg_is_whole(content):
         # The decoder fills what is missing with grey and says nothing.
         raise ImageError(f"{path}: truncated: the JPEG has no end; copy the file again")
@@ -100,6 +97,18 @@ def read_image(path: Path | str, *, as_stored: bool = False) -> NDArray[Any]:
     if decoded.ndim == 3 and decoded.shape[-1] == MOST_CHANNELS:
         raise in_inks(path)
     return _channels_first(decoded)
+
+
+@contextmanager
+def naming_broken(path: Path) -> Iterator[None]:
+    """Turn whatever decoders raise into an `ImageError` that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise ImageError(f"{path}: cannot read: {error.strerror or error}") from error
+    except _BROKEN as error:
+        kind = path.suffix[1:].upper()
+        raise ImageError(f"{path}: broken image, or not {kind}: {error}") from error
 
 
 def image_files(folder: Path) -> list[Path]:

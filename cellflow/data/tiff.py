@@ -1,5 +1,6 @@
-"""The picture of a TIFF file: which planes are channels, and what the numbers stand for."""
+"""The pictures of a TIFF file: which planes are channels, and what the numbers stand for."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ MOST_CHANNELS = 4
 """In a picture; an array with more is a stack, or has its channels last."""
 _UNNAMED = "Q"
 """What tifffile calls an axis that the file does not name; for a stack of pages it is I."""
-_SPLIT = "in Fiji: File > Save As > Image Sequence"
-"""How to save the planes of a stack as separate files."""
+_NAMED_IN_PLACES = "TZC"
+"""Axes whose letter the place of a plane has: time, depth, channel."""
 _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 
 
@@ -33,26 +34,80 @@ def read_tiff(path: Path, *, as_stored: bool = False) -> NDArray[Any]:
         The file cannot be read, or is broken.
     """
     with tifffile.TiffFile(path) as file:
-        if not file.series:
-            raise ValueError("it contains no image; the file may be truncated")
-        series = file.series[0]
-        alike = [
-            one for one in file.series if (one.shape, one.dtype) == (series.shape, series.dtype)
-        ]
-        if len(alike) > 1:
-            raise _stack(path, (len(alike), *series.shape), "I" + series.axes)
-        if series.dtype is None or series.dtype.kind not in "buif":
-            raise ImageError(f"{path}: expected grey levels, found numbers of type {series.dtype}")
-        page = file.pages.first
-        if page.photometric == tifffile.PHOTOMETRIC.SEPARATED:
-            raise in_inks(path)
-        is_shown_otherwise = not as_stored and not file.is_imagej
-        pixels = _channels(path, series.asarray(), list(series.axes))
-        colours = page.colormap
+        first, *others = _alike(path, file)
+        if others:
+            raise _stack(path, (1 + len(others), *first.shape), "I" + first.axes)
+        pixels = _channels(path, first.asarray(), list(first.axes))
+        return _as_meant(file, pixels, as_stored=as_stored)
+
+
+def read_planes(path: Path, *, as_stored: bool = False) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Read the planes of a stack, one after the other.
+
+    Parameters
+    ----------
+    path : path
+        TIFF file of several pictures: time points, depths, or pages. Channels of one picture stay
+        together, unless there are more than four.
+    as_stored : bool
+        As for `read_image`.
+
+    Yields
+    ------
+    place : str
+        Where the plane lies, such as ``t03_z1``, from 0; without letters for axes that have no
+        name. The order of the names is that of the planes.
+    picture : (H, W) or (C, H, W) array
+        As `read_image` gives it.
+
+    Raises
+    ------
+    ImageError
+        The file holds one picture, or one that `read_image` would refuse.
+    OSError, and whatever a decoder raises
+        The file cannot be read, or is broken.
+
+    Notes
+    -----
+    The memory of some planes at a time: the file is mapped, or unpacked into a temporary file.
+    """
+    with tifffile.TiffFile(path) as file:
+        alike = _alike(path, file)
+        shape, axes = alike[0].shape, list(alike[0].axes)
+        along = _stack_axes(shape, axes)
+        if len(alike) == 1 and not along:
+            raise ImageError(f"{path}: expected a stack of several planes, found one picture")
+        lengths = (len(alike), *(shape[axis] for axis in along))
+        letters = ["I", *(axes[axis] for axis in along)]
+        rest = [name for axis, name in enumerate(axes) if axis not in along]
+        for number, series in enumerate(alike):
+            pixels = np.moveaxis(series.asarray(out="memmap"), along, range(len(along)))
+            for indices in np.ndindex(pixels.shape[: len(along)]):
+                plane = _channels(path, np.asarray(pixels[indices]), list(rest))
+                place = _place((number, *indices), lengths, letters)
+                yield place, _as_meant(file, plane, as_stored=as_stored)
+
+
+def _alike(path: Path, file: tifffile.TiffFile) -> list[Any]:
+    """Give the first series of a file and those that have its shape and type."""
+    if not file.series:
+        raise ValueError("it contains no image; the file may be truncated")
+    first = file.series[0]
+    if first.dtype is None or first.dtype.kind not in "buif":
+        raise ImageError(f"{path}: expected grey levels, found numbers of type {first.dtype}")
+    if file.pages.first.photometric == tifffile.PHOTOMETRIC.SEPARATED:
+        raise in_inks(path)
+    return [one for one in file.series if (one.shape, one.dtype) == (first.shape, first.dtype)]
+
+
+def _as_meant(file: tifffile.TiffFile, pixels: NDArray[Any], *, as_stored: bool) -> NDArray[Any]:
+    """Give a picture as its file says that the numbers are meant, without alpha."""
+    page = file.pages.first
+    is_shown_otherwise = not as_stored and not file.is_imagej
     if is_shown_otherwise and page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
         return _turned_around(pixels, page.bitspersample)
     if is_shown_otherwise and page.photometric == tifffile.PHOTOMETRIC.PALETTE:
-        return _coloured(pixels, colours)
+        return _coloured(pixels, page.colormap)
     if pixels.ndim == 2:
         return pixels
     if page.photometric == tifffile.PHOTOMETRIC.RGB:
@@ -60,6 +115,29 @@ def read_tiff(path: Path, *, as_stored: bool = False) -> NDArray[Any]:
     if page.extrasamples and page.extrasamples[-1] in _ALPHA:
         pixels = pixels[:-1]
     return np.ascontiguousarray(pixels if len(pixels) > 1 else pixels[0])
+
+
+def _stack_axes(shape: tuple[int, ...], axes: list[str]) -> list[int]:
+    """Give the axes along which whole pictures lie."""
+    long = [axis for axis, length in enumerate(shape) if length > 1 or axes[axis] in "YX"]
+    # As _channels has it: of three axes without names, a short first or last one is of channels.
+    if len(long) == 3 and axes[long[0]] in _UNNAMED:
+        first, _, last = (shape[axis] for axis in long)
+        return [] if min(first, last) <= MOST_CHANNELS else long[:1]
+    return [
+        axis
+        for axis in long
+        if axes[axis] not in "YXCS" or (axes[axis] == "C" and shape[axis] > MOST_CHANNELS)
+    ]
+
+
+def _place(indices: tuple[int, ...], lengths: tuple[int, ...], letters: list[str]) -> str:
+    """Give ``t03_z1`` for the places 3 and 1 along axes T and Z; axes of length 1 are left out."""
+    return "_".join(
+        f"{letter.lower() if letter in _NAMED_IN_PLACES else ''}{index:0{len(str(length - 1))}d}"
+        for index, length, letter in zip(indices, lengths, letters, strict=True)
+        if length > 1
+    )
 
 
 def _channels(path: Path, pixels: NDArray[Any], axes: list[str]) -> NDArray[Any]:
@@ -82,8 +160,8 @@ def _channels(path: Path, pixels: NDArray[Any], axes: list[str]) -> NDArray[Any]
     if len(pixels) > MOST_CHANNELS:
         raise ImageError(
             f"{path}: expected at most {MOST_CHANNELS} channels, found {len(pixels)} ({found}); "
-            "save the channel of the cells (in Fiji: Image > Duplicate) or, if it is a stack, each "
-            f"plane ({_SPLIT}) as a file of its own"
+            "save the channel of the cells as a file of its own (`cellflow split` writes one file "
+            "a plane, also of a stack)"
         )
     return pixels
 
@@ -107,9 +185,9 @@ def _coloured(indices: NDArray[Any], colours: NDArray[np.uint16] | None) -> NDAr
 
 def _stack(path: Path, shape: tuple[int, ...], axes: str) -> ImageError:
     return ImageError(
-        f"{path}: expected one picture, found a stack of shape {shape} (axes {axes}); save its "
-        f"planes as separate files ({_SPLIT}) or, if they are channels, as ImageJ or OME TIFF with "
-        "axes CYX"
+        f"{path}: expected one picture, found a stack of shape {shape} (axes {axes}); `cellflow "
+        "split` writes one file a plane; if the planes are channels, save it as ImageJ or OME TIFF "
+        "with axes CYX"
     )
 
 

@@ -54,8 +54,8 @@ def test_a_stack_of_planes_is_refused(tmp_path):
         read_image(tmp_path / "z.tif")
     assert str(error.value) == (
         f"{tmp_path / 'z.tif'}: expected at most 4 channels, found 9 (shape (9, 8, 7), axes QYX); "
-        "save the channel of the cells (in Fiji: Image > Duplicate) or, if it is a stack, each "
-        "plane (in Fiji: File > Save As > Image Sequence) as a file of its own"
+        "save the channel of the cells as a file of its own (`cellflow split` writes one file a "
+        "plane, also of a stack)"
     )
 
 

@@ -87,7 +87,7 @@ def test_the_channels_of_a_tiff_come_first(tmp_path, shape, options, expected):
 def test_a_stack_is_never_taken_for_channels(tmp_path, shape, options):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros(shape, np.uint8), **options)
     found = re.escape(f"a.tif: expected one picture, found a stack of shape {shape} (axes ")
-    with pytest.raises(ImageError, match=rf"{found}.*separate files \(in Fiji: File > Save As"):
+    with pytest.raises(ImageError, match=rf"{found}.*`cellflow split` writes one file a plane"):
         read_image(tmp_path / "a.tif")
 
 
