@@ -53,9 +53,7 @@ def compared_images(
     covered_truth = {name: known & set(images) for name, images in covered.items()}
     by_any = set[str]().union(*covered_truth.values())
     if apart := {name: covered[name] for name, images in covered_truth.items() if not images}:
-        raise SubmissionError(
-            f"no image of the truth is covered by {' or '.join(apart)}: {_examples(apart)}"
-        )
+        raise SubmissionError(f"no image of the truth is among those of {_examples(apart)}")
     remarks = []
     for name, images in covered.items():
         if unknown := [image for image in images if image not in known]:
@@ -95,7 +93,9 @@ def compared_images(
 
 
 def _examples(covered: Mapping[str, Collection[str]]) -> str:
-    return "; ".join(
-        f"{name} has {counted(len(images), 'image')}, the first {next(iter(images), 'none')!r}"
+    return ", ".join(
+        f"{name} ({counted(len(images), 'image')}, the first {next(iter(images))!r})"
+        if images
+        else f"{name} (no images)"
         for name, images in covered.items()
     )

@@ -236,5 +236,5 @@ def test_a_fusion_that_fails_leaves_no_file(cellflow, truth, perfect, tmp_path):
     out = tmp_path / "fused.csv"
     done = cellflow("fuse", perfect, other, "--truth", truth, "--out", out)
     assert done.code == 1
-    assert "no image of the truth is covered by other: other has 1 image" in done.errors[0]
+    assert "no image of the truth is among those of other (1 image, the first " in done.errors[0]
     assert not out.exists()
