@@ -12,7 +12,7 @@ from .options import EXISTING, output_options, outputs_from, tell_found
 @click.argument("parts", type=EXISTING, nargs=-1, required=True)
 @output_options
 def command(parts: tuple[Path, ...], **options: Any) -> None:
-    """Join the PARTS that `cellflow predict --shard` left.
+    """Join the PARTS that `cellflow predict --shard` left; they stay, and may be deleted then.
 
     \b
     cellflow predict images/ --out submission.csv --shard 3/40       # as one of 40 jobs

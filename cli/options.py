@@ -212,7 +212,8 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
         type=PATH,
         multiple=True,
         required=True,
-        help="submission.csv, results.json (COCO), rois.zip, or a folder; may be repeated.",
+        help="submission.csv, results.json (COCO), a folder, or rois.zip of one image; may be "
+        "repeated.",
     )
     folder_format = click.option(
         "--as",

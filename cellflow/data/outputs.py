@@ -98,7 +98,11 @@ class Outputs:
 
     def describe_replaced(self, images: Sequence[Path]) -> str:
         """Say which outputs are there already; empty if none of them is."""
-        there = [str(path) for path, files in self._files_there(images).items() if files]
+        there = [
+            f"{counted(len(files), 'file')} in {path}" if path.is_dir() else str(path)
+            for path, files in self._files_there(images).items()
+            if files
+        ]
         return (
             f"already there, replaced when this prediction is done: {', '.join(there)} "
             "(Ctrl-C keeps them)"

@@ -382,8 +382,8 @@ def test_an_earlier_prediction_that_will_be_replaced_is_told_before_the_work(
         report=lambda step, numbers: said_before_any_work.extend(said) if step == 1 else None,
     )
     assert said_before_any_work == [
-        f"already there, replaced when this prediction is done: {tmp_path / 'o'}, "
-        f"{tmp_path / 'n.csv'} (Ctrl-C keeps them)"
+        f"already there, replaced when this prediction is done: {len(images)} files in "
+        f"{tmp_path / 'o'}, {tmp_path / 'n.csv'} (Ctrl-C keeps them)"
     ]
     said.clear()
     predict_folder(model, images, Outputs([tmp_path / "o"], "roi"), say=said.append)
