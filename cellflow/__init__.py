@@ -58,11 +58,13 @@ _HOME = {
 ensure_cache_folder()
 
 
-def __getattr__(name: str) -> Any:
-    # Importing the package must not import torch or Numba, so that `cellflow --help` is fast.
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'cellflow' has no attribute {name!r}")
+if not TYPE_CHECKING:  # A type checker would take every misspelt name for a public one.
+
+    def __getattr__(name: str) -> Any:
+        # Importing the package must not import torch or Numba, so that `cellflow --help` is fast.
+        if name in _HOME:
+            return getattr(importlib.import_module(_HOME[name]), name)
+        raise AttributeError(f"module 'cellflow' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -1,7 +1,9 @@
 """What the package exports is what it says, and loading it is cheap."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import cellflow
 
@@ -23,3 +25,10 @@ def test_importing_the_package_imports_no_heavy_library():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_type_checker_sees_public_names_only():
+    # A module with an unconditional __getattr__ has every name for a type checker.
+    source = ast.parse(Path(cellflow.__file__).read_text(encoding="utf-8"))
+    assert "__getattr__" not in [getattr(one, "name", None) for one in source.body]
+    assert callable(vars(cellflow)["__getattr__"])

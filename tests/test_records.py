@@ -137,3 +137,65 @@ def test_a_prediction_has_one_score_a_label():
 def test_detections_have_one_score_and_type_a_mask():
     with pytest.raises(LabelError, match="1 masks but 2 scores or types"):
         Detections(name="abc", masks=masks([[(0, 1)]]), cell_types=("a", "b"))
+
+
+def test_a_prediction_keeps_the_labels_of_cells_that_are_left():
+    labels = np.array([[1, 0, 3, 0]], np.int32)
+    edited = Prediction(name="abc", labels=labels, scores=np.ones(4, np.float32))
+    assert edited.numbers.tolist() == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "reason"),
+    [
+        ([[1]], np.ones(1, np.float32), "labels: expected int32, found list"),
+        (np.ones((1, 1, 1), np.int32), np.ones(1, np.float32), "labels: expected 2 axes"),
+        (np.full((1, 1), -1, np.int32), np.ones(0, np.float32), "image abc: labels must be 0 or"),
+        (np.ones((1, 1), np.int32), np.ones((1, 1), np.float32), "scores: expected 1 axes"),
+    ],
+)
+def test_what_is_no_prediction_is_refused(labels, scores, reason):
+    with pytest.raises(LabelError, match=reason):
+        Prediction(name="abc", labels=labels, scores=scores)
+
+
+def test_a_sample_image_is_an_array():
+    with pytest.raises(ImageError, match="image abc: expected an array, found list"):
+        Sample(name="abc", image=[[1]])
+
+
+@pytest.mark.parametrize("shape", [[4, 5], np.array([4, 5]), (np.int64(4), np.int32(5))])
+def test_masks_hold_their_shape_as_plain_integers(shape):
+    found = CellMasks.empty(shape)
+    assert found.shape == (4, 5)
+    assert [type(side) for side in found.shape] == [int, int]
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 3), (4.0, 5.0), (-4, 5), 20, "45"])
+def test_a_shape_is_two_whole_numbers(shape):
+    with pytest.raises(LabelError, match="shape: expected"):
+        CellMasks.empty(shape)
+
+
+def test_records_are_shown_in_a_line():
+    two = masks([[(0, 1)], [(2, 1)]])
+    image = np.zeros((3, 4, 5), np.uint8)
+    field = np.zeros((3, 4, 5), np.float32)
+    shown = [
+        two,
+        Sample(name="abc", image=image, masks=two, cell_type="cort"),
+        Sample(name="abc", image=image),
+        FlowTarget(flows=field[:2], cells=np.zeros((4, 5), bool)),
+        FlowField(flows=field[:2], cellprob=field[0], style=np.zeros(8, np.float32)),
+        Prediction(name="abc", labels=np.eye(4, dtype=np.int32), scores=np.ones(1, np.float32)),
+        Detections(name="abc", masks=two, scores=np.ones(2, np.float32)),
+    ]
+    assert [repr(one) for one in shown] == [
+        "<CellMasks: 2 cells in 4x5>",
+        "<Sample abc: 3x4x5 uint8, 2 cells, cort>",
+        "<Sample abc: 3x4x5 uint8, no truth>",
+        "<FlowTarget 4x5>",
+        "<FlowField 4x5>",
+        "<Prediction abc: 1 cell in 4x4>",
+        "<Detections abc: 2 cells with scores in 4x5>",
+    ]

@@ -106,10 +106,13 @@ def compare_outputs(
 ) -> Comparison:
     """Compare outputs and truth that are already in memory; otherwise like `compare`.
 
-    Remarks on the truth are added to those of the comparison.
+    Remarks on the truth are added to those of the comparison. The names of the outputs must differ.
     """
     if len(outputs) < 2:
         raise SubmissionError(_TOO_FEW)
+    names = [output.name for output in outputs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SubmissionError(f"two outputs have the name {twice[0]!r}; each needs its own")
     if variant == "pooled":
         raise ConfigError("variant pooled has no scores of single images to pair; take another")
     images, of_images = compared_images(
@@ -132,7 +135,6 @@ def compare_outputs(
         remarks += remark
     cells = [one.cells for one in prepared]
     evidence = _gather(cells, truth, variant, n_draws, seed)
-    names = [output.name for output in outputs]
     return Comparison(
         methods=tuple(one.method for one in prepared),
         scores=evidence.scores,

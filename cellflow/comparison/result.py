@@ -272,7 +272,7 @@ class Ranking:
         return self.order != self.order_up_to
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Comparison:
     """Scores of several methods on the same images, and all their paired differences.
 
@@ -306,6 +306,9 @@ class Comparison:
     public_share: float
     truths: Mapping[str, CellMasks]
     predicted: tuple[Mapping[str, CellMasks], ...]
+
+    def __repr__(self) -> str:
+        return f"<Comparison: {self.answer}>"
 
     @property
     def names(self) -> tuple[str, ...]:

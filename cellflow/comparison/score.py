@@ -24,7 +24,7 @@ from cellflow.records import CellMasks
 DEFAULTS = ComparisonConfig()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class MethodScore(Score):
     """A score with the cells that it was computed from.
 

@@ -35,7 +35,7 @@ COUNT_COLUMNS = (
 )
 
 
-def write_cells(path: Path, predictions: Iterable[Prediction]) -> None:
+def write_cells(path: Path | str, predictions: Iterable[Prediction]) -> None:
     """Write one row a cell: where it is, how large, how sure.
 
     Notes
@@ -51,7 +51,7 @@ def write_cells(path: Path, predictions: Iterable[Prediction]) -> None:
     write_table(path, CELL_COLUMNS, (row for one in predictions for row in _cell_rows(one)))
 
 
-def write_counts(path: Path, predictions: Iterable[Prediction]) -> None:
+def write_counts(path: Path | str, predictions: Iterable[Prediction]) -> None:
     """Write one row an image: how many cells, how much of it they cover, how large they are.
 
     Notes
@@ -71,7 +71,10 @@ def _cell_rows(prediction: Prediction) -> Iterator[tuple[object, ...]]:
     centers_y = np.bincount(flat, rows.ravel()) / np.maximum(areas, 1)
     centers_x = np.bincount(flat, columns.ravel()) / np.maximum(areas, 1)
     confluence = _confluence(prediction)
-    for label, (y, x) in enumerate(find_objects(prediction.labels), 1):
+    for label, box in enumerate(find_objects(prediction.labels), 1):
+        if box is None:
+            continue  # The user has taken this cell out.
+        y, x = box
         yield (
             prediction.name,
             label,
@@ -89,7 +92,8 @@ def _cell_rows(prediction: Prediction) -> Iterator[tuple[object, ...]]:
 
 
 def _count_row(prediction: Prediction) -> tuple[object, ...]:
-    areas: NDArray[np.int64] = np.bincount(prediction.labels.ravel(), minlength=1)[1:]
+    cells = prediction.numbers
+    areas: NDArray[np.int64] = np.bincount(prediction.labels.ravel(), minlength=1)[cells]
     sizes: tuple[object, ...] = ("",) * 4
     if len(areas):
         median = float(np.median(areas))
@@ -97,7 +101,7 @@ def _count_row(prediction: Prediction) -> tuple[object, ...]:
             round(float(areas.mean()), 2),
             median,
             round(_equivalent_diameter(median), 3),
-            round(float(prediction.scores.mean()), 4),
+            round(float(prediction.scores[cells - 1].mean()), 4),
         )
     kind = prediction.cell_type or ""
     return (prediction.name, len(areas), _confluence(prediction), *sizes, kind)

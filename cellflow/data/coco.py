@@ -12,7 +12,8 @@ from cellflow.data.dataset import Dataset, Entry, masks_in_memory
 from cellflow.data.images import SUFFIXES
 from cellflow.data.segmentations import segmentation_to_runs
 from cellflow.errors import DataError, LabelError, RleError
-from cellflow.records import CellMasks, Shape, is_image_size
+from cellflow.record_checks import is_image_size
+from cellflow.records import CellMasks, Shape
 from cellflow.wording import counted, some_of
 
 _LIVECELL_NAME = re.compile(r"(?P<type>\w+?)_Phase_(?P<well>[A-Z]\d+)_")

@@ -66,7 +66,7 @@ def check_target(path: Path, folder_format: str, n_images: int) -> None:
 
 
 def export(
-    path: Path,
+    path: Path | str,
     found: Iterable[Found],
     folder_format: FolderFormat = "tif",
     image_names: ImageNames | None = None,
@@ -89,6 +89,7 @@ def export(
     DataError
         `image_names` has no id for an image, or two; `Outputs.check` finds that out earlier.
     """
+    path = Path(path)
     suffix = path.suffix.lower()
     if suffix == ".csv":
         write_submission(
@@ -148,7 +149,8 @@ def _write_coco_results(path: Path, found: Iterable[Found], names: ImageNames | 
                 raise DataError(f"{names.source}: has no id for {name}")
             masks = labels_to_masks(one.prediction.labels)
             size = list(masks.shape)
-            for counts, score in zip(masks_to_counts(masks), one.prediction.scores, strict=True):
+            scores = one.prediction.scores[one.prediction.numbers - 1]
+            for counts, score in zip(masks_to_counts(masks), scores, strict=True):
                 entry = {
                     "image_id": ids.get(name, name),
                     "category_id": _category(one.prediction.cell_type, names),

@@ -3,7 +3,7 @@
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cellflow._version import PROGRAM
 from cellflow.atomic import atomic_path
 from cellflow.data.contours import trace_contours
+from cellflow.data.label_images import as_label_image
 from cellflow.data.rle import labels_to_masks
 
 if TYPE_CHECKING:
@@ -20,14 +21,28 @@ MOVE_TO, LINE_TO, CLOSE = 0.0, 1.0, 4.0
 """The parts of a path in a composite region: ``java.awt.geom.PathIterator``."""
 
 
-def write_rois(path: Path, labels: NDArray[np.int32]) -> None:
+def write_rois(path: Path | str, labels: NDArray[Any]) -> None:
     """Write every cell as an ImageJ region along the edges of its pixels, in one zip.
+
+    Parameters
+    ----------
+    path : path
+    labels : (H, W) integer or bool
+        0 background, cells from 1; each region is named after its label.
+
+    Raises
+    ------
+    LabelError
+        As `as_label_image`.
+    DataError
+        The file cannot be written.
 
     Notes
     -----
     A cell in one piece is a polygon; one in several pieces or with holes is a composite region,
     which holds exactly its pixels.
     """
+    labels = as_label_image(labels)
     polygons = trace_contours(labels_to_masks(labels)).polygons()
     numbers = np.unique(labels[labels > 0]).tolist()
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:

@@ -15,7 +15,8 @@ from cellflow.data.images import list_images
 from cellflow.data.rle import masks_to_rle, readable_masks
 from cellflow.data.tables import open_table, write_table
 from cellflow.errors import DataError, RleError
-from cellflow.records import CellMasks, Shape, is_image_size
+from cellflow.record_checks import is_image_size
+from cellflow.records import CellMasks, Shape
 from cellflow.wording import counted, some_of
 
 METADATA = ("cell_type", "plate_time", "sample_date", "sample_id", "elapsed_timedelta")

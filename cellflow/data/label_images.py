@@ -60,20 +60,54 @@ def read_label_image(path: Path | str) -> NDArray[np.int32]:
     return labels.astype(np.int32)
 
 
-def write_label_tiff(path: Path | str, labels: NDArray[np.int32]) -> None:
+def as_label_image(labels: NDArray[Any]) -> NDArray[np.int32]:
+    """Give labels as files of them are written.
+
+    Parameters
+    ----------
+    labels : (H, W) integer or bool
+        0 background; gaps between the labels are allowed. Any memory layout.
+
+    Raises
+    ------
+    LabelError
+        Not a 2-D array of whole numbers with pixels, or a label is negative or exceeds int32.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 2 or labels.dtype.kind not in "iub" or labels.size == 0:
+        raise LabelError(
+            f"labels: expected an (H, W) array of whole numbers, found {labels.shape} "
+            f"{labels.dtype}"
+        )
+    smallest, largest = int(labels.min()), int(labels.max())
+    if smallest < 0 or largest > np.iinfo(np.int32).max:
+        wrong = smallest if smallest < 0 else largest
+        raise LabelError(f"labels: expected 0 to 2147483647, found {wrong}")
+    return labels.astype(np.int32)
+
+
+def write_label_tiff(path: Path | str, labels: NDArray[Any]) -> None:
     """Write a label image as compressed TIFF, whole or not at all.
 
     Parameters
     ----------
     path : path
-    labels : (H, W) int32
-        0 background, cells from 1.
+    labels : (H, W) integer or bool
+        0 background, cells from 1; gaps stay.
+
+    Raises
+    ------
+    LabelError
+        As `as_label_image`.
+    DataError
+        The file cannot be written.
 
     Notes
     -----
     uint16 if the labels fit, since ImageJ shows that directly, otherwise uint32. Never uint8: an
     image can hold 790 cells.
     """
+    labels = as_label_image(labels)
     fits = int(labels.max(initial=0)) <= np.iinfo(np.uint16).max
     with atomic_path(path) as temporary:
         tifffile.imwrite(

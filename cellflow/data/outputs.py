@@ -146,7 +146,7 @@ class Outputs:
             write_cells(self.cells, (one.prediction for one in load()))
         if self.counts is not None:
             write_counts(self.counts, (one.prediction for one in load()))
-        return sum(len(one.prediction.scores) for one in load())
+        return sum(len(one.prediction.numbers) for one in load())
 
     def require_unchanged(self, images: Sequence[Path]) -> None:
         """Refuse to replace files that were changed since `check`.

@@ -26,6 +26,7 @@ from cellflow.data.rle_kernels import (
     sort_runs,
 )
 from cellflow.errors import LabelError, RleError
+from cellflow.record_checks import checked_shape
 from cellflow.records import CellMasks, Shape
 from cellflow.wording import shortened
 
@@ -51,7 +52,7 @@ class CellRleError(RleError):
         return CellRleError, (self.cell, self.reason)
 
 
-def rle_to_masks(runs: Sequence[str], shape: Shape) -> CellMasks:
+def rle_to_masks(runs: Sequence[str], shape: Sequence[int]) -> CellMasks:
     """Read the run-length texts of one image's cells.
 
     Parameters
@@ -69,8 +70,12 @@ def rle_to_masks(runs: Sequence[str], shape: Shape) -> CellMasks:
     Raises
     ------
     CellRleError
-        A text is empty, holds something else than positive whole numbers, has an odd count of
-        them, has runs that descend or overlap, or leaves the image.
+        A text is empty or no text, holds something else than positive whole numbers, has an odd
+        count of them, has runs that descend or overlap, or leaves the image.
+    RleError
+        `runs` is a single text.
+    LabelError
+        `shape` is not two whole numbers.
 
     Notes
     -----
@@ -83,9 +88,16 @@ def rle_to_masks(runs: Sequence[str], shape: Shape) -> CellMasks:
     array([[1, 1, 0, 0],
            [1, 1, 0, 0]])
     """
+    shape = checked_shape(shape)
+    if isinstance(runs, str):
+        raise RleError("expected a list of run-length texts, one a cell, found a single text")
+    runs = list(runs)
     if len(runs) == 0:
         return CellMasks.empty(shape)
-    whole = "\n".join(runs).encode("utf-8")
+    for cell, run in enumerate(runs):
+        if not isinstance(run, str):
+            raise CellRleError(cell, f"expected a run-length text, found {run!r}")
+    whole = "\n".join(runs).encode("utf-8", "replace")  # what is replaced is no digit either
     text = np.frombuffer(whole, np.uint8)
     numbers = np.empty((len(text) + 1) // 2 + 1, np.int64)
     cell_ends = np.empty(whole.count(b"\n") + 1, np.int64)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cellflow._version import PROGRAM
 from cellflow.atomic import atomic_path
+from cellflow.data.label_images import as_label_image
 from cellflow.errors import LabelError
 
 _OWN = "cellflow"
@@ -67,22 +68,31 @@ def read_seg_labels(path: Path | str) -> NDArray[np.int32]:
     return masks.astype(np.int32) + np.int32(first)
 
 
-def write_seg(path: Path | str, labels: NDArray[np.int32], image_path: Path | str) -> None:
+def write_seg(path: Path | str, labels: NDArray[Any], image_path: Path | str) -> None:
     """Write what the Cellpose GUI loads as segmentation of `image_path`.
 
     Parameters
     ----------
     path : path
         ``x_seg.npy`` beside the image, where the GUI looks for it.
-    labels : (H, W) int32
-        0 background, cells from 1.
+    labels : (H, W) integer or bool
+        0 background, cells from 1; gaps stay.
     image_path : path
+        Need not exist; the GUI shows the image beside the file.
+
+    Raises
+    ------
+    LabelError
+        As `as_label_image`.
+    DataError
+        The file cannot be written.
 
     Notes
     -----
     Keys as `cellpose.io.masks_flows_to_seg` writes them, without the flows, which the GUI does
     not need to show and correct masks.
     """
+    labels = as_label_image(labels)
     dtype = np.uint16 if labels.max(initial=0) < 2**16 - 1 else np.uint32
     content: dict[str, Any] = {
         "outlines": (labels * inner_border(labels)).astype(dtype),

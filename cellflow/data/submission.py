@@ -3,15 +3,16 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from cellflow.data.rle import masks_to_rle, readable_masks
+from cellflow.data.rle import labels_to_rle, masks_to_rle, readable_masks
 from cellflow.data.run_order import border_votes, direction_votes
 from cellflow.data.tables import open_table, write_table
-from cellflow.errors import SubmissionError
+from cellflow.errors import LabelError, SubmissionError
 from cellflow.records import CellMasks, Shape
 from cellflow.wording import counted
 
@@ -67,18 +68,37 @@ def read_submission(
     return masks
 
 
-def write_submission(path: Path | str, images: Iterable[tuple[str, CellMasks]]) -> None:
+def write_submission(
+    path: Path | str,
+    images: Mapping[str, CellMasks | NDArray[Any]] | Iterable[tuple[str, CellMasks | NDArray[Any]]],
+) -> None:
     """Write a submission; every image gets at least one row.
 
     Parameters
     ----------
     path : path
         Replaced only when all is written.
-    images : iterable of (name, CellMasks)
-        Cells of one image must not overlap; `check_submission` tells.
+    images : mapping, or iterable of pairs, of image name to CellMasks or (H, W) label image
+        Label images of any tool, 0 = background. Masks of one image must not overlap;
+        `check_submission` tells. Iterated once.
+
+    Raises
+    ------
+    LabelError
+        The cells of an image are neither; the message names it.
+    DataError
+        The file cannot be written.
     """
-    rows = ((name, runs) for name, masks in images for runs in masks_to_rle(masks) or [""])
+    pairs = images.items() if isinstance(images, Mapping) else images
+    rows = ((name, runs) for name, cells in pairs for runs in _run_texts(name, cells) or [""])
     write_table(path, COLUMNS, rows)
+
+
+def _run_texts(name: str, cells: CellMasks | NDArray[Any]) -> list[str]:
+    try:
+        return masks_to_rle(cells) if isinstance(cells, CellMasks) else labels_to_rle(cells)
+    except LabelError as error:
+        raise LabelError(f"image {name}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,15 @@ class Model:
         images by its own diameter.
     finder : CellFinder
         Its settings are those of the model. An ensemble uses the finder of its first model.
+
+    Notes
+    -----
+    Several threads may use one model at once, and it can be pickled. A process that is forked after
+    a first prediction must call ``torch.set_num_threads(1)`` before its own, as a worker of
+    PyTorch's DataLoader does; otherwise it hangs in OpenMP, as all of PyTorch would. Processes
+    started by ``spawn`` or ``forkserver`` need not.
+
+    Images never change. Neither the default dtype nor an autocast of the caller has an effect.
     """
 
     members: tuple[Member, ...]

@@ -91,7 +91,7 @@ class TileAverage:
         self._grid = grid
         rows, columns = taper_profiles(grid.tile)
         self._taper = send(np.outer(rows, columns).astype(np.float32), device)
-        self._total = torch.zeros((n_channels, *grid.shape), device=device)
+        self._total = torch.zeros((n_channels, *grid.shape), dtype=torch.float32, device=device)
 
     def restart(self) -> None:
         """Forget the tiles so far."""

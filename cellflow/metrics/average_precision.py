@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellflow.data.flatten import flatten
-from cellflow.errors import ConfigError, LabelError
+from cellflow.errors import ConfigError
 from cellflow.metrics.matching import PERCENT, assign_matches, passing_pairs, percent_of
-from cellflow.metrics.overlap import Cells, Overlap, as_masks, find_overlap
-from cellflow.records import CellMasks, ImagePrecision, MatchCounts
+from cellflow.metrics.overlap import Cells, Overlap, as_masks, checked_cells, find_overlap
+from cellflow.records import ImagePrecision, MatchCounts
 
 Variant = Literal["competition", "report", "pooled", "at-least-one", "exactly-one", "hungarian-ge"]
 VARIANTS: tuple[str, ...] = get_args(Variant)
@@ -114,12 +114,7 @@ def average_precision(
     """
     if variant not in VARIANTS:
         raise ConfigError(f"unknown variant {variant!r}; known: {', '.join(VARIANTS)}")
-    for side, cells in (("truth", truth), ("predicted", predicted)):
-        if not isinstance(cells, CellMasks | np.ndarray):
-            raise LabelError(
-                f"{side}: expected CellMasks or the label image of one image as an (H, W) array, "
-                f"found {type(cells).__name__}"
-            )
+    truth, predicted = checked_cells("truth", truth), checked_cells("predicted", predicted)
     if variant == "hungarian-ge":
         truth, predicted = flatten(as_masks(truth)), flatten(as_masks(predicted))
     overlap = find_overlap(truth, predicted)

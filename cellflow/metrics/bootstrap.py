@@ -110,7 +110,7 @@ def mean_interval(
     Raises
     ------
     DataError
-        There is no image.
+        There is no image, or `strata` or `clusters` are not as many as the images.
 
     Notes
     -----
@@ -138,7 +138,14 @@ def paired_difference(
 
     Parameters and notes are those of `mean_interval`; scores are from 0 to 1, so the difference is
     from -1 to 1.
+
+    Raises
+    ------
+    DataError
+        As `mean_interval`, or the two are not scores of equally many images.
     """
+    if len(first) != len(second):
+        raise DataError(f"{len(first)} scores cannot be paired with {len(second)}")
     return mean_interval(
         np.asarray(first) - np.asarray(second),
         rng=rng,
@@ -247,6 +254,9 @@ def _cluster_sums(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Give the sums over each cluster, (K, n_clusters), and the index of its stratum."""
     n_images = values.shape[1]
+    for what, given in (("strata", strata), ("clusters", clusters)):
+        if given is not None and len(given) != n_images:
+            raise DataError(f"{what}: expected one for each of {n_images} images, not {len(given)}")
     names = clusters if clusters is not None else [None] * n_images
     keys = [(0, str(i)) if name is None else (1, name) for i, name in enumerate(names)]
     index_of = {key: index for index, key in enumerate(dict.fromkeys(keys))}

@@ -52,6 +52,22 @@ def as_masks(cells: Cells) -> CellMasks:
     return cells if isinstance(cells, CellMasks) else labels_to_masks(cells)
 
 
+def checked_cells(side: str, cells: Cells) -> Cells:
+    """Give masks as they are and arrays without what a subclass of them adds; `side` names them.
+
+    Raises
+    ------
+    LabelError
+        They are neither.
+    """
+    if not isinstance(cells, CellMasks | np.ndarray):
+        raise LabelError(
+            f"{side}: expected CellMasks or the label image of one image as an (H, W) array, "
+            f"found {type(cells).__name__}"
+        )
+    return cells if isinstance(cells, CellMasks) else np.asarray(cells)
+
+
 def find_overlap(truth: Cells, predicted: Cells) -> Overlap:
     """Find all pairs of cells that share pixels.
 

@@ -14,10 +14,11 @@ from cellflow.metrics.bootstrap import N_DRAWS, degrees_of_freedom, interval_of,
 from cellflow.metrics.by_type import indices_by_type
 from cellflow.metrics.few_groups import coverage_remark, independence_remark
 from cellflow.metrics.matching import THRESHOLDS
-from cellflow.metrics.overlap import Cells
+from cellflow.metrics.overlap import Cells, as_masks, checked_cells
 from cellflow.metrics.pooled import Pooled, pool
 from cellflow.metrics.tables import score_table
 from cellflow.records import CellMasks, ImagePrecision
+from cellflow.wording import counted
 
 EMPTY_CASES = "An image with neither truth nor prediction counts 1, with only one of them 0."
 
@@ -52,7 +53,7 @@ class TypeScore:
     pooled: Pooled | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Score:
     """The score of one set of predictions.
 
@@ -80,6 +81,10 @@ class Score:
     overall: TypeScore
     per_cell_type: dict[str, TypeScore]
     remarks: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        images = counted(len(self.names), "image")
+        return f"<{type(self).__name__}: {self.metric} {self.mean}, {images}, {self.variant}>"
 
     @property
     def mean(self) -> Interval:
@@ -178,16 +183,24 @@ def score_images(
     ConfigError
         An unknown variant or threshold.
     DataError
-        There is no image.
+        There is no image, or all predictions are of other images.
     LabelError
-        Truth and prediction of an image differ in size.
+        Truth and prediction of an image differ in size, or are neither `CellMasks` nor an array.
     """
     if not truths:
         raise DataError("no image to score")
+    if predictions and not truths.keys() & predictions.keys():
+        raise DataError(
+            f"no image is predicted: the truth is of images such as {next(iter(truths))!r}, the "
+            f"predictions of images such as {next(iter(predictions))!r}"
+        )
     names = tuple(truths)
     images = tuple(
         average_precision(
-            truth, predictions.get(name, _nothing(truth)), variant=variant, thresholds=thresholds
+            truth,
+            predictions[name] if name in predictions else _nothing(truth),
+            variant=variant,
+            thresholds=thresholds,
         )
         for name, truth in truths.items()
     )
@@ -263,7 +276,7 @@ def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.
 
 
 def _nothing(truth: Cells) -> CellMasks:
-    height, width = truth.shape
+    height, width = as_masks(checked_cells("truth", truth)).shape
     return CellMasks.empty((height, width))
 
 

@@ -225,7 +225,8 @@ def weights_terms(name: str) -> str | None:
 
 def _new_network(channels: tuple[int, ...], diam_mean: float) -> CPnet:
     network = CPnet([N_INPUTS, *channels], N_OUTPUTS, KERNEL_SIZE, diam_mean=diam_mean)
-    return network.to(memory_format=torch.channels_last)
+    # Whatever PyTorch's default dtype is: all that travels between the rooms is float32.
+    return network.to(torch.float32, memory_format=torch.channels_last)
 
 
 def _read_state(path: Path) -> dict[str, torch.Tensor]:

@@ -82,6 +82,7 @@ class FusedNetwork:
         return torch.cat(outputs), torch.cat(styles)
 
     @torch.inference_mode()
+    @torch.autocast("cpu", enabled=False)  # that of the caller, which its other threads lack
     def _forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         x = (image - self._mean) / self._deviation
         x = x.to(self.dtype, memory_format=torch.channels_last)

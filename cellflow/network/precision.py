@@ -71,9 +71,10 @@ def has_native_bfloat16(device: torch.device) -> bool:
 
 @contextmanager
 def autocast(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """Run the block's convolutions in `dtype`; nothing changes for float32."""
-    if dtype is torch.float32:  # Of which some devices have no autocast at all.
-        yield
+    """Run the block's convolutions in `dtype`, whatever autocast the caller has switched on."""
+    is_lower = dtype is not torch.float32
+    if not is_lower and not torch.is_autocast_enabled(device.type):
+        yield  # Some devices have no autocast at all.
         return
-    with torch.autocast(device.type, dtype=dtype):
+    with torch.autocast(device.type, dtype=dtype if is_lower else None, enabled=is_lower):
         yield

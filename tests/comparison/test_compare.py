@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cellflow.comparison.compare import compare
+from cellflow.comparison.compare import compare, compare_outputs
+from cellflow.comparison.importers import MethodOutput
+from cellflow.comparison.truth import read_truth
 from cellflow.data.kaggle import KaggleImage, write_train_csv
 from cellflow.data.rle import rle_to_masks
 from cellflow.data.submission import write_submission
@@ -66,10 +68,12 @@ def test_of_five_images_none_is_called_better_as_chance_is_not_ruled_out(tmp_pat
     )
 
 
-def test_the_result_is_plain_json(tmp_path, truth):
+def test_the_result_is_plain_json_and_shown_in_a_line(tmp_path, truth):
     good = submit(tmp_path, "good.csv", {f"i{k}": cells("1 9", "20 9") for k in range(8)})
     poor = submit(tmp_path, "poor.csv", {f"i{k}": cells("1 9") for k in range(8)})
-    content = json.loads(to_json(compare([good, poor], truth).to_dict()))
+    result = compare([good, poor], truth)
+    assert repr(result) == f"<Comparison: {result.answer}>"
+    content = json.loads(to_json(result.to_dict()))
     assert content["pairs"][0]["first"] == "good"
     assert content["scores"]["poor"]["overall"]["mean"] == 0.5
     assert [one["by"] for one in content["breakdowns"]] == ["cell type", "IoU threshold"]
@@ -209,3 +213,9 @@ def test_mask_rcnn_against_cellpose_on_real_images(real_data):
         "no conclusion about shsy5y from 4 images: mask_rcnn stops at exactly 100 cells on "
         "3 of them"
     ) in result.remarks
+
+
+def test_methods_in_memory_have_different_names(truth):
+    found = MethodOutput(name="mine", kind="labels", detections={})
+    with pytest.raises(SubmissionError, match="two outputs have the name 'mine'"):
+        compare_outputs([found, found], read_truth(truth))

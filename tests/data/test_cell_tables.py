@@ -1,6 +1,7 @@
 """Tables of cells and of images, read again as a spreadsheet would."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,3 +55,13 @@ def test_every_image_has_its_row_also_without_a_cell(tmp_path, found):
     assert float(some["median_equivalent_diameter_px"]) == pytest.approx(2.764)
     assert float(some["mean_score"]) == pytest.approx(0.7)
     assert list(none.values()) == ["none", "0", "0.0", "", "", "", "", ""]
+
+
+def test_a_cell_that_was_taken_out_is_in_no_table_and_the_others_keep_their_labels(tmp_path, found):
+    edited = replace(found[0], labels=np.where(found[0].labels == 1, 0, found[0].labels))
+    write_cells(tmp_path / "cells.csv", [edited])
+    [row] = rows_of(tmp_path / "cells.csv")
+    assert (row["cell"], row["area_px"], row["score"]) == ("2", "5", "0.5")
+    write_counts(tmp_path / "counts.csv", [edited])
+    [row] = rows_of(tmp_path / "counts.csv")
+    assert (row["cells"], row["mean_area_px"], row["mean_score"]) == ("1", "5.0", "0.5")

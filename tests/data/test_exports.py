@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import zipfile
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,11 +21,13 @@ from cellflow.data.exports import (
     export,
 )
 from cellflow.data.image_names import ImageNames, read_image_names
+from cellflow.data.imagej_rois import write_rois
+from cellflow.data.label_images import read_label_image, write_label_tiff
 from cellflow.data.outputs import Outputs
 from cellflow.data.rle import labels_to_masks, masks_to_dense
 from cellflow.data.seg_files import inner_border, read_seg_labels, write_seg
 from cellflow.data.submission import read_submission
-from cellflow.errors import ConfigError, DataError
+from cellflow.errors import ConfigError, DataError, LabelError
 from cellflow.records import Prediction, Sample
 
 LABELS = np.array(
@@ -194,3 +198,50 @@ def test_cellposes_own_reader_opens_the_seg_file(tmp_path):
     write_seg(tmp_path / "a_seg.npy", LABELS, tmp_path / "a.png")
     files, _ = io.get_label_files([str(tmp_path / "a.png")], mask_filter="_seg.npy")
     assert (np.load(files[0], allow_pickle=True).item()["masks"] == LABELS).all()
+
+
+def test_a_cell_that_was_taken_out_is_in_no_file_and_the_others_keep_their_labels(tmp_path, found):
+    prediction = found[0].prediction
+    labels = np.where(prediction.labels == 1, 0, prediction.labels)
+    edited = [replace(found[0], prediction=replace(prediction, labels=labels))]
+    for name in ("s.csv", "r.json"):
+        export(tmp_path / name, edited)
+    for kind in ("tif", "seg", "roi"):
+        export(tmp_path / kind, edited, kind)
+    assert len(read_submission(tmp_path / "s.csv", (4, 6))["a b"]) == 1
+    [entry] = json.loads((tmp_path / "r.json").read_text())
+    assert entry["score"] == 0.5
+    assert (read_label_image(tmp_path / "tif" / "a b_masks.tif") == labels).all()
+    assert (read_seg_labels(tmp_path / "seg" / "a b_seg.npy") == labels).all()
+    with zipfile.ZipFile(tmp_path / "roi" / "a b_rois.zip") as archive:
+        assert archive.namelist() == ["cell-0002.roi"]
+
+
+@pytest.mark.parametrize(
+    "write", [write_label_tiff, partial(write_seg, image_path="a.png"), write_rois]
+)
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        (np.full((2, 2), 2**32 + 1), "labels: expected 0 to 2147483647, found 4294967297"),
+        (np.array([[0, -1]]), "labels: expected 0 to 2147483647, found -1"),
+        (np.array([[0, 1.5]]), "labels: expected an .* of whole numbers, found .* float64"),
+        (np.zeros((2, 2, 2), int), r"found \(2, 2, 2\) int64"),
+        (np.zeros((0, 4), int), r"found \(0, 4\) int64"),
+    ],
+)
+def test_labels_that_a_file_would_change_are_refused(tmp_path, write, labels, reason):
+    with pytest.raises(LabelError, match=reason):
+        write(tmp_path / "x", labels)
+    assert not list(tmp_path.iterdir())
+
+
+def test_labels_of_any_whole_numbers_are_written(tmp_path):
+    for labels in ([[0, 7]], np.array([[0, 7]], ">u2"), np.asfortranarray(np.array([[0, 7]]))):
+        write_label_tiff(tmp_path / "x.tif", labels)
+        write_seg(tmp_path / "x_seg.npy", labels, "x.png")
+        write_rois(tmp_path / "x.zip", labels)
+        assert read_label_image(tmp_path / "x.tif").tolist() == [[0, 7]]
+        assert read_seg_labels(tmp_path / "x_seg.npy").tolist() == [[0, 7]]
+        with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+            assert archive.namelist() == ["cell-0007.roi"]

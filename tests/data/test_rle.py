@@ -285,3 +285,25 @@ def test_a_cell_is_drawn_in_its_box_with_a_margin_as_far_as_the_image_goes():
 def test_labels_may_be_nested_lists():
     assert labels_to_rle([[1, 1, 0, 2], [1, 1, 0, 2]]) == ["1 2 5 2", "4 1 8 1"]
     assert labels_to_masks([[0, 3]]).areas.tolist() == [1]
+
+
+@pytest.mark.parametrize("text", [None, float("nan"), b"1 2", [1, 2]])
+def test_what_is_no_text_is_refused_with_its_cell(text):
+    with pytest.raises(CellRleError, match="cell 1: expected a run-length text, found"):
+        rle_to_masks(["1 2", text], (4, 4))
+
+
+def test_a_single_text_is_no_list_of_them():
+    with pytest.raises(RleError, match="found a single text"):
+        rle_to_masks("1 2", (4, 4))
+
+
+def test_a_lone_surrogate_is_no_digit():
+    with pytest.raises(CellRleError, match="expected whole numbers"):
+        rle_to_masks(["1 \ud800"], (4, 4))
+
+
+def test_the_shape_may_be_that_of_an_array_and_must_be_two_sides():
+    assert rle_to_masks(["1 2"], np.zeros((4, 4)).shape).shape == (4, 4)
+    with pytest.raises(LabelError, match="shape: expected"):
+        rle_to_masks(["1 2"], (4, 4, 3))

@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 
-from cellflow.data.rle import dense_to_masks, masks_to_dense, masks_to_rle, rle_to_masks
+from cellflow.data.rle import (
+    dense_to_masks,
+    labels_to_masks,
+    masks_to_dense,
+    masks_to_rle,
+    rle_to_masks,
+)
 from cellflow.data.submission import check_submission, read_submission, write_submission
-from cellflow.errors import DataError, SubmissionError
+from cellflow.errors import DataError, LabelError, SubmissionError
 from cellflow.records import CellMasks
 
 SHAPE = (3, 4)
@@ -118,3 +124,16 @@ def test_real_submissions_pass_and_are_caught_when_transposed(real_data, tmp_pat
         ]
         write_submission(tmp_path / path.name, turned)
         assert "transposed" in check_submission(tmp_path / path.name).problems[0]
+
+
+def test_label_images_of_another_tool_are_written(tmp_path):
+    labels = np.array([[0, 7, 7, 0], [3, 3, 0, 0]], np.uint16)
+    for images in ({"a": labels}, [("a", labels)], {"a": labels_to_masks(labels)}):
+        write_submission(tmp_path / "s.csv", images)
+        assert (tmp_path / "s.csv").read_text() == "id,predicted\na,5 2\na,2 2\n"
+
+
+def test_an_array_of_no_labels_is_refused_by_name(tmp_path):
+    with pytest.raises(LabelError, match="image b: labels: expected a 2-D array"):
+        write_submission(tmp_path / "s.csv", {"a": np.ones((2, 2), int), "b": np.ones((2, 2))})
+    assert not list(tmp_path.iterdir())

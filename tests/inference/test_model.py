@@ -35,6 +35,36 @@ def test_a_model_is_shown_in_a_line(tiny_model):
     assert repr(tiny_model()) == "<Model network on cpu, diameter 17.0 px>"
 
 
+@pytest.fixture
+def float64_by_default():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def _is_same_field(first, second):
+    return all(
+        np.array_equal(getattr(first, name), getattr(second, name))
+        for name in ("flows", "cellprob", "style")
+    )
+
+
+def test_the_default_dtype_of_the_program_does_not_matter(tiny_model, image, request):
+    model = tiny_model()
+    expected, state = model.flow_field(image), model.network.state_dict()
+    request.getfixturevalue("float64_by_default")
+    assert _is_same_field(model.flow_field(image), expected)
+    again = tiny_model(change=lambda network: network.load_state_dict(state))
+    assert _is_same_field(again.flow_field(image), expected)
+
+
+def test_the_autocast_of_the_program_does_not_matter(tiny_model, image):
+    model = tiny_model()
+    expected = model.flow_field(image)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert _is_same_field(model.flow_field(image), expected)
+
+
 def test_without_passes_to_average_there_is_no_spread(tiny_model, image):
     assert tiny_model().flow_field(image).spread is None
 

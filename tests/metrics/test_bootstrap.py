@@ -191,3 +191,14 @@ def test_ten_thousand_draws_over_the_whole_training_set_are_quick(rng):
     mean_interval(rng.random(606), rng=rng, strata=["a", "b", "c"] * 202)
     # A hundred times what it takes; a loop over draws would not make it.
     assert time.perf_counter() - started < 20
+
+
+@pytest.mark.parametrize("which", ["strata", "clusters"])
+def test_every_image_has_its_stratum_and_cluster(which, rng):
+    with pytest.raises(DataError, match=f"{which}: expected one for each of 3 images, not 2"):
+        mean_interval(np.ones(3), rng=rng, **{which: ["a", "b"]})
+
+
+def test_scores_are_paired_one_to_one(rng):
+    with pytest.raises(DataError, match="3 scores cannot be paired with 1"):
+        paired_difference(np.ones(3), np.ones(1), rng=rng)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cellflow.data.rle import rle_to_masks
-from cellflow.errors import ConfigError, DataError
+from cellflow.errors import ConfigError, DataError, LabelError
 from cellflow.metrics.average_precision import VARIANTS
 from cellflow.metrics.score import score_images
 from cellflow.records import CellMasks
@@ -149,3 +149,25 @@ def test_the_mean_of_own_thresholds_is_over_them_only(rng):
 def test_nothing_to_score_is_an_error(rng):
     with pytest.raises(DataError, match="no image to score"):
         score_images({}, {}, rng=rng)
+
+
+def test_predictions_of_other_images_alone_are_refused(rng):
+    labels = np.ones((2, 2), int)
+    with pytest.raises(DataError, match=r"no image is predicted: .*'a', .*'a\.png'"):
+        score_images({"a": labels}, {"a.png": labels}, rng=rng)
+
+
+def test_what_are_no_cells_is_said(rng):
+    labels = np.ones((2, 2), int)
+    for predictions in ({}, {"a": labels}):
+        with pytest.raises(LabelError, match="truth: expected CellMasks or the label image"):
+            score_images({"a": labels.tolist()}, predictions, rng=rng)
+    masked = np.ma.array(labels)
+    assert score_images({"a": masked}, {"a": masked}, rng=rng).mean.estimate == 1
+
+
+def test_a_score_is_shown_in_a_line(rng):
+    labels = np.ones((2, 2), int)
+    score = score_images({"a": labels}, {"a": labels}, rng=rng)
+    assert repr(score) == "<Score: mAP 1.000 (no interval), 1 image, competition>"
+    assert repr(score.images[0]) == "<ImagePrecision 1.000: 1 true cell, 1 predicted>"
