@@ -22,7 +22,7 @@ from cellflow.network.devices import is_out_of_memory, synchronize
 from cellflow.network.precision import autocast
 from cellflow.telling import Report
 from cellflow.training.batches import loader_threads
-from cellflow.training.budget import Pace
+from cellflow.training.budget import Pace, Plan
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.schedule import learning_rates
 from cellflow.wording import counted
@@ -61,6 +61,15 @@ class FitPosition:
     seconds: float = 0.0
     best_score: float = -1.0
     best_iteration: int = 0
+
+    @property
+    def plan(self) -> Plan:
+        """The current plan, in which an iteration is an epoch of one step."""
+        return Plan(n_epochs=self.n_iterations, validate_every=self.validate_every)
+
+    @plan.setter
+    def plan(self, plan: Plan) -> None:
+        self.n_iterations, self.validate_every = plan.n_epochs, plan.validate_every
 
 
 @dataclass(kw_only=True, eq=False)
