@@ -21,7 +21,7 @@ from cellflow.errors import ModelError, TrainingDiverged
 from cellflow.network.devices import is_out_of_memory, synchronize
 from cellflow.network.precision import autocast
 from cellflow.telling import Report
-from cellflow.training.batches import loader_threads
+from cellflow.training.batches import load_ahead, loader_threads
 from cellflow.training.budget import Pace, Plan
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.schedule import learning_rates
@@ -150,7 +150,8 @@ def fit(run: Fit, *, after_iteration: Callable[[], None], end_interval: Callable
         An image cannot be read.
     """
     position = run.position
-    with closing(run.source.stream(position.iteration, loader_threads(run.device))) as batches:
+    threads = loader_threads(run.device)
+    with closing(load_ahead(run.source.batch, position.iteration, threads)) as batches:
         while True:
             if _is_interval_over(run):
                 _finite(run, run.settle().loss_sum)
