@@ -80,7 +80,7 @@ class FitSession:
     _key: str = field(init=False)
     _zero: float = field(init=False)
     _saved_at: float = field(init=False)
-    _last_score: tuple[int, Score] | None = field(default=None, init=False)
+    _last_score: dict[int, Score] = field(default_factory=dict, init=False)  # by iteration
 
     def run(self) -> None:
         """Train until the end or an interruption; a finished run is left as it is.
@@ -275,7 +275,7 @@ class FitSession:
         position, before = self._run.position, time.monotonic()
         score = self._score()
         self._run.pace.note_validation(time.monotonic() - before)
-        self._last_score = position.iteration, score
+        self._last_score = {position.iteration: score}
         if score.mean.estimate > position.best_score:
             position.best_score, position.best_iteration = score.mean.estimate, position.iteration
             save_weights_file(self.folder.best(position.iteration), self._run.learner.network)
@@ -321,8 +321,7 @@ class FitSession:
             load_weights_file(self.folder.best(step), learner.network, BASELINE)
         score = None
         if self.data.held_out:
-            is_known = self._last_score is not None and self._last_score[0] == step
-            score = self._last_score[1] if is_known and self._last_score else self._score()
+            score = self._last_score.get(step) or self._score()
         record = {
             "operators": learner.operators,
             "versions": all_versions(),

@@ -85,7 +85,7 @@ class Session:
         self.network = synchronize_statistics(network, ranks, device.device)
         self.network.diam_labels.data.fill_(self.materials.diameter)
         self._zero, self._go_on = started, go_on
-        self._last_score: tuple[int, Score] | None = None
+        self._last_score: dict[int, Score] = {}  # by the epochs that were done
         self._run = self._make_run(report, interrupt)
         self._checkpoints = Checkpointing(folder, self._run, start.run_key)
         self._validator = Validator(
@@ -278,7 +278,7 @@ class Session:
         position, before = self._run.position, time.monotonic()
         score = self._validator.score(self._scored)
         self._run.pace.note_validation(time.monotonic() - before)
-        self._last_score = n_done, score
+        self._last_score = {n_done: score}
         if score.mean.estimate > position.best_score:
             position.best_score, position.best_epoch = score.mean.estimate, n_done
             if self.ranks.is_first:
@@ -302,8 +302,8 @@ class Session:
         is_best = kept == "best" and position.best_epoch > 0
         epoch = position.best_epoch if is_best else position.epoch
         pictures = ["pictures of held-out images"] if self._validator.entries else []
-        is_known = self._known_score(epoch) is not None
-        again = [f"validation of epoch {epoch}"] if pictures and not is_known else []
+        is_unknown = bool(pictures) and epoch not in self._last_score
+        again = [f"validation of epoch {epoch}"] if is_unknown else []
         types = ["the classifier of cell types"] if self._typed else []
         follows = ", ".join([*again, *pictures, *types, "the model card"])
         self.say(f"the last step is done; still to do: {follows}")
@@ -342,11 +342,7 @@ class Session:
     def _score_of(self, epoch: int) -> Score | None:
         if not self._validator.entries:
             return None
-        return self._known_score(epoch) or self._validator.score(self._scored)
-
-    def _known_score(self, epoch: int) -> Score | None:
-        scored_epoch, score = self._last_score or (None, None)
-        return score if scored_epoch == epoch else None
+        return self._last_score.get(epoch) or self._validator.score(self._scored)
 
     def _record(self, epoch: int, score: Score | None) -> dict[str, Any]:
         """Give what ``config.json`` holds beside the settings."""
