@@ -4,10 +4,8 @@ Every example is a function of (seed, iteration, slot) alone, so neither threads
 change what an iteration sees.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +17,6 @@ from cellflow.data.dataset import Entry
 from cellflow.data.flatten import flatten
 from cellflow.data.rle import labels_to_masks
 from cellflow.errors import ConfigError, ImageError
-from cellflow.inference.pipeline import finish_behind
 from cellflow.records import CellMasks
 from cellflow.training.augment import Crop, Warp, crop_picture, draw_warp
 from cellflow.training.batches import crop_order
@@ -129,12 +126,6 @@ class ExampleSource:
             examples.append(self._example(index, (seed, slot)))
         return examples
 
-    def stream(self, first: int, n_threads: int) -> Generator[list[Example], None, None]:
-        """Yield batches from iteration `first` on, without end; threads make them ahead."""
-        made = finish_behind(count(first), lambda k: partial(self.batch, k), n_threads)
-        for _, examples in made:
-            yield examples
-
     def _example(self, index: int, slot: tuple[int, int]) -> Example:
         rng = np.random.default_rng((_MOSAIC, *slot))
         if rng.random() < self.levers.mosaic:
@@ -188,7 +179,7 @@ class ExampleSource:
             size,
             levers=self.levers,
             rescale=self.config.image.scale,
-            scale_range=self.levers.scale_range_by_type.get(str(self.entries[index].cell_type)),
+            cell_type=self.entries[index].cell_type,
         )
         return kept, warp
 

@@ -21,8 +21,8 @@ from cellflow.errors import ModelError, TrainingDiverged
 from cellflow.network.devices import is_out_of_memory, synchronize
 from cellflow.network.precision import autocast
 from cellflow.telling import Report
-from cellflow.training.batches import loader_threads
-from cellflow.training.budget import Pace
+from cellflow.training.batches import load_ahead, loader_threads
+from cellflow.training.budget import Pace, Plan
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.schedule import learning_rates
 from cellflow.wording import counted
@@ -61,6 +61,15 @@ class FitPosition:
     seconds: float = 0.0
     best_score: float = -1.0
     best_iteration: int = 0
+
+    @property
+    def plan(self) -> Plan:
+        """The current plan, in which an iteration is an epoch of one step."""
+        return Plan(n_epochs=self.n_iterations, validate_every=self.validate_every)
+
+    @plan.setter
+    def plan(self, plan: Plan) -> None:
+        self.n_iterations, self.validate_every = plan.n_epochs, plan.validate_every
 
 
 @dataclass(kw_only=True, eq=False)
@@ -141,7 +150,8 @@ def fit(run: Fit, *, after_iteration: Callable[[], None], end_interval: Callable
         An image cannot be read.
     """
     position = run.position
-    with closing(run.source.stream(position.iteration, loader_threads(run.device))) as batches:
+    threads = loader_threads(run.device)
+    with closing(load_ahead(run.source.batch, position.iteration, threads)) as batches:
         while True:
             if _is_interval_over(run):
                 _finite(run, run.settle().loss_sum)

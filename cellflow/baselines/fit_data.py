@@ -14,11 +14,9 @@ from cellflow.configfile import config_to_dict
 from cellflow.data.dataset import Entry
 from cellflow.errors import DataError
 from cellflow.network.preprocess import check_image
+from cellflow.training.materials import HARMLESS
 from cellflow.training.survey import fingerprint, survey_images
 from cellflow.wording import counted
-
-HARMLESS = ("cache_megabytes", "max_minutes")
-"""Training settings that may differ between the sittings of one run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -93,7 +91,7 @@ class FitData:
         """Give a hash of data, classes, initial weights and all settings that affect the result."""
         settings = config_to_dict(config)
         for name in HARMLESS:
-            settings["training"].pop(name)
+            settings["training"].pop(name, None)
         kinds = [(entry.name, kind) for entry, kind in zip(self.train, self.kinds, strict=True)]
         content = [model, start, self.sha256, self.held_out_sha256, self.classes, kinds, settings]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()

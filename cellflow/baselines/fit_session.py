@@ -12,11 +12,10 @@ from cellflow.baselines.build import build_learner, start_from
 from cellflow.baselines.examples import ExampleSource
 from cellflow.baselines.fit import Fit, FitPosition, fit
 from cellflow.baselines.fit_data import FitData
-from cellflow.baselines.fit_planning import FitPlanner
+from cellflow.baselines.run_record import RUN_KEY, another_run, clear_run, key_of_run
 from cellflow.baselines.settings import RANDOM, BaselineConfig
 from cellflow.configfile import config_to_dict
 from cellflow.data.rle import labels_to_masks
-from cellflow.errors import ModelError
 from cellflow.hashing import hash_file
 from cellflow.metrics.score import Score
 from cellflow.network.devices import choose_device, image_layout
@@ -24,19 +23,20 @@ from cellflow.network.model_folder import BASELINE, versions
 from cellflow.network.precision import choose_precision
 from cellflow.network.weights_file import WEIGHTS, load_weights_file, save_weights_file
 from cellflow.telling import Report, Say, ignore
-from cellflow.training.budget import Pace, Plan
+from cellflow.training.budget import Pace, Plan, seconds_of
 from cellflow.training.checkpoint import load_checkpoint, save_checkpoint
 from cellflow.training.checkpointing import SECONDS_BETWEEN_CHECKPOINTS
 from cellflow.training.history import EpochRow, History
 from cellflow.training.interruption import InterruptFlag, StepFinished
 from cellflow.training.levels import describe_levers
 from cellflow.training.optimizer import make_optimizer
+from cellflow.training.planning import Planner
 from cellflow.training.run_folder import RunFolder
 from cellflow.training.validation import score_entries
 from cellflow.wording import counted
 
-RUN_KEY = "run_key"
-"""Key in the record of a run; its value is null before the run begins."""
+N_PLANS = 20
+"""Under a time budget the length is planned again about this many times."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -76,11 +76,11 @@ class FitSession:
     say: Say
     _run: Fit = field(init=False)
     _history: History = field(init=False)
-    _planner: FitPlanner = field(init=False)
+    _planner: Planner = field(init=False)
     _key: str = field(init=False)
     _zero: float = field(init=False)
     _saved_at: float = field(init=False)
-    _last_score: tuple[int, Score] | None = field(default=None, init=False)
+    _last_score: dict[int, Score] = field(default_factory=dict, init=False)  # by iteration
 
     def run(self) -> None:
         """Train until the end or an interruption; a finished run is left as it is.
@@ -180,17 +180,12 @@ class FitSession:
             self._zero -= found.seconds
             if not self._run.pace.is_limited:
                 # Without a budget the length is that of the settings.
-                found.n_iterations = wanted.n_epochs
-                found.validate_every = wanted.validate_every
+                found.plan = wanted
             self._run.continue_from(found)
             self.say(f"continuing after iteration {found.iteration}")
         self._history = History(self.folder.metrics, self._intervals(self._run.position.closed))
-        self._planner = FitPlanner(
-            self._run,
-            self._history,
-            n_held_out=len(self.data.held_out),
-            predict_one=lambda: self._baseline().predict(self.data.held_out[0].load().image),
-            say=self.say,
+        self._planner = Planner(
+            self._run, time_validation=self._time_validation, tell=self._tell_plan
         )
 
     def _intervals(self, iterations: int) -> int:
@@ -221,15 +216,41 @@ class FitSession:
                 f"training image has {counted(data.densest, 'cell')}; raise detector.detections"
             )
 
+    def _time_validation(self) -> float:
+        """Time the prediction of one held-out image, and scale it up to all of them."""
+        held_out = self.data.held_out
+        if not held_out:
+            return 0.0
+        return len(held_out) * seconds_of(
+            lambda: self._baseline().predict(held_out[0].load().image)
+        )
+
+    def _tell_plan(self, plan: Plan, is_first: bool) -> None:
+        pace = self._run.pace
+        self.say(
+            f"plan: {counted(plan.n_epochs, 'iteration')} in {pace.max_seconds / 60:g} min "
+            f"({pace.step_seconds:.2g} s an iteration)"
+        )
+
+    def _plan(self, *, is_time: bool) -> None:
+        """Plan the length: once the first iterations were timed, and later when it is time."""
+        pace = self._run.pace
+        if pace.is_time_to_plan or (pace.is_limited and pace.is_planned and is_time):
+            self._planner.plan(self._run.position.iteration)
+
     def _after(self) -> None:
-        self._planner.after_iteration()
+        position = self._run.position
+        every = max(1, position.n_iterations // N_PLANS)
+        self._plan(is_time=position.iteration % every == 0)
         if time.monotonic() - self._saved_at >= SECONDS_BETWEEN_CHECKPOINTS:
             self._save()
 
     def _end_interval(self) -> None:
         """Validate, write a line of metrics.csv, keep the best weights, save."""
-        position = self._run.position
-        score = self._validate() if self._planner.is_validation_due() else None
+        position, rows, score = self._run.position, self._history.rows, None
+        last = max((row.step for row in rows if row.validation is not None), default=0)
+        if self.data.held_out and self._planner.is_validation_due(position.iteration, last):
+            score = self._validate()
         self._history.add(
             EpochRow(
                 epoch=self._intervals(position.iteration),
@@ -247,13 +268,14 @@ class FitSession:
         self._run.losses.zero_()
         self._save()
         self.folder.keep_best(position.best_iteration)
-        self._planner.after_interval()
+        if position.iteration < position.n_iterations:
+            self._plan(is_time=True)
 
     def _validate(self) -> Score:
         position, before = self._run.position, time.monotonic()
         score = self._score()
         self._run.pace.note_validation(time.monotonic() - before)
-        self._last_score = position.iteration, score
+        self._last_score = {position.iteration: score}
         if score.mean.estimate > position.best_score:
             position.best_score, position.best_iteration = score.mean.estimate, position.iteration
             save_weights_file(self.folder.best(position.iteration), self._run.learner.network)
@@ -299,8 +321,7 @@ class FitSession:
             load_weights_file(self.folder.best(step), learner.network, BASELINE)
         score = None
         if self.data.held_out:
-            is_known = self._last_score is not None and self._last_score[0] == step
-            score = self._last_score[1] if is_known and self._last_score else self._score()
+            score = self._last_score.get(step) or self._score()
         record = {
             "operators": learner.operators,
             "versions": all_versions(),
@@ -335,41 +356,6 @@ class FitSession:
             "best_step": position.best_iteration,
             "best_score": position.best_score if position.best_iteration else None,
         }
-
-
-def key_of_run(folder: RunFolder) -> str | None:
-    """Give the `FitData.run_key` of the run in a folder; None if there is no run.
-
-    Raises
-    ------
-    ModelError
-        The record of the run is broken.
-    """
-    if not folder.is_begun:
-        return None
-    fields = folder.read_fields()
-    return None if fields.values.get(RUN_KEY, "") is None else fields.text(RUN_KEY)
-
-
-def clear_run(folder: RunFolder) -> None:
-    """Remove the run in a folder, if there is one, and its model; earlier stages are kept.
-
-    Raises
-    ------
-    DataError
-        A file cannot be removed.
-    """
-    if folder.is_begun:
-        folder.clear()
-        folder.write_record({RUN_KEY: None})
-
-
-def another_run(folder: RunFolder) -> ModelError:
-    """Give the error that a folder holds another run than the requested one."""
-    return ModelError(
-        f"{folder.path}: holds a run with other images, truth, cell types, folds, initial weights "
-        "or settings; choose another --out, or --overwrite"
-    )
 
 
 def all_versions() -> dict[str, str]:

@@ -66,7 +66,7 @@ def grey_image(image: NDArray[Any]) -> GreyImage:
 
 def standardize(
     units: NDArray[np.float32],
-    inside: NDArray[np.bool_] | None,
+    inside: NDArray[np.bool_],
     grey: GreyImage,
     settings: ImageSettings,
 ) -> NDArray[np.float32]:
@@ -76,8 +76,8 @@ def standardize(
     ----------
     units : (1, h, w) float32
         A piece of the picture, in percentile units.
-    inside : (h, w) bool, or None
-        Whether each pixel lies in the picture; elsewhere the result is 0. None = everywhere.
+    inside : (h, w) bool
+        Whether each pixel lies in the picture; elsewhere the result is 0.
     grey : GreyImage
     settings : ImageSettings
     """
@@ -86,9 +86,7 @@ def standardize(
     else:
         level = np.float32(grey.low) + np.float32(grey.gain) * units
         seen = (level - np.float32(settings.mean)) / np.float32(settings.std)
-    if inside is not None:
-        seen *= inside
-    standardized: NDArray[np.float32] = seen
+    standardized: NDArray[np.float32] = seen * inside
     return standardized
 
 

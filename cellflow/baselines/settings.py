@@ -5,7 +5,7 @@ cellflow's own, but neither network nor dynamics.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal, get_args
 
 from cellflow.config import (
@@ -203,35 +203,18 @@ class FitSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require_finite("training", self)
-        require(
-            self.max_minutes is None or self.max_minutes > 0,
-            f"training.max_minutes: expected > 0, found {self.max_minutes}",
-        )
-        positive = ("iterations", "batch_size", "learning_rate", "validate_every", "step_every")
-        for name in (*positive, "pretrain_iterations"):
+        for name in ("iterations", "pretrain_iterations"):
             value = getattr(self, name)
             require(value > 0, f"training.{name}: expected > 0, found {value}")
-        for name in ("warmup", "cache_megabytes", "weight_decay", "step_start"):
-            value = getattr(self, name)
-            require(value >= 0, f"training.{name}: expected >= 0, found {value}")
+        require(self.warmup >= 0, f"training.warmup: expected >= 0, found {self.warmup}")
         for name in ("crop_height", "crop_width"):
             value = getattr(self, name)
             require(
                 value >= 32 and value % 32 == 0,
                 f"training.{name}: expected a multiple of 32, found {value}",
             )
-        require(0 <= self.momentum < 1, "training.momentum: expected 0 to 1")
-        require(0 < self.step_gamma <= 1, "training.step_gamma: expected above 0, at most 1")
-        require(
-            self.gradient_clip is None or self.gradient_clip > 0,
-            "training.gradient_clip: expected > 0",
-        )
-        require(0 <= self.seed < 2**63, f"training.seed: expected 0 or more, found {self.seed}")
-        require_choice("training.optimizer", self.optimizer, Optimizer)
         require_choice("training.schedule", self.schedule, StepSchedule)
-        require_choice("training.precision", self.precision, Precision)
-        require_choice("training.keep", self.keep, Keep)
+        self.as_training_config()  # checks all other settings
 
     def as_training_config(self) -> TrainingConfig:
         """Give the settings in the form that `make_optimizer` and `learning_rates` read.
@@ -240,18 +223,12 @@ class FitSettings:
         -----
         One epoch stands for one iteration, so the warm-up counts iterations.
         """
-        return TrainingConfig(
-            n_epochs=self.iterations,
-            learning_rate=self.learning_rate,
-            optimizer=self.optimizer,
-            weight_decay=self.weight_decay,
-            momentum=self.momentum,
-            schedule="step" if self.schedule == "constant" else self.schedule,
-            step_start=self.step_start,
-            step_every=self.step_every,
-            step_gamma=1.0 if self.schedule == "constant" else self.step_gamma,
-            warmup_epochs=self.warmup,
-        )
+        same = {field.name for field in fields(self)} & {one.name for one in fields(TrainingConfig)}
+        settings = {name: getattr(self, name) for name in same}
+        settings |= {"n_epochs": self.iterations, "warmup_epochs": self.warmup}
+        if self.schedule != "constant":
+            return TrainingConfig(**settings)
+        return replace(TrainingConfig(**{**settings, "schedule": "step"}), step_gamma=1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,8 @@ from cellflow.baselines.baseline_folder import (
 from cellflow.baselines.build import build_learner, settle
 from cellflow.baselines.choose_cells import require_known_classes
 from cellflow.baselines.fit_data import FitData
-from cellflow.baselines.fit_session import FitSession, another_run, clear_run, key_of_run
+from cellflow.baselines.fit_session import FitSession
+from cellflow.baselines.run_record import another_run, clear_run, key_of_run
 from cellflow.baselines.settings import MODELS, RANDOM, BaselineConfig
 from cellflow.config import TrainingConfig
 from cellflow.data.dataset import Entry

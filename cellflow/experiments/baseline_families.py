@@ -14,14 +14,13 @@
     min_size = 50
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellflow.config import Config
 from cellflow.configfile import changes_from_default, config_from_dict, config_to_dict
-from cellflow.data.dataset import Entry
 from cellflow.errors import ConfigError, ModelError
 from cellflow.experiments.family import Family, Job
 from cellflow.records import Prediction
@@ -92,16 +91,13 @@ class BaselineFamily(Family):
         """Train with `train_baseline`, which continues an interrupted training."""
         from cellflow.baselines.train import read_trained, train_baseline
         from cellflow.data.entrance import open_annotated
-        from cellflow.training.split import split_dataset
 
-        dataset = open_annotated(job.train_dir, job.layout)
-        held_out = set(split_dataset(dataset, 0, job.folds_file, job.fold).validation)
         config = baseline_config(self.model, job.options, job.config)
         others = [open_annotated(folder) for folder in _folders(job.options)]
         folder = train_baseline(
             self.model,
             job.train_entries,
-            [entry for entry in dataset.annotated if entry.name in held_out],
+            job.held_out,
             config,
             job.folder,
             train_dir=job.train_dir,
@@ -113,16 +109,14 @@ class BaselineFamily(Family):
         )
         return read_trained(folder)
 
-    def predict(
-        self, job: Job, changes: Mapping[str, Mapping[str, Any]], entries: Sequence[Entry]
-    ) -> Iterator[Prediction]:
+    def predict(self, job: Job, changes: Mapping[str, Mapping[str, Any]]) -> Iterator[Prediction]:
         """Predict with the baseline's folder."""
         from cellflow.baselines.baseline_model import load_baseline
 
         model = load_baseline(
             job.folder, job.device, change=lambda config: with_cells(config, changes)
         )
-        for entry in entries:
+        for entry in job.held_out:
             yield model.predict(entry.load().image, entry.name)
 
 

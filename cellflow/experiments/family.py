@@ -1,7 +1,7 @@
 """The interface of a kind of model in experiments: check, train, predict."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ class Job:
     Parameters
     ----------
     train_dir : Path
-    train_entries : tuple of Entry
-        The images of the fold to train on.
+    train_entries, held_out : tuple of Entry
+        The images of the fold to train on, and those to predict.
     layout : str
         Of the data, as `open_dataset` names it.
     folds_file : Path
@@ -44,6 +44,7 @@ class Job:
 
     train_dir: Path
     train_entries: tuple[Entry, ...]
+    held_out: tuple[Entry, ...]
     layout: str
     folds_file: Path
     fold: int
@@ -109,10 +110,8 @@ class Family(ABC):
         """Train, or continue an interrupted training, or read a finished one."""
 
     @abstractmethod
-    def predict(
-        self, job: Job, changes: Mapping[str, Mapping[str, Any]], entries: Sequence[Entry]
-    ) -> Iterator[Prediction]:
-        """Predict the cells of images with the trained model and the given prediction settings."""
+    def predict(self, job: Job, changes: Mapping[str, Mapping[str, Any]]) -> Iterator[Prediction]:
+        """Predict the held-out images with the trained model and the given prediction settings."""
 
 
 def changed(config: Config, changes: Mapping[str, Mapping[str, Any]]) -> Config:

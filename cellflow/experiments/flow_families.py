@@ -1,12 +1,11 @@
 """Flow-field networks in experiments: ours, and Cellpose's own trainer and ``eval``."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 from cellflow.config import Config, Refit
-from cellflow.data.dataset import Entry
 from cellflow.errors import ConfigError
 from cellflow.experiments.family import Family, Job, changed
 from cellflow.records import Prediction
@@ -92,9 +91,7 @@ class CellflowFamily(Family):
             ),
         )
 
-    def predict(
-        self, job: Job, changes: Mapping[str, Mapping[str, Any]], entries: Sequence[Entry]
-    ) -> Iterator[Prediction]:
+    def predict(self, job: Job, changes: Mapping[str, Mapping[str, Any]]) -> Iterator[Prediction]:
         """Predict with the model folder, or from its stored output.
 
         Notes
@@ -115,11 +112,11 @@ class CellflowFamily(Family):
         finder = replace(model.finder, per_cell_type={}, confidence=None)
         model = replace(model, finder=finder)
         if job.flows is None:
-            for entry in entries:
+            for entry in job.held_out:
                 yield model.predict(entry.load().image, entry.name)
             return
         kept, weights = FlowCache(folder=job.flows), hash_file(job.folder / WEIGHTS)
-        for entry in entries:
+        for entry in job.held_out:
             seen = kept.look(model, weights, entry)
             yield model.finder.find(
                 seen.field, entry.name, diameter=seen.diameter, diam_mean=seen.diam_mean
@@ -158,13 +155,11 @@ class CellposeFamily(Family):
             **facts, curve=(), versions=versions(), conditions=flow_conditions(job.config)
         )
 
-    def predict(
-        self, job: Job, changes: Mapping[str, Mapping[str, Any]], entries: Sequence[Entry]
-    ) -> Iterator[Prediction]:
+    def predict(self, job: Job, changes: Mapping[str, Mapping[str, Any]]) -> Iterator[Prediction]:
         """Predict by ``CellposeModel.eval`` at the diameter that the model was trained at."""
         from cellflow.comparison.reference import predict_reference
 
-        return predict_reference(job.folder, entries, changed(job.config, changes), job.device)
+        return predict_reference(job.folder, job.held_out, changed(job.config, changes), job.device)
 
 
 def flow_conditions(config: Config, *, is_trained: bool = False) -> dict[str, str]:

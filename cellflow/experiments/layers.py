@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cellflow.errors import ConfigError
-from cellflow.experiments.settings_tree import merged, with_assignments
+from cellflow.experiments.settings_tree import merged, with_assignment
 
 Tree = Mapping[str, Any]
 
@@ -33,7 +33,7 @@ def assigned(tree: Tree, assignments: Sequence[str]) -> dict[str, Any]:
     families, result = _families(tree), dict(tree)
     for text in assignments:
         table = "family" if text.partition(".")[0] in families else "base"
-        result[table] = with_assignments(result.get(table, {}), [text])
+        result[table] = with_assignment(result.get(table, {}), text)
         key = text.partition("=")[0].strip()
         if not any(_reaches(key, table, entry, tree) for entry in tree.get("variant", [])):
             raise ConfigError(

@@ -256,6 +256,8 @@ def _learning_rate(row: Row) -> str:
     told = row.facts["conditions"].get("learning rate")
     if told:  # not by a training that diverged
         return str(told)
-    asked = TrainingConfig(learning_rate=row.settings["config"]["training"]["learning_rate"])
+    config = row.settings["config"]
+    training = config.get("settings.training", config["training"])  # the first is a baseline's
+    asked = TrainingConfig(learning_rate=training["learning_rate"])
     is_trained = begins_trained(row.settings["family"], row.settings["options"])
     return f"{choose_rate(asked, is_trained=is_trained):g}"

@@ -133,16 +133,14 @@ def _compute(task: Task, job: Job, bench: Bench, report: Report, say: Say) -> Ro
     family = FAMILIES[task.variant.family]
     bench.store.claim_model(task.model_key, settings_of(task.variant, {}))
     reset_peak()
-    entries = [bench.entries[name] for name in task.sides.validation]
     try:
-        trained = family.train(job, report, say)
-        started, diverged = time.monotonic(), ""
-        found = family.predict(job, task.variant.predict, entries)
-        images = _score(found, task, entries, bench.store)
+        trained, diverged = family.train(job, report, say), ""
+        found = family.predict(job, task.variant.predict)
     except TrainingDiverged as error:
         say(f"  {error}; it counts as a model that finds no cell")
-        trained, started, diverged = NOTHING, time.monotonic(), str(error)
-        images = _score(_no_cells(entries), task, entries, bench.store)
+        trained, diverged, found = NOTHING, str(error), _no_cells(job.held_out)
+    started = time.monotonic()
+    images = _score(found, job.held_out, bench.store.predictions(task.key))
     facts = {
         **asdict(trained),
         "diverged": diverged,
@@ -185,6 +183,7 @@ def _job(task: Task, bench: Bench, device: str, *, shares: bool) -> Job:
     return Job(
         train_dir=bench.dataset.root,
         train_entries=tuple(bench.entries[name] for name in task.sides.train),
+        held_out=tuple(bench.entries[name] for name in task.sides.validation),
         layout=bench.dataset.layout,
         folds_file=_folds_file(task, bench),
         fold=task.fold,
@@ -216,11 +215,11 @@ def _no_cells(entries: Sequence[Entry]) -> Iterator[Prediction]:
 
 
 def _score(
-    predictions: Iterable[Prediction], task: Task, entries: Sequence[Entry], store: Store
+    predictions: Iterable[Prediction], entries: Sequence[Entry], submission: Path
 ) -> dict[str, dict[str, Any]]:
     truths = {entry.name: entry.truth() for entry in entries}
     found = {each.name: labels_to_masks(each.labels) for each in predictions}
-    write_submission(store.predictions(task.key), found.items())
+    write_submission(submission, found.items())
     score = score_images(truths, found, rng=np.random.default_rng(0), n_draws=1)
     by_name = {entry.name: entry for entry in entries}
     return {

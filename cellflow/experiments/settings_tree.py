@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from cellflow.configfile import toml_value
@@ -40,25 +40,24 @@ def put(tree: dict[str, Any], key: str, value: Any) -> None:
     tree[last] = value
 
 
-def with_assignments(tree: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """Apply ``KEY=VALUE`` assignments to a copy of a tree; values are TOML, or else strings.
+def with_assignment(tree: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """Apply ``KEY=VALUE`` to a copy of a tree; the value is TOML, or else a string.
 
     Raises
     ------
     ConfigError
-        An assignment has no ``=``.
+        The text has no ``=``.
 
     Examples
     --------
-    >>> with_assignments({"init": "cyto3"}, ["init=scratch", "training.n_epochs=2"])
-    {'init': 'scratch', 'training': {'n_epochs': 2}}
+    >>> with_assignment({"init": "cyto3"}, "training.n_epochs=2")
+    {'init': 'cyto3', 'training': {'n_epochs': 2}}
     """
     result = copy.deepcopy(dict(tree))
-    for text in assignments:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise ConfigError(f"--set {text}: expected KEY=VALUE")
-        put(result, key.strip(), toml_value(value))
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {text}: expected KEY=VALUE")
+    put(result, key.strip(), toml_value(value))
     return result
 
 

@@ -146,7 +146,7 @@ def draw_warp(
     *,
     levers: Levers,
     rescale: float = 1.0,
-    scale_range: float | None = None,
+    cell_type: str | None = None,
 ) -> Warp:
     """Draw flips, turn, zoom and position; by level ``cellpose`` as Cellpose 3.1 does.
 
@@ -162,8 +162,8 @@ def draw_warp(
     levers : Levers
     rescale : float
         Crop pixels per image pixel before the random zoom: diam_mean / diameter.
-    scale_range : float, optional
-        Replaces that of `levers`.
+    cell_type : str, optional
+        Of the image; `levers` may have a zoom of its own for it.
 
     Notes
     -----
@@ -176,7 +176,7 @@ def draw_warp(
     # Half of the draws turn to the other side; at 180 degrees that is the same circle, as drawn.
     turn -= turn >= 0.5 and levers.rotation < 180
     angle = 2 * reach * turn + (np.pi / 2 * int(4 * quarters) if levers.quarter_turns else 0.0)
-    width_of_zoom = levers.scale_range if scale_range is None else scale_range
+    width_of_zoom = levers.scale_range_by_type.get(str(cell_type), levers.scale_range)
     scale = rescale * (1 - width_of_zoom / 2 + width_of_zoom * zoom)
     return Warp(
         horizontal_flip=bool(mirror_x > 1 - levers.horizontal_flip),

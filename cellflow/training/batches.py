@@ -10,11 +10,11 @@ import itertools
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numba
 import numpy as np
@@ -40,6 +40,8 @@ from cellflow.training.levels import Levers, choose_levers
 from cellflow.training.mosaic import draw_fields, join_fields
 from cellflow.training.photometry import apply_photometry, draw_photometry
 from cellflow.training.prepared import PreparedImages, prepared_folder
+
+T = TypeVar("T")
 
 _ORDER, _CROP, _LIGHT, _MOSAIC, _FIELD = range(5)
 """First word of the seed of each random stream. Streams never overlap, so switching one lever on
@@ -196,14 +198,14 @@ class CropSource(Dataset[Batch | CellflowError]):
         self, index: int, stream: tuple[int, ...], size: tuple[int, int]
     ) -> tuple[PreparedImage, Warp]:
         """Give an image, and draw which piece of it is cut out."""
-        prepared, kind = self.prepared[index], self.entries[index].cell_type
+        prepared = self.prepared[index]
         warp = draw_warp(
             np.random.default_rng(stream),
             prepared.shape,
             size,
             levers=self.levers,
             rescale=self.rescales[index],
-            scale_range=self.levers.scale_range_by_type.get(str(kind)),
+            cell_type=self.entries[index].cell_type,
         )
         return prepared, warp
 
@@ -270,6 +272,17 @@ def _in_threads(source: CropSource, first: int, pin: bool, n_threads: int) -> Lo
             return Batch(*(part.pin_memory() for part in batch))
         return batch
 
+    return load_ahead(load, first, n_threads)
+
+
+def load_ahead(load: Callable[[int], T], first: int, n_threads: int) -> Generator[T, None, None]:
+    """Yield ``load(first)``, ``load(first + 1)`` … without end; each thread makes one ahead.
+
+    Notes
+    -----
+    Closing the generator ends the threads. An error of `load` is raised here, in its turn.
+    """
+
     def settle_in() -> None:
         if n_threads > 1:  # else each would start as many again to compute flows
             numba.set_num_threads(1)
@@ -278,9 +291,9 @@ def _in_threads(source: CropSource, first: int, pin: bool, n_threads: int) -> Lo
     try:
         ahead = deque(threads.submit(load, first + k) for k in range(n_threads))
         for step in itertools.count(first + n_threads):
-            batch = ahead.popleft().result()
+            loaded = ahead.popleft().result()
             ahead.append(threads.submit(load, step))
-            yield batch
+            yield loaded
     finally:
         threads.shutdown(cancel_futures=True)
 

@@ -1,7 +1,9 @@
 """How many epochs and validations fit into a time budget."""
 
 import math
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 SAFETY = 0.92
@@ -63,6 +65,14 @@ def plan_epochs(
     n_more = max(0.0, seconds_left * SAFETY - validation_seconds) / per_epoch
     n_epochs = max(math.floor(epochs_done) + 1, math.floor(epochs_done + n_more + 1e-9))
     return Plan(n_epochs=min(wanted.n_epochs, n_epochs), validate_every=validate_every)
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """Time the second of two calls: the first includes what happens only once."""
+    work()
+    before = time.monotonic()
+    work()
+    return time.monotonic() - before
 
 
 class Pace:

@@ -7,6 +7,7 @@ import numpy as np
 from cellflow.data.dataset import Entry
 from cellflow.inference.predict import Model
 from cellflow.network.cell_type_head import FEWEST_GROUPS, CellTypeHead, fit_cell_type_head
+from cellflow.training.budget import seconds_of
 
 MOST_PER_TYPE = 24
 """Images of a type whose style is looked at; each costs a few tiles."""
@@ -32,6 +33,14 @@ def choose_images(entries: Sequence[Entry]) -> tuple[Entry, ...]:
         places = np.linspace(0, len(own) - 1, min(len(own), MOST_PER_TYPE)).round().astype(int)
         chosen += [own[place] for place in places]
     return tuple(chosen)
+
+
+def estimate_seconds(model: Model, entries: Sequence[Entry]) -> float:
+    """Time the style of one image, of which `learn_cell_types` needs those of all `entries`."""
+    if not entries:
+        return 0.0
+    image = entries[0].load().image
+    return len(entries) * seconds_of(lambda: model.style_of(image))
 
 
 def learn_cell_types(

@@ -15,6 +15,7 @@ from cellflow.atomic import atomic_path
 from cellflow.errors import ModelError
 from cellflow.network.cpnet import save_tensors
 from cellflow.network.devices import is_out_of_memory
+from cellflow.training.budget import Plan
 from cellflow.training.optimizer import AveragedWeights
 from cellflow.wording import first_line
 
@@ -62,6 +63,15 @@ class Position:
     seconds: float = 0.0
     best_score: float = -1.0
     best_epoch: int = 0
+
+    @property
+    def plan(self) -> Plan:
+        """The current plan."""
+        return Plan(n_epochs=self.n_epochs, validate_every=self.validate_every)
+
+    @plan.setter
+    def plan(self, plan: Plan) -> None:
+        self.n_epochs, self.validate_every = plan.n_epochs, plan.validate_every
 
 
 def save_checkpoint(

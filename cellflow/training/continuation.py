@@ -134,15 +134,15 @@ def reopen(folder: RunFolder, train_dir: Path, asked: Asked) -> Start:
     terms = None if had.values.get("terms") is None else had.text("terms")
     learnt = frozenset(had.texts("learnt"))
     run_key, layout = fields.text("run_key"), fields.text("layout")
-    recorded = extra = fields.texts("extra_dirs")
+    recorded = fields.texts("extra_dirs")
+    # They may have been moved; that they hold the same is seen below.
+    extra = asked.extra_dirs or recorded
     _refuse_change(folder, "--format", layout, asked.layout)
     _refuse_other_weights(folder, name, digest, asked.init)
     config = _same_or_refuse(folder, record, asked.config)
     is_asked = bool(asked.extra_dirs) or asked.same_split
-    if is_asked and len(extra) != len(asked.extra_dirs):
-        _refuse_change(folder, "--extra-dir", ", ".join(extra), ", ".join(asked.extra_dirs))
-    if asked.extra_dirs:
-        extra = asked.extra_dirs  # which may have been moved; that they hold the same is seen below
+    if is_asked and len(recorded) != len(asked.extra_dirs):
+        _refuse_change(folder, "--extra-dir", ", ".join(recorded), ", ".join(asked.extra_dirs))
     materials = gather_materials(train_dir, config, split, layout=layout, extra_dirs=extra)
     if materials.run_key(_config_of(folder, record)) != run_key:
         if _places(extra) != _places(recorded):
@@ -159,15 +159,8 @@ def reopen(folder: RunFolder, train_dir: Path, asked: Asked) -> Start:
     weights = initial_weights(SCRATCH if has_begun else name, config.network, config.training.seed)
     if not has_begun and weights.sha256 != digest:
         raise ModelError(f"{folder.path}: the weights of {name} have changed; start a new run")
-    weights = InitialWeights(
-        network=weights.network,
-        name=name,
-        terms=terms,
-        sha256=digest,
-        learnt=learnt,
-    )
     return Start(
-        weights=weights,
+        weights=replace(weights, name=name, terms=terms, sha256=digest, learnt=learnt, seen=None),
         materials=materials,
         config=config,
         asked=_config_of(folder, record, "asked"),

@@ -1,4 +1,4 @@
-"""A run's settings in words, for the start of the run and for the model card."""
+"""A run's settings and its plan in words, for those who watch it and for the model card."""
 
 from collections.abc import Mapping
 
@@ -6,6 +6,7 @@ from cellflow.config import Config, Rescaling
 from cellflow.network.devices import DeviceChoice
 from cellflow.network.precision import PrecisionChoice
 from cellflow.network.preprocess import describe_channels
+from cellflow.training.budget import Plan
 from cellflow.training.initial import InitialWeights
 from cellflow.training.levels import describe_levers
 from cellflow.training.schedule import choose_rate, choose_schedule
@@ -17,6 +18,9 @@ RESIZED_BY: Mapping[Rescaling, str] = {
     "dataset": "all images by it as well",
 }
 """How training resizes images, to follow the diameter of the cells."""
+
+FEWEST_STEPS = 100
+"""From random weights; a shorter plan is said to be too short to be of use (docs/log.md)."""
 
 
 def describe_recipe(config: Config) -> str:
@@ -88,4 +92,25 @@ def describe_start(
         f"{length}, {counted(training.batch_size, 'crop')} of {training.crop_size} px a step, "
         f"{describe_recipe(config)}",
         *channels,
+    ]
+
+
+def describe_plan(plan: Plan, max_minutes: float, step_seconds: float) -> str:
+    """Say how many epochs are planned within a time budget."""
+    every = min(plan.n_epochs, plan.validate_every)
+    return (
+        f"plan: {counted(plan.n_epochs, 'epoch')} in {max_minutes:g} min "
+        f"({step_seconds:.2g} s a step), validated every "
+        f"{'epoch' if every == 1 else f'{every} epochs'}"
+    )
+
+
+def doubt_of_length(n_steps: int, *, is_trained: bool) -> list[str]:
+    """Say so if a planned run is too short, given whether its initial weights are trained ones."""
+    if is_trained or n_steps >= FEWEST_STEPS:
+        return []
+    return [
+        f"only {counted(n_steps, 'step')}: from random weights, hardly any cell is found "
+        f"before about {FEWEST_STEPS}; give more time, a smaller "
+        "training.crop_size or smaller network.channels_per_level"
     ]

@@ -14,7 +14,7 @@ from cellflow.network.quick_training import quicken_training
 from cellflow.telling import Report, Say
 from cellflow.training.batches import CropSource
 from cellflow.training.budget import Pace, Plan
-from cellflow.training.cell_types import choose_images, learn_cell_types
+from cellflow.training.cell_types import choose_images, estimate_seconds, learn_cell_types
 from cellflow.training.checkpoint import Position
 from cellflow.training.checkpointing import Checkpointing
 from cellflow.training.continuation import Start
@@ -25,7 +25,12 @@ from cellflow.training.model_card import write_card
 from cellflow.training.optimizer import AveragedWeights, make_optimizer
 from cellflow.training.planning import Planner
 from cellflow.training.ranks import Ranks, synchronize_statistics
-from cellflow.training.recipe import describe_recipe, describe_start
+from cellflow.training.recipe import (
+    describe_plan,
+    describe_recipe,
+    describe_start,
+    doubt_of_length,
+)
 from cellflow.training.run_folder import RunFolder
 from cellflow.training.trained import role_of_held_out
 from cellflow.training.validation import Validator
@@ -80,7 +85,7 @@ class Session:
         self.network = synchronize_statistics(network, ranks, device.device)
         self.network.diam_labels.data.fill_(self.materials.diameter)
         self._zero, self._go_on = started, go_on
-        self._last_score: tuple[int, Score] | None = None
+        self._last_score: dict[int, Score] = {}  # by the epochs that were done
         self._run = self._make_run(report, interrupt)
         self._checkpoints = Checkpointing(folder, self._run, start.run_key)
         self._validator = Validator(
@@ -94,10 +99,10 @@ class Session:
         self._typed = choose_images([fact.entry for fact in self.materials.learnt])
         self._planner = Planner(
             self._run,
-            self._scored,
-            self._validator,
-            self._typed,
-            is_trained=self.weights.is_trained,
+            time_validation=lambda: self._validator.estimate_seconds(self._scored),
+            time_closing=self._time_closing,
+            tell=self._tell_plan,
+            ranks=ranks,
         )
 
     def run(self) -> None:
@@ -211,10 +216,25 @@ class Session:
         for line in (*lines, f"writing to {self.folder.path}"):
             self.say(line)
 
+    def _time_closing(self) -> float:
+        """Measure the seconds of what follows the last validation: the styles of `_typed`."""
+        seconds = estimate_seconds(self._validator.model(self.network), self._typed)
+        self.network.train()
+        return seconds
+
+    def _tell_plan(self, plan: Plan, is_first: bool) -> None:
+        run, n_steps = self._run, plan.n_epochs * self._run.source.steps_per_epoch
+        self.say(describe_plan(plan, run.pace.max_seconds / 60, run.pace.step_seconds))
+        for line in (
+            doubt_of_length(n_steps, is_trained=self.weights.is_trained) if is_first else ()
+        ):
+            self.say(line)
+
     def _after_step(self) -> None:
-        if self._run.pace.is_time_to_plan:
-            self._planner.plan(self._run.position.step)
-        if self._run.position.step == 1:  # the epoch before is closed, with its validation
+        run, position = self._run, self._run.position
+        if run.pace.is_time_to_plan:
+            self._planner.plan(position.epoch + position.step / run.source.steps_per_epoch)
+        if position.step == 1:  # the epoch before is closed, with its validation
             self._checkpoints.save_where_cheap()
         else:
             self._checkpoints.save_when_due()
@@ -251,14 +271,14 @@ class Session:
         if score is not None or is_last:
             self._history.draw(self.folder.path)
         if run.pace.is_limited and run.pace.is_planned and not is_last:
-            self._planner.plan(run.source.steps_per_epoch)
+            self._planner.plan(n_done)
 
     def _validate(self, n_done: int) -> Score:
         """Score the held-out images; keep the weights when they are the best so far."""
         position, before = self._run.position, time.monotonic()
         score = self._validator.score(self._scored)
         self._run.pace.note_validation(time.monotonic() - before)
-        self._last_score = n_done, score
+        self._last_score = {n_done: score}
         if score.mean.estimate > position.best_score:
             position.best_score, position.best_epoch = score.mean.estimate, n_done
             if self.ranks.is_first:
@@ -272,8 +292,7 @@ class Session:
         self._zero -= found.seconds
         if not run.pace.is_limited:
             # Without a budget, perhaps lifted since, the run has the length that was asked for.
-            found.n_epochs = self.config.training.n_epochs
-            found.validate_every = self.config.training.validate_every
+            found.plan = run.pace.wanted
         run.continue_from(found)
         self.say(f"continuing in epoch {found.epoch + 1}, after {found.seconds / 60:.1f} min")
 
@@ -283,8 +302,8 @@ class Session:
         is_best = kept == "best" and position.best_epoch > 0
         epoch = position.best_epoch if is_best else position.epoch
         pictures = ["pictures of held-out images"] if self._validator.entries else []
-        is_known = self._known_score(epoch) is not None
-        again = [f"validation of epoch {epoch}"] if pictures and not is_known else []
+        is_unknown = bool(pictures) and epoch not in self._last_score
+        again = [f"validation of epoch {epoch}"] if is_unknown else []
         types = ["the classifier of cell types"] if self._typed else []
         follows = ", ".join([*again, *pictures, *types, "the model card"])
         self.say(f"the last step is done; still to do: {follows}")
@@ -323,11 +342,7 @@ class Session:
     def _score_of(self, epoch: int) -> Score | None:
         if not self._validator.entries:
             return None
-        return self._known_score(epoch) or self._validator.score(self._scored)
-
-    def _known_score(self, epoch: int) -> Score | None:
-        scored_epoch, score = self._last_score or (None, None)
-        return score if scored_epoch == epoch else None
+        return self._last_score.get(epoch) or self._validator.score(self._scored)
 
     def _record(self, epoch: int, score: Score | None) -> dict[str, Any]:
         """Give what ``config.json`` holds beside the settings."""

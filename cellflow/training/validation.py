@@ -1,6 +1,5 @@
 """The competition score of the held-out images, through the same prediction that users run."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from cellflow.metrics.score import Score, score_images
 from cellflow.network.cpnet import CPnet
 from cellflow.pictures.overlay import save_overlay
 from cellflow.records import CellMasks, Prediction
+from cellflow.training.budget import seconds_of
 from cellflow.training.ranks import Ranks
 
 N_OVERLAYS = 6
@@ -86,20 +86,16 @@ class Validator:
         return -(-len(self.entries) // self._ranks.size)
 
     def estimate_seconds(self, network: CPnet) -> float:
-        """Predict one image twice, and scale the second time up to all images.
+        """Time the prediction of one image, and scale it up to all images.
 
         Notes
         -----
-        The first pass includes what happens only once, such as loading kernels. An untrained
-        network may take longer than a trained one, since it finds cells everywhere.
+        An untrained network may take longer than a trained one, since it finds cells everywhere.
         """
         if not self.entries:
             return 0.0
         model, entry = self.model(network), self.entries[0]
-        _predict(model, entry)
-        before = time.monotonic()
-        _predict(model, entry)
-        return (time.monotonic() - before) * self._n_turns
+        return self._n_turns * seconds_of(lambda: _predict(model, entry))
 
     def draw(self, network: CPnet, score: Score, folder: Path) -> None:
         """Write overlays of a few images, spread from the worst score to the best."""

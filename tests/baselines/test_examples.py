@@ -9,6 +9,7 @@ from cellflow.baselines.examples import ExampleSource
 from cellflow.baselines.presets import preset
 from cellflow.config import AugmentConfig
 from cellflow.errors import DataError
+from cellflow.training.batches import load_ahead
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def same(one, other):
 def test_an_iteration_is_a_function_of_its_number(source, level):
     first, again = source(level=level), source(level=level)
     batches = [first.batch(k) for k in range(4)]
-    stream = again.stream(2, n_threads=2)
+    stream = load_ahead(again.batch, 2, n_threads=2)
     for expected in batches[2:]:
         assert all(map(same, expected, next(stream)))
     stream.close()

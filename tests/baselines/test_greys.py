@@ -17,22 +17,26 @@ def picture(rng):
     return rng.integers(20, 230, (30, 40)).astype(np.uint8)
 
 
+def whole(grey, settings):
+    return standardize(grey.units, np.ones(grey.shape, bool), grey, settings)
+
+
 def test_fixed_units_are_the_grey_levels_of_the_file(picture):
     grey = grey_image(picture)
-    seen = standardize(grey.units, None, grey, FIXED)
+    seen = whole(grey, FIXED)
     np.testing.assert_allclose(seen[0], (picture - 128.0) / 50, atol=1e-4)
 
 
 def test_sixteen_bits_are_brought_to_eight(picture):
     wide = grey_image(picture.astype(np.uint16) * 257)
-    seen = standardize(wide.units, None, wide, FIXED)
+    seen = whole(wide, FIXED)
     np.testing.assert_allclose(seen[0], (picture - 128.0) / 50, atol=1e-4)
 
 
 def test_percentile_units_do_not_depend_on_the_range(picture):
     one, other = grey_image(picture), grey_image(picture.astype(np.float32) * 7 + 3)
     settings = ImageSettings(grey="percentile")
-    seen = [standardize(each.units, None, each, settings) for each in (one, other)]
+    seen = [whole(each, settings) for each in (one, other)]
     np.testing.assert_allclose(seen[0], seen[1], atol=1e-4)
     low, high = np.percentile(picture, [1, 99])
     expected = ((picture - low) / (high - low) - MIDDLE) / SPREAD
@@ -52,14 +56,14 @@ def test_outside_the_picture_all_is_0(picture):
 def test_colour_is_the_mean_of_its_channels(picture):
     colour = np.stack([picture, picture // 2, picture // 4])
     grey = grey_image(colour)
-    seen = standardize(grey.units, None, grey, FIXED)
+    seen = whole(grey, FIXED)
     np.testing.assert_allclose(seen[0], (colour.mean(axis=0) - 128) / 50, atol=1e-4)
 
 
 def test_a_flat_picture_is_finite():
     grey = grey_image(np.full((8, 9), 77, np.uint8))
-    assert np.isfinite(standardize(grey.units, None, grey, FIXED)).all()
-    np.testing.assert_allclose(standardize(grey.units, None, grey, FIXED), (77 - 128) / 50)
+    assert np.isfinite(whole(grey, FIXED)).all()
+    np.testing.assert_allclose(whole(grey, FIXED), (77 - 128) / 50)
 
 
 def test_nan_is_refused():

@@ -255,17 +255,6 @@ def test_other_data_first_shows_nothing_of_what_is_held_out(tmp_path, tiny_confi
     assert any("left out, since they match held-out images: 1 (" in line for line in said)
 
 
-def test_steps_and_validations_count_from_the_first_stage(tmp_path, disc_entries, tiny_config):
-    config = tiny_config("unet", iterations=2, pretrain_iterations=3)
-    entries, others = disc_entries(2), disc_entries(2, seed=7)
-    done = run(tmp_path, "unet", entries, config, held_out=disc_entries(1, seed=3), pretrain=others)
-    earlier = read_baseline_folder(done / "stages" / "pretrain").record["run"]
-    facts = read_trained(done)
-    assert facts.n_steps == 5
-    assert facts.curve[-1][0] == 5
-    assert facts.curve[-1][1] > earlier["seconds"]
-
-
 class _Stop(Exception):
     """As a crash: nothing is saved any more."""
 

@@ -49,9 +49,9 @@ class ThresholdFamily(Family):
             n_steps=10, n_parameters=1, seconds=6.0, device="cpu", curve=curve, versions={}
         )
 
-    def predict(self, job, changes, entries):
+    def predict(self, job, changes):
         threshold = changed(job.config, changes).dynamics.cellprob_threshold
-        for entry in entries:
+        for entry in job.held_out:
             assert entry.name not in json.loads((job.folder / "done.json").read_text())
             self.predicted.append(entry.name)
             labels = (entry.load().image > threshold).astype(np.int32)

@@ -12,3 +12,9 @@ def test_seconds_of_an_image_are_those_of_trainings_that_did_not_diverge():
         row("a", {"y": 0.0}, fold=1, predict_seconds=0.0, diverged="the loss is infinite"),
     ]
     assert summarize(rows, ["a"], "last")[0].predict_seconds == pytest.approx(2.0)
+
+
+def test_the_rate_of_a_baseline_whose_trainings_all_diverged_is_that_of_its_settings():
+    lost = row("a", {"x": 0.0}, family="unet", diverged="the loss is infinite")
+    lost.settings["config"]["settings.training"] = {"learning_rate": 0.02}
+    assert summarize([lost], ["a"], "last")[0].learning_rate == "0.02"

@@ -39,16 +39,12 @@ def test_an_interrupted_run_continues_bit_by_bit(disc_folder, tune, tmp_path, mo
     assert metrics_of(whole) == metrics_of(cut)
 
 
-@pytest.mark.parametrize(
-    ("optimizer", "schedule"),
-    [("sgd", "step"), ("adam", "one_cycle"), ("adamw", "cosine"), ("radam", "cellpose")],
-)
-def test_every_optimiser_with_clipping_and_average_continues_bit_by_bit(
-    disc_folder, tune, tmp_path, monkeypatch, optimizer, schedule
+def test_a_run_with_another_optimiser_clipping_and_average_continues_bit_by_bit(
+    disc_folder, tune, tmp_path, monkeypatch
 ):
     data = disc_folder(5)
     training = {
-        "n_epochs": 3, "optimizer": optimizer, "schedule": schedule, "gradient_clip": 0.5,
+        "n_epochs": 3, "optimizer": "radam", "schedule": "step", "gradient_clip": 0.5,
         "ema_decay": 0.9, "step_start": 2, "step_every": 2,
     }  # fmt: skip
     whole = tune(data, "whole", training=training)

@@ -15,9 +15,10 @@ from cellflow.training.validation import Validator
 def test_the_schedule_is_settled_at_the_start_and_a_lifted_budget_gives_the_length_back(
     disc_folder, tune, tmp_path, monkeypatch
 ):
-    training = {"n_epochs": 101, "max_minutes": 0.02, "validate_every": 101}
-    press = AskedToStop(monkeypatch, 3)
-    with pytest.raises(KeyboardInterrupt):
+    training = {"n_epochs": 101, "max_minutes": 5.0, "validate_every": 101}
+    press = AskedToStop(monkeypatch, N_WARMUP_STEPS + N_TIMED_STEPS + 1)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Pace, "plan", lambda *_: Plan(n_epochs=5, validate_every=3))
         tune(disc_folder(4), report=press, training=training)
     recorded = recorded_config(tmp_path / "run")
     assert recorded.training.schedule == "cosine"
@@ -49,7 +50,7 @@ def test_nothing_is_planned_before_steps_were_timed_also_where_epochs_are_short(
 
 
 def test_a_time_budget_plans_fewer_epochs_and_ends_in_time(disc_folder, tune, monkeypatch):
-    monkeypatch.setattr("cellflow.training.planning.FEWEST_STEPS", 10**9)
+    monkeypatch.setattr("cellflow.training.recipe.FEWEST_STEPS", 10**9)
     said = []
     out = tune(
         disc_folder(4),
