@@ -66,5 +66,5 @@ def _score(record: Mapping[str, Any]) -> list[str]:
         return ["No images were held out, so there is no honest score."]
     overall = record["score"]["overall"]
     mean = Interval(estimate=overall["mean"], low=overall["low"], high=overall["high"])
-    role = role_of_held_out(record["run"]["kept"])
+    role = role_of_held_out(record)
     return [f"mAP on the held-out images: {mean}. It is {role}. {EMPTY_CASES}"]

@@ -20,7 +20,7 @@ from cellflow.baselines.settings import BaselineConfig
 from cellflow.errors import ModelError, TrainingDiverged
 from cellflow.network.devices import is_out_of_memory, synchronize
 from cellflow.network.precision import autocast
-from cellflow.telling import Report
+from cellflow.telling import Report, Say
 from cellflow.training.batches import load_ahead, loader_threads
 from cellflow.training.budget import Pace, Plan
 from cellflow.training.interruption import InterruptFlag
@@ -96,6 +96,8 @@ class Fit:
         Where to begin; advanced by `fit`.
     clock : callable
         Seconds since the run began, over all sittings.
+    say : callable
+        ``say(text)``, when the user should know something.
     """
 
     learner: Learner
@@ -109,6 +111,7 @@ class Fit:
     pace: Pace
     position: FitPosition
     clock: Callable[[], float]
+    say: Say
     shown: dict[str, float] = field(default_factory=dict, init=False)
     last_read: float = field(default=-math.inf, init=False)
     losses: torch.Tensor = field(init=False)
@@ -171,6 +174,7 @@ def fit(run: Fit, *, after_iteration: Callable[[], None], end_interval: Callable
             run.interrupt.check()
             if run.pace.is_limited and run.pace.is_over(position.seconds):
                 position.n_iterations = position.iteration
+                run.say(run.pace.describe_end(counted(position.iteration, "iteration")))
             if not _is_interval_over(run):
                 after_iteration()
 

@@ -165,6 +165,7 @@ class FitSession:
             dtype=precision.dtype,
             report=self.report,
             interrupt=self.interrupt,
+            say=self.say,
             pace=Pace(wanted, 1, None if minutes is None else 60 * minutes),
             position=FitPosition(
                 n_iterations=wanted.n_epochs, validate_every=wanted.validate_every

@@ -158,6 +158,10 @@ class Pace:
         last = self.validation_seconds + self.closing_seconds
         return seconds * 1.01 + last >= self.max_seconds
 
+    def describe_end(self, length: str) -> str:
+        """Say that the time was over before a training of this `length` had reached its plan."""
+        return f"the budget of {self.max_seconds / 60:g} min ends the training after {length}"
+
     def plan(self, seconds: float, epochs_done: float, current: Plan) -> Plan:
         """Give the plan after so many seconds and epochs: shorter at need, longer if early."""
         plan = plan_epochs(

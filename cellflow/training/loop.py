@@ -165,6 +165,8 @@ def train(run: Run, *, after_step: Callable[[], None], end_epoch: Callable[[floa
                 run.interrupt.check()
                 if run.pace.is_limited and run.ranks.any(run.pace.is_over(position.seconds)):
                     position.n_epochs = position.epoch + 1
+                    steps = counted(position.epoch * n_steps + position.step, "step")
+                    run.say(run.pace.describe_end(steps))
                     break
                 after_step()
             _close_epoch(run)

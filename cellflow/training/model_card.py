@@ -109,12 +109,14 @@ def _score(record: Mapping[str, Any], config: Config, score: Score | None) -> st
     ]
     for name, one in rows.items():
         known = math.isfinite(one.mean.low)
-        interval = one.mean.bounds() if known else "one image"
+        interval = (
+            one.mean.bounds() if known else ("one image" if one.n_images == 1 else "one group")
+        )
         lines.append(
             f"| {name} | {one.n_images} | {one.n_truths} | {one.n_predicted} | "
             f"{one.mean.estimate:.3f} | {interval} | {one.per_threshold[0]:.3f} |"
         )
-    role = role_of_held_out(record["run"]["kept"], record["run"]["patience"])
+    role = role_of_held_out(record)
     return "\n".join([*lines, "", f"The score is {role}. {EMPTY_CASES}"])
 
 

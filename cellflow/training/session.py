@@ -333,8 +333,8 @@ class Session:
             record=record,
             card=write_card(record, self.config, self.materials.diameter, score),
         )
-        honest = role_of_held_out(self.config.training.keep, self.config.training.patience)
-        shown = "no held-out images" if score is None else f"held-out mAP {score.mean}, {honest}"
+        role = role_of_held_out(record)
+        shown = "no held-out images" if score is None else f"held-out mAP {score.mean}, {role}"
         if score is not None and not score.overall.n_predicted:
             shown += "; the model finds no cell in them, perhaps the training was too short"
         self.say(f"done in {self._run.clock() / 60:.1f} min: weights of epoch {epoch}, {shown}")

@@ -2,6 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from cellflow.network.model_folder import held_out_images
+from cellflow.wording import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,22 +39,26 @@ class Trained:
     conditions: Mapping[str, str] = field(default_factory=dict)
 
 
-def role_of_held_out(kept: str, patience: int | None = None) -> str:
+def role_of_held_out(record: Mapping[str, Any]) -> str:
     """Say how far the score on held-out images is to be trusted, to follow "the score is".
 
     Parameters
     ----------
-    kept : {"last", "best"}
-        Which weights were kept.
-    patience : int, optional
-        Validations without a better score after which training ended.
+    record : mapping
+        What the model folder keeps, of a network or of a baseline.
 
     Notes
     -----
     See docs/decisions/0501-weights-of-the-last-epoch.md.
     """
-    if kept == "best":
+    run = record["run"]
+    if run["kept"] == "best":
         return "too high: the weights were selected on these images"
-    if patience is not None:
+    if run.get("patience") is not None:
         return "too high: these images decided when training ended"
+    start = record["initial_weights"]  # a baseline's is a name
+    learnt_before = start["learnt"] if isinstance(start, Mapping) else ()
+    if learnt := held_out_images(record).intersection(learnt_before):
+        names = counted(len(learnt), "image")
+        return f"too high if the initial weights learnt the same images: {names} by their names"
     return "honest: nothing was chosen by these images"

@@ -100,6 +100,12 @@ def test_a_time_budget_plans_fewer_iterations_and_ends_in_time(tmp_path, disc_en
     assert len([line for line in said if line.startswith("plan: ")]) >= 1
 
 
+def test_a_budget_that_ends_a_training_before_its_plan_says_so(tmp_path, disc_entries, tiny_config):
+    said, config = [], tiny_config("unet", iterations=100, max_minutes=1e-6)
+    run(tmp_path, "unet", disc_entries(2), config, say=said.append)
+    assert "the budget of 1e-06 min ends the training after 1 iteration" in said
+
+
 def test_nothing_is_planned_before_iterations_were_timed(
     tmp_path, disc_entries, tiny_config, monkeypatch
 ):

@@ -143,7 +143,11 @@ def test_initial_weights_that_learnt_what_is_now_held_out_are_told_of_for_good(
     told = "the initial weights were trained on 2 images with these names (disc"
     assert sum(told in line for line in said) == 2
     assert told in json.loads((tmp_path / "run" / "config.json").read_text())["data"]["split"]
-    assert told in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
+    card = (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
+    assert told in card
+    role = "too high if the initial weights learnt the same images: 2 images by their names"
+    assert f"The score is {role}." in card
+    assert said[-1].endswith(role)
     again = tune(data, name="again", init=str(first), fold=0, **folds)
     assert "initial weights" not in json.loads((again / "config.json").read_text())["data"]["split"]
 

@@ -49,6 +49,13 @@ def test_nothing_is_planned_before_steps_were_timed_also_where_epochs_are_short(
     assert min(seen) == N_WARMUP_STEPS + N_TIMED_STEPS
 
 
+def test_a_budget_that_ends_a_training_before_its_plan_says_so(disc_folder, tune):
+    said = []
+    tune(disc_folder(4), training={"n_epochs": 100, "max_minutes": 1e-6}, said=said)
+    assert "the budget of 1e-06 min ends the training after 1 step" in said
+    assert not any(line.startswith("plan: ") for line in said)
+
+
 def test_a_time_budget_plans_fewer_epochs_and_ends_in_time(disc_folder, tune, monkeypatch):
     monkeypatch.setattr("cellflow.training.recipe.FEWEST_STEPS", 10**9)
     said = []
