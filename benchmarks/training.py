@@ -126,9 +126,9 @@ class CellflowTrainer:
             dtype=dtype,
         )
         torch.backends.cudnn.benchmark = True
-        self.n_steps, is_cuda = STEPS_A_CALL[device], device == "cuda"
-        threads = loader_threads(self.run.device)
-        self.batches = stream_batches(source, 0, pin=is_cuda, n_threads=threads)
+        self.n_steps, threads = STEPS_A_CALL[device], loader_threads(self.run.device)
+        pin_for = self.run.device if device == "cuda" else None
+        self.batches = stream_batches(source, 0, pin_for=pin_for, n_threads=threads)
 
     def __call__(self):
         for _ in range(self.n_steps):

@@ -107,7 +107,8 @@ def synchronize(device: torch.device) -> None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error says that memory ran out, on any device."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    # The name that every supported PyTorch has; `torch.OutOfMemoryError` is newer.
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
     text = str(error).lower()
     return any(words in text for words in OUT_OF_MEMORY)

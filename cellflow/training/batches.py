@@ -12,7 +12,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
@@ -224,7 +224,11 @@ def loader_threads(device: torch.device) -> int:
 
 
 def stream_batches(
-    source: CropSource, first_step: int, *, pin: bool = False, n_threads: int = 1
+    source: CropSource,
+    first_step: int,
+    *,
+    pin_for: torch.device | None = None,
+    n_threads: int = 1,
 ) -> Generator[Batch, None, None]:
     """Go over the batches from `first_step` on, without end, loading ahead.
 
@@ -234,8 +238,8 @@ def stream_batches(
         Its ``training.n_workers`` says who loads: processes, or for 0 threads of this process
         (the crops' kernels release the interpreter lock, and threads share their images).
     first_step : int
-    pin : bool
-        Whether to put batches into page-locked memory, for copies to a CUDA device that overlap.
+    pin_for : torch.device, optional
+        CUDA device for which batches are put into page-locked memory, so that copies overlap.
     n_threads : int
         Threads that load if there are no processes; each makes one batch ahead. See
         `loader_threads`.
@@ -252,9 +256,9 @@ def stream_batches(
     Closing the generator ends its threads or processes.
     """
     if source.training.n_workers:
-        loaded = _in_processes(source, first_step, pin)
+        loaded = _in_processes(source, first_step, pin_for)
     else:
-        loaded = _in_threads(source, first_step, pin, n_threads)
+        loaded = _in_threads(source, first_step, pin_for, n_threads)
     with closing(loaded) as batches:
         for batch in batches:
             if isinstance(batch, CellflowError):
@@ -265,10 +269,12 @@ def stream_batches(
 Loaded = Generator[Batch | CellflowError, None, None]
 
 
-def _in_threads(source: CropSource, first: int, pin: bool, n_threads: int) -> Loaded:
+def _in_threads(
+    source: CropSource, first: int, pin_for: torch.device | None, n_threads: int
+) -> Loaded:
     def load(step: int) -> Batch | CellflowError:
         batch = source[step]
-        if pin and isinstance(batch, Batch):
+        if pin_for is not None and isinstance(batch, Batch):
             return Batch(*(part.pin_memory() for part in batch))
         return batch
 
@@ -298,7 +304,7 @@ def load_ahead(load: Callable[[int], T], first: int, n_threads: int) -> Generato
         threads.shutdown(cancel_futures=True)
 
 
-def _in_processes(source: CropSource, first: int, pin: bool) -> Loaded:
+def _in_processes(source: CropSource, first: int, pin_for: torch.device | None) -> Loaded:
     is_stopped = False
 
     def steps() -> Iterator[int]:
@@ -314,9 +320,11 @@ def _in_processes(source: CropSource, first: int, pin: bool) -> Loaded:
         num_workers=source.training.n_workers,
         multiprocessing_context=multiprocessing.get_context("spawn"),
         worker_init_fn=_settle_in,
-        pin_memory=pin,
+        pin_memory=pin_for is not None,
     )
-    batches = iter(loader)
+    # PyTorch's pinning thread takes the current device, and would claim memory on a wrong one.
+    with nullcontext() if pin_for is None else torch.cuda.device(pin_for):
+        batches = iter(loader)
     try:
         yield from batches
     except (RuntimeError, OSError, EOFError) as error:

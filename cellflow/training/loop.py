@@ -265,8 +265,9 @@ def _read_loss(run: Run, now: float) -> None:
 
 def _batches(run: Run) -> Generator[Batch, None, None]:
     first = run.position.epoch * run.source.steps_per_epoch + run.position.step
+    pin_for = run.device if _is_cuda(run.device) else None
     threads = loader_threads(run.device)
-    return stream_batches(run.source, first, pin=_is_cuda(run.device), n_threads=threads)
+    return stream_batches(run.source, first, pin_for=pin_for, n_threads=threads)
 
 
 @contextmanager

@@ -58,6 +58,13 @@ def test_a_full_gpu_is_not_taken_for_a_broken_one(monkeypatch):
     assert cuda_fault(0) == ""
 
 
+def test_lack_of_memory_is_recognised_by_an_older_pytorch(monkeypatch):
+    full = torch.cuda.OutOfMemoryError()
+    monkeypatch.delattr(torch, "OutOfMemoryError")  # new in 2.5
+    assert is_out_of_memory(full)
+    assert not is_out_of_memory(RuntimeError("sizes differ"))
+
+
 def test_the_first_gpu_that_computes_is_taken(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU {index}")

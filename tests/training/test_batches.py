@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 from drawn_discs import disc_entry
+from pretended_gpu import pretended_gpu
 
 from cellflow.config import AugmentConfig, DataConfig, TrainingConfig
 from cellflow.errors import CellflowError, DataError
+from cellflow.training import batches as batches_module
 from cellflow.training.batches import CropSource, crop_order, loader_threads, stream_batches
 
 
@@ -128,6 +130,24 @@ def test_any_number_of_threads_gives_the_same_batches_in_order(disc_entries):
 def test_a_cpu_has_one_loader_thread():
     assert loader_threads(torch.device("cpu")) == 1
     assert 1 <= loader_threads(torch.device("cuda")) <= 8
+
+
+def test_batches_of_processes_are_pinned_on_the_gpu_that_trains(disc_entries, monkeypatch):
+    current = []
+
+    class Loader:
+        def __init__(self, source, *, pin_memory, **options):
+            assert pin_memory
+
+        def __iter__(self):
+            current.append(torch.cuda.current_device())
+            return iter(())
+
+    monkeypatch.setattr(batches_module, "DataLoader", Loader)
+    with pretended_gpu(count=2) as gpus:
+        source = source_of(disc_entries(1), n_workers=1)
+        assert not list(stream_batches(source, 0, pin_for=torch.device("cuda:1")))
+        assert (current, gpus.current) == ([1], 0)
 
 
 @pytest.mark.slow
