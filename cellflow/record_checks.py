@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -43,12 +44,10 @@ def checked_shape(shape: Sequence[int]) -> tuple[int, int]:
     LabelError
         It is not two whole numbers, 0 or more.
     """
-    try:
+    with suppress(TypeError, ValueError):  # refused below, as a negative side is
         height, width = (operator.index(side) for side in shape)
         if min(height, width) >= 0:
             return height, width
-    except (TypeError, ValueError):
-        pass  # The same message as for a negative side.
     raise LabelError(f"shape: expected (height, width) in whole pixels, found {shape!r}")
 
 
