@@ -1,6 +1,6 @@
 """Stacks, such as time series, as separate pictures, which is what all commands take."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,34 +44,37 @@ def split_stacks(
     Raises
     ------
     ImageError
-        A file is missing, broken, no TIFF, or holds one picture. Of that stack nothing is written.
+        A file is missing, broken, no TIFF, or holds one picture.
     ConfigError
-        Files are there, or two stacks have one name.
+        Files are there, two stacks have one name, or a stack would be replaced by a plane.
     DataError
         The folder cannot be written to.
 
     Notes
     -----
     Grey levels are as `read_image` gives them; of a plane's channels all are kept. The size of a
-    pixel is not.
+    pixel is not, nor are pictures of another size than the first, such as thumbnails. After an
+    error or Ctrl-C no new file is left, so that the same call can be made again.
     """
-    check_outputs(paths, [folder / "planes"])
-    planned = {path: [folder / name for name, _ in _planes(path)] for path in paths}
-    _require_different(planned)
-    there = [file.name for files in planned.values() for file in files if file.exists()]
+    planned = [folder / name for path in paths for name, _ in _planes(path)]
+    check_outputs(paths, planned)
+    there = {file for file in planned if file.exists()}
     if there and not overwrite:
+        names = some_of(sorted(file.name for file in there))
         raise ConfigError(
             f"--out {folder}: holds {counted(len(there), 'file')} of these names already "
-            f"({some_of(there)}); choose another folder, or --overwrite"
+            f"({names}); choose another folder, or --overwrite"
         )
-    total = sum(map(len, planned.values()))
-    done = 0
-    for path in paths:
-        for name, picture in _planes(path):
+    planes = (plane for path in paths for plane in _planes(path))
+    try:
+        for step, (name, picture) in enumerate(planes, 1):
             _write(folder / name, picture)
-            done += 1
-            report(done, {"total": total})
-    return [file for files in planned.values() for file in files]
+            report(step, {"total": len(planned)})
+    except BaseException:
+        for file in set(planned) - there:
+            file.unlink(missing_ok=True)
+        raise
+    return planned
 
 
 def _planes(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
@@ -84,17 +87,6 @@ def _planes(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
     with naming_broken(path):
         for place, picture in read_planes(path, as_stored=is_label_image(path)):
             yield f"{stem}_{place}{ending}.tif", picture
-
-
-def _require_different(planned: Mapping[Path, Sequence[Path]]) -> None:
-    owners: dict[Path, Path] = {}
-    for path, files in planned.items():
-        for file in files:
-            if owners.setdefault(file, path) != path:
-                raise ConfigError(
-                    f"{path} and {owners[file]}: both would be written as {file.name}; split them "
-                    "into separate folders"
-                )
 
 
 def _write(path: Path, picture: NDArray[Any]) -> None:

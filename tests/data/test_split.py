@@ -128,7 +128,7 @@ def test_two_stacks_of_one_name_are_refused(tmp_path):
         (tmp_path / folder).mkdir()
         stack = np.zeros((5, 8, 9), np.uint8)
         tifffile.imwrite(tmp_path / folder / "x.tif", stack, photometric="minisblack")
-    with pytest.raises(ConfigError, match=r"both would be written as x_0\.tif"):
+    with pytest.raises(ConfigError, match=r"x_0\.tif: two outputs would be written there"):
         split(tmp_path, "a/x.tif", "b/x.tif")
 
 
@@ -137,3 +137,28 @@ def test_progress_tells_of_every_plane(tmp_path):
     steps = []
     split(tmp_path, "x.tif", report=lambda step, numbers: steps.append((step, numbers["total"])))
     assert steps == [(step, 5) for step in range(1, 6)]
+
+
+def test_an_interrupted_split_leaves_no_new_file_and_can_be_given_again(tmp_path):
+    tifffile.imwrite(tmp_path / "x.tif", np.zeros((5, 8, 9), np.uint8), photometric="minisblack")
+
+    def interrupt(step, numbers):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        split(tmp_path, "x.tif", report=interrupt)
+    assert not any((tmp_path / "out").iterdir())
+    assert len(split(tmp_path, "x.tif")) == 5
+
+
+def test_a_plane_never_replaces_a_stack_that_is_to_be_split(tmp_path):
+    for name in ("x", "x_0"):
+        stack = np.zeros((5, 8, 9), np.uint8)
+        tifffile.imwrite(tmp_path / f"{name}.tif", stack, photometric="minisblack")
+    paths = [tmp_path / "x.tif", tmp_path / "x_0.tif"]
+    with pytest.raises(ConfigError, match=r"x_0\.tif: is an input of this command"):
+        split_stacks(paths, tmp_path, overwrite=True)
+    with pytest.raises(ConfigError, match="two outputs would be written there"):
+        split_stacks([paths[0]] * 2, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.tif", "x_0.tif"]
