@@ -12,9 +12,9 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
+from small_baseline import small_baseline
 
 from cellflow.baselines.baseline_model import load_baseline
-from cellflow.baselines.presets import preset
 from cellflow.baselines.train import train_on_folder
 from cellflow.config import Config, NetworkConfig, TrainingConfig
 from cellflow.data.images import list_images, read_image
@@ -109,19 +109,7 @@ def test_many_images_are_predicted(data, model, tmp_path, compilation, precision
 def test_baselines_train_and_find(data, tmp_path, kind, precision):
     if kind != "unet" and find_spec("torchvision") is None:
         pytest.skip("the extra [rcnn] is not installed")
-    config = preset(kind)
-    config = replace(
-        config,
-        training=replace(
-            config.training, iterations=4, batch_size=2, validate_every=2, precision=precision,
-            crop_height=128, crop_width=128, schedule="constant", warmup=2,
-        ),
-        detector=replace(
-            config.detector, backbone="resnet18", pyramid_channels=32, box_features=64, rois=64,
-            rpn_before_train=200, rpn_before_test=200, rpn_after_train=100, rpn_after_test=100,
-            detections=50,
-        ),
-    )  # fmt: skip
+    config = small_baseline(kind, precision, crop=128, batch_size=2)
     train_on_folder(kind, train_dir=data, out=tmp_path / "run", config=config, device=DEVICE)
     image = read_image(list_images(data / "test")[0])
     found = load_baseline(tmp_path / "run", DEVICE).predict(image, "image")

@@ -12,9 +12,9 @@ import pytest
 import torch
 from drawn_discs import write_disc_folder
 from pretended_gpu import CAPABILITIES, pretended_gpu
+from small_baseline import small_baseline
 
 from cellflow.baselines.baseline_model import load_baseline
-from cellflow.baselines.presets import preset
 from cellflow.baselines.train import train_on_folder
 from cellflow.config import Config, InferenceConfig, NetworkConfig, TrainingConfig
 from cellflow.data.images import list_images, read_image
@@ -156,19 +156,7 @@ def test_recorded_graphs_are_used_on_the_second_of_two_gpus(data, tmp_path, prec
 def test_baselines_train_and_find(data, image, tmp_path, kind, precision):
     if kind != "unet" and find_spec("torchvision") is None:
         pytest.skip("the extra [rcnn] is not installed")
-    config = preset(kind)
-    config = replace(
-        config,
-        training=replace(
-            config.training, iterations=2, batch_size=1, validate_every=2, precision=precision,
-            crop_height=64, crop_width=64, schedule="constant", warmup=1,
-        ),
-        detector=replace(
-            config.detector, backbone="resnet18", pyramid_channels=32, box_features=16, rois=16,
-            rpn_before_train=50, rpn_before_test=50, rpn_after_train=20, rpn_after_test=20,
-            detections=10,
-        ),
-    )  # fmt: skip
+    config = small_baseline(kind, precision, crop=64, batch_size=1)
     with pretended_gpu():
         train_on_folder(kind, train_dir=data, out=tmp_path / "run", config=config, device="cuda")
         found = load_baseline(tmp_path / "run", "cuda").predict(image, "image")
