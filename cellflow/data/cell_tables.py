@@ -20,12 +20,14 @@ CELL_COLUMNS = (
     "x_min_px",
     "y_max_px",
     "x_max_px",
+    "on_edge",
     "score",
     "image_confluence",
 )
 COUNT_COLUMNS = (
     "image",
     "cells",
+    "cells_on_edge",
     "confluence",
     "mean_area_px",
     "median_area_px",
@@ -45,8 +47,8 @@ def write_cells(path: Path | str, predictions: Iterable[Prediction]) -> None:
     cells has no row.
 
     The bounding box is half-open and counts from 0, as in scikit-image: a cell has pixels in the
-    rows ``y_min`` to ``y_max - 1``, so that it touches the image's lower border if ``y_max`` is the
-    image's height.
+    rows ``y_min`` to ``y_max - 1``. A cell is on the edge (1, else 0) if it has pixels in the first
+    or last row or column of the image, which may then hold only a part of it.
     """
     write_table(path, CELL_COLUMNS, (row for one in predictions for row in _cell_rows(one)))
 
@@ -71,6 +73,7 @@ def _cell_rows(prediction: Prediction) -> Iterator[tuple[object, ...]]:
     centers_y = np.bincount(flat, rows.ravel()) / np.maximum(areas, 1)
     centers_x = np.bincount(flat, columns.ravel()) / np.maximum(areas, 1)
     confluence = _confluence(prediction)
+    on_edge = _numbers_on_edge(prediction)
     for label, box in enumerate(find_objects(prediction.labels), 1):
         if box is None:
             continue  # The user has taken this cell out.
@@ -86,6 +89,7 @@ def _cell_rows(prediction: Prediction) -> Iterator[tuple[object, ...]]:
             x.start,
             y.stop,
             x.stop,
+            int(label in on_edge),
             round(float(prediction.scores[label - 1]), 4),
             confluence,
         )
@@ -104,7 +108,15 @@ def _count_row(prediction: Prediction) -> tuple[object, ...]:
             round(float(prediction.scores[cells - 1].mean()), 4),
         )
     kind = prediction.cell_type or ""
-    return (prediction.name, len(areas), _confluence(prediction), *sizes, kind)
+    n_on_edge = len(_numbers_on_edge(prediction))
+    return (prediction.name, len(areas), n_on_edge, _confluence(prediction), *sizes, kind)
+
+
+def _numbers_on_edge(prediction: Prediction) -> set[int]:
+    """Give the cells with pixels in the first or last row or column of the image."""
+    labels = prediction.labels
+    border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    return set(border.tolist()) - {0}
 
 
 def _equivalent_diameter(area: float) -> float:

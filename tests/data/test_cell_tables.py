@@ -54,7 +54,24 @@ def test_every_image_has_its_row_also_without_a_cell(tmp_path, found):
     assert float(some["mean_area_px"]) == float(some["median_area_px"]) == 6
     assert float(some["median_equivalent_diameter_px"]) == pytest.approx(2.764)
     assert float(some["mean_score"]) == pytest.approx(0.7)
-    assert list(none.values()) == ["none", "0", "0.0", "", "", "", "", ""]
+    assert list(none.values()) == ["none", "0", "0", "0.0", "", "", "", "", ""]
+
+
+def test_cells_that_the_image_may_hold_only_in_part_are_marked(tmp_path):
+    labels = np.pad(np.array([[1, 0, 2, 0, 3]], np.int32), ((1, 1), (0, 1)))
+    labels[1:, 4] = 3  # reaches the last row; 1 the first column, 2 no border
+    corners = np.zeros((3, 3), np.int32)
+    corners[0, 2] = 1
+    scores = np.ones(3, np.float32)
+    images = [
+        Prediction(name="a", labels=labels, scores=scores),
+        Prediction(name="b", labels=corners, scores=scores[:1]),
+    ]
+    write_cells(tmp_path / "cells.csv", images)
+    marks = [row["on_edge"] for row in rows_of(tmp_path / "cells.csv")]
+    assert marks == ["1", "0", "1", "1"]
+    write_counts(tmp_path / "counts.csv", images)
+    assert [row["cells_on_edge"] for row in rows_of(tmp_path / "counts.csv")] == ["2", "1"]
 
 
 def test_a_cell_that_was_taken_out_is_in_no_table_and_the_others_keep_their_labels(tmp_path, found):
