@@ -157,7 +157,6 @@ def score_images(
     variant: Variant = "competition",
     thresholds: Sequence[float] | None = None,
     n_draws: int = N_DRAWS,
-    remarks: Sequence[str] = (),
 ) -> Score:
     """Score predictions that are already in memory.
 
@@ -175,8 +174,6 @@ def score_images(
         As for `average_precision`.
     n_draws : int
         Resamples of the bootstrap.
-    remarks : sequence of str
-        Remarks to put first into the result.
 
     Raises
     ------
@@ -226,7 +223,7 @@ def score_images(
         images=images,
         overall=over(list(range(len(names)))),
         per_cell_type={kind: over(own) for kind, own in indices_by_type(kinds).items()},
-        remarks=(*remarks, *independence_remark(wells), *coverage_remark(wells)),
+        remarks=(*independence_remark(wells), *coverage_remark(wells)),
     )
 
 
