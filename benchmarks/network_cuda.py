@@ -22,7 +22,7 @@ from cellflow.data.outputs import Outputs
 from cellflow.inference.folder import predict_folder
 from cellflow.inference.model import Model
 from cellflow.inference.predict import load_model
-from cellflow.network.precision import has_native_bfloat16
+from cellflow.network.precision import dtype_name, quickest_dtype
 
 N_IMAGES, N_ROUNDS = 48, 3
 N_MATRIX = 8192
@@ -42,23 +42,19 @@ def cuda_section(folder: Path, cases: list[tuple[Path, float]]) -> str:
         return (
             f"No CUDA device here (torch {torch.__version__}): images a second on one not measured."
         )
-    rates = {dtype: matrix_rate(dtype) for dtype in (torch.float32, fastest_type())}
+    quickest = quickest_dtype(torch.device("cuda"))
+    rates = {dtype: matrix_rate(dtype) for dtype in (torch.float32, quickest)}
     rows: list[tuple[object, ...]] = []
     for path, diameter in cases:
         rows += case_rows(folder, path, diameter, rates)
-    shown = ", ".join(f"{str(dtype)[6:]} {rate / 1e12:.0f}" for dtype, rate in rates.items())
+    shown = ", ".join(f"{dtype_name(dtype)} {rate / 1e12:.0f}" for dtype, rate in rates.items())
     title = f"{torch.cuda.get_device_name()}, {N_IMAGES} images; TFLOP/s of matrices: {shown}"
     return f"{title}\n\n{markdown(HEADER, rows)}"
 
 
-def fastest_type() -> torch.dtype:
-    """Give bfloat16 if the device supports it natively, without emulation; else float32."""
-    return torch.bfloat16 if has_native_bfloat16(torch.device("cuda")) else torch.float32
-
-
 def variants() -> dict[str, dict[str, object]]:
     """Give the inference settings of each variant of cellflow, by name."""
-    best = str(fastest_type()).removeprefix("torch.")
+    best = dtype_name(quickest_dtype(torch.device("cuda")))
     named = {best + name: {"precision": best, **options} for name, options in VARIANTS.items()}
     return {"float32": {"precision": "float32", **VARIANTS[""]}, **named}
 

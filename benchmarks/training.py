@@ -26,7 +26,7 @@ from cellflow.data.dataset import Entry
 from cellflow.data.images import write_png
 from cellflow.data.rle import labels_to_masks
 from cellflow.network.cpnet import build_network
-from cellflow.network.precision import has_native_bfloat16
+from cellflow.network.precision import dtype_name, has_native_bfloat16, quickest_dtype
 from cellflow.network.quick_training import quicken_training
 from cellflow.training.batches import CropSource, loader_threads, stream_batches
 from cellflow.training.budget import Pace, Plan
@@ -38,7 +38,7 @@ from cellflow.training.prepared import prepare_entry
 DIAMETER = {"cort": 17.0, "astro": 32.0, "shsy5y": 17.0}
 WANTED = {
     "cpu": {"cellflow float32": 1.3, "cellflow bfloat16": 3.5},
-    "cuda": {"cellflow bfloat16": 5.0},
+    "cuda": {"cellflow float16": 5.0, "cellflow bfloat16": 5.0},
 }
 """Target: how many times as fast as Cellpose."""
 
@@ -170,12 +170,11 @@ def preparing_milliseconds(entries):
 
 
 def sides_of(entries, images, labels, config, device):
-    """Give the sides to compare, by name; bfloat16 only if the device supports it natively."""
+    """Give the sides to compare, by name; 16 bits only if the device computes them natively."""
     sides = {"cellpose 3.1 train_seg": partial(CellposeTrainer, images, labels, config, device)}
     ours = partial(CellflowTrainer, entries, config, device)
-    sides["cellflow float32"] = partial(ours, torch.float32)
-    if has_native_bfloat16(torch.device(device)):
-        sides["cellflow bfloat16"] = partial(ours, torch.bfloat16)
+    for dtype in (torch.float32, quickest_dtype(torch.device(device))):
+        sides[f"cellflow {dtype_name(dtype)}"] = partial(ours, dtype)
     return sides
 
 

@@ -198,6 +198,8 @@ def _moved(tensor, device=None, dtype=None, non_blocking=False, copy=False, memo
             copied = torch.ops.aten._to_copy.default(tensor, **given)
             return GpuTensor(copied.detach(), where.index)
         return torch.ops.aten._to_copy.default(tensor, **given)
+    if where == tensor.device:
+        return torch.ops.aten._to_copy.default(tensor, **given)
     GPUS[-1].is_moving = True
     try:
         return torch.ops.aten._to_copy.default(tensor, device=where, **given)

@@ -141,7 +141,8 @@ class FitSession:
     def _take_up(self) -> None:
         """Build everything that the run works on, and start or continue from the checkpoint."""
         device = self._chosen = choose_device(self.device)
-        precision = choose_precision(self.config.training.precision, device.device)
+        wanted_precision = self.config.training.precision
+        precision = choose_precision(wanted_precision, device.device, may_be_float16=False)
         learner = build_learner(self.model, self.config, len(self.data.classes))
         self.say(start_from(learner, self.init, self.config))
         learner.network.to(device.device)

@@ -14,8 +14,8 @@ from cellflow.config import (
     Keep,
     Optimizer,
     OverlapRule,
-    Precision,
     TrainingConfig,
+    UnscaledPrecision,
 )
 from cellflow.config.checks import require, require_choice, require_finite
 from cellflow.config.network import MOST_LEVELS
@@ -186,8 +186,9 @@ class FitSettings:
     """Iterations over which the rate rises at the start; at most a tenth of all."""
     gradient_clip: float | None = 10.0
     """Maximum norm of the gradient; a single crop without cells can throw a detector off."""
-    precision: Precision = "float32"
-    """auto = bfloat16 if the device computes it natively, for backbone and heads only."""
+    precision: UnscaledPrecision = "float32"
+    """auto = bfloat16 if the device computes it natively, for backbone and heads only; not float16,
+    whose range a Mask R-CNN exceeds (docs/log.md)."""
     validate_every: int = 500
     """Iterations between two validations by the competition score, which is also when a line of
     metrics.csv and a checkpoint are written; there may be more checkpoints."""
@@ -214,6 +215,7 @@ class FitSettings:
                 f"training.{name}: expected a multiple of 32, found {value}",
             )
         require_choice("training.schedule", self.schedule, StepSchedule)
+        require_choice("training.precision", self.precision, UnscaledPrecision)
         self.as_training_config()  # checks all other settings
 
     def as_training_config(self) -> TrainingConfig:

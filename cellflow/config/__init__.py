@@ -12,7 +12,7 @@ from cellflow.config.data import DataConfig, FlattenPolicy
 from cellflow.config.dynamics import DynamicsConfig
 from cellflow.config.inference import Compilation, DiameterPolicy, InferenceConfig
 from cellflow.config.network import NetworkConfig
-from cellflow.config.precision import Precision
+from cellflow.config.precision import Precision, UnscaledPrecision
 from cellflow.config.stages import Refit, StagesConfig
 from cellflow.config.training import Keep, Optimizer, Rescaling, Schedule, TrainingConfig
 from cellflow.config.tuning import TuningConfig
@@ -39,6 +39,7 @@ __all__ = [
     "StagesConfig",
     "TrainingConfig",
     "TuningConfig",
+    "UnscaledPrecision",
 ]
 
 

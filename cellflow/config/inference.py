@@ -40,8 +40,9 @@ class InferenceConfig:
     """Tiles per forward pass; limits the memory. None = 16 on CUDA, 8 on MPS; on a CPU one per
     thread, but at least 4."""
     precision: Precision = "auto"
-    """auto = bfloat16 if the device supports it natively, and if on a tile of the first image the
-    output agrees with float32 (cellflow/inference/precision_gate.py); else float32."""
+    """auto = bfloat16 if the device computes it natively, float16 on older GPUs with tensor cores
+    (V100, T4), both only if on a tile of the first image the output agrees with float32
+    (cellflow/inference/precision_gate.py); else float32."""
     compilation: Compilation = "auto"
     """How the network is compiled for its fixed shapes, see cellflow/inference/compilation.py. auto
     = CUDA graphs on CUDA (takes a second), none elsewhere; inductor takes a minute per network."""

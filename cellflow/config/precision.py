@@ -2,4 +2,6 @@
 
 from typing import Literal
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "float16", "bfloat16"]
+UnscaledPrecision = Literal["auto", "float32", "bfloat16"]
+"""Those in which a loss trains as it is; in float16 it must be scaled."""

@@ -68,7 +68,9 @@ class TrainingConfig:
     validate_every: int = 10
     """Epochs between two validations by the competition score."""
     precision: Precision = "float32"
-    """Training in bfloat16 stays opt-in until it is shown to reach the same score."""
+    """Training in 16 bits stays opt-in until it is shown to reach the same score. auto = bfloat16
+    where the device computes it natively, float16 on older GPUs with tensor cores (V100, T4); in
+    float16 the loss is scaled so that small gradients survive."""
     compile: bool = False
     """Whether to use torch.compile; pays off on CUDA only, takes a minute or two, and needs a C
     compiler on Linux."""

@@ -34,7 +34,7 @@ from cellflow.wording import first_line
 Forward = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 """Maps (T, 2, h, w) tiles on the device to (T, 3, h, w) output and (T, S) styles, both float32."""
 
-LARGEST_ERROR = {torch.float32: 1e-3, torch.bfloat16: 0.05}
+LARGEST_ERROR = {torch.float32: 1e-3, torch.float16: 0.01, torch.bfloat16: 0.05}
 """Allowed relative error of a compiled network: the norm of the difference to the plain output over
 the norm of the latter. It is not 0, since fused layers round less often."""
 

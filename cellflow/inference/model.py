@@ -124,7 +124,7 @@ class Model:
         return self.with_passes(views=1, scales=(1.0,), n_models=1)
 
     def settle_precision(self, image: NDArray[Any]) -> list[str]:
-        """Choose between bfloat16 and float32 by means of an image, unless already chosen.
+        """Choose between 16 and 32 bits by means of an image, unless already chosen.
 
         If this is never called, the first image that the model sees decides.
 
@@ -135,8 +135,8 @@ class Model:
         Returns
         -------
         list of str
-            A sentence for each network that will run in float32 although the device supports
-            bfloat16.
+            A sentence for each network that will run in float32 although the device is quicker in
+            16 bits.
 
         Raises
         ------

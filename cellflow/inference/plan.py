@@ -74,7 +74,7 @@ def plan_prediction(
 
 
 def settle_precision(model: Model, images: Sequence[Path], say: Say = ignore) -> None:
-    """Choose between bfloat16 and float32 by the first usable image that is not blank.
+    """Choose between 16 and 32 bits by the first usable image that is not blank.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def settle_precision(model: Model, images: Sequence[Path], say: Say = ignore) ->
     images : sequence of path
         All images, done or not, of every shard, so that all parts of a run choose the same.
     say : callable
-        ``say(text)``, if it is float32 although the device supports bfloat16.
+        ``say(text)``, if it is float32 although the device is quicker in 16 bits.
     """
     if model.is_settled:
         return

@@ -1,7 +1,8 @@
-"""Whether a network may run in bfloat16: measured on a tile of the user's own images.
+"""Whether a network may run in 16 bits: measured on a tile of the user's own images.
 
 A well-trained network gives nearly the same output in bfloat16 and float32. One that has learnt
-little has small outputs, so rounding errors are relatively larger (docs/log.md).
+little has small outputs, so rounding errors are relatively larger (docs/log.md). float16 rounds
+less, but ends at 65,504.
 """
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from cellflow.inference.compilation import Forward
 
 LEAST_CORRELATION = 0.999
-"""Required Pearson correlation of each output in bfloat16 with that in float32."""
+"""Required Pearson correlation of each output in 16 bits with that in float32."""
 
 
 def least_correlation(exact: Forward, rounded: Forward, tile: torch.Tensor) -> float:

@@ -29,7 +29,7 @@ from cellflow.inference.tiles import (
 )
 from cellflow.network.cpnet import N_INPUTS, N_OUTPUTS, CPnet
 from cellflow.network.devices import image_layout, is_out_of_memory
-from cellflow.network.precision import PrecisionChoice, choose_precision
+from cellflow.network.precision import PrecisionChoice, choose_precision, dtype_name
 from cellflow.records import Shape
 from cellflow.wording import first_line
 
@@ -67,8 +67,8 @@ class TileRunner:
 
     If the device runs out of memory, the batch size is halved, and stays so.
 
-    With ``precision = "auto"`` and a device that supports bfloat16, the first image decides, see
-    `settle_precision`.
+    With ``precision = "auto"`` and a device that is quicker in 16 bits, the first image decides,
+    see `settle_precision`.
     """
 
     def __init__(self, network: CPnet, settings: InferenceConfig, device: torch.device) -> None:
@@ -99,7 +99,7 @@ class TileRunner:
         return longest_side(n_tiles, self._settings.tile_size, self._settings.tile_overlap)
 
     def settle_precision(self, image: torch.Tensor) -> str:
-        """Keep bfloat16 only if its output agrees with float32 on a tile of this image.
+        """Keep 16 bits only if their output agrees with float32 on a tile of this image.
 
         Parameters
         ----------
@@ -109,8 +109,8 @@ class TileRunner:
         Returns
         -------
         str
-            Why it is float32, for the user. Empty if bfloat16 stays, if the settings name a
-            precision, or if it was decided before.
+            Why it is float32, for the user. Empty if the precision stays, if the settings name one,
+            or if it was decided before.
 
         Raises
         ------
@@ -127,9 +127,10 @@ class TileRunner:
         self.is_settled = True
         if found >= LEAST_CORRELATION:
             return ""
+        other = dtype_name(self.dtype)
         self.precision = PrecisionChoice(
             dtype=torch.float32,
-            reason=f"its correlation with bfloat16 is {found:.4f}, below {LEAST_CORRELATION}",
+            reason=f"its correlation with {other} is {found:.4f}, below {LEAST_CORRELATION}",
         )
         self._plain, self._compiled = exact, None
         return f"precision: {self.precision}"

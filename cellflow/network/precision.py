@@ -1,4 +1,4 @@
-"""float32, or bfloat16 where the processor computes it natively."""
+"""float32, or a type of 16 bits where the device convolves in it more quickly."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +8,8 @@ import torch
 
 from cellflow.config import Precision
 
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrecisionChoice:
@@ -16,7 +18,7 @@ class PrecisionChoice:
     Parameters
     ----------
     dtype : torch.dtype
-        float32 or bfloat16. Weights and results are float32 either way.
+        float32, float16 or bfloat16. Weights and results are float32 either way.
     reason : str
     """
 
@@ -24,30 +26,68 @@ class PrecisionChoice:
     reason: str
 
     def __str__(self) -> str:
-        """Write ``bfloat16 (the processor has it)``."""
-        return f"{str(self.dtype).removeprefix('torch.')} ({self.reason})"
+        """Write ``bfloat16 (native on this cpu)``."""
+        return f"{dtype_name(self.dtype)} ({self.reason})"
 
 
-def choose_precision(requested: Precision, device: torch.device) -> PrecisionChoice:
+def dtype_name(dtype: torch.dtype) -> str:
+    """Write a type as the settings name it, such as ``float16``."""
+    return str(dtype).removeprefix("torch.")
+
+
+def choose_precision(
+    requested: Precision, device: torch.device, *, may_be_float16: bool = True
+) -> PrecisionChoice:
     """Turn ``auto`` into the fastest type that the device computes natively.
+
+    Parameters
+    ----------
+    requested : str
+    device : torch.device
+    may_be_float16 : bool
+        Whether ``auto`` may be float16.
 
     Notes
     -----
-    ``auto`` takes bfloat16 only where the device reports it: emulated it would be slower. An
+    ``auto`` takes 16 bits only where the device reports them: emulated they would be slower. An
     explicit request is followed as it stands.
     """
-    if requested != "auto":
-        dtype = torch.bfloat16 if requested == "bfloat16" else torch.float32
-        is_native, hint = has_native_bfloat16(device), ""
-        if requested == "float32" and is_native:
-            hint = f"; bfloat16 is native on this {device.type}"
-        if requested == "bfloat16" and not is_native and device.type in ("cpu", "cuda"):
-            # cuDNN too convolves in it from Ampere on; before, PyTorch does it by slower means.
-            hint = f"; float32 is quicker on this {device.type}, which lacks the instructions"
-        return PrecisionChoice(dtype=dtype, reason=f"by the settings{hint}")
+    quickest = quickest_dtype(device)
+    name, kind = dtype_name(quickest), device.type
+    if requested == "auto":
+        if quickest is torch.float32 or (quickest is torch.float16 and not may_be_float16):
+            return PrecisionChoice(dtype=torch.float32, reason=f"no native bfloat16 on this {kind}")
+        return PrecisionChoice(dtype=quickest, reason=f"native on this {kind}")
+    dtype, hint = DTYPES[requested], ""
+    if dtype is torch.float32 and quickest is not dtype:
+        hint = f"; {name} is native on this {kind}"
+    if kind in ("cpu", "cuda") and not _is_native(dtype, device):
+        # cuDNN too convolves in bfloat16 from Ampere on; before, PyTorch does it by slower means.
+        hint = f"; {name} is quicker on this {kind}, which lacks the instructions"
+    return PrecisionChoice(dtype=dtype, reason=f"by the settings{hint}")
+
+
+def quickest_dtype(device: torch.device) -> torch.dtype:
+    """Give the type in which the device reports to convolve most quickly.
+
+    Notes
+    -----
+    Where there is no quick bfloat16, CUDA devices from compute capability 7.0 on (V100, T4) have
+    tensor cores for float16. Processors may report it too, but nothing was measured on them.
+    """
     if has_native_bfloat16(device):
-        return PrecisionChoice(dtype=torch.bfloat16, reason=f"native on this {device.type}")
-    return PrecisionChoice(dtype=torch.float32, reason=f"no native bfloat16 on this {device.type}")
+        return torch.bfloat16
+    if device.type == "cuda" and _is_native(torch.float16, device):
+        return torch.float16
+    return torch.float32
+
+
+def _is_native(dtype: torch.dtype, device: torch.device) -> bool:
+    if dtype is torch.bfloat16:
+        return has_native_bfloat16(device)
+    if dtype is torch.float16 and device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (7, 0)
+    return dtype is torch.float32
 
 
 def has_native_bfloat16(device: torch.device) -> bool:

@@ -81,13 +81,14 @@ def save_checkpoint(
     position: "DataclassInstance",
     run_key: str,
     average: AveragedWeights | None = None,
+    scaler: torch.amp.GradScaler | None = None,
 ) -> None:
     """Write the state of a run.
 
     Parameters
     ----------
     path : Path
-    network, optimizer, average
+    network, optimizer, average, scaler
         Their state is written as it is, on any device.
     position : Position, or another dataclass of plain numbers
     run_key : str
@@ -105,6 +106,7 @@ def save_checkpoint(
         "network": network.state_dict(),
         "optimizer": optimizer.state_dict(),
         "average": None if average is None else average.state_dict(),
+        "scaler": None if scaler is None else scaler.state_dict(),
     }
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         save_tensors(content, file)
@@ -116,14 +118,15 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer,
     run_key: str,
     average: AveragedWeights | None = None,
+    scaler: torch.amp.GradScaler | None = None,
     *,
     kind: type[Place],
 ) -> Place:
-    """Read the state of a run into `network`, `optimizer` and `average`; give its position.
+    """Read the state of a run into its parts; give its position.
 
     Parameters
     ----------
-    path, network, optimizer, run_key, average
+    path, network, optimizer, run_key, average, scaler
         As for `save_checkpoint`.
     kind : type
         The position's dataclass.
@@ -146,6 +149,9 @@ def load_checkpoint(
         _lay_out(optimizer)
         if average is not None:
             average.load_state_dict(content["average"])
+        # Empty if the run comes from a device on which it was not in float16.
+        if scaler is not None and content.get("scaler"):
+            scaler.load_state_dict(content["scaler"])
         return kind(**content["position"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         if is_out_of_memory(error):

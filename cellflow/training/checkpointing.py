@@ -36,7 +36,13 @@ class Checkpointing:
             return
         position, before = run.settle(), time.monotonic()
         save_checkpoint(
-            self._folder.last, run.network, run.optimizer, position, self._key, run.average
+            self._folder.last,
+            run.network,
+            run.optimizer,
+            position,
+            self._key,
+            run.average,
+            run.scaler,
         )
         self._folder.keep_best(position.best_epoch)
         self._saved_at = time.monotonic()
@@ -53,7 +59,7 @@ class Checkpointing:
             self.save()
 
     def load(self) -> Position:
-        """Read the checkpoint into the run's network, optimiser and average; give its position.
+        """Read the checkpoint into the parts of the run; give its position.
 
         Raises
         ------
@@ -62,7 +68,13 @@ class Checkpointing:
         """
         run = self._run
         return load_checkpoint(
-            self._folder.last, run.network, run.optimizer, self._key, run.average, kind=Position
+            self._folder.last,
+            run.network,
+            run.optimizer,
+            self._key,
+            run.average,
+            run.scaler,
+            kind=Position,
         )
 
     @property

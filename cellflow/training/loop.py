@@ -29,7 +29,7 @@ from cellflow.training.budget import Pace
 from cellflow.training.checkpoint import Position
 from cellflow.training.interruption import InterruptFlag
 from cellflow.training.losses import flow_and_cell_loss
-from cellflow.training.optimizer import AveragedWeights
+from cellflow.training.optimizer import AveragedWeights, make_scaler
 from cellflow.training.ranks import Ranks
 from cellflow.training.schedule import choose_rate, learning_rates
 from cellflow.training.throughput import Throughput
@@ -54,7 +54,7 @@ class Run:
         Says when the time is over.
     device : torch.device
     dtype : torch.dtype
-        float32, or bfloat16 for the convolutions.
+        float32, or float16 or bfloat16 for the convolutions.
     average : AveragedWeights, optional
         Follows the network's weights, when ``config.ema_decay`` asks for it.
     report : callable
@@ -85,6 +85,7 @@ class Run:
     ranks: Ranks = field(default_factory=Ranks)
     throughput: Throughput = field(default_factory=Throughput, init=False)
     wrapped: Callable[[torch.Tensor], Any] | None = field(default=None, init=False)
+    scaler: torch.amp.GradScaler = field(init=False)
     losses: torch.Tensor = field(init=False)
     shown_loss: float = field(default=0.0, init=False)
     last_read: float = field(default=0.0, init=False)
@@ -94,6 +95,7 @@ class Run:
             self.wrapped = self.ranks.spread(self.network)
         if self.config.compile:
             self.wrapped = _compiled(self.network if self.wrapped is None else self.wrapped)
+        self.scaler = make_scaler(self.device, self.dtype)
         self.continue_from(self.position)
 
     def continue_from(self, position: Position) -> None:
@@ -215,11 +217,14 @@ def _step_in_parts(run: Run, batch: Batch) -> torch.Tensor:
         flow_loss, cell_loss = flow_and_cell_loss(output, *target)
         part_losses = torch.stack([flow_loss, cell_loss])
         share = len(image) / len(batch.image)
-        (share * (run.config.flow_weight * flow_loss + cell_loss)).backward()  # type: ignore[no-untyped-call]
+        loss = share * (run.config.flow_weight * flow_loss + cell_loss)
+        run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         losses += share * part_losses.detach()
     if run.config.gradient_clip is not None:
+        run.scaler.unscale_(run.optimizer)
         torch.nn.utils.clip_grad_norm_(run.network.parameters(), run.config.gradient_clip)
-    run.optimizer.step()
+    run.scaler.step(run.optimizer)
+    run.scaler.update()
     if run.average is not None:
         run.average.update_parameters(run.network)
     return run.ranks.average(losses)
@@ -319,9 +324,10 @@ def _close_epoch(run: Run) -> None:
     position = run.settle()
     run.throughput.seconds += run.clock() - before
     if not math.isfinite(position.flow_loss + position.cell_loss):
+        or_wider = " or train in float32" if run.scaler.is_enabled() else ""
         raise TrainingDiverged(
             f"epoch {position.epoch + 1}: the loss is no longer finite; lower the learning rate "
-            f"(now {choose_rate(run.config):g}) and start again"
+            f"(now {choose_rate(run.config):g}){or_wider} and start again"
         )
 
 
@@ -339,6 +345,8 @@ def _halve_parts(run: Run, batch_size: int, cause: str) -> None:
             f"lower training.crop_size, or use --device cpu ({cause})"
         )
     run.position.n_parts = min(2 * run.position.n_parts, batch_size)
+    scale, run.scaler = run.scaler.state_dict(), make_scaler(run.device, run.dtype)
+    run.scaler.load_state_dict(scale)  # the old one may stand in the middle of a step
     if _is_cuda(run.device):
         torch.cuda.empty_cache()
     at_once = -(-batch_size // run.position.n_parts)

@@ -58,7 +58,7 @@ def with_inference(**options):
     return lambda config: replace(config, inference=replace(config.inference, **options))
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "radam"])
 def test_a_training_is_stopped_and_goes_on(data, tmp_path, precision, optimizer):
     training = replace(CONFIG.training, precision=precision, optimizer=optimizer)
@@ -104,7 +104,7 @@ def test_many_images_are_predicted(data, model, tmp_path, compilation, precision
         assert [f"was compiled with {compilation}" in line for line in said].count(True) == 1
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("kind", ["mask-rcnn", "cascade-mask-rcnn", "unet"])
 def test_baselines_train_and_find(data, tmp_path, kind, precision):
     if kind != "unet" and find_spec("torchvision") is None:
@@ -133,7 +133,7 @@ def test_the_second_gpu_leaves_the_first_alone(data, model):
 
 
 @needs_two
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
 def test_two_gpus_train_in_stages(data, tmp_path, precision):
     settings = {
         "training.precision": precision, "training.crop_size": 64, "training.ema_decay": 0.9,

@@ -75,17 +75,18 @@ def test_a_pretended_gpu_refuses_what_a_real_one_does():
 
 
 @pytest.mark.parametrize("kind", CAPABILITIES)
-def test_bfloat16_is_chosen_from_ampere_on_only(kind):
+def test_each_kind_computes_in_what_it_is_quick_at(kind):
+    quick = {"P100": torch.float32, "V100": torch.float16, "T4": torch.float16}
     with pretended_gpu(kind, count=2):
         chosen = choose_device("cuda:1")
-        has_it = kind in ("A100", "H200")
-        expected = torch.bfloat16 if has_it else torch.float32
+        expected = quick.get(kind, torch.bfloat16)
         assert choose_precision("auto", chosen.device).dtype is expected
         assert machine_report()["cuda:1"] == f"{kind}, 16 GiB"
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "precision"), [("adamw", "bfloat16"), ("sgd", "float32"), ("radam", "float32")]
+    ("optimizer", "precision"),
+    [("adamw", "bfloat16"), ("adamw", "float16"), ("sgd", "float32"), ("radam", "float16")],
 )
 def test_a_training_is_stopped_and_goes_on(data, tmp_path, optimizer, precision):
     training = TrainingConfig(
@@ -103,7 +104,8 @@ def test_a_training_is_stopped_and_goes_on(data, tmp_path, optimizer, precision)
     assert run["precision"].startswith(precision)
 
 
-def test_a_step_of_training_does_not_wait_for_the_gpu(data, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["A100", "T4"])
+def test_a_step_of_training_does_not_wait_for_the_gpu(data, tmp_path, monkeypatch, kind):
     """But for the loss, which is read about once a second."""
     waits, do_step = [], loop.training_step
 
@@ -116,9 +118,9 @@ def test_a_step_of_training_does_not_wait_for_the_gpu(data, tmp_path, monkeypatc
     monkeypatch.setattr(loop, "training_step", observed_step)
     training = TrainingConfig(
         n_epochs=1, batch_size=4, crop_size=32, validation_share=0, gradient_clip=1.0,
-        ema_decay=0.9, images_per_epoch=8,
+        ema_decay=0.9, images_per_epoch=8, precision="auto",
     )  # fmt: skip
-    with pretended_gpu() as gpus:
+    with pretended_gpu(kind) as gpus:
         config = replace(CONFIG, training=training)
         fine_tune(data, tmp_path / "run", config, init="scratch", device="cuda")
     assert waits == [[], []]
@@ -138,7 +140,7 @@ def test_an_image_in_many_passes_is_waited_for_once(image):
         assert np.abs(one - other).max() <= 1e-3 * np.abs(other).max(), name
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
 def test_recorded_graphs_are_used_on_the_second_of_two_gpus(data, tmp_path, precision):
     images, said = list_images(data / "train"), []
     with pretended_gpu(count=2) as gpus:

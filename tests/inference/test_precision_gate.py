@@ -1,9 +1,10 @@
-"""bfloat16 is kept only where it says the same as float32."""
+"""16 bits are kept only where they say the same as float32."""
 
 import numpy as np
 import pytest
 import torch
 
+from cellflow.errors import ImageError
 from cellflow.inference.plan import settle_precision
 from cellflow.inference.precision_gate import least_correlation, richest_tile
 from cellflow.network import precision
@@ -16,6 +17,12 @@ BIAS = 300.0
 def native_bfloat16(monkeypatch):
     """Every device says that it computes bfloat16; a processor without it emulates it."""
     monkeypatch.setattr(precision, "has_native_bfloat16", lambda device: True)
+
+
+@pytest.fixture
+def native_float16(monkeypatch):
+    """Every device says that it is quickest in float16, as a T4 does."""
+    monkeypatch.setattr(precision, "quickest_dtype", lambda device: torch.float16)
 
 
 @pytest.fixture
@@ -48,6 +55,27 @@ def test_a_network_that_bfloat16_would_spoil_runs_in_float32(native_bfloat16, ti
     assert "float32 (its correlation with bfloat16 is 0." in said
     assert model.dtypes == ("torch.float32",)
     np.testing.assert_array_equal(model.flow_field(image).flows, expected.flows)
+
+
+def out_of_range(network):
+    """Let the outputs exceed what float16 can hold."""
+    network.output[2].weight.data *= 1e6
+
+
+def test_float16_stays_unless_its_range_is_too_small(native_float16, tiny_model, image):
+    model = tiny_model(change=loud, precision="auto")
+    assert model.settle_precision(image) == []
+    assert model.dtypes == ("torch.float16",)
+    model = tiny_model(change=out_of_range, precision="auto")
+    (said,) = model.settle_precision(image)
+    assert "float32 (its correlation with float16 is 0." in said
+    assert model.predict(image).labels.shape == image.shape
+
+
+def test_an_output_beyond_float16_is_refused_and_not_taken_for_cells(tiny_model, image):
+    model = tiny_model(change=out_of_range, precision="float16")
+    with pytest.raises(ImageError, match=r"NaN or infinity; inference\.precision=float32 helps"):
+        model.predict(image)
 
 
 def test_what_was_compiled_in_bfloat16_goes_with_it(native_bfloat16, tiny_model, image):

@@ -1,4 +1,4 @@
-"""Which devices compute bfloat16, by what they report."""
+"""Which devices compute in which type, by what they report."""
 
 import pytest
 import torch
@@ -29,15 +29,36 @@ def test_a_cpu_has_bfloat16_where_it_is_quicker(monkeypatch, reported, expected)
 
 
 @pytest.mark.parametrize(
-    ("capability", "expected"), [((6, 0), False), ((7, 5), False), ((8, 0), True), ((9, 0), True)]
+    ("capability", "quickest", "lacking"),
+    [
+        ((6, 0), "float32", {"float16", "bfloat16"}),
+        ((7, 0), "float16", {"bfloat16"}),
+        ((7, 5), "float16", {"bfloat16"}),
+        ((8, 0), "bfloat16", set()),
+        ((9, 0), "bfloat16", set()),
+    ],
 )
-def test_a_gpu_has_bfloat16_from_ampere_on(monkeypatch, capability, expected):
+def test_a_gpu_has_float16_from_volta_and_bfloat16_from_ampere_on(
+    monkeypatch, capability, quickest, lacking
+):
     gpu = torch.device("cuda", 1)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert (choose_precision("auto", gpu).dtype is torch.bfloat16) is expected
-    asked = choose_precision("bfloat16", gpu)
-    assert asked.dtype is torch.bfloat16
-    assert ("float32 is quicker on this cuda" in str(asked)) is not expected
+    assert choose_precision("auto", gpu).dtype is getattr(torch, quickest)
+    for name in ("float16", "bfloat16"):
+        asked = choose_precision(name, gpu)
+        assert asked.dtype is getattr(torch, name)
+        hint = f"{quickest} is quicker on this cuda, which lacks the instructions"
+        assert (hint in str(asked)) is (name in lacking)
+    plain = str(choose_precision("float32", gpu))
+    assert (f"{quickest} is native on this cuda" in plain) is (quickest != "float32")
+
+
+def test_a_cpu_computes_float16_only_if_asked(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    assert choose_precision("auto", CPU).dtype is torch.float32
+    asked = choose_precision("float16", CPU)
+    assert asked.dtype is torch.float16
+    assert "float32 is quicker on this cpu" in str(asked)
 
 
 def test_an_older_torch_reports_nothing(monkeypatch):

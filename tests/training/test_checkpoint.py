@@ -67,6 +67,20 @@ def test_training_goes_on_bit_by_bit_with_every_optimiser_and_the_average(tmp_pa
         assert all(torch.equal(value, tensors[key]) for key, value in first.state_dict().items())
 
 
+@pytest.mark.parametrize(("before", "after"), [(True, True), (True, False), (False, True)])
+def test_the_scale_of_the_loss_comes_back_where_it_is_used(tmp_path, before, after):
+    """A run may go on with another precision than before, on another device."""
+    network, optimizer = a_network()
+    one, other = (torch.amp.GradScaler("cpu", enabled=on) for on in (before, after))
+    one.load_state_dict({**one.state_dict(), "scale": 8.0, "_growth_tracker": 3})
+    save_checkpoint(tmp_path / "last.pt", network, optimizer, POSITION, "key", scaler=one)
+    load_checkpoint(tmp_path / "last.pt", network, optimizer, "key", scaler=other, kind=Position)
+    if before and after:
+        assert other.state_dict() == one.state_dict()
+    else:
+        assert other.get_scale() == (2.0**16 if after else 1.0)
+
+
 def test_the_optimiser_goes_on_with_the_kernels_of_its_own_device(tmp_path):
     network, _ = a_network()
     on_a_gpu = torch.optim.AdamW(network.parameters(), fused=True)

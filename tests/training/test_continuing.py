@@ -55,6 +55,22 @@ def test_a_run_with_another_optimiser_clipping_and_average_continues_bit_by_bit(
     assert metrics_of(whole) == metrics_of(cut)
 
 
+@pytest.mark.parametrize("at_step", [2, 4])
+def test_float16_continues_bit_by_bit(disc_folder, tune, tmp_path, monkeypatch, at_step):
+    """The scale of the loss is part of the state: its first steps are left out until it fits."""
+    monkeypatch.setattr(
+        "cellflow.training.loop.make_scaler",
+        lambda device, dtype: torch.amp.GradScaler("cpu", init_scale=2.0**40, growth_interval=2),
+    )
+    data, training = disc_folder(5), {"n_epochs": 6, "precision": "float16", "gradient_clip": 1.0}
+    whole = tune(data, "whole", training=training)
+    with pytest.raises(KeyboardInterrupt):
+        tune(data, "cut", training=training, report=AskedToStop(monkeypatch, at_step))
+    cut = fine_tune(data, tmp_path / "cut", device="cpu", resume=True)
+    assert same_weights(whole, cut)
+    assert metrics_of(whole) == metrics_of(cut)
+
+
 def test_full_augmentation_continues_bit_by_bit_and_its_levers_are_recorded(
     disc_folder, tune, tmp_path, monkeypatch, small_config
 ):

@@ -132,10 +132,65 @@ def test_the_average_follows_the_weights_after_every_step(disc_entries):
     torch.testing.assert_close(run.average.module.output[2].weight, expected)
 
 
-def test_bfloat16_trains_too(disc_entries):
-    run = make_run(disc_entries(1), dtype=torch.bfloat16)
-    assert all(math.isfinite(loss) for loss in train_and_watch(run))
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_16_bits_train_too(disc_entries, dtype):
+    run = make_run(disc_entries(1), dtype=dtype, n_epochs=40, learning_rate=0.02, channels=(8, 16))
+    losses = train_and_watch(run)
+    assert np.mean(losses[-5:]) < np.mean(losses[:2]) / 1.5
     assert all(p.dtype == torch.float32 for p in run.network.parameters())
+
+
+@pytest.mark.parametrize("clip", [None, 0.01])
+def test_in_float16_a_small_gradient_is_that_of_float32(disc_entries, clip):
+    """Unscaled, those of the first layers would be 0 here."""
+    entries, gradients = disc_entries(2), []
+    for dtype in (torch.float32, torch.float16):
+        run = make_run(entries, dtype=dtype, gradient_clip=clip)
+        run.network.output[2].weight.data *= 1e-5
+        run.optimizer = torch.optim.SGD(run.network.parameters(), lr=0.0, fused=True)
+        training_step(run, run.source.batch(0))
+        gradients.append(
+            {name: p.grad for name, p in run.network.named_parameters() if p.grad is not None}
+        )
+    exact, rounded = (
+        torch.cat([grad.flatten() for name, grad in found.items() if name.startswith("downsample")])
+        for found in gradients
+    )
+    assert (exact - rounded).norm() < 0.1 * exact.norm()
+    if clip is not None:
+        whole = torch.cat([grad.flatten() for grad in gradients[1].values()])
+        assert float(whole.norm()) == pytest.approx(clip, rel=1e-2)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "radam"])
+def test_in_float16_a_step_beyond_its_range_is_left_out(disc_entries, optimizer):
+    run = make_run(disc_entries(1), dtype=torch.float16, optimizer=optimizer, ema_decay=0.5)
+    run.scaler.load_state_dict({**run.scaler.state_dict(), "scale": 2.0**40})
+    before = {name: p.clone() for name, p in run.network.named_parameters()}
+    losses = training_step(run, run.source.batch(0))
+    assert losses.isfinite().all()
+    assert all(torch.equal(p, before[name]) for name, p in run.network.named_parameters())
+    assert run.scaler.get_scale() == 2.0**39
+    run.scaler.load_state_dict({**run.scaler.state_dict(), "scale": 2.0**10})
+    training_step(run, run.source.batch(1))
+    assert not torch.equal(run.network.output[2].weight, before["output.2.weight"])
+
+
+def test_memory_that_runs_out_in_the_middle_of_a_step_leaves_the_scale_as_it_was(disc_entries):
+    run = make_run(disc_entries(1), dtype=torch.float16, gradient_clip=1.0)
+    run.scaler.load_state_dict({**run.scaler.state_dict(), "scale": 2.0**10})
+    step, failed = run.optimizer.step, []
+
+    def full_at_first(*args, **kwargs):
+        if not failed:
+            failed.append(True)
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return step(*args, **kwargs)
+
+    run.optimizer.step = full_at_first
+    training_step(run, run.source.batch(0))
+    assert run.position.n_parts == 2
+    assert run.scaler.get_scale() == 2.0**10
 
 
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])
@@ -321,7 +376,15 @@ def test_a_loss_that_is_not_finite_stops_with_a_reason(disc_entries):
     run = make_run(disc_entries(1))
     with torch.no_grad():
         run.network.output[2].weight.fill_(math.nan)
-    with pytest.raises(ModelError, match="epoch 1: the loss is no longer finite"):
+    with pytest.raises(ModelError, match=r"epoch 1: the loss is no longer finite.*0\.005\) and"):
+        train_and_watch(run)
+
+
+def test_in_float16_the_range_may_be_why_a_loss_is_not_finite(disc_entries):
+    run = make_run(disc_entries(1), dtype=torch.float16)
+    with torch.no_grad():
+        run.network.output[2].weight.fill_(1e6)
+    with pytest.raises(ModelError, match=r"lower the learning rate .* or train in float32 and"):
         train_and_watch(run)
 
 
