@@ -188,7 +188,7 @@ class FitSettings:
     """Maximum norm of the gradient; a single crop without cells can throw a detector off."""
     precision: UnscaledPrecision = "float32"
     """auto = bfloat16 if the device computes it natively, for backbone and heads only; not float16,
-    whose range a Mask R-CNN exceeds (docs/log.md)."""
+    whose range a Mask R-CNN exceeds (docs/decisions/0504-average-rate-and-precision.md)."""
     validate_every: int = 500
     """Iterations between two validations by the competition score, which is also when a line of
     metrics.csv and a checkpoint are written; there may be more checkpoints."""

@@ -68,7 +68,8 @@ class TileRunner:
     If the device runs out of memory, the batch size is halved, and stays so.
 
     With ``precision = "auto"`` and a device that is quicker in 16 bits, the first image decides,
-    see `settle_precision`.
+    see `settle_precision`. An image whose output exceeds the range of float16 is computed again in
+    float32; to tell, each pass in float16 waits for the device.
     """
 
     def __init__(self, network: CPnet, settings: InferenceConfig, device: torch.device) -> None:
@@ -167,8 +168,13 @@ class TileRunner:
         before = self.batch_size
         try:
             output, style = self._within_memory(
-                grid, lambda: self._run_tiles(padded, grid, average)
+                grid, lambda: self._run_tiles(padded, grid, average, self._forward)
             )
+            if self.dtype is torch.float16 and not output.isfinite().all():
+                exact = plain_forward(self.network, self.device, torch.float32)
+                output, style = self._within_memory(
+                    grid, lambda: self._run_tiles(padded, grid, average, exact)
+                )
         except ModelError as error:
             # The next image may be smaller. `_halve` has already dropped the compiled network.
             self.batch_size = before
@@ -220,13 +226,13 @@ class TileRunner:
         return (time.perf_counter() - started) / n_tiles
 
     def _run_tiles(
-        self, padded: torch.Tensor, grid: TileGrid, average: TileAverage
+        self, padded: torch.Tensor, grid: TileGrid, average: TileAverage, forward: Forward
     ) -> tuple[torch.Tensor, torch.Tensor]:
         average.restart()
         styles = []
         for first in range(0, len(grid.corners), self.batch_size):
             tiles = cut_tiles(padded, grid, first, first + self.batch_size)
-            output, style = self._forward(tiles)
+            output, style = forward(self._laid_out(tiles))
             average.add(output, first)
             styles.append(style.sum(dim=0))
         style = torch.stack(styles).sum(dim=0)

@@ -30,13 +30,16 @@ def can_fuse(device: torch.device, dtype: torch.dtype) -> bool:
     Notes
     -----
     They are for x86; on ARM oneDNN delegates convolutions, which was not measured. For bfloat16
-    they need AVX-512. The functions are not public and were not tried with an older PyTorch.
+    they need AVX-512; float16 was not tried. The functions are not public and were not tried with
+    an older PyTorch.
     """
     is_x86 = platform.machine().lower() in ("x86_64", "amd64")
     is_new = TorchVersion(torch.__version__) >= FIRST_TORCH
     if device.type != "cpu" or not (is_x86 and is_new and torch.backends.mkldnn.is_available()):  # type: ignore[no-untyped-call]
         return False
-    return dtype is torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if dtype is torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return dtype is torch.float32
 
 
 class FusedNetwork:

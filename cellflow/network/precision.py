@@ -45,7 +45,7 @@ def choose_precision(
     requested : str
     device : torch.device
     may_be_float16 : bool
-        Whether ``auto`` may be float16.
+        Whether float16 may be chosen, or recommended.
 
     Notes
     -----
@@ -53,11 +53,13 @@ def choose_precision(
     explicit request is followed as it stands.
     """
     quickest = quickest_dtype(device)
+    if quickest is torch.float16 and not may_be_float16:
+        quickest = torch.float32
     name, kind = dtype_name(quickest), device.type
     if requested == "auto":
-        if quickest is torch.float32 or (quickest is torch.float16 and not may_be_float16):
-            return PrecisionChoice(dtype=torch.float32, reason=f"no native bfloat16 on this {kind}")
-        return PrecisionChoice(dtype=quickest, reason=f"native on this {kind}")
+        has_none = "no quick type of 16 bits" if kind == "cuda" else "no native bfloat16"
+        how = has_none if quickest is torch.float32 else "native"
+        return PrecisionChoice(dtype=quickest, reason=f"{how} on this {kind}")
     dtype, hint = DTYPES[requested], ""
     if dtype is torch.float32 and quickest is not dtype:
         hint = f"; {name} is native on this {kind}"
@@ -72,8 +74,9 @@ def quickest_dtype(device: torch.device) -> torch.dtype:
 
     Notes
     -----
-    Where there is no quick bfloat16, CUDA devices from compute capability 7.0 on (V100, T4) have
-    tensor cores for float16. Processors may report it too, but nothing was measured on them.
+    Where there is no quick bfloat16, CUDA devices from compute capability 7.0 on have tensor cores
+    for float16 (V100, T4) or compute it at twice the rate (GTX 16). Processors may report it too,
+    but nothing was measured on them.
     """
     if has_native_bfloat16(device):
         return torch.bfloat16

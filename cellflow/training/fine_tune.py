@@ -12,6 +12,7 @@ from cellflow.config import Config
 from cellflow.configfile import normal
 from cellflow.errors import ConfigError, DataError
 from cellflow.inference.model import Model
+from cellflow.network.precision import choose_precision, dtype_name
 from cellflow.telling import Report, Say, ignore
 from cellflow.training.continuation import Asked, Start, reopen, settled
 from cellflow.training.initial import DEFAULT_INIT, initial_weights, starting_config
@@ -140,7 +141,7 @@ def fine_tune(
             go_on = go_on or f"cellflow train --train-dir {train_dir} --out {folder.path} --resume"
             with telling_how_to_go_on(go_on, say):
                 start = start or reopen(folder, train_dir, asked)
-                _require_even_shares(start.config, ranks)
+                _require_equal_parts(start.config, ranks, chosen.device)
                 materials = start.materials
                 for line in [*materials.dataset.remarks, *materials.describe(start.config)]:
                     say(line)
@@ -161,7 +162,7 @@ def fine_tune(
 def _begin(train_dir: Path, asked: Asked, ranks: Ranks, device: torch.device, say: Say) -> Start:
     """Prepare a new run; nothing is written yet."""
     as_asked = asked.config or Config()
-    _require_even_shares(as_asked, ranks)
+    _require_equal_parts(as_asked, ranks, device)
     # Before the weights, which may have to be fetched: what is wrong with the data is told first.
     materials = gather_materials(
         train_dir,
@@ -198,11 +199,25 @@ def _begin(train_dir: Path, asked: Asked, ranks: Ranks, device: torch.device, sa
     )
 
 
-def _require_even_shares(config: Config, ranks: Ranks) -> None:
-    if config.training.batch_size % ranks.size:
+def _require_equal_parts(config: Config, ranks: Ranks, device: torch.device) -> None:
+    """Refuse processes that would have unlike shares of a batch, or compute in unlike types.
+
+    Notes
+    -----
+    In float16 gradients are scaled; averaged with others they would be wrong without a word.
+    """
+    training = config.training
+    if training.batch_size % ranks.size:
         raise ConfigError(
-            f"training.batch_size: {counted(config.training.batch_size, 'crop')} cannot be shared "
+            f"training.batch_size: {counted(training.batch_size, 'crop')} cannot be shared "
             f"evenly by {ranks.size} processes; choose a multiple"
+        )
+    dtype = choose_precision(training.precision, device).dtype
+    found = sorted({dtype_name(one) for one in ranks.gather(dtype)})
+    if len(found) > 1:
+        raise ConfigError(
+            f"training.precision: auto is {' and '.join(found)} on the unlike devices of these "
+            "processes; name one for all"
         )
 
 

@@ -329,6 +329,11 @@ def _close_epoch(run: Run) -> None:
             f"epoch {position.epoch + 1}: the loss is no longer finite; lower the learning rate "
             f"(now {choose_rate(run.config):g}){or_wider} and start again"
         )
+    if run.scaler.is_enabled() and run.scaler.get_scale() < 1:
+        raise TrainingDiverged(
+            f"epoch {position.epoch + 1}: no step is taken, since gradients exceed float16 at any "
+            "scale of the loss; train in float32 and start again"
+        )
 
 
 def _halve_parts(run: Run, batch_size: int, cause: str) -> None:
@@ -345,8 +350,11 @@ def _halve_parts(run: Run, batch_size: int, cause: str) -> None:
             f"lower training.crop_size, or use --device cpu ({cause})"
         )
     run.position.n_parts = min(2 * run.position.n_parts, batch_size)
+    # The old one may stand in the middle of a step, and have lent its scale to the optimiser.
     scale, run.scaler = run.scaler.state_dict(), make_scaler(run.device, run.dtype)
-    run.scaler.load_state_dict(scale)  # the old one may stand in the middle of a step
+    run.scaler.load_state_dict(scale)
+    for name in ("grad_scale", "found_inf"):
+        vars(run.optimizer).pop(name, None)
     if _is_cuda(run.device):
         torch.cuda.empty_cache()
     at_once = -(-batch_size // run.position.n_parts)

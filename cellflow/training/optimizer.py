@@ -4,6 +4,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from cellflow.config import TrainingConfig
+from cellflow.errors import ConfigError
 from cellflow.training.schedule import choose_rate
 
 
@@ -19,7 +20,9 @@ def make_optimizer(network: torch.nn.Module, config: TrainingConfig) -> torch.op
 
     Notes
     -----
-    ``adamw`` and ``sgd`` are set up as in Cellpose 3.1. Everything else is PyTorch's default.
+    ``adamw`` and ``sgd`` are set up as in Cellpose 3.1. Everything else is PyTorch's default, but
+    for the momentum of sgd, which exists from the start: PyTorch would leave it undefined if the
+    first step is left out in float16.
     """
     parameters, rate = list(network.parameters()), choose_rate(config)
     decay, fused = config.weight_decay, parameters[0].device.type in ("cpu", "cuda")
@@ -29,9 +32,13 @@ def make_optimizer(network: torch.nn.Module, config: TrainingConfig) -> torch.op
         return torch.optim.Adam(parameters, lr=rate, weight_decay=decay, fused=fused)
     if config.optimizer == "radam":  # which PyTorch has not fused
         return torch.optim.RAdam(parameters, lr=rate, weight_decay=decay)
-    return torch.optim.SGD(
+    sgd = torch.optim.SGD(
         parameters, lr=rate, weight_decay=decay, momentum=config.momentum, fused=fused
     )
+    if config.momentum:
+        for weight in parameters:
+            sgd.state[weight]["momentum_buffer"] = torch.zeros_like(weight, requires_grad=False)
+    return sgd
 
 
 def make_scaler(device: torch.device, dtype: torch.dtype) -> torch.amp.GradScaler:
@@ -43,13 +50,21 @@ def make_scaler(device: torch.device, dtype: torch.dtype) -> torch.amp.GradScale
     dtype : torch.dtype
         Of the convolutions; in float32 and bfloat16 the scaler passes everything on unchanged.
 
+    Raises
+    ------
+    ConfigError
+        float16 on an Apple GPU, for which older versions of PyTorch cannot scale.
+
     Notes
     -----
     PyTorch's own. A step whose gradients exceed the range is left out and the scale halved; after
     2,000 good steps it is doubled. With fused optimisers nothing waits for a GPU, with radam a step
     waits once.
     """
-    return torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
+    is_needed = dtype is torch.float16
+    if is_needed and device.type == "mps":
+        raise ConfigError("training.precision: float16 is not supported on Apple's GPUs")
+    return torch.amp.GradScaler(device.type, enabled=is_needed)
 
 
 class AveragedWeights(AveragedModel):

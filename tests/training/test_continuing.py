@@ -57,11 +57,14 @@ def test_a_run_with_another_optimiser_clipping_and_average_continues_bit_by_bit(
 
 @pytest.mark.parametrize("at_step", [2, 4])
 def test_float16_continues_bit_by_bit(disc_folder, tune, tmp_path, monkeypatch, at_step):
-    """The scale of the loss is part of the state: its first steps are left out until it fits."""
-    monkeypatch.setattr(
-        "cellflow.training.loop.make_scaler",
-        lambda device, dtype: torch.amp.GradScaler("cpu", init_scale=2.0**40, growth_interval=2),
-    )
+    """The scale of the loss is part of the state: some steps are left out, before the cut too."""
+    scales = []
+
+    def make_scaler(device, dtype):
+        scales.append(torch.amp.GradScaler("cpu", init_scale=2.0**19, growth_interval=2))
+        return scales[-1]
+
+    monkeypatch.setattr("cellflow.training.loop.make_scaler", make_scaler)
     data, training = disc_folder(5), {"n_epochs": 6, "precision": "float16", "gradient_clip": 1.0}
     whole = tune(data, "whole", training=training)
     with pytest.raises(KeyboardInterrupt):
@@ -69,6 +72,8 @@ def test_float16_continues_bit_by_bit(disc_folder, tune, tmp_path, monkeypatch, 
     cut = fine_tune(data, tmp_path / "cut", device="cpu", resume=True)
     assert same_weights(whole, cut)
     assert metrics_of(whole) == metrics_of(cut)
+    assert [one.get_scale() < 2.0**19 for one in scales] == [True, True, True]
+    assert not same_weights(whole, tune(data, "short", training={**training, "n_epochs": 1}))
 
 
 def test_full_augmentation_continues_bit_by_bit_and_its_levers_are_recorded(

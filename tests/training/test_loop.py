@@ -140,6 +140,10 @@ def test_16_bits_train_too(disc_entries, dtype):
     assert all(p.dtype == torch.float32 for p in run.network.parameters())
 
 
+def trained(run):
+    return [(name, p) for name, p in run.network.named_parameters() if p.grad is not None]
+
+
 @pytest.mark.parametrize("clip", [None, 0.01])
 def test_in_float16_a_small_gradient_is_that_of_float32(disc_entries, clip):
     """Unscaled, those of the first layers would be 0 here."""
@@ -149,9 +153,7 @@ def test_in_float16_a_small_gradient_is_that_of_float32(disc_entries, clip):
         run.network.output[2].weight.data *= 1e-5
         run.optimizer = torch.optim.SGD(run.network.parameters(), lr=0.0, fused=True)
         training_step(run, run.source.batch(0))
-        gradients.append(
-            {name: p.grad for name, p in run.network.named_parameters() if p.grad is not None}
-        )
+        gradients.append({name: p.grad for name, p in trained(run)})
     exact, rounded = (
         torch.cat([grad.flatten() for name, grad in found.items() if name.startswith("downsample")])
         for found in gradients
@@ -162,35 +164,72 @@ def test_in_float16_a_small_gradient_is_that_of_float32(disc_entries, clip):
         assert float(whole.norm()) == pytest.approx(clip, rel=1e-2)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "radam"])
-def test_in_float16_a_step_beyond_its_range_is_left_out(disc_entries, optimizer):
-    run = make_run(disc_entries(1), dtype=torch.float16, optimizer=optimizer, ema_decay=0.5)
-    run.scaler.load_state_dict({**run.scaler.state_dict(), "scale": 2.0**40})
+def scale_by(run, scale):
+    run.scaler.load_state_dict({**run.scaler.state_dict(), "scale": scale})
+
+
+@pytest.fixture
+def undefined_memory_shows(monkeypatch):
+    """PyTorch fills memory that nobody has written yet with NaN."""
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "radam"])
+def test_in_float16_a_step_beyond_its_range_is_left_out(
+    disc_entries, undefined_memory_shows, optimizer
+):
+    run = make_run(disc_entries(1), dtype=torch.float16, optimizer=optimizer, learning_rate=1e-3)
+    scale_by(run, 2.0**40)
     before = {name: p.clone() for name, p in run.network.named_parameters()}
     losses = training_step(run, run.source.batch(0))
     assert losses.isfinite().all()
     assert all(torch.equal(p, before[name]) for name, p in run.network.named_parameters())
     assert run.scaler.get_scale() == 2.0**39
-    run.scaler.load_state_dict({**run.scaler.state_dict(), "scale": 2.0**10})
+    scale_by(run, 2.0**10)
     training_step(run, run.source.batch(1))
-    assert not torch.equal(run.network.output[2].weight, before["output.2.weight"])
+    change = torch.cat([(p - before[name]).flatten() for name, p in trained(run)])
+    assert 1e-5 < change.abs().max() < 1e-2
 
 
-def test_memory_that_runs_out_in_the_middle_of_a_step_leaves_the_scale_as_it_was(disc_entries):
-    run = make_run(disc_entries(1), dtype=torch.float16, gradient_clip=1.0)
-    run.scaler.load_state_dict({**run.scaler.state_dict(), "scale": 2.0**10})
-    step, failed = run.optimizer.step, []
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_memory_that_runs_out_in_the_middle_of_a_step_leaves_the_scale_as_it_was(
+    disc_entries, clip
+):
+    entries, runs = disc_entries(1), []
+    for is_full in (False, True):
+        run = make_run(entries, dtype=torch.float16, gradient_clip=clip, optimizer="sgd")
+        run.network.eval()  # batch statistics differ between the parts
+        scale_by(run, 2.0**10)
+        if is_full:
+            run.optimizer.register_step_pre_hook(full_at_first())
+        else:
+            run.position.n_parts = 2
+        training_step(run, run.source.batch(0))
+        assert run.position.n_parts == 2
+        assert run.scaler.get_scale() == 2.0**10
+        runs.append(run)
+    assert same_weights(*map(weights_of, runs))
 
-    def full_at_first(*args, **kwargs):
-        if not failed:
-            failed.append(True)
+
+def full_at_first():
+    left = [True]
+
+    def hook(*_):
+        if left.pop() if left else False:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
-        return step(*args, **kwargs)
 
-    run.optimizer.step = full_at_first
-    training_step(run, run.source.batch(0))
-    assert run.position.n_parts == 2
-    assert run.scaler.get_scale() == 2.0**10
+    return hook
+
+
+def test_a_training_of_which_no_step_fits_into_float16_stops_with_a_reason(disc_entries):
+    run = make_run(disc_entries(1), dtype=torch.float16, n_epochs=3)
+    run.network.output[2].weight.register_hook(lambda gradient: gradient * math.inf)
+    scale_by(run, 4.0)
+    with pytest.raises(ModelError, match="epoch 3: no step is taken, since gradients exceed"):
+        train_and_watch(run)
 
 
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])

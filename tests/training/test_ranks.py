@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 import paired_runs
 import pytest
@@ -109,6 +110,28 @@ def test_a_batch_that_cannot_be_shared_is_refused(discs, tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules["cellflow.training.fine_tune"], "joined_ranks", join)
     with pytest.raises(ConfigError, match="2 crops cannot be shared evenly by 3 processes"):
         fine_tune(discs, tmp_path / "run", config_of(), init="scratch")
+    assert not (tmp_path / "run").exists()
+
+
+def test_processes_that_would_compute_in_unlike_types_are_refused(discs, tmp_path, monkeypatch):
+    class Two(Ranks):
+        """One of two, of which the other has a T4."""
+
+        def in_first(self, work):
+            return work()
+
+        def gather(self, value):
+            return [value, torch.float16]
+
+    @contextmanager
+    def join(device):
+        yield Two(size=2), choose_device("cpu")
+
+    monkeypatch.setattr(sys.modules["cellflow.training.fine_tune"], "joined_ranks", join)
+    config = config_of()
+    config = replace(config, training=replace(config.training, precision="bfloat16"))
+    with pytest.raises(ConfigError, match="auto is bfloat16 and float16 on the unlike devices"):
+        fine_tune(discs, tmp_path / "run", config, init="scratch")
     assert not (tmp_path / "run").exists()
 
 
