@@ -21,6 +21,10 @@ GROUPING = "_group_tensors_by_device_and_dtype"
 """PyTorch's function by which optimisers sort tensors; it sees where they lie in truth."""
 
 
+HEALTH_CHECK = "_accelerator_graph_capture_health_check"
+"""Of optimisers: a PyTorch that is built for CUDA asks the driver whether a graph is recorded."""
+
+
 @contextmanager
 def pretended_gpu(kind="A100", count=1):
     """Pretend `count` GPUs of a kind while the block runs, in this thread.
@@ -42,6 +46,10 @@ def pretended_gpu(kind="A100", count=1):
         group = getattr(torch._C, GROUPING)
         stack.callback(setattr, torch._C, GROUPING, group)
         setattr(torch._C, GROUPING, lambda *given: _grouped(group(*given)))
+        if hasattr(torch.optim.Optimizer, HEALTH_CHECK):
+            check = getattr(torch.optim.Optimizer, HEALTH_CHECK)
+            stack.callback(setattr, torch.optim.Optimizer, HEALTH_CHECK, check)
+            setattr(torch.optim.Optimizer, HEALTH_CHECK, lambda optimizer: None)
         stack.callback(setattr, torch.Tensor, "pin_memory", torch.Tensor.pin_memory)
         torch.Tensor.pin_memory = lambda tensor, device=None: pinned(tensor.clone())
         # A module's `to` would put the values of one kind of tensor into the other.

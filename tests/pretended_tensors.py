@@ -15,6 +15,7 @@ FULL = {
     *("exp", "log", "pow", "__pow__", "rsqrt", "reciprocal", "sum", "prod", "norm", "cumsum"),
     *("softmax", "log_softmax", "layer_norm", "group_norm", "smooth_l1_loss", "l1_loss"),
     *("mse_loss", "nll_loss", "cross_entropy", "binary_cross_entropy_with_logits"),
+    *("roi_align", "nms"),  # by torchvision
 }
 """Functions that ``torch.autocast("cuda")`` computes in its type and in float32, as PyTorch's guide
 to automatic mixed precision lists them; those that the package and torchvision use."""
