@@ -222,7 +222,7 @@ def _seeded(run: Fit) -> Iterator[None]:
     words = np.random.SeedSequence((run.config.training.seed, run.position.iteration))
     devices: list[Any] = [run.device] if run.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(int(words.generate_state(1, np.uint64)[0] >> 1))
+        torch.manual_seed(int(words.generate_state(1, np.uint64)[0]) >> 1)
         yield
 
 

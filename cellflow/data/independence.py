@@ -60,10 +60,13 @@ def group_entries(entries: Sequence[Entry], hashes: dict[str, str]) -> list[list
     for number, pair in enumerate(same_field(entries)):
         key = keys.setdefault(f"field {number}", len(keys))
         links += [(index, key) for index in pair]
-    rows, columns = np.array(links).T
+    # Older scipy reads wider numbers wrongly, without an error.
+    rows, columns = np.array(links, np.int32).T
     # A graph whose nodes are the images and, behind them, what they can share.
     n_nodes = len(entries) + len(keys)
-    graph = csr_array((np.ones(len(links)), (rows, columns + len(entries))), (n_nodes, n_nodes))
+    graph = csr_array(
+        (np.ones(len(links)), (rows, columns + np.int32(len(entries)))), (n_nodes, n_nodes)
+    )
     component = connected_components(graph, directed=False)[1][: len(entries)]
     groups = [[entries[i] for i in np.flatnonzero(component == c)] for c in np.unique(component)]
     return sorted(groups, key=lambda group: group[0].name)

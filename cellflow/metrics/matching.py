@@ -147,7 +147,9 @@ def _assign_groups(
     """Choose among pairs where cells of both sides have several partners, group by group."""
     of_truth, of_predicted = np.bincount(truth), np.bincount(predicted)
     n_cells = len(of_truth) + len(of_predicted)
-    edges = (np.ones(len(truth)), (truth, len(of_truth) + predicted))
+    # Older scipy reads wider numbers wrongly, without an error.
+    ends = truth.astype(np.int32), (len(of_truth) + predicted).astype(np.int32)
+    edges = (np.ones(len(truth)), ends)
     group = connected_components(csr_array(edges, (n_cells, n_cells)), directed=False)[1][truth]
     has_several = np.zeros((2, n_cells), bool)
     has_several[0, group[of_truth[truth] > 1]] = True
@@ -173,7 +175,10 @@ def _assign(
     columns, column = np.unique(predicted, return_inverse=True)
     # One column more for each truth, so that it may also stay without a partner.
     alone = np.arange(len(rows))
-    places = np.concatenate([row, alone]), np.concatenate([column, len(columns) + alone])
+    places = (
+        np.concatenate([row, alone]).astype(np.int32),
+        np.concatenate([column, len(columns) + alone]).astype(np.int32),
+    )
     # One pair more is worth more than all IoUs together.
     gains = np.concatenate([len(rows) + 1 + iou, np.ones(len(rows))])
     shape = (len(rows), len(columns) + len(rows))
