@@ -147,7 +147,7 @@ def _assign_groups(
     """Choose among pairs where cells of both sides have several partners, group by group."""
     of_truth, of_predicted = np.bincount(truth), np.bincount(predicted)
     n_cells = len(of_truth) + len(of_predicted)
-    # Older scipy reads wider numbers wrongly, without an error.
+    # Older scipy cannot read wider numbers in a graph.
     ends = truth.astype(np.int32), (len(of_truth) + predicted).astype(np.int32)
     edges = (np.ones(len(truth)), ends)
     group = connected_components(csr_array(edges, (n_cells, n_cells)), directed=False)[1][truth]
